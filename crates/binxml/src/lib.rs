@@ -1,0 +1,2 @@
+//! Part of Quarry.
+#![forbid(unsafe_code)]

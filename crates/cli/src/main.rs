@@ -1,0 +1,4 @@
+//! The `quarry` command.
+#![forbid(unsafe_code)]
+
+fn main() {}

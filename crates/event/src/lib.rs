@@ -1,0 +1,2 @@
+//! What an event is.
+#![forbid(unsafe_code)]
