@@ -1,2 +1,36 @@
-//! What an event is.
+//! What an event of a Windows event log is, wherever it comes from.
+//!
+//! * [`FieldSource`] is something that has an event's fields: an undecoded BinXML record, a
+//!   decoded [`Event`]. Filters test any of them, and outputs print any of them.
+//! * [`Value`] is one typed value, borrowed from the bytes it came in, written as text only where
+//!   it is shown.
+//! * `Filter` is what a user asks for; it is tested on a [`FieldSource`] and
+//!   written as XPath for a server that filters.
+//! * [`query`] reads Windows event queries: XPath, and `<QueryList>` documents.
+//! * [`output`] writes events as a table, JSON, CSV and XML.
+//!
+//! Nothing here does I/O, reads a clock or knows where an event comes from.
 #![forbid(unsafe_code)]
+
+mod event;
+mod field;
+pub mod filter;
+mod guid;
+mod level;
+pub mod output;
+pub mod query;
+mod sid;
+mod source;
+pub mod text;
+mod time;
+mod value;
+
+pub use event::{Element, Event, Node};
+pub use field::Field;
+pub use guid::Guid;
+pub use level::{Keywords, Level, LevelName};
+pub use sid::Sid;
+pub use source::{DataName, FieldSource, Origin, Sink};
+pub use text::{Ansi, Utf16};
+pub use time::EventTime;
+pub use value::Value;

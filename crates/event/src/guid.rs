@@ -1,0 +1,102 @@
+//! GUIDs (MS-DTYP 2.3.4).
+
+use crate::text::HEX_LOWER;
+
+/// A GUID, in the bytes it has in a record: the first three fields are little-endian.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Guid([u8; 16]);
+
+impl Guid {
+    /// A GUID from its sixteen bytes in a record.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Guid(bytes)
+    }
+
+    /// The sixteen bytes as they stand in a record.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// Whether all bytes are zero.
+    pub fn is_nil(&self) -> bool {
+        self.0 == [0; 16]
+    }
+
+    /// The canonical text: lowercase, in braces.
+    pub fn to_text(self) -> [u8; 38] {
+        const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+        let mut text = [b'-'; 38];
+        text[0] = b'{';
+        text[37] = b'}';
+        let mut at = 1;
+        for (i, &byte) in ORDER.iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                at += 1;
+            }
+            text[at] = HEX_LOWER[usize::from(self.0[byte] >> 4)];
+            text[at + 1] = HEX_LOWER[usize::from(self.0[byte] & 15)];
+            at += 2;
+        }
+        text
+    }
+
+    /// Reads `{xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx}`, with braces or without, in any case.
+    pub fn parse(text: &str) -> Option<Self> {
+        let inner = match text.strip_prefix('{') {
+            Some(rest) => rest.strip_suffix('}')?,
+            None => text,
+        };
+        let inner = inner.as_bytes();
+        if inner.len() != 36 {
+            return None;
+        }
+        let mut bytes = [0; 16];
+        let order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+        let mut at = 0;
+        for (i, byte) in order.into_iter().enumerate() {
+            if matches!(i, 4 | 6 | 8 | 10) {
+                if inner[at] != b'-' {
+                    return None;
+                }
+                at += 1;
+            }
+            let high = char::from(inner[at]).to_digit(16)?;
+            let low = char::from(inner[at + 1]).to_digit(16)?;
+            bytes[byte] = (high << 4 | low) as u8;
+            at += 2;
+        }
+        Some(Guid(bytes))
+    }
+}
+
+impl std::fmt::Display for Guid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.to_text().iter().try_for_each(|&b| std::fmt::Write::write_char(f, char::from(b)))
+    }
+}
+
+impl std::fmt::Debug for Guid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_has_the_first_fields_swapped() {
+        // MS-EVEN6 4.8: the template id of <event>.
+        let bytes = [
+            0x4a, 0x46, 0x4c, 0xcc, 0x16, 0xdc, 0x46, 0x8e, 0x80, 0xa2, 0xdc, 0x45, 0xea, 0x94,
+            0x9c, 0xbd,
+        ];
+        let guid = Guid::from_bytes(bytes);
+        assert_eq!(guid.to_string(), "{cc4c464a-dc16-8e46-80a2-dc45ea949cbd}");
+        assert_eq!(Guid::parse("CC4C464A-DC16-8E46-80A2-DC45EA949CBD"), Some(guid));
+        assert_eq!(Guid::parse(&guid.to_string()), Some(guid));
+        assert_eq!(Guid::parse("{cc4c464a}"), None);
+        assert_eq!(Guid::parse("{cc4c464a-dc16-8e46-80a2-dc45ea949cbd"), None);
+    }
+}

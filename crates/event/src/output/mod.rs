@@ -1,0 +1,3 @@
+//! Events as text: JSON, XML, CSV and tables.
+
+pub mod xml;

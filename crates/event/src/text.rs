@@ -1,0 +1,398 @@
+//! Text as it lies in a record, written as UTF-8 for a place that has its own rules of escaping.
+//!
+//! Event strings are UTF-16LE (or, rarely, bytes of an ANSI code page) and may hold lone
+//! surrogates, control characters and NULs. A NUL ends a string, as it does for Windows. What a
+//! place can't hold becomes U+FFFD: a lone surrogate everywhere, a control character in XML.
+
+use std::borrow::Cow;
+
+/// UTF-16LE text borrowed from a record; it ends at the first NUL, or with its bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Utf16<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Utf16<'a> {
+    /// Text in the given bytes. A last byte that is half a unit is left out.
+    #[inline]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Utf16 { bytes: &bytes[..bytes.len() & !1] }
+    }
+
+    /// Whether there is no text before the first NUL.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        !matches!(self.bytes, [a, b, ..] if (*a | *b) != 0)
+    }
+
+    /// The UTF-16 units before the first NUL.
+    pub fn units(&self) -> impl Iterator<Item = u16> + use<'a> {
+        self.bytes
+            .chunks_exact(2)
+            .map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
+            .take_while(|&unit| unit != 0)
+    }
+
+    /// The characters, lone surrogates as U+FFFD.
+    pub fn chars(&self) -> impl Iterator<Item = char> + use<'a> {
+        char::decode_utf16(self.units()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    /// Writes the text for a place with the rules of `E`.
+    #[inline]
+    pub fn push<E: Escape>(&self, out: &mut Vec<u8>) {
+        transcode::<E>(self.bytes, out);
+    }
+}
+
+impl PartialEq<str> for Utf16<'_> {
+    fn eq(&self, other: &str) -> bool {
+        if other.is_ascii() {
+            let (text, rest) = match self.bytes.split_at_checked(other.len() * 2) {
+                Some(parts) => parts,
+                None => return false,
+            };
+            let same = text
+                .chunks_exact(2)
+                .zip(other.as_bytes())
+                .fold(true, |same, (unit, byte)| same & (unit[0] == *byte) & (unit[1] == 0));
+            return same && Utf16::new(rest).is_empty() && !other.as_bytes().contains(&0);
+        }
+        self.chars().eq(other.chars())
+    }
+}
+
+impl std::fmt::Display for Utf16<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.chars().try_for_each(|c| std::fmt::Write::write_char(f, c))
+    }
+}
+
+impl std::fmt::Debug for Utf16<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.to_string())
+    }
+}
+
+/// Text in an ANSI code page, borrowed from a record; it ends at the first NUL, or with its bytes.
+#[derive(Clone, Copy)]
+pub struct Ansi<'a> {
+    bytes: &'a [u8],
+    encoding: &'static encoding_rs::Encoding,
+}
+
+impl<'a> Ansi<'a> {
+    /// Text in the given bytes and code page.
+    pub fn new(bytes: &'a [u8], encoding: &'static encoding_rs::Encoding) -> Self {
+        let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+        Ansi { bytes: &bytes[..end], encoding }
+    }
+
+    /// Whether there is no text before the first NUL.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The text; bytes that the code page doesn't have become U+FFFD.
+    pub fn decode(&self) -> Cow<'a, str> {
+        self.encoding.decode_without_bom_handling(self.bytes).0
+    }
+}
+
+impl std::fmt::Debug for Ansi<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", self.decode())
+    }
+}
+
+/// The rules of a place that text is written to. See [`Plain`], [`Json`], [`XmlText`] and
+/// [`XmlAttribute`].
+pub trait Escape {
+    /// Whether a UTF-16 unit can't be written as the one byte of the same value. Always so for
+    /// NUL and for units that are not ASCII.
+    fn is_special(unit: u16) -> bool;
+
+    /// Writes one character.
+    fn push_char(c: char, out: &mut Vec<u8>);
+
+    /// Writes text that is UTF-8 already.
+    fn push_str(text: &str, out: &mut Vec<u8>) {
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(|b| b < 0x80 && Self::is_special(b.into())) {
+            out.extend_from_slice(&rest.as_bytes()[..at]);
+            Self::push_char(char::from(rest.as_bytes()[at]), out);
+            rest = &rest[at + 1..];
+        }
+        // The non-ASCII characters that XML can't hold are two only.
+        out.extend_from_slice(rest.as_bytes());
+    }
+}
+
+/// UTF-8 and nothing more.
+pub struct Plain;
+
+impl Escape for Plain {
+    #[inline(always)]
+    fn is_special(unit: u16) -> bool {
+        unit.wrapping_sub(1) >= 0x7f
+    }
+
+    #[inline]
+    fn push_char(c: char, out: &mut Vec<u8>) {
+        push_utf8(c, out);
+    }
+
+    fn push_str(text: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// The inside of a JSON string (RFC 8259, section 7).
+pub struct Json;
+
+impl Escape for Json {
+    #[inline(always)]
+    fn is_special(unit: u16) -> bool {
+        (unit.wrapping_sub(0x20) >= 0x5f) | (unit == 0x22) | (unit == 0x5c)
+    }
+
+    fn push_char(c: char, out: &mut Vec<u8>) {
+        match c {
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            '\0'..='\x1f' | '\x7f' => {
+                out.extend_from_slice(b"\\u00");
+                out.push(HEX_LOWER[c as usize >> 4]);
+                out.push(HEX_LOWER[c as usize & 15]);
+            }
+            _ => push_utf8(c, out),
+        }
+    }
+}
+
+/// The content of an XML element. A control character that XML 1.0 can't hold becomes U+FFFD; a
+/// carriage return is a character reference, because a parser would make a line feed of it.
+pub struct XmlText;
+
+impl Escape for XmlText {
+    #[inline(always)]
+    fn is_special(unit: u16) -> bool {
+        ((unit.wrapping_sub(0x20) >= 0x5f) & (unit != 9) & (unit != 10))
+            | (unit == 0x26)
+            | (unit == 0x3c)
+            | (unit == 0x3e)
+    }
+
+    fn push_char(c: char, out: &mut Vec<u8>) {
+        match c {
+            '&' => out.extend_from_slice(b"&amp;"),
+            '<' => out.extend_from_slice(b"&lt;"),
+            '>' => out.extend_from_slice(b"&gt;"),
+            '\r' => out.extend_from_slice(b"&#13;"),
+            '\t' | '\n' => out.push(c as u8),
+            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => push_utf8(char::REPLACEMENT_CHARACTER, out),
+            _ => push_utf8(c, out),
+        }
+    }
+
+    fn push_str(text: &str, out: &mut Vec<u8>) {
+        text.chars().for_each(|c| Self::push_char(c, out));
+    }
+}
+
+/// The value of an XML attribute between double quotes. White space other than blanks is written
+/// as character references, because a parser would make blanks of it.
+pub struct XmlAttribute;
+
+impl Escape for XmlAttribute {
+    #[inline(always)]
+    fn is_special(unit: u16) -> bool {
+        (unit.wrapping_sub(0x20) >= 0x5f)
+            | (unit == 0x22)
+            | (unit == 0x26)
+            | (unit == 0x3c)
+            | (unit == 0x3e)
+    }
+
+    fn push_char(c: char, out: &mut Vec<u8>) {
+        match c {
+            '"' => out.extend_from_slice(b"&quot;"),
+            '\t' => out.extend_from_slice(b"&#9;"),
+            '\n' => out.extend_from_slice(b"&#10;"),
+            _ => XmlText::push_char(c, out),
+        }
+    }
+
+    fn push_str(text: &str, out: &mut Vec<u8>) {
+        text.chars().for_each(|c| Self::push_char(c, out));
+    }
+}
+
+pub(crate) const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
+pub(crate) const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
+
+#[inline]
+fn push_utf8(c: char, out: &mut Vec<u8>) {
+    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+/// Units looked at together: one vector register of them.
+const LANES: usize = 8;
+
+/// Writes UTF-16LE up to the first NUL. Runs of characters that need no escape are narrowed eight
+/// at a time, in a shape that compilers turn into vector instructions.
+fn transcode<E: Escape>(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(bytes.len() / 2 + LANES);
+    let mut rest = bytes;
+    while let Some(block) = rest.first_chunk::<{ 2 * LANES }>() {
+        let (narrow, special) = narrow::<E>(block);
+        if special {
+            match one_by_one::<E>(rest, LANES, out) {
+                Some(used) => rest = &rest[used..],
+                None => return,
+            }
+        } else {
+            out.extend_from_slice(&narrow);
+            rest = &rest[2 * LANES..];
+        }
+    }
+    if rest.is_empty() {
+        return;
+    }
+    // The last few, padded with a character that no place escapes.
+    let mut block: [u8; 2 * LANES] = std::array::from_fn(|i| if i & 1 == 0 { b'a' } else { 0 });
+    block[..rest.len()].copy_from_slice(rest);
+    let (narrow, special) = narrow::<E>(&block);
+    if special {
+        one_by_one::<E>(rest, LANES, out);
+    } else {
+        out.extend_from_slice(&narrow[..rest.len() / 2]);
+    }
+}
+
+#[inline(always)]
+fn narrow<E: Escape>(block: &[u8; 2 * LANES]) -> ([u8; LANES], bool) {
+    let mut narrow = [0; LANES];
+    let mut special = false;
+    for i in 0..LANES {
+        let unit = u16::from_le_bytes([block[2 * i], block[2 * i + 1]]);
+        narrow[i] = unit as u8;
+        special |= E::is_special(unit);
+    }
+    (narrow, special)
+}
+
+/// Writes at least `at_least` units (all of a surrogate pair), or as many as there are. Gives the
+/// bytes used, or nothing when a NUL has ended the text.
+#[inline(never)]
+fn one_by_one<E: Escape>(bytes: &[u8], at_least: usize, out: &mut Vec<u8>) -> Option<usize> {
+    let unit_at =
+        |i: usize| bytes.get(2 * i..2 * i + 2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+    let mut i = 0;
+    while i < at_least {
+        let Some(unit) = unit_at(i) else { break };
+        i += 1;
+        if !E::is_special(unit) {
+            out.push(unit as u8);
+            continue;
+        }
+        let c = match unit {
+            0 => return None,
+            0xd800..=0xdbff => match unit_at(i) {
+                Some(low @ 0xdc00..=0xdfff) => {
+                    i += 1;
+                    let code =
+                        0x10000 + ((u32::from(unit) - 0xd800) << 10) + u32::from(low) - 0xdc00;
+                    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+                }
+                _ => char::REPLACEMENT_CHARACTER,
+            },
+            _ => char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER),
+        };
+        E::push_char(c, out);
+    }
+    Some(2 * i)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encode(units: &[u16]) -> Vec<u8> {
+        units.iter().flat_map(|unit| unit.to_le_bytes()).collect()
+    }
+
+    fn pushed<E: Escape>(units: &[u16]) -> String {
+        let mut out = Vec::new();
+        Utf16::new(&encode(units)).push::<E>(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    /// The same by the standard library, a character at a time.
+    fn expected<E: Escape>(units: &[u16]) -> String {
+        let mut out = Vec::new();
+        char::decode_utf16(units.iter().copied().take_while(|&unit| unit != 0))
+            .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .for_each(|c| E::push_char(c, &mut out));
+        String::from_utf8(out).unwrap()
+    }
+
+    fn units() -> impl Strategy<Value = Vec<u16>> {
+        let unit = prop_oneof![
+            8 => 0x20u16..0x7f,
+            1 => 0u16..0x20,
+            1 => 0xd800u16..0xe000,
+            1 => any::<u16>(),
+        ];
+        prop::collection::vec(unit, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_gets_what_the_standard_library_decodes(units in units()) {
+            prop_assert_eq!(pushed::<Plain>(&units), expected::<Plain>(&units));
+            prop_assert_eq!(pushed::<Json>(&units), expected::<Json>(&units));
+            prop_assert_eq!(pushed::<XmlText>(&units), expected::<XmlText>(&units));
+            prop_assert_eq!(pushed::<XmlAttribute>(&units), expected::<XmlAttribute>(&units));
+        }
+
+        #[test]
+        fn utf8_and_utf16_are_escaped_alike(text in "[ -~\\x00-\\x1f\u{fffe}\u{e9}]{0,30}") {
+            prop_assume!(!text.contains('\0'));
+            let units: Vec<u16> = text.encode_utf16().collect();
+            let mut out = Vec::new();
+            Json::push_str(&text, &mut out);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), pushed::<Json>(&units));
+            let mut out = Vec::new();
+            XmlAttribute::push_str(&text, &mut out);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), pushed::<XmlAttribute>(&units));
+        }
+
+        #[test]
+        fn text_equals_what_it_decodes_to(units in units(), other in "[ -~\u{e9}]{0,12}") {
+            let bytes = encode(&units);
+            let text = Utf16::new(&bytes);
+            prop_assert!(text == *text.to_string());
+            prop_assert_eq!(text == *other, text.to_string() == other);
+        }
+    }
+
+    #[test]
+    fn a_nul_ends_text() {
+        let units: Vec<u16> = "eight units\0more".encode_utf16().collect();
+        assert_eq!(pushed::<Plain>(&units), "eight units");
+        assert!(Utf16::new(&encode(&[0, 65])).is_empty());
+        assert_eq!(Ansi::new(b"caf\xe9\0x", encoding_rs::WINDOWS_1252).decode(), "café");
+    }
+
+    #[test]
+    fn what_xml_cannot_hold_is_replaced() {
+        assert_eq!(pushed::<XmlText>(&[0x1, 0xd800, 0x41, 0xfffe]), "\u{fffd}\u{fffd}A\u{fffd}");
+        assert_eq!(pushed::<XmlText>(&[13, 10]), "&#13;\n");
+        assert_eq!(pushed::<XmlAttribute>(&[34, 10]), "&quot;&#10;");
+    }
+}

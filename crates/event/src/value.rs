@@ -1,0 +1,213 @@
+//! One value of an event, typed, borrowed from the bytes it came in.
+
+use crate::text::{Ansi, Escape, HEX_LOWER, HEX_UPPER, Plain, Utf16};
+use crate::{EventTime, Guid, Sid};
+
+/// A value as a record holds it (MS-EVEN6 2.2.12, 3.1.4.7.3). Its text is what Windows' XML shows
+/// in our one canonical form: GUIDs lowercase in braces, times with seven digits.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Value<'a> {
+    /// No value: absent, or NULL in the record.
+    #[default]
+    Null,
+    /// UTF-16 text.
+    Utf16(Utf16<'a>),
+    /// Text that is UTF-8 already.
+    Str(&'a str),
+    /// Text in a code page.
+    Ansi(Ansi<'a>),
+    /// A signed integer of any width.
+    Int(i64),
+    /// An unsigned integer of any width.
+    UInt(u64),
+    /// An unsigned integer shown in hexadecimal.
+    Hex(u64),
+    /// A number of single precision.
+    Float32(f32),
+    /// A number of double precision.
+    Float64(f64),
+    /// True or false.
+    Bool(bool),
+    /// Bytes.
+    Binary(&'a [u8]),
+    /// A GUID.
+    Guid(Guid),
+    /// A point in time.
+    Time(EventTime),
+    /// A security identifier.
+    Sid(Sid<'a>),
+}
+
+impl<'a> Value<'a> {
+    /// Whether there is no value. Empty text is a value.
+    #[inline]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// Whether the value has no text.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Value::Null => true,
+            Value::Utf16(text) => text.is_empty(),
+            Value::Str(text) => text.is_empty(),
+            Value::Ansi(text) => text.is_empty(),
+            Value::Binary(bytes) => bytes.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Writes the value's text for a place with the rules of `E`.
+    #[inline]
+    pub fn push<E: Escape>(&self, out: &mut Vec<u8>) {
+        match self {
+            Value::Null => {}
+            Value::Utf16(text) => text.push::<E>(out),
+            Value::Str(text) => E::push_str(text, out),
+            Value::Ansi(text) => E::push_str(&text.decode(), out),
+            Value::Int(number) => {
+                out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+            }
+            Value::UInt(number) => {
+                out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+            }
+            Value::Hex(number) => push_hex(*number, out),
+            Value::Float32(number) => push_float(format_args!("{number:?}"), out),
+            Value::Float64(number) => push_float(format_args!("{number:?}"), out),
+            Value::Bool(true) => out.extend_from_slice(b"true"),
+            Value::Bool(false) => out.extend_from_slice(b"false"),
+            Value::Binary(bytes) => push_binary(bytes, out),
+            Value::Guid(guid) => out.extend_from_slice(&guid.to_text()),
+            Value::Time(time) => out.extend_from_slice(time.to_text().as_bytes()),
+            Value::Sid(sid) => sid.push(out),
+        }
+    }
+
+    /// Calls `f` with the value's text, which is made only where it isn't there already.
+    pub fn with_text<R>(&self, f: impl FnOnce(&str) -> R) -> R {
+        if let Value::Str(text) = self {
+            return f(text);
+        }
+        let mut text = Vec::new();
+        self.push::<Plain>(&mut text);
+        f(&String::from_utf8_lossy(&text))
+    }
+
+    /// Whether the value's text is the given one. Nothing equals NULL.
+    #[inline]
+    pub fn is_text(&self, other: &str) -> bool {
+        match self {
+            Value::Null => false,
+            Value::Utf16(text) => *text == *other,
+            Value::Str(text) => *text == other,
+            _ => self.with_text(|text| text == other),
+        }
+    }
+
+    /// The value as a whole number: an integer, or text that is one in decimal or `0x…`.
+    #[inline]
+    pub fn as_u64(&self) -> Option<u64> {
+        match self {
+            Value::UInt(number) | Value::Hex(number) => Some(*number),
+            Value::Int(number) => u64::try_from(*number).ok(),
+            Value::Str(text) => parse_u64(text),
+            Value::Utf16(_) | Value::Ansi(_) => self.with_text(parse_u64),
+            _ => None,
+        }
+    }
+
+    /// The value as a point in time: one, or the text of one.
+    #[inline]
+    pub fn as_time(&self) -> Option<EventTime> {
+        match self {
+            Value::Time(time) => Some(*time),
+            Value::Str(text) => EventTime::parse(text),
+            Value::Utf16(_) | Value::Ansi(_) => self.with_text(EventTime::parse),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.with_text(|text| f.write_str(text))
+    }
+}
+
+fn parse_u64(text: &str) -> Option<u64> {
+    let digits = |text: &str| !text.is_empty() && !text.starts_with('+');
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => digits(hex).then(|| u64::from_str_radix(hex, 16).ok())?,
+        None => digits(text).then(|| text.parse().ok())?,
+    }
+}
+
+/// Writes `0x` and the number in lowercase hexadecimal, without leading zeros.
+pub(crate) fn push_hex(number: u64, out: &mut Vec<u8>) {
+    let digits = (16 - number.leading_zeros() as usize / 4).max(1);
+    out.extend_from_slice(b"0x");
+    for digit in (0..digits).rev() {
+        out.push(HEX_LOWER[(number >> (4 * digit)) as usize & 15]);
+    }
+}
+
+fn push_binary(bytes: &[u8], out: &mut Vec<u8>) {
+    out.reserve(2 * bytes.len());
+    for &byte in bytes {
+        out.extend_from_slice(&[
+            HEX_UPPER[usize::from(byte >> 4)],
+            HEX_UPPER[usize::from(byte & 15)],
+        ]);
+    }
+}
+
+/// Floats are written as XML Schema's `xs:double` is: the shortest text that reads back as the
+/// same number, `INF`, `-INF`, `NaN`.
+fn push_float(text: std::fmt::Arguments<'_>, out: &mut Vec<u8>) {
+    use std::io::Write;
+    let start = out.len();
+    // Writing to a vector can't fail.
+    let _ = out.write_fmt(text);
+    match &out[start..] {
+        b"inf" => out.splice(start.., *b"INF").for_each(drop),
+        b"-inf" => out.splice(start.., *b"-INF").for_each(drop),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_have_the_text_that_windows_shows() {
+        let cases = [
+            (Value::Int(-5), "-5"),
+            (Value::UInt(u64::MAX), "18446744073709551615"),
+            (Value::Hex(0), "0x0"),
+            (Value::Hex(0x8020_0000_0000_0000), "0x8020000000000000"),
+            (Value::Hex(0x1f), "0x1f"),
+            (Value::Bool(true), "true"),
+            (Value::Binary(&[0, 0xab]), "00AB"),
+            (Value::Float64(0.5), "0.5"),
+            (Value::Float64(f64::NEG_INFINITY), "-INF"),
+            (Value::Float32(f32::NAN), "NaN"),
+            (Value::Float32(f32::INFINITY), "INF"),
+            (Value::Null, ""),
+        ];
+        for (value, text) in cases {
+            assert_eq!(value.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_from_text() {
+        assert_eq!(Value::Str("4624").as_u64(), Some(4624));
+        assert_eq!(Value::Str("0xFF").as_u64(), Some(255));
+        assert_eq!(Value::Str("+1").as_u64(), None);
+        assert_eq!(Value::Str("0x").as_u64(), None);
+        assert_eq!(Value::Str("").as_u64(), None);
+        assert_eq!(Value::Int(-1).as_u64(), None);
+    }
+}
