@@ -18,14 +18,15 @@ const EVT_XML: u8 = 0x23;
 #[inline]
 pub(crate) fn decode<'a>(kind: u8, bytes: &'a [u8], ansi: &'static Encoding) -> Value<'a> {
     match kind {
-        NULL => Value::Null,
+        // BinXML has elements and no text; where it holds none, there is nothing.
+        NULL | BIN_XML => Value::Null,
         STRING | EVT_XML => Value::Utf16(Utf16::new(bytes)),
         ANSI_STRING => Value::Ansi(Ansi::new(bytes, ansi)),
         0x03 | 0x05 | 0x07 | 0x09 => signed(bytes),
         0x04 | 0x06 | 0x08 | 0x0a => unsigned(bytes).map_or(Value::Binary(bytes), Value::UInt),
         0x0b => fixed(bytes, |bytes| Value::Float32(f32::from_le_bytes(bytes))),
         0x0c => fixed(bytes, |bytes| Value::Float64(f64::from_le_bytes(bytes))),
-        0x0d => Value::Bool(bytes.iter().any(|&byte| byte != 0)),
+        0x0d => boolean(bytes),
         0x0f => fixed(bytes, |bytes| Value::Guid(Guid::from_bytes(bytes))),
         // EvtHandle (0x20) has no text of its own; its bits are shown.
         0x10 | 0x14 | 0x15 | 0x20 => unsigned(bytes).map_or(Value::Binary(bytes), Value::Hex),
@@ -51,6 +52,16 @@ fn unsigned(bytes: &[u8]) -> Option<u64> {
         [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
         _ => return None,
     })
+}
+
+/// A Boolean has to be 0 or 1; another number is shown, rather than lost in a `true`.
+fn boolean(bytes: &[u8]) -> Value<'_> {
+    match unsigned(bytes) {
+        Some(0) => Value::Bool(false),
+        Some(1) => Value::Bool(true),
+        Some(_) => signed(bytes),
+        None => Value::Binary(bytes),
+    }
 }
 
 fn signed(bytes: &[u8]) -> Value<'_> {
@@ -144,6 +155,7 @@ mod tests {
         assert_eq!(text(0x0c, &(-0.25f64).to_le_bytes()), "-0.25");
         assert_eq!(text(0x0d, &[1]), "true");
         assert_eq!(text(0x0d, &[0, 0, 0, 0]), "false");
+        assert_eq!(text(0x0d, &[16, 0, 0, 0]), "16");
         assert_eq!(text(0x0e, &[0x0a, 0xf0]), "0AF0");
         assert_eq!(
             text(

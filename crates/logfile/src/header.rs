@@ -34,7 +34,7 @@ impl FileHeader {
             return None;
         }
         let flags = u32_at(bytes, 120);
-        let block_size = u64::from(u32_at(bytes, 40) >> 16);
+        let block_size = u64::from(u32_at(bytes, 40) & 0xffff);
         Some(FileHeader {
             block_size: if block_size < Self::LEN as u64 { Self::BLOCK_SIZE } else { block_size },
             dirty: flags & DIRTY != 0,
