@@ -25,6 +25,11 @@ impl<'a> Utf16<'a> {
         !matches!(self.bytes, [a, b, ..] if (*a | *b) != 0)
     }
 
+    /// The bytes that the text lies in, behind a NUL too.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The UTF-16 units before the first NUL.
     pub fn units(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.bytes
@@ -91,6 +96,11 @@ impl<'a> Ansi<'a> {
     /// Whether there is no text before the first NUL.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// The bytes that the text lies in.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// The text; bytes that the code page doesn't have become U+FFFD.

@@ -1,2 +1,19 @@
-//! Part of Quarry.
+//! Windows event log files.
+//!
+//! An [`EvtxLog`] is a file's chunks in the order of their records; a [`Chunk`] is one of them,
+//! read whole, and its records. A file of any size needs the memory of one chunk. Chunks can be
+//! read by many threads at once.
+//!
+//! What can be read of a damaged file is read; what can't is a [`Damage`] that says where it is.
 #![forbid(unsafe_code)]
+
+mod chunk;
+mod damage;
+mod header;
+mod log;
+mod read_at;
+
+pub use chunk::{CHUNK_SIZE, Chunk, Item, RecordHeader};
+pub use damage::{Damage, DamageKind};
+pub use log::{EvtxLog, OpenError};
+pub use read_at::ReadAt;

@@ -1,0 +1,119 @@
+//! Compiled templates, found again by what they are: identifier, length and bytes.
+//!
+//! An identifier alone is not enough, since a file may hold another definition under it. In a
+//! file, a definition's bytes hold offsets of names in its chunk; a template is the same in
+//! another chunk when everything but these is, and the names at the new offsets are.
+
+use hashbrown::HashMap;
+
+use crate::compile::compile;
+use crate::cursor::{Cursor, Dialect, chunk_name};
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::template::{Place, Template};
+
+/// What a definition says of itself, and where it is used.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    pub(crate) guid: [u8; 16],
+    pub(crate) len: u32,
+    pub(crate) place: Place,
+    pub(crate) dialect: Dialect,
+}
+
+#[derive(Default)]
+pub(crate) struct Cache {
+    templates: Vec<Template>,
+    by_identity: HashMap<Identity, Vec<u32>>,
+    /// The templates at offsets of the current chunk.
+    by_offset: HashMap<(u32, Place), u32>,
+}
+
+impl Cache {
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> &Template {
+        &self.templates[index as usize]
+    }
+
+    /// Forgets what is known by its offset, because another chunk begins.
+    pub(crate) fn begin_chunk(&mut self) {
+        self.by_offset.clear();
+        self.trim();
+    }
+
+    /// Starts anew when there are more templates than any honest source has.
+    pub(crate) fn trim(&mut self) {
+        if self.templates.len() > Limits::TEMPLATES {
+            *self = Cache::default();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn at_offset(&self, offset: u32, place: Place) -> Option<u32> {
+        self.by_offset.get(&(offset, place)).copied()
+    }
+
+    pub(crate) fn remember_offset(&mut self, offset: u32, place: Place, index: u32) {
+        self.by_offset.insert((offset, place), index);
+    }
+
+    /// The template of a definition that stands at `at`, compiled if it isn't known.
+    pub(crate) fn find(
+        &mut self,
+        identity: Identity,
+        bytes: &[u8],
+        at: usize,
+        end: usize,
+    ) -> Result<u32> {
+        let variants = self.by_identity.entry(identity).or_default();
+        let known = variants
+            .iter()
+            .find(|&&index| is_same(&self.templates[index as usize], identity, bytes, at));
+        if let Some(&index) = known {
+            return Ok(index);
+        }
+        let mut cursor = Cursor::new(bytes, at, end);
+        let mut template = compile(&mut cursor, identity.dialect, identity.place, true)?;
+        template.definition = bytes[at..cursor.at].into();
+        let index = self.templates.len() as u32;
+        self.templates.push(template);
+        if variants.len() >= Limits::TEMPLATE_VARIANTS {
+            variants.remove(0);
+        }
+        variants.push(index);
+        Ok(index)
+    }
+}
+
+fn is_same(template: &Template, identity: Identity, bytes: &[u8], at: usize) -> bool {
+    let definition = &*template.definition;
+    let Some(here) = bytes.get(at..).and_then(|here| here.get(..definition.len())) else {
+        return false;
+    };
+    if identity.dialect == Dialect::Wire {
+        return here == definition;
+    }
+    let mut compared = 0;
+    for name in &template.names {
+        if here.get(compared..name.at) != definition.get(compared..name.at) {
+            return false;
+        }
+        let Some(offset) = here.get(name.at..).and_then(|rest| rest.first_chunk()) else {
+            return false;
+        };
+        let offset = u32::from_le_bytes(*offset) as usize;
+        let is_here = offset == at + name.at + 4;
+        match &name.elsewhere {
+            // Behind its own offset, a name has that of the next one with its hash.
+            None if is_here => compared = name.at + 8,
+            Some(characters) if !is_here => {
+                if chunk_name(bytes, offset).ok() != Some(characters) {
+                    return false;
+                }
+                compared = name.at + 4;
+            }
+            _ => return false,
+        }
+    }
+    here.get(compared..) == definition.get(compared..)
+}

@@ -1,0 +1,582 @@
+//! From tokens to a [`Template`]: one pass over an element, in either dialect.
+
+use quarry_event::text::Plain;
+use quarry_event::{DataName, Field, Utf16};
+
+use crate::cursor::{Cursor, Dialect, Name, STRING_TYPE, token};
+use crate::error::{Fault, Result};
+use crate::limits::Limits;
+use crate::template::{
+    Datum, DatumName, Dependencies, FieldText, Literal, NameUse, Node, Piece, Place, Template, Text,
+};
+
+/// "No dependency" as a dependency id.
+const NO_DEPENDENCY: u16 = 0xffff;
+
+/// Compiles the element that comes next, behind an optional fragment header. In a template
+/// definition, elements have a dependency id and text can be substituted; elsewhere not.
+pub(crate) fn compile(
+    cursor: &mut Cursor<'_>,
+    dialect: Dialect,
+    place: Place,
+    in_template: bool,
+) -> Result<Template> {
+    let start = cursor.at;
+    while cursor.peek() == Some(token::FRAGMENT_HEADER) {
+        cursor.take(4)?;
+    }
+    let mut compiler = Compiler { dialect, in_template, start, root: place, ..Compiler::default() };
+    loop {
+        let at = cursor.at;
+        let token = cursor.u8()?;
+        let open = !compiler.open.is_empty();
+        match token & !token::MORE {
+            token::OPEN_START_ELEMENT => compiler.element(cursor, token & token::MORE != 0)?,
+            token::END_ELEMENT if open => compiler.close(false)?,
+            token::VALUE_TEXT if open => {
+                let text = literal_text(cursor)?;
+                compiler.content_text(text, at)?;
+            }
+            token::CDATA_SECTION if open => {
+                let text = counted_text(cursor)?;
+                compiler.content_text(text, at)?;
+            }
+            token::CHAR_REF if open => {
+                let c = cursor.u16()?;
+                compiler.content_char(c, at)?;
+            }
+            token::ENTITY_REF if open => {
+                let name = cursor.name(dialect)?;
+                let literal = compiler.entity(&name)?;
+                compiler.content(Piece::Literal(literal), at)?;
+            }
+            token::NORMAL_SUBSTITUTION | token::OPTIONAL_SUBSTITUTION if open => {
+                let piece = compiler.substitution(cursor, token, at)?;
+                compiler.content(piece, at)?;
+            }
+            // Processing instructions mean nothing in an event and are left out.
+            token::PI_TARGET => {
+                let name = cursor.name(dialect)?;
+                compiler.used(&name);
+            }
+            token::PI_DATA => {
+                counted_text(cursor)?;
+            }
+            _ => return Err(Fault::Token(token).at(at)),
+        }
+        if compiler.open.is_empty() && !compiler.nodes.is_empty() {
+            return compiler.finish(cursor.at);
+        }
+    }
+}
+
+fn literal_text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8]> {
+    let at = cursor.at;
+    match cursor.u8()? {
+        STRING_TYPE => counted_text(cursor),
+        other => Err(Fault::LiteralType(other).at(at)),
+    }
+}
+
+fn counted_text<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8]> {
+    let units = cursor.u16()?;
+    cursor.take(2 * usize::from(units))
+}
+
+/// What an element is for an event's fields.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A child of `<System>`; whether it is the first of its name.
+    SystemChild {
+        first: bool,
+    },
+    /// In `<EventData>`.
+    Data,
+    Other,
+}
+
+/// An element that has begun.
+struct Open {
+    node: usize,
+    name: Literal,
+    role: Role,
+    /// Where its children stand.
+    inside: Place,
+    /// Its index in `Compiler::elements`.
+    element: usize,
+    /// Its own text.
+    content: Vec<Piece>,
+    has_elements: bool,
+    /// The text of its attribute `Name`.
+    name_attribute: Text,
+}
+
+/// What can drop an element: its dependency, and optional substitutions in it.
+struct ElementNeeds {
+    parent: Option<usize>,
+    slots: Vec<u16>,
+}
+
+#[derive(Default)]
+struct Compiler {
+    dialect: Dialect,
+    in_template: bool,
+    start: usize,
+    root: Place,
+    literals: String,
+    scratch: Vec<u8>,
+    nodes: Vec<Node>,
+    pieces: Vec<Piece>,
+    joined: Vec<(u32, u32)>,
+    open: Vec<Open>,
+    elements: Vec<ElementNeeds>,
+    /// The element of each `Node::Open`, for its needs.
+    opened: Vec<(usize, usize)>,
+    /// The children of `<System>` that there were, by their first field.
+    system_children: hashbrown::HashSet<Field>,
+    fields: Vec<(Field, Text, usize)>,
+    data: Vec<(Datum, usize)>,
+    more: Vec<usize>,
+    content_slots: Vec<(u16, Place)>,
+    used_slots: hashbrown::HashSet<u16>,
+    reuses: bool,
+    names: Vec<NameUse>,
+    dependencies: Vec<u16>,
+}
+
+impl Compiler {
+    /// An element's start tag, and its end where it is empty.
+    fn element(&mut self, cursor: &mut Cursor<'_>, has_attributes: bool) -> Result<()> {
+        let at = cursor.at;
+        if self.open.len() >= Limits::ELEMENT_DEPTH {
+            return Err(Fault::Limit("elements inside one another").at(at));
+        }
+        let dependency = if self.in_template { cursor.u16()? } else { NO_DEPENDENCY };
+        cursor.u32()?; // The element's length; the tokens say it too.
+        let name = cursor.name(self.dialect)?;
+        let literal = self.xml_name(&name)?;
+
+        let place = self.open.last().map_or(self.root, |open| open.inside);
+        let parent = self.open.last().map(|open| open.element);
+        let element = self.elements.len();
+        let mut slots = Vec::new();
+        if dependency != NO_DEPENDENCY {
+            slots.push(dependency);
+        }
+        self.elements.push(ElementNeeds { parent, slots });
+        if let Some(open) = self.open.last_mut() {
+            open.has_elements = true;
+        }
+        let (role, inside) = self.role(place, literal, element);
+        let node = self.nodes.len();
+        self.opened.push((node, element));
+        self.push_node(
+            Node::Open { name: literal, needs: Dependencies::default(), close: 0, repeats: None },
+            at,
+        )?;
+        self.open.push(Open {
+            node,
+            name: literal,
+            role,
+            inside,
+            element,
+            content: Vec::new(),
+            has_elements: false,
+            name_attribute: Text::Absent,
+        });
+        if has_attributes {
+            cursor.u32()?; // The attributes' length.
+            self.attributes(cursor)?;
+        }
+        let at = cursor.at;
+        match cursor.u8()? {
+            token::CLOSE_START_ELEMENT => Ok(()),
+            token::CLOSE_EMPTY_ELEMENT => self.close(true),
+            other => Err(Fault::Token(other).at(at)),
+        }
+    }
+
+    /// What an element in a place is for, and what place it makes for those inside.
+    fn role(&mut self, place: Place, name: Literal, element: usize) -> (Role, Place) {
+        let text = &self.literals[name.start as usize..name.end as usize];
+        match place {
+            Place::Document if text == "Event" => (Role::Other, Place::Event),
+            Place::Event if text == "System" => (Role::Other, Place::System),
+            Place::Event if text == "EventData" => (Role::Other, Place::EventData),
+            Place::System => {
+                let known = Field::all().find(|field| field.element() == text);
+                let first = known.is_some_and(|field| self.system_children.insert(field));
+                if !first {
+                    self.more.push(element);
+                }
+                (Role::SystemChild { first }, Place::Elsewhere)
+            }
+            Place::EventData => (Role::Data, Place::EventData),
+            _ => {
+                if matches!(place, Place::Event) {
+                    self.more.push(element);
+                }
+                (Role::Other, Place::Elsewhere)
+            }
+        }
+    }
+
+    fn attributes(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
+        const MAX_ATTRIBUTES: usize = 256;
+        let mut seen: Vec<Literal> = Vec::new();
+        while let Some(token) = cursor.peek() {
+            let at = cursor.at;
+            if token & !token::MORE != token::ATTRIBUTE {
+                break;
+            }
+            cursor.u8()?;
+            let name = cursor.name(self.dialect)?;
+            let name = self.xml_name(&name)?;
+            let pieces = self.attribute_pieces(cursor)?;
+            if seen.len() >= MAX_ATTRIBUTES {
+                return Err(Fault::Limit("attributes").at(at));
+            }
+            let same = |a: Literal, b: Literal| {
+                self.literals[a.start as usize..a.end as usize]
+                    == self.literals[b.start as usize..b.end as usize]
+            };
+            // A second attribute of one name would not be XML.
+            if !seen.iter().any(|&other| same(other, name)) {
+                seen.push(name);
+                self.attribute(name, pieces, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn attribute_pieces(&mut self, cursor: &mut Cursor<'_>) -> Result<Vec<Piece>> {
+        let mut pieces = Vec::new();
+        while let Some(token) = cursor.peek() {
+            let at = cursor.at;
+            let piece = match token & !token::MORE {
+                token::VALUE_TEXT => {
+                    cursor.u8()?;
+                    let text = literal_text(cursor)?;
+                    Piece::Literal(self.push_utf16(text, at)?)
+                }
+                token::CHAR_REF => {
+                    cursor.u8()?;
+                    let c = cursor.u16()?;
+                    Piece::Literal(self.push_char(c))
+                }
+                token::ENTITY_REF => {
+                    cursor.u8()?;
+                    let name = cursor.name(self.dialect)?;
+                    Piece::Literal(self.entity(&name)?)
+                }
+                token::NORMAL_SUBSTITUTION | token::OPTIONAL_SUBSTITUTION => {
+                    cursor.u8()?;
+                    self.substitution(cursor, token, at)?
+                }
+                _ => break,
+            };
+            push_merged(&mut pieces, piece);
+            if pieces.len() > Limits::TEMPLATE_NODES {
+                return Err(Fault::Limit("pieces of text").at(at));
+            }
+        }
+        Ok(pieces)
+    }
+
+    fn attribute(&mut self, name: Literal, pieces: Vec<Piece>, at: usize) -> Result<()> {
+        let start = self.pieces.len() as u32;
+        self.pieces.extend_from_slice(&pieces);
+        let end = self.pieces.len() as u32;
+        self.push_node(Node::Attribute { name, start, end }, at)?;
+        let text = self.text_of(&pieces, at)?;
+        let name = &self.literals[name.start as usize..name.end as usize];
+        let Some(open) = self.open.last_mut() else { return Ok(()) };
+        match open.role {
+            Role::SystemChild { first } => {
+                let element = &self.literals[open.name.start as usize..open.name.end as usize];
+                match Field::at(element, Some(name)) {
+                    Some(field) if first => self.fields.push((field, text, open.element)),
+                    _ => self.more.push(open.element),
+                }
+            }
+            Role::Data if name == "Name" => open.name_attribute = text,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn substitution(&mut self, cursor: &mut Cursor<'_>, token: u8, at: usize) -> Result<Piece> {
+        if !self.in_template {
+            return Err(Fault::StraySubstitution.at(at));
+        }
+        let slot = cursor.u16()?;
+        cursor.u8()?; // The value's own type counts, not the one that was expected here.
+        self.reuses |= !self.used_slots.insert(slot);
+        Ok(Piece::Slot { slot, optional: token & !token::MORE == token::OPTIONAL_SUBSTITUTION })
+    }
+
+    fn content_text(&mut self, text: &[u8], at: usize) -> Result<()> {
+        let literal = self.push_utf16(text, at)?;
+        self.content(Piece::Literal(literal), at)
+    }
+
+    fn content_char(&mut self, c: u16, at: usize) -> Result<()> {
+        let literal = self.push_char(c);
+        self.content(Piece::Literal(literal), at)
+    }
+
+    /// A piece of the innermost element's content.
+    fn content(&mut self, piece: Piece, at: usize) -> Result<()> {
+        let Some(open) = self.open.last_mut() else { return Ok(()) };
+        if let Piece::Slot { slot, optional } = piece {
+            if optional {
+                self.elements[open.element].slots.push(slot);
+            }
+            if !self.content_slots.contains(&(slot, open.inside)) {
+                self.content_slots.push((slot, open.inside));
+            }
+            // BinXML in <Event> or <EventData> itself may bring values along.
+            if matches!(open.inside, Place::Event | Place::EventData) && open.role == Role::Other {
+                self.data
+                    .push((Datum::Nested { slot, needs: Dependencies::default() }, open.element));
+            }
+        }
+        push_merged(&mut open.content, piece);
+        match (self.nodes.last_mut(), piece) {
+            (Some(Node::Content(Piece::Literal(last))), Piece::Literal(next))
+                if last.end == next.start =>
+            {
+                last.end = next.end;
+                Ok(())
+            }
+            _ => self.push_node(Node::Content(piece), at),
+        }
+    }
+
+    /// The innermost element's end.
+    fn close(&mut self, empty: bool) -> Result<()> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let at = self.start;
+        let close = self.nodes.len() as u32;
+        self.push_node(Node::Close { name: open.name, empty }, at)?;
+        if let Node::Open { close: place, repeats, .. } = &mut self.nodes[open.node] {
+            *place = close;
+            *repeats = match *open.content {
+                [Piece::Slot { slot, .. }] if !open.has_elements => Some(slot),
+                _ => None,
+            };
+        }
+        let name = &self.literals[open.name.start as usize..open.name.end as usize];
+        match open.role {
+            Role::SystemChild { first } => match Field::at(name, None) {
+                Some(field) if first && !open.has_elements => {
+                    let text = self.text_of(&open.content, at)?;
+                    self.fields.push((field, text, open.element));
+                }
+                None if open.content.is_empty() && !open.has_elements => {}
+                _ if first => self.more.push(open.element),
+                _ => {}
+            },
+            Role::Data if !open.has_elements => {
+                let element = (name != "Data").then_some(open.name);
+                let plain = match (open.name_attribute, element) {
+                    (Text::Literal(name), _) | (Text::Absent, Some(name)) => {
+                        let name = &self.literals[name.start as usize..name.end as usize];
+                        DataName::new(name).is_plain()
+                    }
+                    _ => false,
+                };
+                let name = DatumName { attribute: open.name_attribute, element, plain };
+                let text = self.text_of(&open.content, at)?;
+                let needs = Dependencies::default();
+                self.data.push((Datum::Value { name, text, needs }, open.element));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn text_of(&mut self, pieces: &[Piece], at: usize) -> Result<Text> {
+        Ok(match *pieces {
+            [] => Text::Empty,
+            [Piece::Literal(literal)] => Text::Literal(literal),
+            [Piece::Slot { slot, .. }] => Text::Slot(slot),
+            _ => {
+                let start = self.pieces.len() as u32;
+                self.pieces.extend_from_slice(pieces);
+                self.joined.push((start, self.pieces.len() as u32));
+                let last = self.joined.len() - 1;
+                Text::Joined(
+                    u16::try_from(last).map_err(|_| Fault::Limit("pieces of text").at(at))?,
+                )
+            }
+        })
+    }
+
+    fn push_node(&mut self, node: Node, at: usize) -> Result<()> {
+        if self.nodes.len() >= Limits::TEMPLATE_NODES || self.pieces.len() >= Limits::TEMPLATE_NODES
+        {
+            return Err(Fault::Limit("elements in a template").at(at));
+        }
+        self.nodes.push(node);
+        Ok(())
+    }
+
+    /// Remembers the use of a name whose bytes depend on the chunk.
+    fn used(&mut self, name: &Name<'_>) {
+        if self.dialect == Dialect::File {
+            let elsewhere = name.offset.map(|_| name.characters.into());
+            self.names.push(NameUse { at: name.at - self.start, elsewhere });
+        }
+    }
+
+    /// A name as literal text that XML can have as one; other characters become `_`.
+    fn xml_name(&mut self, name: &Name<'_>) -> Result<Literal> {
+        self.used(name);
+        let start = self.literals.len();
+        for c in Utf16::new(name.characters).chars() {
+            let first = self.literals.len() == start;
+            let valid = match c {
+                'a'..='z' | 'A'..='Z' | '_' | ':' => true,
+                '0'..='9' | '-' | '.' => !first,
+                '\u{80}'.. => c.is_alphanumeric(),
+                _ => false,
+            };
+            self.literals.push(if valid { c } else { '_' });
+        }
+        if self.literals.len() == start {
+            self.literals.push('_');
+        }
+        self.literal_since(start, name.at)
+    }
+
+    /// The character that an entity stands for; an entity that XML doesn't have stands for the
+    /// text of the reference.
+    fn entity(&mut self, name: &Name<'_>) -> Result<Literal> {
+        self.used(name);
+        let start = self.literals.len();
+        let entity: String = Utf16::new(name.characters).chars().collect();
+        match &*entity {
+            "amp" => self.literals.push('&'),
+            "lt" => self.literals.push('<'),
+            "gt" => self.literals.push('>'),
+            "quot" => self.literals.push('"'),
+            "apos" => self.literals.push('\''),
+            other => {
+                self.literals.push('&');
+                self.literals.push_str(other);
+                self.literals.push(';');
+            }
+        }
+        self.literal_since(start, name.at)
+    }
+
+    fn push_utf16(&mut self, text: &[u8], at: usize) -> Result<Literal> {
+        let start = self.literals.len();
+        self.scratch.clear();
+        Utf16::new(text).push::<Plain>(&mut self.scratch);
+        self.literals.push_str(std::str::from_utf8(&self.scratch).unwrap_or_default());
+        self.literal_since(start, at)
+    }
+
+    fn push_char(&mut self, c: u16) -> Literal {
+        let start = self.literals.len() as u32;
+        self.literals.push(char::from_u32(c.into()).unwrap_or(char::REPLACEMENT_CHARACTER));
+        Literal { start, end: self.literals.len() as u32 }
+    }
+
+    fn literal_since(&self, start: usize, at: usize) -> Result<Literal> {
+        if self.literals.len() > Limits::TEMPLATE_TEXT {
+            return Err(Fault::Limit("literal text").at(at));
+        }
+        Ok(Literal { start: start as u32, end: self.literals.len() as u32 })
+    }
+
+    /// Settles what drops what, now that all optional substitutions are known.
+    fn finish(mut self, end: usize) -> Result<Template> {
+        if self.root == Place::Document
+            && let Some(event) = self.elements.first_mut()
+        {
+            // Real events have <Event> depend on their EventData: it stays without.
+            event.slots.clear();
+        }
+        for (node, element) in std::mem::take(&mut self.opened) {
+            let slots = self.elements[element].slots.clone();
+            let range = self.dependencies(&slots, end)?;
+            if let Node::Open { needs, .. } = &mut self.nodes[node] {
+                *needs = range;
+            }
+        }
+        let absent =
+            FieldText { text: Text::Absent, needs: Dependencies::default(), attribute: false };
+        let mut fields = [absent; Field::COUNT];
+        for (field, text, element) in std::mem::take(&mut self.fields) {
+            let needs = self.all_needs(element, end)?;
+            let attribute = field.attribute().is_some();
+            let place = &mut fields[field as usize];
+            if matches!(place.text, Text::Absent) {
+                *place = FieldText { text, needs, attribute };
+            }
+        }
+        let mut data = Vec::with_capacity(self.data.len());
+        for (datum, element) in std::mem::take(&mut self.data) {
+            let all = self.all_needs(element, end)?;
+            data.push(match datum {
+                Datum::Value { name, text, .. } => Datum::Value { name, text, needs: all },
+                Datum::Nested { slot, .. } => Datum::Nested { slot, needs: all },
+            });
+        }
+        let mut more = Vec::new();
+        for element in std::mem::take(&mut self.more) {
+            more.push(self.all_needs(element, end)?);
+        }
+        Ok(Template {
+            literals: self.literals,
+            nodes: self.nodes,
+            pieces: self.pieces,
+            dependencies: self.dependencies,
+            fields,
+            data,
+            joined: self.joined,
+            content_slots: self.content_slots,
+            more,
+            reuses: self.reuses,
+            definition: Box::default(),
+            names: self.names,
+        })
+    }
+
+    /// What drops an element or one that it is in.
+    fn all_needs(&mut self, element: usize, at: usize) -> Result<Dependencies> {
+        let mut slots = Vec::new();
+        let mut next = Some(element);
+        while let Some(element) = next {
+            slots.extend_from_slice(&self.elements[element].slots);
+            next = self.elements[element].parent;
+        }
+        self.dependencies(&slots, at)
+    }
+
+    fn dependencies(&mut self, slots: &[u16], at: usize) -> Result<Dependencies> {
+        if slots.is_empty() {
+            return Ok(Dependencies::default());
+        }
+        let len = self.dependencies.len();
+        if !self.dependencies.ends_with(slots) {
+            self.dependencies.extend_from_slice(slots);
+        }
+        let end = u16::try_from(self.dependencies.len())
+            .map_err(|_| Fault::Limit("dependencies").at(at))?;
+        debug_assert!(usize::from(end) >= len);
+        Ok(Dependencies { start: end - slots.len() as u16, end })
+    }
+}
+
+fn push_merged(pieces: &mut Vec<Piece>, piece: Piece) {
+    match (pieces.last_mut(), piece) {
+        (Some(Piece::Literal(last)), Piece::Literal(next)) if last.end == next.start => {
+            last.end = next.end;
+        }
+        _ => pieces.push(piece),
+    }
+}

@@ -1,0 +1,345 @@
+//! From the bytes of an event to a [`Record`]: which templates, and where each value lies.
+
+use encoding_rs::Encoding;
+
+use crate::cache::{Cache, Identity};
+use crate::compile::compile;
+use crate::cursor::{Cursor, Dialect, token};
+use crate::error::{Fault, Result};
+use crate::limits::Limits;
+use crate::record::Record;
+use crate::template::{Place, Template};
+use crate::value::{ARRAY, BIN_XML};
+
+/// Decodes events, and keeps the templates it has compiled for those to come.
+///
+/// One thread uses one decoder; a decoder can be used for any number of sources.
+pub struct Decoder {
+    cache: Cache,
+    ansi: &'static Encoding,
+    /// Elements of the current record that stand outside of any template, compiled for it alone.
+    loose: Vec<Template>,
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) instances: Vec<Instance>,
+    /// The texts of the current record that are made of several pieces.
+    pub(crate) joined_text: String,
+    pub(crate) joined: Vec<Option<(u32, u32)>>,
+}
+
+/// A substitution value: its type, and where it lies.
+#[derive(Clone, Copy)]
+pub(crate) struct Slot {
+    pub(crate) at: u32,
+    pub(crate) len: u16,
+    pub(crate) kind: u8,
+    /// For BinXML in the content of an element: the first instance in it.
+    pub(crate) nested: Option<InstanceIndex>,
+}
+
+/// A template and its values.
+#[derive(Clone, Copy)]
+pub(crate) struct Instance {
+    pub(crate) template: TemplateIndex,
+    /// The first value in `Decoder::slots`, and how many there are.
+    pub(crate) slots: u32,
+    pub(crate) count: u32,
+    /// The first of the template's joined texts in `Decoder::joined`.
+    pub(crate) joined: u32,
+    /// The instance behind this one in the same value.
+    pub(crate) next: Option<InstanceIndex>,
+}
+
+/// An index of `Decoder::instances`, which is never 0 where it is optional: the first instance is
+/// the record's own.
+pub(crate) type InstanceIndex = std::num::NonZeroU16;
+
+#[derive(Clone, Copy)]
+pub(crate) enum TemplateIndex {
+    Cached(u32),
+    Loose(u32),
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Decoder::new()
+    }
+}
+
+impl Decoder {
+    /// A decoder that takes ANSI text to be in the code page 1252.
+    pub fn new() -> Self {
+        Decoder::with_code_page(encoding_rs::WINDOWS_1252)
+    }
+
+    /// A decoder that takes ANSI text to be in the given code page.
+    pub fn with_code_page(ansi: &'static Encoding) -> Self {
+        Decoder {
+            cache: Cache::default(),
+            ansi,
+            loose: Vec::new(),
+            slots: Vec::new(),
+            instances: Vec::new(),
+            joined_text: String::new(),
+            joined: Vec::new(),
+        }
+    }
+
+    /// The code page of ANSI text.
+    pub(crate) fn ansi(&self) -> &'static Encoding {
+        self.ansi
+    }
+
+    /// Decodes the records of one chunk of an `.evtx` file, given whole: names and template
+    /// definitions are referred to by their offset in it.
+    pub fn chunk<'d>(&'d mut self, chunk: &'d [u8]) -> ChunkDecoder<'d> {
+        self.cache.begin_chunk();
+        ChunkDecoder { decoder: self, chunk }
+    }
+
+    /// An event as MS-EVEN6 sends it.
+    pub fn event<'d>(&'d mut self, bytes: &'d [u8]) -> Result<Record<'d>> {
+        self.cache.trim();
+        self.parse(bytes, 0, bytes.len(), Dialect::Wire)
+    }
+
+    #[inline]
+    pub(crate) fn template(&self, index: TemplateIndex) -> &Template {
+        match index {
+            TemplateIndex::Cached(index) => self.cache.get(index),
+            TemplateIndex::Loose(index) => &self.loose[index as usize],
+        }
+    }
+
+    fn parse<'d>(
+        &'d mut self,
+        bytes: &'d [u8],
+        at: usize,
+        end: usize,
+        dialect: Dialect,
+    ) -> Result<Record<'d>> {
+        self.slots.clear();
+        self.instances.clear();
+        self.loose.clear();
+        self.joined.clear();
+        self.joined_text.clear();
+        let mut cursor = Cursor::new(bytes, at, end);
+        self.fragments(&mut cursor, dialect, Place::Document, 0)?;
+        if self.instances.is_empty() {
+            return Err(Fault::Empty.at(at));
+        }
+        let expansion = self.may_expand(end - at);
+        let joins = self.instances.iter().any(|i| !self.template(i.template).joined.is_empty());
+        if expansion {
+            Record::new(self, bytes).check_expansion(at)?;
+        }
+        if joins {
+            self.join(bytes);
+        }
+        Ok(Record::new(self, bytes))
+    }
+
+    /// What stands at the cursor, up to its end: elements and template instances. Gives the first
+    /// of them.
+    fn fragments(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        dialect: Dialect,
+        place: Place,
+        depth: usize,
+    ) -> Result<Option<InstanceIndex>> {
+        if depth > Limits::INSTANCE_DEPTH {
+            return Err(Fault::Limit("instances inside one another").at(cursor.at));
+        }
+        let mut first = None;
+        let mut last: Option<usize> = None;
+        while let Some(token) = cursor.peek() {
+            let at = cursor.at;
+            match token & !token::MORE {
+                token::EOF => break,
+                token::FRAGMENT_HEADER => {
+                    cursor.take(4)?;
+                    continue;
+                }
+                token::PI_TARGET => {
+                    cursor.u8()?;
+                    cursor.name(dialect)?;
+                    continue;
+                }
+                token::PI_DATA => {
+                    cursor.u8()?;
+                    let units = cursor.u16()?;
+                    cursor.take(2 * usize::from(units))?;
+                    continue;
+                }
+                // The record's own event is one; what stands behind it is of no event.
+                _ if depth == 0 && last.is_some() => break,
+                token::TEMPLATE_INSTANCE | token::OPEN_START_ELEMENT => {}
+                _ => return Err(Fault::Token(token).at(at)),
+            }
+            let index = self.instances.len();
+            if index >= Limits::INSTANCES {
+                return Err(Fault::Limit("template instances").at(at));
+            }
+            self.instances.push(Instance {
+                template: TemplateIndex::Loose(0),
+                slots: self.slots.len() as u32,
+                count: 0,
+                joined: 0,
+                next: None,
+            });
+            if token & !token::MORE == token::TEMPLATE_INSTANCE {
+                self.instance(index, cursor, dialect, place, depth)?;
+            } else {
+                let template = compile(cursor, dialect, place, false)?;
+                self.instances[index].template = TemplateIndex::Loose(self.loose.len() as u32);
+                self.loose.push(template);
+            }
+            let this = u16::try_from(index).ok().and_then(InstanceIndex::new);
+            match last.replace(index) {
+                Some(before) => self.instances[before].next = this,
+                None => first = this,
+            }
+        }
+        Ok(first)
+    }
+
+    /// A template instance: its definition, where its values lie, and the BinXML among them.
+    fn instance(
+        &mut self,
+        index: usize,
+        cursor: &mut Cursor<'_>,
+        dialect: Dialect,
+        place: Place,
+        depth: usize,
+    ) -> Result<()> {
+        cursor.take(2)?; // The token and a reserved byte.
+        let template = match dialect {
+            Dialect::File => self.chunk_definition(cursor, place)?,
+            Dialect::Wire => {
+                let guid = cursor.array()?;
+                let len = cursor.u32()?;
+                let at = cursor.at;
+                cursor.take(len as usize)?;
+                let identity = Identity { guid, len, place, dialect };
+                self.cache.find(identity, cursor.bytes, at, cursor.at)?
+            }
+        };
+        let count = cursor.u32()? as usize;
+        let at = cursor.at;
+        if self.slots.len() + count > Limits::VALUES {
+            return Err(Fault::Limit("values").at(at));
+        }
+        let descriptors = cursor.take(4 * count)?;
+        let start = self.slots.len();
+        let mut value_at = cursor.at as u32;
+        self.slots.extend(descriptors.chunks_exact(4).map(|descriptor| {
+            let len = u16::from_le_bytes([descriptor[0], descriptor[1]]);
+            let slot = Slot { at: value_at, len, kind: descriptor[2], nested: None };
+            value_at += u32::from(len);
+            slot
+        }));
+        cursor.take(value_at as usize - cursor.at)?;
+        self.instances[index] = Instance {
+            template: TemplateIndex::Cached(template),
+            slots: start as u32,
+            count: count as u32,
+            joined: 0,
+            next: None,
+        };
+        for i in 0..self.cache.get(template).content_slots.len() {
+            let (slot, inside) = self.cache.get(template).content_slots[i];
+            if usize::from(slot) >= count {
+                continue;
+            }
+            let Slot { at, len, kind, nested } = self.slots[start + usize::from(slot)];
+            if kind == BIN_XML && len > 0 && nested.is_none() {
+                let (at, end) = (at as usize, at as usize + usize::from(len));
+                let mut value = Cursor::new(cursor.bytes, at, end);
+                let nested = self.fragments(&mut value, dialect, inside, depth + 1)?;
+                self.slots[start + usize::from(slot)].nested = nested;
+            }
+        }
+        Ok(())
+    }
+
+    /// The template at the offset that comes next; the definition itself may stand right there.
+    #[inline]
+    fn chunk_definition(&mut self, cursor: &mut Cursor<'_>, place: Place) -> Result<u32> {
+        /// The offset of the next definition, identifier and length.
+        const HEADER: usize = 4 + 16 + 4;
+        cursor.u32()?; // The first four bytes of the identifier.
+        let offset = cursor.u32()?;
+        let is_here = offset as usize == cursor.at;
+        if !is_here && let Some(known) = self.cache.at_offset(offset, place) {
+            return Ok(known);
+        }
+        let chunk = cursor.bytes;
+        let mut header = Cursor::new(chunk, offset as usize, chunk.len());
+        header.u32()?;
+        let guid = header.array()?;
+        let len = header.u32()?;
+        let at = header.at;
+        if is_here {
+            cursor.take(HEADER + len as usize)?;
+        } else {
+            header.take(len as usize)?;
+        }
+        let identity = Identity { guid, len, place, dialect: Dialect::File };
+        let index = self.cache.find(identity, chunk, at, at + len as usize)?;
+        self.cache.remember_offset(offset, place, index);
+        Ok(index)
+    }
+
+    /// Whether the record might print far more than it holds, so that it has to be measured.
+    fn may_expand(&self, len: usize) -> bool {
+        let mut text = len;
+        for instance in &self.instances {
+            let template = self.template(instance.template);
+            if template.reuses {
+                return true;
+            }
+            text += template.literals.len();
+        }
+        let mut arrays = self.slots.iter().filter(|slot| slot.kind & ARRAY != 0);
+        match (arrays.next(), arrays.next()) {
+            (None, _) => false,
+            (Some(array), None) => usize::from(array.len) * text > Limits::EXPANSION,
+            _ => true,
+        }
+    }
+
+    /// Puts the texts together that are made of several pieces.
+    fn join(&mut self, bytes: &[u8]) {
+        let mut text = Vec::new();
+        let mut ranges = Vec::new();
+        let mut starts = Vec::with_capacity(self.instances.len());
+        {
+            let record = Record::new(self, bytes);
+            for instance in &self.instances {
+                starts.push(ranges.len() as u32);
+                for &(start, end) in &self.template(instance.template).joined {
+                    ranges.push(record.join(instance, start, end, &mut text));
+                }
+            }
+        }
+        for (instance, start) in self.instances.iter_mut().zip(starts) {
+            instance.joined = start;
+        }
+        self.joined = ranges;
+        self.joined_text = String::from_utf8(text)
+            .unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+    }
+}
+
+/// Decodes the records of one chunk. See [`Decoder::chunk`].
+pub struct ChunkDecoder<'d> {
+    decoder: &'d mut Decoder,
+    chunk: &'d [u8],
+}
+
+impl ChunkDecoder<'_> {
+    /// The event whose BinXML stands in a range of the chunk.
+    pub fn event(&mut self, range: std::ops::Range<usize>) -> Result<Record<'_>> {
+        self.decoder.parse(self.chunk, range.start, range.end, Dialect::File)
+    }
+}

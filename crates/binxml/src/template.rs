@@ -1,0 +1,139 @@
+//! A template, compiled: its tree, and where each field of an event is found in it.
+
+use quarry_event::Field;
+
+/// Where in an event a template stands, so far as fields depend on it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) enum Place {
+    /// It is the event.
+    #[default]
+    Document,
+    /// In `<Event>`.
+    Event,
+    /// In `<System>`.
+    System,
+    /// In `<EventData>`, at any depth.
+    EventData,
+    /// Anywhere else.
+    Elsewhere,
+}
+
+/// A range of the template's literal text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Literal {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// A piece of text.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Piece {
+    Literal(Literal),
+    Slot { slot: u16, optional: bool },
+}
+
+/// A range of `Template::dependencies`: slots of which none may be NULL.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Dependencies {
+    pub(crate) start: u16,
+    pub(crate) end: u16,
+}
+
+/// A step of a template's tree, in document order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Node {
+    /// `<name`, and where the element's `Close` is.
+    Open {
+        name: Literal,
+        /// NULL in one of these drops the element.
+        needs: Dependencies,
+        close: u32,
+        /// The slot that is all of the element's content: an array in it repeats the element
+        /// (MS-EVEN6 3.1.4.7.5).
+        repeats: Option<u16>,
+    },
+    /// An attribute of the element whose `Open` came before, from `Template::pieces`.
+    Attribute { name: Literal, start: u32, end: u32 },
+    /// Text, or an element, in the innermost element.
+    Content(Piece),
+    /// The innermost element's end.
+    Close { name: Literal, empty: bool },
+}
+
+/// Where the text of a field or value comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Text {
+    /// There is none in this template.
+    Absent,
+    /// An element that is there, without text.
+    Empty,
+    Literal(Literal),
+    Slot(u16),
+    /// Several pieces, put together when a record is parsed: an index of `Template::joined`.
+    Joined(u16),
+}
+
+/// A field of `<System>`: its text, and what drops it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FieldText {
+    pub(crate) text: Text,
+    pub(crate) needs: Dependencies,
+    /// An attribute without text isn't there; an element is.
+    pub(crate) attribute: bool,
+}
+
+/// A value of `<EventData>`, or a slot in it that may hold elements with values.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Datum {
+    Value { name: DatumName, text: Text, needs: Dependencies },
+    Nested { slot: u16, needs: Dependencies },
+}
+
+/// What a value of `<EventData>` is called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DatumName {
+    /// The text of its attribute `Name`.
+    pub(crate) attribute: Text,
+    /// The element's name, where that isn't `Data`.
+    pub(crate) element: Option<Literal>,
+    /// Whether the name is a literal that JSON can hold as it is.
+    pub(crate) plain: bool,
+}
+
+/// A use of a name that stands elsewhere in the chunk, or brings a chunk's offset along.
+#[derive(Debug)]
+pub(crate) struct NameUse {
+    /// Where the use stands in the definition.
+    pub(crate) at: usize,
+    /// The name, where it stands elsewhere.
+    pub(crate) elsewhere: Option<Box<[u8]>>,
+}
+
+/// A compiled template.
+#[derive(Debug)]
+pub(crate) struct Template {
+    pub(crate) literals: String,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) dependencies: Vec<u16>,
+    pub(crate) fields: [FieldText; Field::COUNT],
+    pub(crate) data: Vec<Datum>,
+    /// Ranges of `pieces` that make one text.
+    pub(crate) joined: Vec<(u32, u32)>,
+    /// Slots in the content of elements, which may hold BinXML, and where they stand.
+    pub(crate) content_slots: Vec<(u16, Place)>,
+    /// What drops each of the parts of an event that are neither fields nor data.
+    pub(crate) more: Vec<Dependencies>,
+    /// Whether a slot is used more than once, so that a record may print more than it holds.
+    pub(crate) reuses: bool,
+    /// The definition's bytes and its uses of names, to recognise it in another chunk.
+    pub(crate) definition: Box<[u8]>,
+    pub(crate) names: Vec<NameUse>,
+}
+
+impl Template {
+    #[inline]
+    pub(crate) fn literal(&self, literal: Literal) -> &str {
+        self.literals.get(literal.start as usize..literal.end as usize).unwrap_or_default()
+    }
+}

@@ -1,0 +1,215 @@
+//! A chunk and the records in it.
+
+use std::ops::Range;
+
+use memchr::memmem;
+use quarry_event::EventTime;
+
+use crate::damage::{Damage, DamageKind};
+use crate::header::{ChunkHeader, u32_at, u64_at};
+
+/// The size of every chunk.
+pub const CHUNK_SIZE: usize = 65_536;
+
+const RECORD_MAGIC: &[u8; 4] = b"**\0\0";
+/// Signature, size, number and time before the BinXML.
+const RECORD_HEADER: usize = 24;
+/// The size again, behind it.
+const RECORD_TRAILER: usize = 4;
+
+/// A chunk's bytes, or as many of them as the file has.
+#[derive(Clone, Copy)]
+pub struct Chunk<'b> {
+    bytes: &'b [u8],
+    offset: u64,
+    dirty: bool,
+}
+
+/// What stands before a record's BinXML.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordHeader {
+    /// Where the record begins, in bytes from the beginning of the file.
+    pub offset: u64,
+    /// The record's number in this log.
+    pub number: u64,
+    /// When the record was written. The event's own time can be another.
+    pub written: EventTime,
+    /// Where the BinXML is in the chunk.
+    pub binxml: Range<usize>,
+}
+
+/// A record, or damage where one should be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Item {
+    /// A record.
+    Record(RecordHeader),
+    /// Damage.
+    Damage(Damage),
+}
+
+impl<'b> Chunk<'b> {
+    pub(crate) fn new(bytes: &'b [u8], offset: u64, dirty: bool) -> Self {
+        Chunk { bytes, offset, dirty }
+    }
+
+    /// The chunk whole, for [`Decoder::chunk`](quarry_binxml::Decoder::chunk).
+    pub fn bytes(&self) -> &'b [u8] {
+        self.bytes
+    }
+
+    /// Where the chunk begins, in bytes from the beginning of the file.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    fn damage(&self, at: usize, kind: DamageKind) -> Item {
+        Item::Damage(Damage { offset: self.offset + at as u64, record: None, kind })
+    }
+
+    /// The records and the damage, in the order they stand in.
+    pub fn items(&self, items: &mut Vec<Item>) {
+        items.clear();
+        let header = ChunkHeader::parse(self.bytes);
+        let mut end = self.bytes.len();
+        let mut header_is_right = false;
+        match header {
+            Some(header) => {
+                header_is_right =
+                    !header.has_checksums || ChunkHeader::checksum_is_right(self.bytes);
+                if !header_is_right {
+                    items.push(self.damage(0, DamageKind::ChunkHeaderChecksum));
+                } else if (ChunkHeader::LEN..=CHUNK_SIZE).contains(&header.free_space) {
+                    end = end.min(header.free_space);
+                    let records = self.bytes.get(ChunkHeader::LEN..header.free_space);
+                    let is_right = |records| crc32fast::hash(records) == header.records_checksum;
+                    // A dirty file's last chunk is one whose checksum is still to be written.
+                    if header.has_checksums && !self.dirty && !records.is_none_or(is_right) {
+                        items.push(self.damage(0, DamageKind::RecordsChecksum));
+                    }
+                }
+            }
+            None if self.bytes.iter().all(|&byte| byte == 0) => return,
+            None if self.record_at(ChunkHeader::LEN, end).is_some() => {
+                items.push(self.damage(0, DamageKind::ChunkSignature));
+            }
+            None => {
+                items.push(self.damage(0, DamageKind::NoChunk));
+                return;
+            }
+        }
+        let mut at = ChunkHeader::LEN.min(end);
+        let mut last = header.map(|header| header.first_number.wrapping_sub(1));
+        while at < end {
+            if let Some(record) = self.record_at(at, end) {
+                at = record.binxml.end + RECORD_TRAILER;
+                last = Some(record.number);
+                items.push(Item::Record(record));
+                continue;
+            }
+            let rest = &self.bytes[at..end];
+            let has_magic = rest.starts_with(RECORD_MAGIC);
+            if !has_magic && (rest.len() < RECORD_HEADER || is_zero(rest)) {
+                break;
+            }
+            let next = self.find_record(at + 1, end);
+            if let Some(record) = self.damaged_record(at, next.unwrap_or(end), last) {
+                at = record.binxml.end;
+                last = Some(record.number);
+                items.push(Item::Damage(Damage {
+                    offset: record.offset,
+                    record: last,
+                    kind: DamageKind::RecordSize,
+                }));
+                items.push(Item::Record(record));
+                continue;
+            }
+            // Behind the last record of a chunk whose end isn't known is what was there before.
+            if next.is_none() && !header_is_right && !has_magic {
+                break;
+            }
+            let next = next.unwrap_or(end);
+            if self.bytes.len() == CHUNK_SIZE || next < end {
+                let skipped = (next - at) as u64;
+                items.push(self.damage(at, DamageKind::NoRecord { skipped }));
+            }
+            at = next;
+        }
+        if self.dirty && header_is_right {
+            self.behind_the_end(at.max(end), last, items);
+        }
+        if self.bytes.len() < CHUNK_SIZE {
+            let missing = (CHUNK_SIZE - self.bytes.len()) as u64;
+            items.push(self.damage(self.bytes.len(), DamageKind::Truncated { missing }));
+        }
+    }
+
+    /// The records that a dirty file's chunk has behind the end that its header knows of: they
+    /// were written after it, and their numbers go on where the others end.
+    fn behind_the_end(&self, mut at: usize, last: Option<u64>, items: &mut Vec<Item>) {
+        let Some(mut last) = last else { return };
+        while let Some(record) = self.record_at(at, self.bytes.len()) {
+            if Some(record.number) != last.checked_add(1) {
+                break;
+            }
+            last = record.number;
+            at = record.binxml.end + RECORD_TRAILER;
+            items.push(Item::Record(record));
+        }
+    }
+
+    /// The record that begins at a place, where there is a whole one.
+    fn record_at(&self, at: usize, end: usize) -> Option<RecordHeader> {
+        let bytes = self.bytes.get(at..end)?;
+        if !bytes.starts_with(RECORD_MAGIC) || bytes.len() < RECORD_HEADER {
+            return None;
+        }
+        let size = u32_at(bytes, 4) as usize;
+        if size < RECORD_HEADER + RECORD_TRAILER || size > bytes.len() {
+            return None;
+        }
+        // The size stands behind the record too; where it doesn't, the next record has to.
+        let again = u32_at(bytes, size - RECORD_TRAILER) as usize == size;
+        let next = &bytes[size..];
+        if !again && !next.starts_with(RECORD_MAGIC) && !next.is_empty() {
+            return None;
+        }
+        Some(RecordHeader {
+            offset: self.offset + at as u64,
+            number: u64_at(bytes, 8),
+            written: EventTime::from_filetime(u64_at(bytes, 16)),
+            binxml: at + RECORD_HEADER..at + size - RECORD_TRAILER,
+        })
+    }
+
+    /// The record that a damaged size hides, where the number says that it is the next one. It
+    /// ends where its size says, or before the next record.
+    fn damaged_record(&self, at: usize, next: usize, last: Option<u64>) -> Option<RecordHeader> {
+        let bytes = self.bytes.get(at..next)?;
+        if !bytes.starts_with(RECORD_MAGIC) || bytes.len() <= RECORD_HEADER {
+            return None;
+        }
+        let number = u64_at(bytes, 8);
+        if Some(number) != last?.checked_add(1) {
+            return None;
+        }
+        let size = u32_at(bytes, 4) as usize;
+        let len = if size > RECORD_HEADER { size.min(bytes.len()) } else { bytes.len() };
+        Some(RecordHeader {
+            offset: self.offset + at as u64,
+            number,
+            written: EventTime::from_filetime(u64_at(bytes, 16)),
+            binxml: at + RECORD_HEADER..at + len,
+        })
+    }
+
+    fn find_record(&self, from: usize, end: usize) -> Option<usize> {
+        let bytes = self.bytes.get(from..end)?;
+        memmem::find_iter(bytes, RECORD_MAGIC)
+            .map(|at| from + at)
+            .find(|&at| self.record_at(at, end).is_some())
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|&byte| byte == 0)
+}
