@@ -76,7 +76,7 @@ impl Element {
         }
     }
 
-    fn walk<'a, S: Sink<'a>>(&'a self, sink: &mut S) {
+    pub(crate) fn walk<'a, S: Sink<'a>>(&'a self, sink: &mut S) {
         sink.open(&self.name);
         for (name, value) in &self.attributes {
             sink.attribute(name, &[Value::Str(value)]);

@@ -19,9 +19,13 @@ mod guid;
 mod hex;
 mod level;
 pub mod output;
+mod place;
 pub mod query;
 mod sid;
 mod source;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod testing;
 pub mod text;
 mod time;
 mod value;
@@ -30,6 +34,7 @@ pub use event::{Element, Event, Node};
 pub use field::Field;
 pub use guid::Guid;
 pub use level::{Keywords, Level, LevelName};
+pub use place::Place;
 pub use sid::Sid;
 pub use source::{DataName, FieldSource, Origin, Sink};
 pub use text::{Ansi, Utf16};

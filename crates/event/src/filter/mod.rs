@@ -1,1 +1,85 @@
-//! What a user asks for: a filter.
+//! What a user asks for: a filter, its options read from text, tested on events and written as
+//! XPath for a server.
+//!
+//! * [`Filter`] is the options put together; each option has a type that reads its text.
+//! * [`Matcher`] tests events, millions a second; a thread has one of its own.
+//! * [`Filter::to_xpath`] writes what a server can test, and never lets through less than the
+//!   filter does; what comes back is tested again with a [`Matcher`].
+//!
+//! An event that lacks what a test looks at doesn't pass it, not even a negative one: an event
+//! without an id doesn't match `!4634`.
+
+mod data;
+mod error;
+mod glob;
+mod ids;
+mod levels;
+mod matcher;
+mod numbers;
+mod pattern;
+mod time;
+mod users;
+mod xpath;
+
+pub use data::DataTest;
+pub use error::{FilterError, FilterProblem};
+pub use glob::Glob;
+pub use ids::Ids;
+pub use levels::Levels;
+pub use matcher::{Matcher, Verdict};
+pub use pattern::Pattern;
+pub use time::parse_time;
+pub use xpath::{MAX_CHANNELS, Pushed, XPathLimits, query_lists};
+
+use crate::EventTime;
+use crate::query::Query;
+
+/// What events are asked for. An event has to pass every part that is there; the default filter
+/// passes every event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Filter {
+    /// The first `TimeCreated`, inclusive.
+    pub since: Option<EventTime>,
+    /// The last `TimeCreated`, inclusive.
+    pub until: Option<EventTime>,
+    /// Event ids.
+    pub ids: Option<Ids>,
+    /// Levels and audits.
+    pub levels: Option<Levels>,
+    /// Names of providers, of which any has to match.
+    pub providers: Vec<Glob>,
+    /// Names of computers, as the event has them, of which any has to match.
+    pub computers: Vec<Glob>,
+    /// Users that the event names, of which any has to match: the SID in `System/Security`, and
+    /// the values of event data and user data whose name ends in `UserName`, `User`,
+    /// `AccountName` or `Sid`. A glob with a backslash is matched against `DOMAIN\name`, put
+    /// together of `XDomainName` and `XUserName`; one without also against the name in a value
+    /// that has a domain in it.
+    pub users: Vec<Glob>,
+    /// Channels, as the event has them, of which any has to match.
+    pub channels: Vec<Glob>,
+    /// Tests on data values, all of which have to pass.
+    pub data: Vec<DataTest>,
+    /// A regular expression that has to be in one of the data values, in user data or in the
+    /// message.
+    pub grep: Option<Pattern>,
+    /// A Windows event query.
+    pub query: Option<Query>,
+}
+
+impl Filter {
+    /// Whether the filter passes every event.
+    pub fn is_empty(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    /// Something that tests events. `now` is what `timediff` in the query counts from.
+    pub fn matcher(&self, now: EventTime) -> Matcher {
+        Matcher::new(self, now)
+    }
+
+    /// XPath for a server: an event that the filter passes is selected by one of the selects.
+    pub fn to_xpath(&self, limits: &XPathLimits) -> Pushed {
+        xpath::push_down(self, limits)
+    }
+}

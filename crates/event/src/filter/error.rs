@@ -1,0 +1,91 @@
+//! What can be wrong with an option's text.
+
+use crate::Place;
+use crate::query::QueryError;
+
+/// An option's text that can't be understood: what is wrong, where, and what is allowed.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[error("{problem}")]
+pub struct FilterError {
+    /// Where in the option's text.
+    pub place: Place,
+    /// What is wrong there.
+    pub problem: FilterProblem,
+}
+
+impl FilterError {
+    pub(crate) fn new(text: &str, at: usize, problem: FilterProblem) -> Self {
+        FilterError { place: Place::new(text, at), problem }
+    }
+
+    /// An error about `part`, which is a slice of `text`.
+    pub(crate) fn about(
+        text: &str,
+        part: &str,
+        problem: impl FnOnce(String) -> FilterProblem,
+    ) -> Self {
+        let at = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        Self::new(text, at, problem(part.to_owned()))
+    }
+}
+
+/// What is wrong with an option's text.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum FilterProblem {
+    /// Nothing, or nothing between two commas.
+    #[error("there is nothing here; {0}")]
+    Empty(&'static str),
+    /// Not an event id, nor a range of them.
+    #[error(
+        "`{0}` is not an event id; ids are whole numbers up to 4294967295, ranges such as \
+         4700-4720 and exclusions such as !4634, with commas between"
+    )]
+    Id(String),
+    /// A range that ends before it begins.
+    #[error("the range `{0}` ends before it begins")]
+    Backwards(String),
+    /// Ids of which exclusions leave nothing.
+    #[error("`{0}` excludes every id it includes")]
+    NoIds(String),
+    /// Not a level.
+    #[error(
+        "`{0}` is not a level; levels are critical, error, warning, information, verbose, a \
+         number up to 255, a range such as warning..error, audit-success and audit-failure, with \
+         commas between"
+    )]
+    Level(String),
+    /// An audit in a range: audits have no severity.
+    #[error("`{0}` has no place in a range, as audits have no severity; list it after a comma")]
+    AuditInRange(String),
+    /// A glob that is not one.
+    #[error("{0}; globs have *, ?, [a-z], [!a-z] and {{a,b}}, and [*] stands for a star itself")]
+    Glob(&'static str),
+    /// No `NAME=VALUE`.
+    #[error("`{0}` is not NAME=VALUE, nor NAME~=REGEX")]
+    Data(String),
+    /// Not a regular expression; the text says why, in one line.
+    #[error("not a regular expression: {0}")]
+    Regex(String),
+    /// Not a time.
+    #[error(
+        "`{0}` is not a time; times are 8h, 1h30m, \"2 days ago\", now, today, yesterday, 14:30, \
+         \"yesterday 14:00\", 2026-11-22, 2026-11-22T06:00 or \"2026-11-22 06:00:01.5\", the last \
+         four with a zone (Z, +02:00, [Europe/Berlin]) or in local time"
+    )]
+    Time(String),
+    /// A time that looks like one but isn't, such as the 30th of February.
+    #[error("{0}")]
+    NoSuchTime(String),
+    /// Longer than a limit allows.
+    #[error("longer than the {0} bytes that are allowed")]
+    TooLong(usize),
+    /// An event query that is not one.
+    #[error(transparent)]
+    Query(#[from] crate::query::QueryProblem),
+}
+
+impl From<QueryError> for FilterError {
+    fn from(error: QueryError) -> Self {
+        FilterError { place: error.place, problem: error.problem.into() }
+    }
+}

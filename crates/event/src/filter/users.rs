@@ -1,0 +1,1 @@
+//! Users that an event names.

@@ -1,0 +1,130 @@
+//! One value of an event as plain text, for a cell of a table or of CSV.
+
+use std::ops::ControlFlow;
+
+use super::{Column, Member, Message, json};
+use crate::text::Plain;
+use crate::{Field, FieldSource, Origin, Value};
+
+/// Memory that is used again for each event.
+#[derive(Default, Debug)]
+pub(super) struct Scratch {
+    tree: json::Tree,
+    pub(super) cell: Vec<u8>,
+}
+
+/// Writes the text of a column; nothing where the event has nothing there. What is an object in
+/// JSON is JSON here.
+pub(super) fn push<S: FieldSource>(
+    column: &Column,
+    source: &S,
+    origin: &Origin<'_>,
+    message: Option<Message<'_>>,
+    scratch: &mut super::Scratch,
+    out: &mut Vec<u8>,
+) {
+    let member = match column {
+        Column::Member(member) => *member,
+        Column::Data(name) => {
+            let start = out.len();
+            json::each_named(source, name, |value| {
+                if out.len() > start {
+                    out.extend_from_slice(b", ");
+                }
+                value.push::<Plain>(out);
+            });
+            return;
+        }
+    };
+    let field = match member {
+        Member::V => return out.push(b'1'),
+        Member::Source => return out.extend_from_slice(origin.source.as_bytes()),
+        Member::Log => return out.extend_from_slice(origin.log.as_bytes()),
+        Member::LogRecord => {
+            let number = origin.log_record.map_or(Value::Null, Value::UInt);
+            return number.push::<Plain>(out);
+        }
+        Member::Host => match origin.host {
+            Some(host) => return out.extend_from_slice(host.as_bytes()),
+            None => Field::Computer,
+        },
+        Member::LevelName => {
+            let name = json::level_of(source.field(Field::Level), source.field(Field::Keywords));
+            return out.extend_from_slice(name.map_or("", |name| name.as_str()).as_bytes());
+        }
+        Member::Message => return self::message(source, message, &mut scratch.text.tree, out),
+        Member::MessageSource | Member::Data | Member::UserData | Member::Other => {
+            let start = out.len();
+            json::member(source, origin, message, member, &mut scratch.json, out);
+            match &out[start..] {
+                b"null" | b"{}" => out.truncate(start),
+                [b'"', name @ .., b'"'] if member == Member::MessageSource => {
+                    let end = name.len();
+                    out.remove(start);
+                    out.truncate(start + end);
+                }
+                _ => {}
+            }
+            return;
+        }
+        Member::Time => Field::TimeCreated,
+        Member::Computer => Field::Computer,
+        Member::Channel => Field::Channel,
+        Member::RecordId => Field::RecordId,
+        Member::Provider => Field::ProviderName,
+        Member::ProviderGuid => Field::ProviderGuid,
+        Member::EventId => Field::EventId,
+        Member::Qualifiers => Field::Qualifiers,
+        Member::Version => Field::Version,
+        Member::Level => Field::Level,
+        Member::Task => Field::Task,
+        Member::Opcode => Field::Opcode,
+        Member::Keywords => Field::Keywords,
+        Member::UserSid => Field::UserId,
+        Member::ProcessId => Field::ProcessId,
+        Member::ThreadId => Field::ThreadId,
+        Member::ActivityId => Field::ActivityId,
+        Member::RelatedActivityId => Field::RelatedActivityId,
+    };
+    let value = source.field(field);
+    let value = match member {
+        Member::Keywords => value.as_u64().map_or(value, Value::Hex),
+        Member::Time => value.as_time().map_or(value, Value::Time),
+        _ => value,
+    };
+    value.push::<Plain>(out);
+}
+
+/// Writes the message: the one given, the one that a forwarded event carries, or the values.
+fn message<S: FieldSource>(
+    source: &S,
+    message: Option<Message<'_>>,
+    tree: &mut json::Tree,
+    out: &mut Vec<u8>,
+) {
+    if let Some(message) = message {
+        return out.extend_from_slice(message.text.as_bytes());
+    }
+    let more = source.has_more();
+    if more {
+        tree.read::<Plain, S>(source);
+        if let Some(text) = tree.message() {
+            return out.extend_from_slice(text);
+        }
+    }
+    let mut first = true;
+    let _ = source.each_data(|name, value| {
+        if !std::mem::take(&mut first) {
+            out.extend_from_slice(b", ");
+        }
+        if let Some(name) = name {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.push(b'=');
+        }
+        value.push::<Plain>(out);
+        ControlFlow::Continue(())
+    });
+    if first && more {
+        tree.join(out);
+    }
+}

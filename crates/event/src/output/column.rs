@@ -1,0 +1,202 @@
+//! What an output can show of an event: the members of its JSON, which are the columns of tables
+//! and CSV too, and single values of its data.
+
+/// A member of an event's JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[allow(missing_docs)] // Each is the member that MEMBERS names.
+pub enum Member {
+    V,
+    Time,
+    Source,
+    Host,
+    Log,
+    LogRecord,
+    Computer,
+    Channel,
+    RecordId,
+    Provider,
+    ProviderGuid,
+    EventId,
+    Qualifiers,
+    Version,
+    Level,
+    LevelName,
+    Task,
+    Opcode,
+    Keywords,
+    UserSid,
+    ProcessId,
+    ThreadId,
+    ActivityId,
+    RelatedActivityId,
+    Data,
+    UserData,
+    Message,
+    MessageSource,
+    Other,
+}
+
+/// Every member with its name, in the order of JSON.
+const MEMBERS: [(Member, &str); 29] = [
+    (Member::V, "v"),
+    (Member::Time, "time"),
+    (Member::Source, "source"),
+    (Member::Host, "host"),
+    (Member::Log, "log"),
+    (Member::LogRecord, "log_record"),
+    (Member::Computer, "computer"),
+    (Member::Channel, "channel"),
+    (Member::RecordId, "record_id"),
+    (Member::Provider, "provider"),
+    (Member::ProviderGuid, "provider_guid"),
+    (Member::EventId, "event_id"),
+    (Member::Qualifiers, "qualifiers"),
+    (Member::Version, "version"),
+    (Member::Level, "level"),
+    (Member::LevelName, "level_name"),
+    (Member::Task, "task"),
+    (Member::Opcode, "opcode"),
+    (Member::Keywords, "keywords"),
+    (Member::UserSid, "user_sid"),
+    (Member::ProcessId, "process_id"),
+    (Member::ThreadId, "thread_id"),
+    (Member::ActivityId, "activity_id"),
+    (Member::RelatedActivityId, "related_activity_id"),
+    (Member::Data, "data"),
+    (Member::UserData, "user_data"),
+    (Member::Message, "message"),
+    (Member::MessageSource, "message_source"),
+    (Member::Other, "other"),
+];
+
+impl Member {
+    /// All members, in the order of JSON.
+    pub fn all() -> impl Iterator<Item = Member> {
+        MEMBERS.iter().map(|&(member, _)| member)
+    }
+
+    /// The name in JSON, in CSV's header and in `--fields`.
+    #[inline]
+    pub fn name(self) -> &'static str {
+        MEMBERS[self as usize].1
+    }
+}
+
+/// A column of a table or CSV, or a member of JSON that was asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Column {
+    /// A member of an event's JSON.
+    Member(Member),
+    /// `data.NAME`: the value of `<EventData>` with this name, `paramN` for an unnamed one.
+    Data(String),
+}
+
+/// A name that no column has.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("unknown field `{name}`")]
+pub struct UnknownColumn {
+    /// The name.
+    pub name: String,
+    /// The known name that is nearest, if one is near.
+    pub nearest: Option<&'static str>,
+}
+
+impl UnknownColumn {
+    /// The names that there are, separated by commas and blanks.
+    pub fn known() -> String {
+        let names: Vec<_> = Member::all().map(Member::name).chain(["data.NAME"]).collect();
+        names.join(", ")
+    }
+}
+
+impl Column {
+    /// The column that has the name. `id` is `event_id`.
+    pub fn parse(name: &str) -> Result<Self, UnknownColumn> {
+        let name = name.trim();
+        if let Some(data) = name.strip_prefix("data.").filter(|data| !data.is_empty()) {
+            return Ok(Column::Data(data.to_owned()));
+        }
+        if name == "id" {
+            return Ok(Column::Member(Member::EventId));
+        }
+        match Member::all().find(|member| member.name() == name) {
+            Some(member) => Ok(Column::Member(member)),
+            None => Err(UnknownColumn { name: name.to_owned(), nearest: nearest(name) }),
+        }
+    }
+
+    /// The column's name, which [`parse`](Self::parse) reads.
+    pub fn name(&self) -> std::borrow::Cow<'_, str> {
+        match self {
+            Column::Member(member) => member.name().into(),
+            Column::Data(name) => format!("data.{name}").into(),
+        }
+    }
+}
+
+/// The known name with the fewest edits, where these are at most a third of its letters.
+fn nearest(name: &str) -> Option<&'static str> {
+    if name.len() > 40 {
+        return None;
+    }
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    Member::all()
+        .map(|member| (distance(&name, member.name()), member.name()))
+        .min()
+        .filter(|(edits, known)| *edits < name.len() && *edits <= known.len().max(3) / 3)
+        .map(|(_, known)| known)
+}
+
+/// The edits (insert, remove, replace) that make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.chars().enumerate() {
+            let replace = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = replace.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[row.len() - 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_members() {
+        for (i, member) in Member::all().enumerate() {
+            assert_eq!(member as usize, i);
+            assert_eq!(Column::parse(member.name()), Ok(Column::Member(member)));
+        }
+    }
+
+    #[test]
+    fn a_value_of_the_data_is_named_behind_a_dot() {
+        let column = Column::parse("data.TargetUserName").unwrap();
+        assert_eq!(column, Column::Data("TargetUserName".into()));
+        assert_eq!(column.name(), "data.TargetUserName");
+        assert!(Column::parse("data.").is_err());
+        assert_eq!(Column::parse("id"), Ok(Column::Member(Member::EventId)));
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_right_is_put_right() {
+        let nearest = |name| Column::parse(name).unwrap_err().nearest;
+        assert_eq!(nearest("mesage"), Some("message"));
+        assert_eq!(nearest("Event-ID"), Some("event_id"));
+        assert_eq!(nearest("levelname"), Some("level_name"));
+        assert_eq!(nearest("colour"), None);
+        assert_eq!(nearest(""), None);
+        assert!(UnknownColumn::known().starts_with("v, time, source, "));
+    }
+
+    #[test]
+    fn edits_are_counted() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+    }
+}

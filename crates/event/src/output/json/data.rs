@@ -1,0 +1,229 @@
+//! The member `data`: the values of `<EventData>` by name, in the event's order.
+//!
+//! An unnamed value is `paramN`, N its place among all values. A name that comes again makes an
+//! array at its first place. Names rarely come again, so the object is written straight away, and
+//! begun anew the slow way when one does.
+
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
+
+use super::put;
+use crate::text::{Escape, Json};
+use crate::{DataName, FieldSource, Value};
+
+/// Names looked through one by one; an event with more is written the slow way, whose time does
+/// not grow with their square.
+const MAX_SCANNED: usize = 96;
+
+/// Where the values of the object just written lie, from which the fallback message is made.
+#[derive(Default, Debug)]
+pub(super) struct Pieces {
+    pieces: Vec<Piece>,
+    keys: Vec<u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Piece {
+    /// The name, escaped; empty for an unnamed value.
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+impl Pieces {
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// Writes the values, `NAME=VALUE` for a named one, separated by commas and blanks. They lie
+    /// in `data`, or in the output itself.
+    pub(super) fn join(&self, data: Option<&[u8]>, out: &mut Vec<u8>) {
+        let total: usize = self.pieces.iter().map(|p| p.name.len() + p.value.len() + 3).sum();
+        out.reserve(total);
+        let copy = |range: Range<usize>, out: &mut Vec<u8>| match data {
+            Some(data) => out.extend_from_slice(&data[range]),
+            None => out.extend_from_within(range),
+        };
+        for (i, piece) in self.pieces.iter().enumerate() {
+            if i > 0 {
+                put(b", ", out);
+            }
+            if !piece.name.is_empty() {
+                copy(piece.name.clone(), out);
+                out.push(b'=');
+            }
+            copy(piece.value.clone(), out);
+        }
+    }
+}
+
+/// Writes the object.
+pub(super) fn object<S: FieldSource>(source: &S, pieces: &mut Pieces, out: &mut Vec<u8>) {
+    let start = out.len();
+    let Pieces { pieces, keys } = pieces;
+    pieces.clear();
+    keys.clear();
+    // A bit for each key seen, so that most names need no search.
+    let mut seen = 0u64;
+    let mut unnamed = false;
+    let mut named_param = false;
+    out.push(b'{');
+    let repeats = source.each_data(|name, value| {
+        put(if pieces.is_empty() { b"\"" } else { b",\"" }, out);
+        let name_at = out.len();
+        push_name(name, pieces.len() + 1, out);
+        let name_end = out.len();
+        let mut name_range = name_at..name_at;
+        if name.is_some() {
+            name_range = name_at..name_end;
+            let written = &out[name_at..];
+            let key = key(written);
+            let bit = 1 << (key >> 58);
+            if seen & bit != 0
+                && (keys.len() > MAX_SCANNED
+                    || keys.contains(&key)
+                        && pieces.iter().any(|p| out[p.name.clone()] == *written))
+            {
+                return ControlFlow::Break(());
+            }
+            seen |= bit;
+            keys.push(key);
+            named_param |= written.starts_with(b"param");
+        } else {
+            unnamed = true;
+        }
+        if unnamed && named_param {
+            return ControlFlow::Break(());
+        }
+        put(b"\":\"", out);
+        let value_at = out.len();
+        value.push::<Json>(out);
+        pieces.push(Piece { name: name_range, value: value_at..out.len() });
+        out.push(b'"');
+        ControlFlow::Continue(())
+    });
+    if repeats.is_break() {
+        out.truncate(start);
+        grouped(source, pieces, out);
+    } else {
+        out.push(b'}');
+    }
+}
+
+/// Writes the object with an array for each name that comes again.
+#[cold]
+fn grouped<S: FieldSource>(source: &S, pieces: &mut Vec<Piece>, out: &mut Vec<u8>) {
+    struct Group<'a> {
+        name: Vec<u8>,
+        /// Each value with its place among all, and whether it is named.
+        values: Vec<(usize, bool, Value<'a>)>,
+    }
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut by_name: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut place = 0;
+    let _ = source.each_data(|name, value| {
+        place += 1;
+        let mut written = Vec::new();
+        push_name(name, place, &mut written);
+        let group = *by_name.entry(written).or_insert_with_key(|written| {
+            groups.push(Group { name: written.clone(), values: Vec::new() });
+            groups.len() - 1
+        });
+        groups[group].values.push((place - 1, name.is_some(), value));
+        ControlFlow::Continue(())
+    });
+    pieces.clear();
+    pieces.resize(place, Piece { name: 0..0, value: 0..0 });
+    for (i, group) in groups.iter().enumerate() {
+        put(if i == 0 { b"{\"" } else { b",\"" }, out);
+        let name_at = out.len();
+        put(&group.name, out);
+        let name_end = out.len();
+        put(b"\":", out);
+        let many = group.values.len() > 1;
+        for (i, (place, named, value)) in group.values.iter().enumerate() {
+            put(
+                if !many {
+                    b"\""
+                } else if i == 0 {
+                    b"[\""
+                } else {
+                    b",\""
+                },
+                out,
+            );
+            let value_at = out.len();
+            value.push::<Json>(out);
+            let name = if *named { name_at..name_end } else { 0..0 };
+            pieces[*place] = Piece { name, value: value_at..out.len() };
+            out.push(b'"');
+        }
+        if many {
+            out.push(b']');
+        }
+    }
+    put(if groups.is_empty() { b"{}" } else { b"}" }, out);
+}
+
+/// Writes the value that has a name, an array if several have, null if none.
+pub(super) fn named<S: FieldSource>(source: &S, name: &str, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut count = 0;
+    each_named(source, name, |value| {
+        count += 1;
+        put(if count == 1 { b"\"" } else { b",\"" }, out);
+        value.push::<Json>(out);
+        out.push(b'"');
+    });
+    match count {
+        0 => put(b"null", out),
+        1 => {}
+        _ => {
+            out.insert(start, b'[');
+            out.push(b']');
+        }
+    }
+}
+
+/// Calls `visit` with each value that has a name; `paramN` is the Nth value's where it has none.
+pub(in super::super) fn each_named<'a, S: FieldSource>(
+    source: &'a S,
+    wanted: &str,
+    mut visit: impl FnMut(Value<'a>),
+) {
+    let nth = wanted.strip_prefix("param").and_then(|digits| digits.parse::<usize>().ok());
+    let mut place = 0;
+    let _ = source.each_data(|name, value| {
+        place += 1;
+        let fits = match name {
+            Some(name) => name.as_str() == wanted,
+            None => nth == Some(place),
+        };
+        if fits {
+            visit(value);
+        }
+        ControlFlow::Continue(())
+    });
+}
+
+#[inline]
+fn push_name(name: Option<DataName<'_>>, place: usize, out: &mut Vec<u8>) {
+    match name {
+        Some(name) if name.is_plain() => put(name.as_str().as_bytes(), out),
+        Some(name) => Json::push_str(name.as_str(), out),
+        None => {
+            put(b"param", out);
+            put(itoa::Buffer::new().format(place).as_bytes(), out);
+        }
+    }
+}
+
+/// A number that differs for most names that differ.
+#[inline]
+fn key(name: &[u8]) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (first, last) = match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (name.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)), 0),
+    };
+    (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(ODD)
+}

@@ -1,0 +1,504 @@
+//! JSON: one event as one object, in one shape and one order of members.
+//!
+//! This is the form that scans print most, so nothing is made twice: values go from the record
+//! into the output, what is the same for every event of a log is escaped once, and the fallback
+//! message is copied from the data that stands before it. An ordinary event needs no memory but
+//! the output's.
+//!
+//! | member | what it is |
+//! |---|---|
+//! | `data` | the values of `<EventData>` ([`data`]) |
+//! | `user_data`, `other` | what has no member of its own ([`tree`]); `other` is left out where empty |
+//!
+//! Numbers that an event has not, or has as text that is no number, are null; such text is then
+//! in `other`.
+
+mod data;
+mod tree;
+
+use super::{Column, Member, Message, MessageBy};
+use crate::text::{Escape, Json};
+use crate::{Field, FieldSource, Keywords, Level, LevelName, Origin, Value};
+
+pub(super) use data::each_named;
+pub(super) use tree::Tree;
+
+/// Memory that is used again for each event.
+#[derive(Default, Debug)]
+pub(super) struct Scratch {
+    origin: OriginText,
+    pieces: data::Pieces,
+    tree: Tree,
+    /// The data of an event of which only some members are printed; an event to indent.
+    buffer: Vec<u8>,
+}
+
+/// Writes all members of an event.
+pub(super) fn event<S: FieldSource>(
+    source: &S,
+    origin: &Origin<'_>,
+    message: Option<Message<'_>>,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
+    out.reserve(1024);
+    scratch.origin.refresh(origin);
+    let mut odd = false;
+
+    put(b"{\"v\":1,\"time\":", out);
+    time(source.field(Field::TimeCreated), out);
+    put(&scratch.origin.source, out);
+    let computer = source.field(Field::Computer);
+    let host_at = out.len();
+    if origin.host.is_none() {
+        text(computer, out);
+    }
+    let host = host_at..out.len();
+    put(&scratch.origin.log, out);
+    optional(origin.log_record, out);
+    put(b",\"computer\":", out);
+    if host.is_empty() {
+        text(computer, out);
+    } else {
+        out.extend_from_within(host);
+    }
+    put(b",\"channel\":", out);
+    text(source.field(Field::Channel), out);
+    put(b",\"record_id\":", out);
+    odd |= number(source.field(Field::RecordId), out);
+    put(b",\"provider\":", out);
+    text(source.field(Field::ProviderName), out);
+    put(b",\"provider_guid\":", out);
+    token(source.field(Field::ProviderGuid), out);
+    put(b",\"event_id\":", out);
+    odd |= number(source.field(Field::EventId), out);
+    put(b",\"qualifiers\":", out);
+    odd |= number(source.field(Field::Qualifiers), out);
+    put(b",\"version\":", out);
+    odd |= number(source.field(Field::Version), out);
+    put(b",\"level\":", out);
+    let level = source.field(Field::Level);
+    let bits = source.field(Field::Keywords);
+    odd |= number(level, out);
+    put(b",\"level_name\":", out);
+    level_name(level, bits, out);
+    put(b",\"task\":", out);
+    odd |= number(source.field(Field::Task), out);
+    put(b",\"opcode\":", out);
+    odd |= number(source.field(Field::Opcode), out);
+    put(b",\"keywords\":", out);
+    keywords(bits, out);
+    put(b",\"user_sid\":", out);
+    token(source.field(Field::UserId), out);
+    put(b",\"process_id\":", out);
+    odd |= number(source.field(Field::ProcessId), out);
+    put(b",\"thread_id\":", out);
+    odd |= number(source.field(Field::ThreadId), out);
+    put(b",\"activity_id\":", out);
+    token(source.field(Field::ActivityId), out);
+    put(b",\"related_activity_id\":", out);
+    token(source.field(Field::RelatedActivityId), out);
+
+    put(b",\"data\":", out);
+    data::object(source, &mut scratch.pieces, out);
+    put(b",\"user_data\":", out);
+    let more = odd || source.has_more();
+    if more {
+        scratch.tree.read::<Json, S>(source);
+        scratch.tree.user_data(out);
+    } else {
+        put(b"null", out);
+    }
+
+    put(b",\"message\":", out);
+    let forwarded = more.then(|| scratch.tree.message()).flatten();
+    let by = match (message, forwarded) {
+        (Some(message), _) => {
+            quoted(message.text, out);
+            Some(message.by)
+        }
+        (None, Some(text)) => {
+            out.push(b'"');
+            put(text, out);
+            out.push(b'"');
+            Some(MessageBy::Server)
+        }
+        (None, None) => strings(&scratch.pieces, None, more.then_some(&scratch.tree), out),
+    };
+    message_source(by, out);
+
+    let start = out.len();
+    put(b",\"other\":{", out);
+    let inside = out.len();
+    other_fields(source, out);
+    if more {
+        scratch.tree.others(message.is_none() && forwarded.is_some(), inside, out);
+    }
+    if out.len() == inside {
+        out.truncate(start);
+    } else {
+        out.push(b'}');
+    }
+    out.push(b'}');
+}
+
+/// Writes the members of an event that were asked for, in the order asked for.
+pub(super) fn chosen<S: FieldSource>(
+    source: &S,
+    origin: &Origin<'_>,
+    message: Option<Message<'_>>,
+    columns: &[Column],
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
+    for (i, column) in columns.iter().enumerate() {
+        out.push(if i == 0 { b'{' } else { b',' });
+        quoted(&column.name(), out);
+        out.push(b':');
+        match column {
+            Column::Data(name) => data::named(source, name, out),
+            Column::Member(member) => self::member(source, origin, message, *member, scratch, out),
+        }
+    }
+    put(if columns.is_empty() { b"{}" } else { b"}" }, out);
+}
+
+/// Writes the value of one member; `{}` for `other` where there is nothing.
+pub(super) fn member<S: FieldSource>(
+    source: &S,
+    origin: &Origin<'_>,
+    message: Option<Message<'_>>,
+    member: Member,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
+    let field = |field| source.field(field);
+    match member {
+        Member::V => out.push(b'1'),
+        Member::Time => time(field(Field::TimeCreated), out),
+        Member::Source => quoted(origin.source, out),
+        Member::Host => match origin.host {
+            Some(host) => quoted(host, out),
+            None => text(field(Field::Computer), out),
+        },
+        Member::Log => quoted(origin.log, out),
+        Member::LogRecord => optional(origin.log_record, out),
+        Member::Computer => text(field(Field::Computer), out),
+        Member::Channel => text(field(Field::Channel), out),
+        Member::Provider => text(field(Field::ProviderName), out),
+        Member::ProviderGuid => token(field(Field::ProviderGuid), out),
+        Member::LevelName => level_name(field(Field::Level), field(Field::Keywords), out),
+        Member::Keywords => keywords(field(Field::Keywords), out),
+        Member::UserSid => token(field(Field::UserId), out),
+        Member::ActivityId => token(field(Field::ActivityId), out),
+        Member::RelatedActivityId => token(field(Field::RelatedActivityId), out),
+        Member::RecordId => drop(number(field(Field::RecordId), out)),
+        Member::EventId => drop(number(field(Field::EventId), out)),
+        Member::Qualifiers => drop(number(field(Field::Qualifiers), out)),
+        Member::Version => drop(number(field(Field::Version), out)),
+        Member::Level => drop(number(field(Field::Level), out)),
+        Member::Task => drop(number(field(Field::Task), out)),
+        Member::Opcode => drop(number(field(Field::Opcode), out)),
+        Member::ProcessId => drop(number(field(Field::ProcessId), out)),
+        Member::ThreadId => drop(number(field(Field::ThreadId), out)),
+        Member::Data => data::object(source, &mut scratch.pieces, out),
+        Member::UserData if source.has_more() => {
+            scratch.tree.read::<Json, S>(source);
+            scratch.tree.user_data(out);
+        }
+        Member::UserData => put(b"null", out),
+        Member::Message => drop(message_text(source, message, scratch, out)),
+        Member::MessageSource => {
+            let start = out.len();
+            let by = message_text(source, message, scratch, out);
+            out.truncate(start);
+            by_name(by, out);
+        }
+        Member::Other => {
+            let start = out.len();
+            out.push(b'{');
+            other_fields(source, out);
+            // A number that is none is rare, and only reading the event tells.
+            scratch.tree.read::<Json, S>(source);
+            let used = message.is_none() && scratch.tree.message().is_some();
+            scratch.tree.others(used, start + 1, out);
+            out.push(b'}');
+        }
+    }
+}
+
+/// Writes the message, or null, and says who made it.
+fn message_text<S: FieldSource>(
+    source: &S,
+    message: Option<Message<'_>>,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> Option<MessageBy> {
+    if let Some(message) = message {
+        quoted(message.text, out);
+        return Some(message.by);
+    }
+    let more = source.has_more();
+    if more {
+        scratch.tree.read::<Json, S>(source);
+        if let Some(text) = scratch.tree.message() {
+            out.push(b'"');
+            put(text, out);
+            out.push(b'"');
+            return Some(MessageBy::Server);
+        }
+    }
+    scratch.buffer.clear();
+    data::object(source, &mut scratch.pieces, &mut scratch.buffer);
+    strings(&scratch.pieces, Some(&scratch.buffer), more.then_some(&scratch.tree), out)
+}
+
+/// Writes the fallback message: the values one after another. They lie in `data`, or in the output
+/// itself; those of user data in the tree.
+fn strings(
+    pieces: &data::Pieces,
+    data: Option<&[u8]>,
+    tree: Option<&Tree>,
+    out: &mut Vec<u8>,
+) -> Option<MessageBy> {
+    let start = out.len();
+    out.push(b'"');
+    if !pieces.is_empty() {
+        pieces.join(data, out);
+    } else if !tree.is_some_and(|tree| tree.join(out)) {
+        out.truncate(start);
+        put(b"null", out);
+        return None;
+    }
+    out.push(b'"');
+    Some(MessageBy::Strings)
+}
+
+fn message_source(by: Option<MessageBy>, out: &mut Vec<u8>) {
+    put(b",\"message_source\":", out);
+    by_name(by, out);
+}
+
+fn by_name(by: Option<MessageBy>, out: &mut Vec<u8>) {
+    match by {
+        Some(MessageBy::Strings) => put(b"\"strings\"", out),
+        Some(by) => quoted(by.as_str(), out),
+        None => put(b"null", out),
+    }
+}
+
+/// Writes the fields of `<System>` that few events have, as members of `other`.
+#[inline]
+fn other_fields<S: FieldSource>(source: &S, out: &mut Vec<u8>) {
+    let start = out.len();
+    let mut member = |field: Field, name: &'static [u8], is_number: bool| {
+        let value = source.field(field);
+        if value.is_null() {
+            return;
+        }
+        if out.len() != start {
+            out.push(b',');
+        }
+        put(name, out);
+        match is_number {
+            true => drop(number(value, out)),
+            false => text(value, out),
+        }
+    };
+    member(Field::EventSourceName, b"\"event_source_name\":", false);
+    member(Field::ProcessorId, b"\"processor_id\":", true);
+    member(Field::SessionId, b"\"session_id\":", true);
+    member(Field::KernelTime, b"\"kernel_time\":", true);
+    member(Field::UserTime, b"\"user_time\":", true);
+    member(Field::ProcessorTime, b"\"processor_time\":", true);
+}
+
+/// The members that are the same for all events of a log, escaped once.
+#[derive(Default, Debug)]
+struct OriginText {
+    known: Option<(String, Option<String>, String)>,
+    /// From behind the time up to the host, or past it where the host is known.
+    source: Vec<u8>,
+    /// From behind the host up to the record number.
+    log: Vec<u8>,
+}
+
+impl OriginText {
+    #[inline]
+    fn refresh(&mut self, origin: &Origin<'_>) {
+        let same = self.known.as_ref().is_some_and(|(source, host, log)| {
+            source == origin.source && host.as_deref() == origin.host && log == origin.log
+        });
+        if !same {
+            self.set(origin);
+        }
+    }
+
+    #[cold]
+    fn set(&mut self, origin: &Origin<'_>) {
+        self.known =
+            Some((origin.source.into(), origin.host.map(str::to_owned), origin.log.into()));
+        self.source.clear();
+        put(b",\"source\":", &mut self.source);
+        quoted(origin.source, &mut self.source);
+        put(b",\"host\":", &mut self.source);
+        if let Some(host) = origin.host {
+            quoted(host, &mut self.source);
+        }
+        self.log.clear();
+        put(b",\"log\":", &mut self.log);
+        quoted(origin.log, &mut self.log);
+        put(b",\"log_record\":", &mut self.log);
+    }
+}
+
+#[inline(always)]
+fn put(bytes: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(bytes);
+}
+
+fn quoted(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    Json::push_str(text, out);
+    out.push(b'"');
+}
+
+/// Text: a string, null where there is none.
+#[inline]
+fn text(value: Value<'_>, out: &mut Vec<u8>) {
+    if value.is_null() {
+        return put(b"null", out);
+    }
+    out.push(b'"');
+    value.push::<Json>(out);
+    out.push(b'"');
+}
+
+/// A GUID or SID: a string that is never empty.
+#[inline]
+fn token(value: Value<'_>, out: &mut Vec<u8>) {
+    if value.is_empty() {
+        return put(b"null", out);
+    }
+    text(value, out);
+}
+
+#[inline]
+fn time(value: Value<'_>, out: &mut Vec<u8>) {
+    match value.as_time() {
+        Some(time) => {
+            out.push(b'"');
+            put(time.to_text().as_bytes(), out);
+            out.push(b'"');
+        }
+        // Text that is no time in any form known is still better than nothing.
+        None => token(value, out),
+    }
+}
+
+/// A number, or null. Says whether there is something that is no number.
+#[inline]
+fn number(value: Value<'_>, out: &mut Vec<u8>) -> bool {
+    let number = value.as_u64();
+    optional(number, out);
+    number.is_none() && !value.is_empty()
+}
+
+#[inline]
+fn optional(number: Option<u64>, out: &mut Vec<u8>) {
+    match number {
+        Some(number) => put(itoa::Buffer::new().format(number).as_bytes(), out),
+        None => put(b"null", out),
+    }
+}
+
+#[inline]
+fn keywords(value: Value<'_>, out: &mut Vec<u8>) {
+    match value.as_u64() {
+        Some(bits) => {
+            out.push(b'"');
+            crate::value::push_hex(bits, out);
+            out.push(b'"');
+        }
+        None => token(value, out),
+    }
+}
+
+/// The name of a level, from its value and the keywords; nothing where there is no level.
+pub(super) fn level_of(level: Value<'_>, keywords: Value<'_>) -> Option<LevelName> {
+    let level = u8::try_from(level.as_u64()?).unwrap_or(u8::MAX);
+    Some(LevelName::of(Level(level), Keywords(keywords.as_u64().unwrap_or(0))))
+}
+
+#[inline]
+fn level_name(level: Value<'_>, keywords: Value<'_>, out: &mut Vec<u8>) {
+    match level_of(level, keywords) {
+        Some(name) => {
+            out.push(b'"');
+            put(name.as_str().as_bytes(), out);
+            out.push(b'"');
+        }
+        None => put(b"null", out),
+    }
+}
+
+/// Indents the object that the output ends with, from `start`: two blanks a level.
+pub(super) fn indent(start: usize, scratch: &mut Scratch, out: &mut Vec<u8>) {
+    scratch.buffer.clear();
+    scratch.buffer.extend_from_slice(&out[start..]);
+    out.truncate(start);
+    let mut depth = 0usize;
+    let line = |depth: usize, out: &mut Vec<u8>| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    let mut rest = scratch.buffer.as_slice();
+    while let [byte, tail @ ..] = rest {
+        rest = tail;
+        match byte {
+            b'"' => {
+                let end = 1 + string_len(tail);
+                out.push(b'"');
+                out.extend_from_slice(&tail[..end]);
+                rest = &tail[end..];
+            }
+            b'{' | b'[' => {
+                out.push(*byte);
+                if let [close @ (b'}' | b']'), tail @ ..] = tail {
+                    out.push(*close);
+                    rest = tail;
+                } else {
+                    depth += 1;
+                    line(depth, out);
+                }
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                line(depth, out);
+                out.push(*byte);
+            }
+            b',' => {
+                out.push(b',');
+                line(depth, out);
+            }
+            b':' => out.extend_from_slice(b": "),
+            other => out.push(*other),
+        }
+    }
+}
+
+/// The bytes of a JSON string's inside, up to its closing quote.
+fn string_len(json: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(&byte) = json.get(at) {
+        match byte {
+            b'"' => return at,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    json.len() - 1
+}
+
+#[cfg(test)]
+mod tests;

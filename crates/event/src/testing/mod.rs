@@ -1,0 +1,1 @@
+//! Generators of events, filters and queries for property tests.
