@@ -507,15 +507,30 @@ impl Compiler {
                 *needs = range;
             }
         }
-        let absent =
-            FieldText { text: Text::Absent, needs: Dependencies::default(), attribute: false };
+        let absent = FieldText {
+            text: Text::Absent,
+            needs: Dependencies::default(),
+            attribute: false,
+            optional: false,
+        };
         let mut fields = [absent; Field::COUNT];
         for (field, text, element) in std::mem::take(&mut self.fields) {
-            let needs = self.all_needs(element, end)?;
+            let mut needs = self.all_needs(element, end)?;
             let attribute = field.attribute().is_some();
+            let mut optional = attribute;
+            // Most fields are one value that they depend on, and that is looked at anyway.
+            if let Text::Slot(slot) = text
+                && needs.start != needs.end
+                && self.dependencies[needs.start.into()..needs.end.into()]
+                    .iter()
+                    .all(|&needed| needed == slot)
+            {
+                needs = Dependencies::default();
+                optional = true;
+            }
             let place = &mut fields[field as usize];
             if matches!(place.text, Text::Absent) {
-                *place = FieldText { text, needs, attribute };
+                *place = FieldText { text, needs, attribute, optional };
             }
         }
         let mut data = Vec::with_capacity(self.data.len());

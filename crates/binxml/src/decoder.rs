@@ -232,9 +232,11 @@ impl Decoder {
         let descriptors = cursor.take(4 * count)?;
         let start = self.slots.len();
         let mut value_at = cursor.at as u32;
+        let mut has_binxml = false;
         self.slots.extend(descriptors.chunks_exact(4).map(|descriptor| {
             let len = u16::from_le_bytes([descriptor[0], descriptor[1]]);
             let slot = Slot { at: value_at, len, kind: descriptor[2], nested: None };
+            has_binxml |= slot.kind == BIN_XML;
             value_at += u32::from(len);
             slot
         }));
@@ -246,6 +248,9 @@ impl Decoder {
             joined: 0,
             next: None,
         };
+        if !has_binxml {
+            return Ok(());
+        }
         for i in 0..self.cache.get(template).content_slots.len() {
             let (slot, inside) = self.cache.get(template).content_slots[i];
             if usize::from(slot) >= count {

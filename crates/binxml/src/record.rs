@@ -157,10 +157,12 @@ impl<'d> Record<'d> {
             return Some(Value::Null);
         }
         let value = self.text(instance, place.text);
-        Some(match place.attribute {
-            true if value.is_empty() => Value::Null,
-            false if value.is_null() => Value::Str(""),
-            _ => value,
+        Some(if place.attribute && value.is_empty() {
+            Value::Null
+        } else if value.is_null() && !place.optional {
+            Value::Str("")
+        } else {
+            value
         })
     }
 

@@ -80,6 +80,8 @@ pub(crate) struct FieldText {
     pub(crate) needs: Dependencies,
     /// An attribute without text isn't there; an element is.
     pub(crate) attribute: bool,
+    /// Whether the field isn't there when its value is NULL.
+    pub(crate) optional: bool,
 }
 
 /// A value of `<EventData>`, or a slot in it that may hold elements with values.

@@ -1,6 +1,6 @@
 //! GUIDs (MS-DTYP 2.3.4).
 
-use crate::text::HEX_LOWER;
+use crate::hex::LOWER as HEX_LOWER;
 
 /// A GUID, in the bytes it has in a record: the first three fields are little-endian.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,8 +33,7 @@ impl Guid {
             if matches!(i, 4 | 6 | 8 | 10) {
                 at += 1;
             }
-            text[at] = HEX_LOWER[usize::from(self.0[byte] >> 4)];
-            text[at + 1] = HEX_LOWER[usize::from(self.0[byte] & 15)];
+            [text[at], text[at + 1]] = HEX_LOWER[usize::from(self.0[byte])];
             at += 2;
         }
         text

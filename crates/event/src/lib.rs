@@ -16,6 +16,7 @@ mod event;
 mod field;
 pub mod filter;
 mod guid;
+mod hex;
 mod level;
 pub mod output;
 mod place;

@@ -175,8 +175,7 @@ impl Escape for Json {
             '\t' => out.extend_from_slice(b"\\t"),
             '\0'..='\x1f' | '\x7f' => {
                 out.extend_from_slice(b"\\u00");
-                out.push(HEX_LOWER[c as usize >> 4]);
-                out.push(HEX_LOWER[c as usize & 15]);
+                out.extend_from_slice(&crate::hex::LOWER[c as usize & 0xff]);
             }
             _ => push_utf8(c, out),
         }
@@ -241,9 +240,6 @@ impl Escape for XmlAttribute {
     }
 }
 
-pub(crate) const HEX_LOWER: &[u8; 16] = b"0123456789abcdef";
-pub(crate) const HEX_UPPER: &[u8; 16] = b"0123456789ABCDEF";
-
 #[inline]
 fn push_utf8(c: char, out: &mut Vec<u8>) {
     out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
@@ -257,74 +253,89 @@ const LANES: usize = 8;
 fn transcode<E: Escape>(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(bytes.len() / 2 + LANES);
     let mut rest = bytes;
-    while let Some(block) = rest.first_chunk::<{ 2 * LANES }>() {
-        let (narrow, special) = narrow::<E>(block);
-        if special {
-            match one_by_one::<E>(rest, LANES, out) {
-                Some(used) => rest = &rest[used..],
-                None => return,
+    loop {
+        while let Some((block, behind)) = rest.split_first_chunk::<{ 2 * LANES }>() {
+            let (narrow, has_special) = narrow::<E>(block);
+            if has_special {
+                break;
             }
-        } else {
             out.extend_from_slice(&narrow);
-            rest = &rest[2 * LANES..];
+            rest = behind;
         }
-    }
-    if rest.is_empty() {
-        return;
-    }
-    // The last few, padded with a character that no place escapes.
-    let mut block: [u8; 2 * LANES] = std::array::from_fn(|i| if i & 1 == 0 { b'a' } else { 0 });
-    block[..rest.len()].copy_from_slice(rest);
-    let (narrow, special) = narrow::<E>(&block);
-    if special {
-        one_by_one::<E>(rest, LANES, out);
-    } else {
-        out.extend_from_slice(&narrow[..rest.len() / 2]);
+        // The last few, or those up to the next special one.
+        let mut block = PADDING;
+        let len = rest.len().min(2 * LANES);
+        block[..len].copy_from_slice(&rest[..len]);
+        let (narrow, has_special) = narrow::<E>(&block);
+        if !has_special {
+            out.extend_from_slice(&narrow[..len / 2]);
+            return;
+        }
+        let plain = first_special::<E>(&block);
+        out.extend_from_slice(&narrow[..plain]);
+        match special_character::<E>(&rest[2 * plain..], out) {
+            Some(behind) => rest = behind,
+            None => return,
+        }
     }
 }
 
+/// Units that no place escapes.
+const PADDING: [u8; 2 * LANES] =
+    [b'a', 0, b'a', 0, b'a', 0, b'a', 0, b'a', 0, b'a', 0, b'a', 0, b'a', 0];
+
+/// Narrows a block, and says whether there are special units in it.
 #[inline(always)]
 fn narrow<E: Escape>(block: &[u8; 2 * LANES]) -> ([u8; LANES], bool) {
-    let mut narrow = [0; LANES];
     let mut special = false;
-    for i in 0..LANES {
-        let unit = u16::from_le_bytes([block[2 * i], block[2 * i + 1]]);
-        narrow[i] = unit as u8;
-        special |= E::is_special(unit);
+    for unit in block.chunks_exact(2) {
+        special |= E::is_special(u16::from_le_bytes([unit[0], unit[1]]));
     }
-    (narrow, special)
+    let whole = u128::from_le_bytes(*block);
+    let narrow =
+        u64::from(narrow_half(whole as u64)) | u64::from(narrow_half((whole >> 64) as u64)) << 32;
+    (narrow.to_le_bytes(), special)
 }
 
-/// Writes at least `at_least` units (all of a surrogate pair), or as many as there are. Gives the
-/// bytes used, or nothing when a NUL has ended the text.
+/// The low bytes of four units, side by side.
+#[inline(always)]
+fn narrow_half(units: u64) -> u32 {
+    let units = units & 0x00ff_00ff_00ff_00ff;
+    let pairs = (units | units >> 8) & 0x0000_ffff_0000_ffff;
+    (pairs | pairs >> 16) as u32
+}
+
+fn first_special<E: Escape>(block: &[u8; 2 * LANES]) -> usize {
+    block
+        .chunks_exact(2)
+        .position(|unit| E::is_special(u16::from_le_bytes([unit[0], unit[1]])))
+        .unwrap_or(LANES)
+}
+
+/// Writes the special character that the bytes begin with, a surrogate pair whole, and gives what
+/// is behind it; nothing when a NUL has ended the text.
 #[inline(never)]
-fn one_by_one<E: Escape>(bytes: &[u8], at_least: usize, out: &mut Vec<u8>) -> Option<usize> {
-    let unit_at =
-        |i: usize| bytes.get(2 * i..2 * i + 2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-    let mut i = 0;
-    while i < at_least {
-        let Some(unit) = unit_at(i) else { break };
-        i += 1;
-        if !E::is_special(unit) {
-            out.push(unit as u8);
-            continue;
-        }
-        let c = match unit {
-            0 => return None,
-            0xd800..=0xdbff => match unit_at(i) {
-                Some(low @ 0xdc00..=0xdfff) => {
-                    i += 1;
-                    let code =
-                        0x10000 + ((u32::from(unit) - 0xd800) << 10) + u32::from(low) - 0xdc00;
-                    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
-                }
-                _ => char::REPLACEMENT_CHARACTER,
-            },
-            _ => char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER),
-        };
-        E::push_char(c, out);
-    }
-    Some(2 * i)
+fn special_character<'a, E: Escape>(bytes: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let (unit, rest) = split_unit(bytes)?;
+    let c = match unit {
+        0 => return None,
+        0xd800..=0xdbff => match split_unit(rest) {
+            Some((low @ 0xdc00..=0xdfff, behind)) => {
+                let code = 0x10000 + ((u32::from(unit) - 0xd800) << 10) + u32::from(low) - 0xdc00;
+                E::push_char(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), out);
+                return Some(behind);
+            }
+            _ => char::REPLACEMENT_CHARACTER,
+        },
+        _ => char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER),
+    };
+    E::push_char(c, out);
+    Some(rest)
+}
+
+#[inline]
+fn split_unit(bytes: &[u8]) -> Option<(u16, &[u8])> {
+    bytes.split_first_chunk().map(|(unit, rest)| (u16::from_le_bytes(*unit), rest))
 }
 
 #[cfg(test)]

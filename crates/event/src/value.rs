@@ -1,7 +1,7 @@
 //! One value of an event, typed, borrowed from the bytes it came in.
 
-use crate::text::{Ansi, Escape, HEX_LOWER, HEX_UPPER, Plain, Utf16};
-use crate::{EventTime, Guid, Sid};
+use crate::text::{Ansi, Escape, Plain, Utf16};
+use crate::{EventTime, Guid, Sid, hex};
 
 /// A value as a record holds it (MS-EVEN6 2.2.12, 3.1.4.7.3). Its text is what Windows' XML shows
 /// in our one canonical form: GUIDs lowercase in braces, times with seven digits.
@@ -145,20 +145,20 @@ fn parse_u64(text: &str) -> Option<u64> {
 
 /// Writes `0x` and the number in lowercase hexadecimal, without leading zeros.
 pub(crate) fn push_hex(number: u64, out: &mut Vec<u8>) {
-    let digits = (16 - number.leading_zeros() as usize / 4).max(1);
-    out.extend_from_slice(b"0x");
-    for digit in (0..digits).rev() {
-        out.push(HEX_LOWER[(number >> (4 * digit)) as usize & 15]);
+    let mut text = [b'0'; 18];
+    for (place, byte) in number.to_be_bytes().into_iter().enumerate() {
+        [text[2 + 2 * place], text[3 + 2 * place]] = hex::LOWER[usize::from(byte)];
     }
+    let zeros = (number.leading_zeros() as usize / 4).min(15);
+    text[zeros] = b'0';
+    text[zeros + 1] = b'x';
+    out.extend_from_slice(&text[zeros..]);
 }
 
 fn push_binary(bytes: &[u8], out: &mut Vec<u8>) {
     out.reserve(2 * bytes.len());
     for &byte in bytes {
-        out.extend_from_slice(&[
-            HEX_UPPER[usize::from(byte >> 4)],
-            HEX_UPPER[usize::from(byte & 15)],
-        ]);
+        out.extend_from_slice(&hex::UPPER[usize::from(byte)]);
     }
 }
 
