@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use quarry_event::filter::Matcher;
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource, Origin};
+use quarry_eventlog::Direction;
 use serde_json::{Value as Json, json};
 
 use crate::args::{CountArgs, ListArgs, ListFormat, LogsArgs};
@@ -23,13 +23,13 @@ pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let filter = filter::build(&args.filter, &now)?;
     let matcher =
         (!filter.is_empty()).then(|| filter.matcher(EventTime::from_timestamp(now.timestamp())));
-    let run = Run::new(&args.output.terminal, &args.work, false);
+    let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     list(run, &Count { matcher, by_channel: false }, &args.sources, &args.output)
 }
 
 /// The channels that the events of each source are of.
 pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
-    let run = Run::new(&args.output.terminal, &args.work, false);
+    let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     list(run, &Count { matcher: None, by_channel: true }, &args.sources, &args.output)
 }
 
@@ -112,11 +112,11 @@ impl engine::Work for Count {
         event: &S,
         origin: &Origin<'_>,
         output: &mut Tallies,
-    ) -> ControlFlow<()> {
+    ) {
         if let Some(matcher) = matcher
             && !matcher.matches(event, None)
         {
-            return ControlFlow::Continue(());
+            return;
         }
         name.clear();
         match self.by_channel {
@@ -134,7 +134,6 @@ impl engine::Work for Count {
                 output.logs.entry(name).or_default().add(&tally);
             }
         }
-        ControlFlow::Continue(())
     }
 }
 

@@ -1,7 +1,10 @@
 //! What `scan`, `count` and `logs` have in common: reading the sources, and telling on standard
 //! error how it goes and how it went.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use quarry_eventlog::Direction;
 
 use crate::args::{SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, grouped};
@@ -22,21 +25,24 @@ pub(crate) struct Run {
     pub(crate) records: u64,
     pub(crate) matched: u64,
     sources: u64,
-    threads: usize,
-    reverse: bool,
+    threads: NonZeroUsize,
+    direction: Direction,
 }
 
+/// Takes a batch of a source, which has a place and a name, and says how many events matched.
+type Take<'t, O> = dyn FnMut(&Console, usize, &str, &mut Batch<O>) -> (u64, Next) + 't;
+
 impl Run {
-    pub(crate) fn new(terminal: &TerminalArgs, work: &WorkArgs, reverse: bool) -> Self {
-        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    pub(crate) fn new(terminal: &TerminalArgs, work: &WorkArgs, direction: Direction) -> Self {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Run {
             console: Console::new(terminal.color, terminal.quiet),
             outcome: Outcome::default(),
             records: 0,
             matched: 0,
             sources: 0,
-            threads: work.threads.map_or_else(cores, |threads| threads.get()).min(256),
-            reverse,
+            threads: work.threads.unwrap_or_else(cores),
+            direction,
         }
     }
 
@@ -46,21 +52,26 @@ impl Run {
         &mut self,
         sources: &SourceArgs,
         work: &W,
-        take: &mut dyn FnMut(&Console, usize, &str, &mut Batch<W::Output>) -> (u64, Next),
+        take: &mut Take<'_, W::Output>,
     ) {
         catch_interrupts(&mut self.console);
         let (inputs, notes) = expand(&sources.sources);
         self.sources = inputs.len() as u64;
         notes.iter().for_each(|note| self.console.note(note));
         self.console.start_progress();
-        let mut warnings = 0u64;
-        let options = Options { threads: self.threads, reverse: self.reverse, stop: &INTERRUPTED };
+        // Of the source that is being read.
+        let mut warnings = (String::new(), 0u64);
+        let options =
+            Options { threads: self.threads, direction: self.direction, stop: &INTERRUPTED };
         engine::read(inputs, options, work, &mut |report| {
             let next = match report {
                 Report::Batch { source, name, batch } => {
+                    if !batch.damage.is_empty() && warnings.0 != name {
+                        warnings = (name.to_owned(), 0);
+                    }
                     for damage in &batch.damage {
-                        warnings += 1;
-                        if warnings <= MAX_WARNINGS {
+                        warnings.1 += 1;
+                        if warnings.1 <= MAX_WARNINGS {
                             self.console.warning(&format!("{name}: {damage}"));
                         }
                     }
@@ -69,8 +80,9 @@ impl Run {
                     self.matched += matched;
                     next
                 }
-                Report::End { result, .. } => {
-                    self.end_warnings(std::mem::take(&mut warnings));
+                Report::End { result } => {
+                    self.end_warnings(&warnings);
+                    warnings.1 = 0;
                     match result {
                         Ok(()) => self.outcome.read += 1,
                         // A pipe that was waited for.
@@ -87,16 +99,16 @@ impl Run {
             self.console.progress(done, self.sources, self.records, self.matched);
             next
         });
-        self.end_warnings(warnings);
+        self.end_warnings(&warnings);
         self.outcome.interrupted = INTERRUPTED.load(Ordering::Relaxed);
         self.outcome.matched = self.matched > 0;
         self.console.end_progress();
     }
 
-    fn end_warnings(&self, warnings: u64) {
-        if warnings > MAX_WARNINGS {
-            let more = warnings - MAX_WARNINGS;
-            self.console.warning(&format!("{} more places are damaged", grouped(more)));
+    fn end_warnings(&self, (source, warnings): &(String, u64)) {
+        if *warnings > MAX_WARNINGS {
+            let more = grouped(warnings - MAX_WARNINGS);
+            self.console.warning(&format!("{source}: {more} more places are damaged"));
         }
     }
 

@@ -1,12 +1,13 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
 use std::io::{self, IsTerminal, Write};
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use quarry_event::filter::Matcher;
 use quarry_event::output::{Column, Printer, Scratch, TableOptions, UnknownColumn};
 use quarry_event::{EventTime, Field, FieldSource, Origin};
+
+use quarry_eventlog::Direction;
 
 use crate::args::{Format, ScanArgs, When};
 use crate::console::{stdout_color, stdout_width};
@@ -32,7 +33,8 @@ pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
         lines: args.lines,
         times: args.sort.is_some(),
     };
-    let mut run = Run::new(&args.terminal, &args.work, args.reverse);
+    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
+    let mut run = Run::new(&args.terminal, &args.work, direction);
     let mut out = Out::new(&scan.printer);
     let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
     // The source that is being read, and how many more of its events are wanted.
@@ -153,11 +155,14 @@ impl engine::Work for Scan {
         event: &S,
         origin: &Origin<'_>,
         output: &mut Events,
-    ) -> ControlFlow<()> {
+    ) {
+        if self.lines.is_some_and(|lines| output.count >= lines) {
+            return;
+        }
         if let Some(matcher) = matcher
             && !matcher.matches(event, None)
         {
-            return ControlFlow::Continue(());
+            return;
         }
         if output.count > 0 {
             output.text.extend_from_slice(self.separator);
@@ -170,10 +175,6 @@ impl engine::Work for Scan {
                 false => EventTime::default(),
             };
             output.ends.push((output.text.len(), time));
-        }
-        match self.lines {
-            Some(lines) if output.count >= lines => ControlFlow::Break(()),
-            _ => ControlFlow::Continue(()),
         }
     }
 }

@@ -154,13 +154,6 @@ fn search(folder: PathBuf, inputs: &mut Vec<Input>, notes: &mut Vec<String>) {
     }
 }
 
-/// The log that a file's name tells, as Event Viewer and `wevtutil` name their copies:
-/// `Microsoft-Windows-TaskScheduler%4Operational.evtx` is of `…TaskScheduler/Operational`.
-pub(crate) fn log_of(path: &Path) -> String {
-    let stem = path.file_stem().unwrap_or(path.as_os_str());
-    stem.to_string_lossy().replace("%4", "/")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,13 +167,6 @@ mod tests {
         assert_eq!(parse("a.evtx"), Source::Path("a.evtx".into()));
         assert_eq!(parse("even6://dc01"), Source::Server("even6://dc01".into()));
         assert_eq!(parse("@web"), Source::Group("web".into()));
-    }
-
-    #[test]
-    fn a_log_has_the_name_of_its_file() {
-        assert_eq!(log_of(Path::new("x/Security.evtx")), "Security");
-        let path = Path::new("Microsoft-Windows-TaskScheduler%4Operational.evtx");
-        assert_eq!(log_of(path), "Microsoft-Windows-TaskScheduler/Operational");
     }
 
     #[test]
