@@ -379,13 +379,7 @@ impl Compiler {
             },
             Role::Data if !open.has_elements => {
                 let element = (name != "Data").then_some(open.name);
-                let literal = match (open.name_attribute, element) {
-                    (Text::Literal(name), _) if name.start != name.end => Some(name),
-                    (Text::Absent, Some(name)) => Some(name),
-                    _ => None,
-                };
-                let json = self.json_member(literal, at)?;
-                let name = DatumName { attribute: open.name_attribute, element, json };
+                let name = self.datum_name(open.name_attribute, element);
                 let text = self.text_of(&open.content, at)?;
                 let needs = Dependencies::default();
                 self.data.push((Datum::Value { name, text, needs }, open.element));
@@ -395,30 +389,19 @@ impl Compiler {
         Ok(())
     }
 
-    /// The beginning of a member of JSON, up to the inside of its value.
-    fn json_member(&mut self, name: Option<Literal>, at: usize) -> Result<Literal> {
-        let start = self.literals.len();
-        if let Some(name) = name {
-            self.scratch.clear();
-            self.scratch.extend_from_slice(b",\"");
-            let name = &self.literals[name.start as usize..name.end as usize];
-            Json::push_str(name, &mut self.scratch);
-            self.scratch.extend_from_slice(b"\":\"");
-            self.literals.push_str(std::str::from_utf8(&self.scratch).unwrap_or_default());
-        }
-        self.literal_since(start, at)
-    }
-
-    /// Whether the data are values with literal names, each another one.
-    fn has_distinct_names(&self, data: &[Datum]) -> bool {
-        let mut names = hashbrown::HashSet::new();
-        data.iter().all(|datum| match datum {
-            Datum::Value { name: DatumName { json, .. }, .. } => {
-                json.start != json.end
-                    && names.insert(&self.literals[json.start as usize..json.end as usize])
-            }
-            Datum::Nested { .. } => false,
-        })
+    fn datum_name(&self, attribute: Text, element: Option<Literal>) -> DatumName {
+        let literal = match (attribute, element) {
+            (Text::Literal(name), _) if name.start != name.end => name,
+            (Text::Absent | Text::Empty | Text::Literal(_), Some(name)) => name,
+            (Text::Absent | Text::Empty | Text::Literal(_), None) => return DatumName::Unnamed,
+            _ => return DatumName::Unknown { attribute, element },
+        };
+        let text = &self.literals[literal.start as usize..literal.end as usize];
+        let mut json = b",\"".to_vec();
+        Json::push_str(text, &mut json);
+        json.extend_from_slice(b"\":\"");
+        let json = String::from_utf8(json).unwrap_or_default();
+        DatumName::Known { text: text.into(), json: json.into() }
     }
 
     fn text_of(&mut self, pieces: &[Piece], at: usize) -> Result<Text> {
@@ -538,7 +521,6 @@ impl Compiler {
             attribute: false,
             optional: false,
         };
-        let has_fields = !self.fields.is_empty();
         let mut fields = [absent; Field::COUNT];
         for (field, text, element) in std::mem::take(&mut self.fields) {
             let mut needs = self.all_needs(element, end)?;
@@ -560,20 +542,21 @@ impl Compiler {
             }
         }
         let mut data = Vec::with_capacity(self.data.len());
-        for (datum, element) in std::mem::take(&mut self.data) {
-            let all = self.all_needs(element, end)?;
-            data.push(match datum {
-                Datum::Value { name, text, .. } => Datum::Value { name, text, needs: all },
-                Datum::Nested { slot, .. } => Datum::Nested { slot, needs: all },
-            });
+        for (mut datum, element) in std::mem::take(&mut self.data) {
+            let (Datum::Value { needs, .. } | Datum::Nested { needs, .. }) = &mut datum;
+            *needs = self.all_needs(element, end)?;
+            data.push(datum);
         }
         let mut more = Vec::new();
         for element in std::mem::take(&mut self.more) {
             more.push(self.all_needs(element, end)?);
         }
-        let distinct = self.has_distinct_names(&data);
+        let distinct = has_distinct_names(&data);
+        let present = Field::all()
+            .filter(|&field| !matches!(fields[field as usize].text, Text::Absent))
+            .collect();
         Ok(Template {
-            has_fields,
+            present,
             distinct,
             literals: self.literals,
             nodes: self.nodes,
@@ -623,4 +606,13 @@ fn push_merged(pieces: &mut Vec<Piece>, piece: Piece) {
         }
         _ => pieces.push(piece),
     }
+}
+
+/// Whether the data are values with names that are known, each another one.
+fn has_distinct_names(data: &[Datum]) -> bool {
+    let mut names = hashbrown::HashSet::new();
+    data.iter().all(|datum| match datum {
+        Datum::Value { name: DatumName::Known { text, .. }, .. } => names.insert(text),
+        _ => false,
+    })
 }

@@ -166,45 +166,90 @@ impl<'d> Record<'d> {
         &self.decoder.instances[usize::from(index.get())]
     }
 
-    /// The values in one instance.
-    fn instance_data<F>(&self, instance: &'d Instance, visit: &mut F) -> ControlFlow<()>
+    /// The values of a name in one instance: only these are decoded.
+    fn named_data<F>(&self, instance: &'d Instance, wanted: &str, visit: &mut F) -> ControlFlow<()>
     where
-        F: FnMut(Option<DataName<'d>>, Value<'d>) -> ControlFlow<()>,
+        F: FnMut(Value<'d>) -> ControlFlow<()>,
     {
-        for datum in &self.template(instance).data {
-            match *datum {
-                Datum::Value { name, text, needs } => {
-                    if self.is_dropped(instance, needs) {
-                        continue;
-                    }
-                    if let Text::Slot(index) = text
-                        && let Some(slot) = self.slot(instance, index)
-                    {
-                        if slot.kind & ARRAY != 0 {
-                            self.array_data(instance, name, slot, visit)?;
-                            continue;
+        let template = self.template(instance);
+        for datum in &template.data {
+            match datum {
+                Datum::Value { name, text, .. } => {
+                    let nested = match *text {
+                        Text::Slot(slot) => self.slot(instance, slot).and_then(|s| s.nested),
+                        _ => None,
+                    };
+                    let same = match name {
+                        DatumName::Unnamed => false,
+                        DatumName::Known { text, .. } => **text == *wanted,
+                        name => {
+                            self.data_name(instance, name).is_some_and(|n| n.as_str() == wanted)
                         }
-                        if slot.nested.is_some() {
-                            self.nested_data(slot.nested, visit)?;
-                            continue;
-                        }
+                    };
+                    if nested.is_some() || same {
+                        self.datum(instance, datum, &mut |name, value| match name {
+                            Some(name) if name.as_str() == wanted => visit(value),
+                            _ => ControlFlow::Continue(()),
+                        })?;
                     }
-                    let value = self.text(instance, text);
-                    visit(
-                        self.data_name(instance, name),
-                        if value.is_null() { Value::Str("") } else { value },
-                    )?;
                 }
-                Datum::Nested { slot, needs } => {
-                    if !self.is_dropped(instance, needs)
-                        && let Some(slot) = self.slot(instance, slot)
-                    {
-                        self.nested_data(slot.nested, visit)?;
+                &Datum::Nested { slot, needs } => {
+                    if !self.is_dropped(instance, needs) {
+                        let mut nested = self.slot(instance, slot).and_then(|slot| slot.nested);
+                        while let Some(index) = nested {
+                            let instance = self.instance(index);
+                            self.named_data(instance, wanted, visit)?;
+                            nested = instance.next;
+                        }
                     }
                 }
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// The values in one instance.
+    fn instance_data<F>(&self, instance: &'d Instance, visit: &mut F) -> ControlFlow<()>
+    where
+        F: FnMut(Option<DataName<'d>>, Value<'d>) -> ControlFlow<()>,
+    {
+        self.template(instance).data.iter().try_for_each(|datum| self.datum(instance, datum, visit))
+    }
+
+    /// A value of an instance, or the values it stands for.
+    #[inline]
+    fn datum<F>(&self, instance: &'d Instance, datum: &'d Datum, visit: &mut F) -> ControlFlow<()>
+    where
+        F: FnMut(Option<DataName<'d>>, Value<'d>) -> ControlFlow<()>,
+    {
+        match datum {
+            Datum::Value { name, text, needs } => {
+                let (text, needs) = (*text, *needs);
+                if self.is_dropped(instance, needs) {
+                    return ControlFlow::Continue(());
+                }
+                if let Text::Slot(index) = text
+                    && let Some(slot) = self.slot(instance, index)
+                {
+                    if slot.kind & ARRAY != 0 {
+                        return self.array_data(instance, name, slot, visit);
+                    }
+                    if slot.nested.is_some() {
+                        return self.nested_data(slot.nested, visit);
+                    }
+                }
+                let value = self.text(instance, text);
+                let value = if value.is_null() { Value::Str("") } else { value };
+                visit(self.data_name(instance, name), value)
+            }
+            Datum::Nested { slot, needs } => {
+                if self.is_dropped(instance, *needs) {
+                    return ControlFlow::Continue(());
+                }
+                let nested = self.slot(instance, *slot).and_then(|slot| slot.nested);
+                self.nested_data(nested, visit)
+            }
+        }
     }
 
     fn nested_data<F>(&self, mut nested: Option<InstanceIndex>, visit: &mut F) -> ControlFlow<()>
@@ -223,7 +268,7 @@ impl<'d> Record<'d> {
     fn array_data<F>(
         &self,
         instance: &'d Instance,
-        name: DatumName,
+        name: &'d DatumName,
         slot: Slot,
         visit: &mut F,
     ) -> ControlFlow<()>
@@ -243,18 +288,13 @@ impl<'d> Record<'d> {
     }
 
     #[inline]
-    fn data_name(&self, instance: &Instance, name: DatumName) -> Option<DataName<'d>> {
-        let template = self.template(instance);
-        let literal = |text| DataName::with_json_member(text, template.literal(name.json));
-        let element = || name.element.map(|name| template.literal(name));
-        match name.attribute {
-            Text::Literal(attribute) if attribute.start != attribute.end => {
-                Some(literal(template.literal(attribute)))
-            }
-            Text::Absent => element().map(literal),
-            text => match self.text(instance, text) {
+    fn data_name(&self, instance: &Instance, name: &'d DatumName) -> Option<DataName<'d>> {
+        match name {
+            DatumName::Unnamed => None,
+            DatumName::Known { text, json } => Some(DataName::with_json_member(text, json)),
+            DatumName::Unknown { attribute, element } => match self.text(instance, *attribute) {
                 Value::Str(text) if !text.is_empty() => Some(DataName::new(text)),
-                _ => element().map(DataName::new),
+                _ => element.map(|name| DataName::new(self.template(instance).literal(name))),
             },
         }
     }
@@ -285,20 +325,11 @@ impl FieldSource for Record<'_> {
     #[inline]
     fn fields(&self) -> Fields<'_> {
         let mut fields = Fields::default();
-        let mut instances = self.decoder.instances.iter();
-        if let Some(instance) = instances.next() {
+        for instance in &self.decoder.instances {
             let template = self.template(instance);
-            for (field, place) in Field::all().zip(&template.fields) {
-                fields.set(field, self.field_text(instance, place));
-            }
-        }
-        for instance in instances {
-            let template = self.template(instance);
-            if template.has_fields {
-                for (field, place) in Field::all().zip(&template.fields) {
-                    if fields.get(field).is_null() {
-                        fields.set(field, self.field_text(instance, place));
-                    }
+            for &field in &template.present {
+                if fields.get(field).is_null() {
+                    fields.set(field, self.field_text(instance, &template.fields[field as usize]));
                 }
             }
         }
@@ -326,6 +357,17 @@ impl FieldSource for Record<'_> {
         let record: Record<'a> = Record { decoder: self.decoder, bytes: self.bytes };
         match record.decoder.instances.first() {
             Some(instance) => record.instance_data(instance, &mut visit),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn each_data_named<'a, F>(&'a self, wanted: &str, mut visit: F) -> ControlFlow<()>
+    where
+        F: FnMut(Value<'a>) -> ControlFlow<()>,
+    {
+        let record: Record<'a> = Record { decoder: self.decoder, bytes: self.bytes };
+        match record.decoder.instances.first() {
+            Some(instance) => record.named_data(instance, wanted, &mut visit),
             None => ControlFlow::Continue(()),
         }
     }

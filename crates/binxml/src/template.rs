@@ -85,21 +85,27 @@ pub(crate) struct FieldText {
 }
 
 /// A value of `<EventData>`, or a slot in it that may hold elements with values.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Datum {
     Value { name: DatumName, text: Text, needs: Dependencies },
     Nested { slot: u16, needs: Dependencies },
 }
 
 /// What a value of `<EventData>` is called.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DatumName {
-    /// The text of its attribute `Name`.
-    pub(crate) attribute: Text,
-    /// The element's name, where that isn't `Data`.
-    pub(crate) element: Option<Literal>,
-    /// The member of JSON that the name begins, where the name is a literal.
-    pub(crate) json: Literal,
+#[derive(Debug)]
+pub(crate) enum DatumName {
+    Unnamed,
+    /// The name, and how it begins a member of JSON.
+    Known {
+        text: Box<str>,
+        json: Box<str>,
+    },
+    /// The text of the attribute `Name`, which takes a record to know; where that is empty, the
+    /// element's name, unless it is `Data`.
+    Unknown {
+        attribute: Text,
+        element: Option<Literal>,
+    },
 }
 
 /// A use of a name that stands elsewhere in the chunk, or brings a chunk's offset along.
@@ -119,8 +125,8 @@ pub(crate) struct Template {
     pub(crate) pieces: Vec<Piece>,
     pub(crate) dependencies: Vec<u16>,
     pub(crate) fields: [FieldText; Field::COUNT],
-    /// Whether any of `fields` is here.
-    pub(crate) has_fields: bool,
+    /// Those of `fields` that are here.
+    pub(crate) present: Vec<Field>,
     pub(crate) data: Vec<Datum>,
     /// Whether `data` are values of one name each, none of them twice.
     pub(crate) distinct: bool,

@@ -264,6 +264,16 @@ fn transcode<E: Escape>(bytes: &[u8], out: &mut Vec<u8>) {
             None => return,
         }
     }
+    // The last few together with those before them: a whole block is cheaper than a part of one,
+    // and what is written twice is the same.
+    if let Some(block) = bytes.last_chunk::<{ 2 * LANES }>() {
+        let (narrow, has_special) = narrow::<E>(block);
+        if !has_special {
+            out.truncate(out.len() - (LANES - rest.len() / 2));
+            out.extend_from_slice(&narrow);
+            return;
+        }
+    }
     one_by_one::<E>(rest, LANES, out);
 }
 
