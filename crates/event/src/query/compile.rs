@@ -293,7 +293,7 @@ impl Compiler {
         let each = |terms: &'q [Expr]| terms.iter().map(|term| self.expr(term, place)).collect();
         match expr {
             Expr::Or(terms) => Test::Any(each(terms)),
-            Expr::And(terms) => Test::All(each(terms)),
+            Expr::And(terms) => all(each(terms)),
             Expr::Path(path) => self.path(&path.steps, place, None),
             Expr::Compare(Operand::Path(path), op, literal) => {
                 self.path(&path.steps, place, Some((*op, literal)))
@@ -350,7 +350,7 @@ impl Compiler {
                 && i + 1 == steps.len()
             {
                 tests.push(data(step, compare));
-                return Test::All(tests);
+                return all(tests);
             }
             place = place.below(&step.test);
             tests.extend(step.predicates.iter().map(|predicate| self.expr(predicate, place)));
@@ -366,7 +366,27 @@ impl Compiler {
             (_, Some(field), None) => tests.push(Test::Field(field)),
             _ => tests.push(Test::Maybe),
         }
-        Test::All(tests)
+        all(tests)
+    }
+}
+
+/// All of some looks, as one without others of that kind inside.
+fn all(tests: Vec<Test>) -> Test {
+    let mut flat = Vec::new();
+    for test in tests {
+        match test {
+            Test::All(inner) => flat.extend(inner),
+            Test::Event => {}
+            test => flat.push(test),
+        }
+    }
+    match flat.pop() {
+        None => Test::Event,
+        Some(only) if flat.is_empty() => only,
+        Some(last) => {
+            flat.push(last);
+            Test::All(flat)
+        }
     }
 }
 
