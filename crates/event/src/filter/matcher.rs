@@ -136,8 +136,13 @@ pub(super) fn text_of<'v>(value: &Value<'v>, scratch: &'v mut Vec<u8>) -> &'v [u
 
 /// Whether any of the globs matches a value that is there.
 fn is_named(value: &Value<'_>, globs: &[Glob], scratch: &mut Vec<u8>) -> bool {
-    let name = text_of(value, scratch);
-    !name.is_empty() && globs.iter().any(|glob| glob.matches_utf8(name))
+    if value.is_empty() {
+        return false;
+    }
+    globs.iter().any(|glob| match glob.matches_value(value) {
+        Some(matches) => matches,
+        None => glob.matches_utf8(text_of(value, scratch)),
+    })
 }
 
 /// Whether the event's data pass a test.
