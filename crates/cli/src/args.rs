@@ -112,7 +112,7 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DecodeArgs {
-    /// A file with the bytes, or - for standard input
+    /// A file with the bytes of an event or of a chunk, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
     /// The bytes are as a server sends them (names inline), not as a file's chunk holds them

@@ -51,8 +51,8 @@ pub(crate) struct Options<'a> {
 
 /// What the caller is told, in order.
 pub(crate) enum Report<'r, O> {
-    /// The next records of a source.
-    Batch { source: usize, name: &'r str, batch: &'r mut Batch<O> },
+    /// The next records of a source; the first batch, when it was opened, has none.
+    Batch { source: &'r Open, batch: &'r mut Batch<O> },
     /// The source was read to its end, or can't be read.
     End { result: Result<(), Failure> },
 }
@@ -75,14 +75,16 @@ pub(crate) enum Next {
 }
 
 /// A source that is open.
-struct Open {
-    index: usize,
-    name: String,
-    log: String,
+pub(crate) struct Open {
+    /// Its place among the inputs.
+    pub(crate) index: usize,
+    pub(crate) name: String,
+    pub(crate) log: String,
 }
 
 /// The next thing to do.
 enum Task {
+    Begin(Arc<Open>),
     Batch(Arc<Open>, Raw),
     End(Result<(), Failure>),
 }
@@ -111,6 +113,7 @@ pub(crate) fn read<W: Work>(
         || (BatchReader::default(), work.worker()),
         |(reader, worker), task| match task {
             Task::End(result) => Done::End(result),
+            Task::Begin(open) => Done::Batch(open, Batch::default()),
             Task::Batch(open, raw) => {
                 let mut batch: Batch<W::Output> =
                     spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
@@ -122,13 +125,12 @@ pub(crate) fn read<W: Work>(
             let next = match done {
                 Done::End(result) => take(Report::End { result }),
                 Done::Batch(open, mut batch) => {
-                    let Open { index, name, .. } = &*open;
                     let mut next = Next::Go;
-                    if skipped.load(Ordering::Relaxed) != *index {
-                        next = take(Report::Batch { source: *index, name, batch: &mut batch });
+                    if skipped.load(Ordering::Relaxed) != open.index {
+                        next = take(Report::Batch { source: &open, batch: &mut batch });
                     }
                     if next == Next::Skip {
-                        skipped.store(*index, Ordering::Relaxed);
+                        skipped.store(open.index, Ordering::Relaxed);
                     }
                     batch.records = 0;
                     batch.damage.clear();
@@ -173,8 +175,9 @@ impl Iterator for Tasks<'_> {
             Ok((name, file)) => {
                 let log = file.name().0.clone();
                 let batches = Box::new(file.batches(self.options.direction));
-                self.open = Some((Arc::new(Open { index, name, log }), batches));
-                self.next()
+                let open = Arc::new(Open { index, name, log });
+                self.open = Some((Arc::clone(&open), batches));
+                Some(Task::Begin(open))
             }
             Err(failure) => Some(Task::End(Err(failure))),
         }

@@ -41,8 +41,12 @@ fn list(
 ) -> Result<ExitCode, Failure> {
     // By source, then by log.
     let mut lines: BTreeMap<usize, (String, BTreeMap<String, Tally>)> = BTreeMap::new();
-    run.read(sources, work, &mut |_, source, name, batch: &mut Batch<Tallies>| {
-        let (_, logs) = lines.entry(source).or_insert_with(|| (name.to_owned(), BTreeMap::new()));
+    run.read(sources, work, &mut |_, source, batch: &mut Batch<Tallies>| {
+        let (_, logs) = lines.entry(source.index).or_insert_with(|| {
+            // A log is counted even if there is nothing in it.
+            let log = (!work.by_channel).then(|| (source.log.clone(), Tally::default()));
+            (source.name.clone(), log.into_iter().collect())
+        });
         let mut matched = 0;
         for (log, tally) in &batch.output.logs {
             matched += tally.events;
