@@ -2,7 +2,7 @@
 //! and of their records, so that the output is the same with any number of threads.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -210,6 +210,7 @@ impl<W: Work> Visitor for Reading<'_, W> {
 }
 
 fn open(input: Input, stop: &AtomicBool) -> Result<(String, FileLog), Failure> {
+    let mut regular = None;
     let (name, log) = match input {
         Input::Failed(failure) => return Err(failure),
         Input::Stdin => {
@@ -227,26 +228,41 @@ fn open(input: Input, stop: &AtomicBool) -> Result<(String, FileLog), Failure> {
                 }),
                 false => FileLog::open(&path),
             };
-            (path.display().to_string(), log)
+            let name = path.display().to_string();
+            regular = Some(path).filter(|path| !is_pipe(path));
+            (name, log)
         }
     };
     match log {
         Ok(log) => Ok((name, log)),
-        Err(e) => Err(refusal(&name, &e)),
+        Err(e) => Err(refusal(&name, regular.as_deref(), &e)),
     }
 }
 
 /// Why a file can't be read as a log, and what to do.
-fn refusal(name: &str, error: &OpenError) -> Failure {
+fn refusal(name: &str, path: Option<&Path>, error: &OpenError) -> Failure {
     let shown = if name == "-" { "standard input" } else { name };
     match error {
         OpenError::Io(e) => Failure::new(format!("{shown}: {}", plain(e))),
-        OpenError::Empty => Failure::new(format!("{shown}: {error}")),
         OpenError::OldFormat => Failure::new(format!("{shown}: {error}"))
             .hint("Event Viewer can open it and save it as .evtx"),
-        _ => Failure::new(format!("{shown}: {error}"))
-            .hint("is it compressed? unpack it first, or pipe it: zcat FILE | quarry scan -"),
+        _ => {
+            let failure = Failure::new(format!("{shown}: {error}"));
+            match path.is_some_and(is_packed) {
+                true => failure.hint("it is compressed: unpack it, or pipe it to quarry scan -"),
+                false => failure,
+            }
+        }
     }
+}
+
+/// Whether a file begins as archives and compressed files do.
+fn is_packed(path: &Path) -> bool {
+    const MAGIC: [&[u8]; 6] =
+        [b"\x1f\x8b", b"PK\x03\x04", b"7z\xbc\xaf", b"\xfd7zX", b"BZh", b"\x28\xb5\x2f\xfd"];
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut start));
+    read.is_ok() && MAGIC.iter().any(|magic| start.starts_with(magic))
 }
 
 fn is_pipe(path: &Path) -> bool {

@@ -8,6 +8,7 @@ fn every_mistake_is_named_with_what_to_do() {
     let folder = logs();
     let root = folder.path();
     fs::write(root.join("notes.txt"), "no log\n").unwrap();
+    fs::write(root.join("packed.evtx"), b"\x1f\x8b\x08\0").unwrap();
     fs::write(root.join("empty.evtx"), "").unwrap();
     fs::write(root.join("old.evt"), b"\x30\0\0\0LfLe").unwrap();
     fs::create_dir(root.join("nothing")).unwrap();
@@ -22,6 +23,7 @@ fn every_mistake_is_named_with_what_to_do() {
         &["scan", "@web"],
         &["scan", "."],
         &["scan", "notes.txt"],
+        &["scan", "packed.evtx"],
         &["scan", "empty.evtx"],
         &["scan", "old.evt"],
         &["scan", "nothing"],
