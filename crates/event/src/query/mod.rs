@@ -48,7 +48,7 @@ pub struct Query {
 
 #[derive(Clone, PartialEq, Debug)]
 enum Body {
-    XPath(Expr),
+    XPath(Box<Expr>),
     List(Vec<SubQuery>),
 }
 
@@ -64,7 +64,7 @@ impl Query {
         let body = if text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
             Body::List(list::parse(text, &mut terms).map_err(wrong)?)
         } else {
-            Body::XPath(parse::parse(text, &mut terms).map_err(wrong)?)
+            Body::XPath(Box::new(parse::parse(text, &mut terms).map_err(wrong)?))
         };
         Ok(Query { body })
     }
@@ -83,7 +83,8 @@ impl Query {
     /// The condition on an event that the query is, where it is one path whose answer doesn't
     /// depend on the clock, and how many comparisons it has. Empty where every event meets it.
     pub(crate) fn condition(&self) -> Option<(String, usize)> {
-        let Body::XPath(Expr::Path(Path { steps })) = &self.body else { return None };
+        let Body::XPath(expr) = &self.body else { return None };
+        let Expr::Path(Path { steps }) = &**expr else { return None };
         let (event, below) = steps.split_first()?;
         let mut comparisons = usize::from(!below.is_empty());
         let predicates = steps.iter().flat_map(|step| &step.predicates);

@@ -272,7 +272,6 @@ fn user_data(kind: Kind) -> impl Strategy<Value = Element> {
     let attributes =
         move || prop::option::weighted(0.3, (one_of(&["Name", "id"]), any_value(kind)));
     let leaf = (name(), attributes(), any_value(kind)).prop_map(|(name, attribute, value)| {
-        let attribute = attribute.map(|(name, value)| (name, value));
         let attributes: Vec<_> = attribute.iter().map(|(n, v)| (&**n, v.clone())).collect();
         leaf(&name, &attributes, &value)
     });
