@@ -19,10 +19,7 @@ use crate::run::{Closed, Run};
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
-    let now = jiff::Zoned::now();
-    let filter = filter::build(&args.filter, &now)?;
-    let matcher =
-        (!filter.is_empty()).then(|| filter.matcher(EventTime::from_timestamp(now.timestamp())));
+    let matcher = filter::matcher(&args.filter)?;
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     list(run, &Count { matcher, by_channel: false }, &args.sources, &args.output)
 }

@@ -18,10 +18,7 @@ use crate::run::{Closed, Run};
 use crate::sort::Sorter;
 
 pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
-    let now = jiff::Zoned::now();
-    let filter = filter::build(&args.filter, &now)?;
-    let matcher =
-        (!filter.is_empty()).then(|| filter.matcher(EventTime::from_timestamp(now.timestamp())));
+    let matcher = filter::matcher(&args.filter)?;
     let printer = printer(args.output, &args.fields, args.terminal.color)?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));

@@ -1,5 +1,6 @@
 //! The `quarry` command as a user meets it: the real program, in temporary folders.
 
+mod corpus;
 mod errors;
 mod evtx;
 mod help;
