@@ -300,7 +300,10 @@ impl Compiler {
                 }
             }
             Role::Data if name == "Name" => open.name_attribute = text,
-            _ => {}
+            // No field and no value shows it.
+            Role::Data => self.more.push(open.element),
+            Role::Other if matches!(open.inside, Place::EventData) => self.more.push(open.element),
+            Role::Other => {}
         }
         Ok(())
     }

@@ -90,6 +90,18 @@ impl Element {
         sink.close(&self.name, self.closed_empty);
     }
 
+    /// Whether a child of `<System>` is fields and nothing more.
+    fn is_fields(&self) -> bool {
+        let known = |(name, _): &(String, String)| Field::at(&self.name, Some(name)).is_some();
+        Field::all().any(|field| field.element() == self.name) && self.attributes.iter().all(known)
+    }
+
+    /// Whether an element of `<EventData>` has no attribute but its name.
+    fn is_data(&self) -> bool {
+        self.attributes.iter().all(|(name, _)| name == "Name")
+            && self.elements().all(Element::is_data)
+    }
+
     /// The values in an element of `<EventData>`: its own, or those of the elements in it.
     fn each_value<'a, F>(&'a self, visit: &mut F) -> ControlFlow<()>
     where
@@ -133,8 +145,13 @@ impl FieldSource for Event {
     }
 
     fn has_more(&self) -> bool {
-        let known = |element: &Element| matches!(&*element.name, "System" | "EventData");
-        !self.root.elements().all(known)
+        !self.root.elements().all(|element| match &*element.name {
+            "System" => element.elements().all(Element::is_fields),
+            "EventData" => {
+                element.attributes.is_empty() && element.elements().all(Element::is_data)
+            }
+            _ => false,
+        })
     }
 }
 
