@@ -6,6 +6,7 @@ use quarry_event::{DataName, Field, Utf16};
 use crate::cursor::{Cursor, Dialect, Name, STRING_TYPE, token};
 use crate::error::{Fault, Result};
 use crate::limits::Limits;
+use crate::name::is_name_character;
 use crate::template::{
     Datum, DatumName, Dependencies, FieldText, Literal, NameUse, Node, Piece, Place, Template, Text,
 };
@@ -222,7 +223,6 @@ impl Compiler {
     }
 
     fn attributes(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
-        const MAX_ATTRIBUTES: usize = 256;
         let mut seen: Vec<Literal> = Vec::new();
         while let Some(token) = cursor.peek() {
             let at = cursor.at;
@@ -233,7 +233,7 @@ impl Compiler {
             let name = cursor.name(self.dialect)?;
             let name = self.xml_name(&name)?;
             let pieces = self.attribute_pieces(cursor)?;
-            if seen.len() >= MAX_ATTRIBUTES {
+            if seen.len() >= Limits::ATTRIBUTES {
                 return Err(Fault::Limit("attributes").at(at));
             }
             let same = |a: Literal, b: Literal| {
@@ -436,13 +436,7 @@ impl Compiler {
         let start = self.literals.len();
         for c in Utf16::new(name.characters).chars() {
             let first = self.literals.len() == start;
-            let valid = match c {
-                'a'..='z' | 'A'..='Z' | '_' | ':' => true,
-                '0'..='9' | '-' | '.' => !first,
-                '\u{80}'.. => c.is_alphanumeric(),
-                _ => false,
-            };
-            self.literals.push(if valid { c } else { '_' });
+            self.literals.push(if is_name_character(c, first) { c } else { '_' });
         }
         if self.literals.len() == start {
             self.literals.push('_');
