@@ -1,3 +1,46 @@
-//! The project's own tasks: `cargo xtask test`, `bench`, `fuzz`.
+//! The project's own tasks.
+//!
+//! | command | does |
+//! |---|---|
+//! | `cargo xtask test` | installs what the tests need, then everything CI runs |
+//! | `cargo xtask bench [scan]` | ratios against peers in one run |
+//! | `cargo xtask fuzz [TARGET] [--seconds N]` | runs the fuzz targets |
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
-fn main() {}
+mod bench;
+mod deps;
+mod fuzz;
+mod sh;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[&str]) -> Result<()> {
+    match arguments {
+        ["test", stages @ ..] => test::run(stages),
+        ["bench", which @ ..] => bench::run(which),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["deps"] => deps::check(),
+        _ => bail!(
+            "say what to do:\n  cargo xtask test [STAGE...]   (stages: {})\n  cargo xtask bench [scan]\n  \
+             cargo xtask fuzz [TARGET] [--seconds N]",
+            test::STAGES.map(|stage| stage.name).join(", ")
+        ),
+    }
+}

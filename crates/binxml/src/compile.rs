@@ -1,7 +1,7 @@
 //! From tokens to a [`Template`]: one pass over an element, in either dialect.
 
-use quarry_event::text::Plain;
-use quarry_event::{DataName, Field, Utf16};
+use quarry_event::text::{Escape, Json, Plain};
+use quarry_event::{Field, Utf16};
 
 use crate::cursor::{Cursor, Dialect, Name, STRING_TYPE, token};
 use crate::error::{Fault, Result};
@@ -379,14 +379,13 @@ impl Compiler {
             },
             Role::Data if !open.has_elements => {
                 let element = (name != "Data").then_some(open.name);
-                let plain = match (open.name_attribute, element) {
-                    (Text::Literal(name), _) | (Text::Absent, Some(name)) => {
-                        let name = &self.literals[name.start as usize..name.end as usize];
-                        DataName::new(name).is_plain()
-                    }
-                    _ => false,
+                let literal = match (open.name_attribute, element) {
+                    (Text::Literal(name), _) if name.start != name.end => Some(name),
+                    (Text::Absent, Some(name)) => Some(name),
+                    _ => None,
                 };
-                let name = DatumName { attribute: open.name_attribute, element, plain };
+                let json = self.json_member(literal, at)?;
+                let name = DatumName { attribute: open.name_attribute, element, json };
                 let text = self.text_of(&open.content, at)?;
                 let needs = Dependencies::default();
                 self.data.push((Datum::Value { name, text, needs }, open.element));
@@ -394,6 +393,32 @@ impl Compiler {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The beginning of a member of JSON, up to the inside of its value.
+    fn json_member(&mut self, name: Option<Literal>, at: usize) -> Result<Literal> {
+        let start = self.literals.len();
+        if let Some(name) = name {
+            self.scratch.clear();
+            self.scratch.extend_from_slice(b",\"");
+            let name = &self.literals[name.start as usize..name.end as usize];
+            Json::push_str(name, &mut self.scratch);
+            self.scratch.extend_from_slice(b"\":\"");
+            self.literals.push_str(std::str::from_utf8(&self.scratch).unwrap_or_default());
+        }
+        self.literal_since(start, at)
+    }
+
+    /// Whether the data are values with literal names, each another one.
+    fn has_distinct_names(&self, data: &[Datum]) -> bool {
+        let mut names = hashbrown::HashSet::new();
+        data.iter().all(|datum| match datum {
+            Datum::Value { name: DatumName { json, .. }, .. } => {
+                json.start != json.end
+                    && names.insert(&self.literals[json.start as usize..json.end as usize])
+            }
+            Datum::Nested { .. } => false,
+        })
     }
 
     fn text_of(&mut self, pieces: &[Piece], at: usize) -> Result<Text> {
@@ -507,6 +532,7 @@ impl Compiler {
             attribute: false,
             optional: false,
         };
+        let has_fields = !self.fields.is_empty();
         let mut fields = [absent; Field::COUNT];
         for (field, text, element) in std::mem::take(&mut self.fields) {
             let mut needs = self.all_needs(element, end)?;
@@ -539,7 +565,10 @@ impl Compiler {
         for element in std::mem::take(&mut self.more) {
             more.push(self.all_needs(element, end)?);
         }
+        let distinct = self.has_distinct_names(&data);
         Ok(Template {
+            has_fields,
+            distinct,
             literals: self.literals,
             nodes: self.nodes,
             pieces: self.pieces,

@@ -21,6 +21,8 @@ pub struct Decoder {
     loose: Vec<Template>,
     pub(crate) slots: Vec<Slot>,
     pub(crate) instances: Vec<Instance>,
+    /// Whether any value is an array.
+    pub(crate) has_arrays: bool,
     /// The texts of the current record that are made of several pieces.
     pub(crate) joined_text: String,
     pub(crate) joined: Vec<Option<(u32, u32)>>,
@@ -79,6 +81,7 @@ impl Decoder {
             loose: Vec::new(),
             slots: Vec::new(),
             instances: Vec::new(),
+            has_arrays: false,
             joined_text: String::new(),
             joined: Vec::new(),
         }
@@ -119,6 +122,7 @@ impl Decoder {
     ) -> Result<Record<'d>> {
         self.slots.clear();
         self.instances.clear();
+        self.has_arrays = false;
         self.loose.clear();
         self.joined.clear();
         self.joined_text.clear();
@@ -233,14 +237,17 @@ impl Decoder {
         let start = self.slots.len();
         let mut value_at = cursor.at as u32;
         let mut has_binxml = false;
+        let mut has_arrays = false;
         self.slots.extend(descriptors.chunks_exact(4).map(|descriptor| {
             let len = u16::from_le_bytes([descriptor[0], descriptor[1]]);
             let slot = Slot { at: value_at, len, kind: descriptor[2], nested: None };
             has_binxml |= slot.kind == BIN_XML;
+            has_arrays |= slot.kind & ARRAY != 0;
             value_at += u32::from(len);
             slot
         }));
         cursor.take(value_at as usize - cursor.at)?;
+        self.has_arrays |= has_arrays;
         self.instances[index] = Instance {
             template: TemplateIndex::Cached(template),
             slots: start as u32,
@@ -304,6 +311,9 @@ impl Decoder {
                 return true;
             }
             text += template.literals.len();
+        }
+        if !self.has_arrays {
+            return false;
         }
         let mut arrays = self.slots.iter().filter(|slot| slot.kind & ARRAY != 0);
         match (arrays.next(), arrays.next()) {

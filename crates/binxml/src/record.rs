@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use quarry_event::text::Plain;
-use quarry_event::{DataName, Field, FieldSource, Sink, Value};
+use quarry_event::{DataName, Field, FieldSource, Fields, Sink, Value};
 
 use crate::decoder::{Decoder, Instance, InstanceIndex, Slot};
 use crate::error::{Fault, Result};
 use crate::limits::Limits;
-use crate::template::{Datum, DatumName, Dependencies, Node, Piece, Template, Text};
+use crate::template::{Datum, DatumName, Dependencies, FieldText, Node, Piece, Template, Text};
 use crate::value::{ARRAY, NULL, decode, split_item};
 
 /// An event whose values still lie in the bytes it came in.
@@ -148,22 +148,18 @@ impl<'d> Record<'d> {
     }
 
     #[inline]
-    fn field_of(&self, instance: &Instance, field: Field) -> Option<Value<'d>> {
-        let place = &self.template(instance).fields[field as usize];
-        if matches!(place.text, Text::Absent) {
-            return None;
-        }
-        if self.is_dropped(instance, place.needs) {
-            return Some(Value::Null);
+    fn field_text(&self, instance: &Instance, place: &FieldText) -> Value<'d> {
+        if matches!(place.text, Text::Absent) || self.is_dropped(instance, place.needs) {
+            return Value::Null;
         }
         let value = self.text(instance, place.text);
-        Some(if place.attribute && value.is_empty() {
+        if place.attribute && value.is_empty() {
             Value::Null
         } else if value.is_null() && !place.optional {
             Value::Str("")
         } else {
             value
-        })
+        }
     }
 
     fn instance(&self, index: InstanceIndex) -> &'d Instance {
@@ -249,12 +245,13 @@ impl<'d> Record<'d> {
     #[inline]
     fn data_name(&self, instance: &Instance, name: DatumName) -> Option<DataName<'d>> {
         let template = self.template(instance);
+        let literal = |text| DataName::with_json_member(text, template.literal(name.json));
         let element = || name.element.map(|name| template.literal(name));
         match name.attribute {
-            Text::Absent => element().map(|text| DataName::with_plain(text, name.plain)),
-            Text::Literal(literal) if literal.start != literal.end => {
-                Some(DataName::with_plain(template.literal(literal), name.plain))
+            Text::Literal(attribute) if attribute.start != attribute.end => {
+                Some(literal(template.literal(attribute)))
             }
+            Text::Absent => element().map(literal),
             text => match self.text(instance, text) {
                 Value::Str(text) if !text.is_empty() => Some(DataName::new(text)),
                 _ => element().map(DataName::new),
@@ -275,12 +272,51 @@ impl<'d> Record<'d> {
 impl FieldSource for Record<'_> {
     #[inline]
     fn field(&self, field: Field) -> Value<'_> {
+        let mut value = Value::Null;
         for instance in &self.decoder.instances {
-            if let Some(value) = self.field_of(instance, field) {
-                return value;
+            value = self.field_text(instance, &self.template(instance).fields[field as usize]);
+            if !value.is_null() {
+                break;
             }
         }
-        Value::Null
+        value
+    }
+
+    #[inline]
+    fn fields(&self) -> Fields<'_> {
+        let mut fields = Fields::default();
+        let mut instances = self.decoder.instances.iter();
+        if let Some(instance) = instances.next() {
+            let template = self.template(instance);
+            for (field, place) in Field::all().zip(&template.fields) {
+                fields.set(field, self.field_text(instance, place));
+            }
+        }
+        for instance in instances {
+            let template = self.template(instance);
+            if template.has_fields {
+                for (field, place) in Field::all().zip(&template.fields) {
+                    if fields.get(field).is_null() {
+                        fields.set(field, self.field_text(instance, place));
+                    }
+                }
+            }
+        }
+        fields
+    }
+
+    fn has_distinct_names(&self) -> bool {
+        // <EventData> in one piece, in the event's own template or in one of its own.
+        let mut instances = self.decoder.instances.iter();
+        let Some(event) = instances.next() else { return false };
+        let template = match *self.template(event).data {
+            [Datum::Nested { .. }] => match (instances.next(), instances.next()) {
+                (Some(data), None) => self.template(data),
+                _ => return false,
+            },
+            _ => self.template(event),
+        };
+        template.distinct && !self.decoder.has_arrays
     }
 
     fn each_data<'a, F>(&'a self, mut visit: F) -> ControlFlow<()>

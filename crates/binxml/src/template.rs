@@ -98,8 +98,8 @@ pub(crate) struct DatumName {
     pub(crate) attribute: Text,
     /// The element's name, where that isn't `Data`.
     pub(crate) element: Option<Literal>,
-    /// Whether the name is a literal that JSON can hold as it is.
-    pub(crate) plain: bool,
+    /// The member of JSON that the name begins, where the name is a literal.
+    pub(crate) json: Literal,
 }
 
 /// A use of a name that stands elsewhere in the chunk, or brings a chunk's offset along.
@@ -119,7 +119,11 @@ pub(crate) struct Template {
     pub(crate) pieces: Vec<Piece>,
     pub(crate) dependencies: Vec<u16>,
     pub(crate) fields: [FieldText; Field::COUNT],
+    /// Whether any of `fields` is here.
+    pub(crate) has_fields: bool,
     pub(crate) data: Vec<Datum>,
+    /// Whether `data` are values of one name each, none of them twice.
+    pub(crate) distinct: bool,
     /// Ranges of `pieces` that make one text.
     pub(crate) joined: Vec<(u32, u32)>,
     /// Slots in the content of elements, which may hold BinXML, and where they stand.

@@ -59,8 +59,8 @@ mod tests {
 
     #[test]
     fn a_caret_stands_under_the_place() {
-        let place = Place::new("*[\n  Système[ü!]", 17);
-        assert_eq!((place.line(), place.column(), place.byte()), (2, 12, 17));
+        let place = Place::new("*[\n  Système[ü!]", 16);
+        assert_eq!((place.line(), place.column(), place.byte()), (2, 12, 16));
         assert_eq!(place.snippet(), "  Système[ü!]\n           ^");
     }
 

@@ -12,11 +12,25 @@ pub trait FieldSource {
     /// A field of `<System>`; NULL where the event has none.
     fn field(&self, field: Field) -> Value<'_>;
 
+    /// All fields of `<System>` at once, for those who want most of them.
+    #[inline]
+    fn fields(&self) -> Fields<'_> {
+        let mut fields = Fields::default();
+        Field::all().for_each(|field| fields.set(field, self.field(field)));
+        fields
+    }
+
     /// The values of `<EventData>`, in the event's order, until `visit` breaks. An element with
     /// elements inside stands for these.
     fn each_data<'a, F>(&'a self, visit: F) -> ControlFlow<()>
     where
         F: FnMut(Option<DataName<'a>>, Value<'a>) -> ControlFlow<()>;
+
+    /// Whether it is known, without looking at the values, that each value of
+    /// [`each_data`](Self::each_data) has a name that no other has.
+    fn has_distinct_names(&self) -> bool {
+        false
+    }
 
     /// The whole event as a tree, in document order, beginning with `<Event>`. Elements and
     /// attributes that depend on a NULL value are left out.
@@ -46,24 +60,40 @@ pub trait Sink<'a> {
     fn close(&mut self, name: &'a str, empty: bool);
 }
 
+/// The fields of `<System>` of one event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Fields<'a>([Value<'a>; Field::COUNT]);
+
+impl<'a> Fields<'a> {
+    /// A field; NULL where the event has none.
+    #[inline]
+    pub fn get(&self, field: Field) -> Value<'a> {
+        self.0[field as usize]
+    }
+
+    /// Sets a field.
+    #[inline]
+    pub fn set(&mut self, field: Field, value: Value<'a>) {
+        self.0[field as usize] = value;
+    }
+}
+
 /// The name of a value of `<EventData>`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DataName<'a> {
     text: &'a str,
-    plain: bool,
+    json: &'a str,
 }
 
 impl<'a> DataName<'a> {
     /// A name.
     pub fn new(text: &'a str) -> Self {
-        let plain = text.bytes().all(|b| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\');
-        DataName { text, plain }
+        DataName { text, json: "" }
     }
 
-    /// A name of which it is known whether JSON can hold it as it is, from
-    /// [`is_plain`](Self::is_plain).
-    pub fn with_plain(text: &'a str, plain: bool) -> Self {
-        DataName { text, plain }
+    /// A name with its [`json_member`](Self::json_member).
+    pub fn with_json_member(text: &'a str, json: &'a str) -> Self {
+        DataName { text, json }
     }
 
     /// The name.
@@ -71,9 +101,11 @@ impl<'a> DataName<'a> {
         self.text
     }
 
-    /// Whether the name is printable ASCII that no output needs to escape in JSON.
-    pub fn is_plain(&self) -> bool {
-        self.plain
+    /// What begins a member of this name behind another member, up to the inside of its value:
+    /// `,"NAME":"`, escaped for JSON. Only for a name that was given it, as a name from a template
+    /// is, which is used many times.
+    pub fn json_member(&self) -> Option<&'a str> {
+        (!self.json.is_empty()).then_some(self.json)
     }
 }
 

@@ -251,38 +251,21 @@ const LANES: usize = 8;
 /// Writes UTF-16LE up to the first NUL. Runs of characters that need no escape are narrowed eight
 /// at a time, in a shape that compilers turn into vector instructions.
 fn transcode<E: Escape>(bytes: &[u8], out: &mut Vec<u8>) {
-    out.reserve(bytes.len() / 2 + LANES);
     let mut rest = bytes;
-    loop {
-        while let Some((block, behind)) = rest.split_first_chunk::<{ 2 * LANES }>() {
-            let (narrow, has_special) = narrow::<E>(block);
-            if has_special {
-                break;
-            }
+    while let Some((block, behind)) = rest.split_first_chunk::<{ 2 * LANES }>() {
+        let (narrow, has_special) = narrow::<E>(block);
+        if !has_special {
             out.extend_from_slice(&narrow);
             rest = behind;
+            continue;
         }
-        // The last few, or those up to the next special one.
-        let mut block = PADDING;
-        let len = rest.len().min(2 * LANES);
-        block[..len].copy_from_slice(&rest[..len]);
-        let (narrow, has_special) = narrow::<E>(&block);
-        if !has_special {
-            out.extend_from_slice(&narrow[..len / 2]);
-            return;
-        }
-        let plain = first_special::<E>(&block);
-        out.extend_from_slice(&narrow[..plain]);
-        match special_character::<E>(&rest[2 * plain..], out) {
+        match one_by_one::<E>(rest, LANES, out) {
             Some(behind) => rest = behind,
             None => return,
         }
     }
+    one_by_one::<E>(rest, LANES, out);
 }
-
-/// Units that no place escapes.
-const PADDING: [u8; 2 * LANES] =
-    [b'a', 0, b'a', 0, b'a', 0, b'a', 0, b'a', 0, b'a', 0, b'a', 0, b'a', 0];
 
 /// Narrows a block, and says whether there are special units in it.
 #[inline(always)]
@@ -305,32 +288,36 @@ fn narrow_half(units: u64) -> u32 {
     (pairs | pairs >> 16) as u32
 }
 
-fn first_special<E: Escape>(block: &[u8; 2 * LANES]) -> usize {
-    block
-        .chunks_exact(2)
-        .position(|unit| E::is_special(u16::from_le_bytes([unit[0], unit[1]])))
-        .unwrap_or(LANES)
+/// Writes the next units one after the other, a surrogate pair whole, and gives what is behind
+/// them; nothing when a NUL has ended the text.
+fn one_by_one<'a, E: Escape>(bytes: &'a [u8], count: usize, out: &mut Vec<u8>) -> Option<&'a [u8]> {
+    let mut rest = bytes;
+    for _ in 0..count {
+        let Some((unit, behind)) = split_unit(rest) else { break };
+        rest = behind;
+        if !E::is_special(unit) {
+            out.push(unit as u8);
+        } else if unit == 0 {
+            return None;
+        } else {
+            rest = special_character::<E>(unit, rest, out);
+        }
+    }
+    Some(rest)
 }
 
-/// Writes the special character that the bytes begin with, a surrogate pair whole, and gives what
-/// is behind it; nothing when a NUL has ended the text.
-#[inline(never)]
-fn special_character<'a, E: Escape>(bytes: &'a [u8], out: &mut Vec<u8>) -> Option<&'a [u8]> {
-    let (unit, rest) = split_unit(bytes)?;
-    let c = match unit {
-        0 => return None,
-        0xd800..=0xdbff => match split_unit(rest) {
-            Some((low @ 0xdc00..=0xdfff, behind)) => {
-                let code = 0x10000 + ((u32::from(unit) - 0xd800) << 10) + u32::from(low) - 0xdc00;
-                E::push_char(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), out);
-                return Some(behind);
-            }
-            _ => char::REPLACEMENT_CHARACTER,
-        },
-        _ => char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER),
-    };
-    E::push_char(c, out);
-    Some(rest)
+/// Writes a character that begins with the given unit, and gives what is behind it.
+fn special_character<'a, E: Escape>(unit: u16, rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    if let 0xd800..=0xdbff = unit
+        && let Some((low @ 0xdc00..=0xdfff, behind)) = split_unit(rest)
+    {
+        let code = 0x10000 + ((u32::from(unit) - 0xd800) << 10) + u32::from(low) - 0xdc00;
+        E::push_char(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), out);
+        return behind;
+    }
+    // What is half of a pair is no character.
+    E::push_char(char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER), out);
+    rest
 }
 
 #[inline]

@@ -44,12 +44,15 @@ impl EventTime {
     /// A time from a SYSTEMTIME's sixteen bytes (MS-DTYP 2.3.13), where they are one.
     pub fn from_systemtime(bytes: &[u8; 16]) -> Option<Self> {
         let part = |i: usize| u64::from(u16::from_le_bytes([bytes[2 * i], bytes[2 * i + 1]]));
+        if part(0) > 30827 {
+            return None;
+        }
         // The second part is the day of the week.
         Self::from_civil(part(0), part(1), part(3), part(4), part(5), part(6))
             .map(|time| EventTime(time.0 + part(7).min(999) * Self::MILLISECOND))
     }
 
-    /// A time from its parts in UTC, where there is such a time from 1601 to 30827.
+    /// A time from its parts in UTC, where there is such a time that a FILETIME can hold.
     fn from_civil(
         year: u64,
         month: u64,
@@ -59,7 +62,7 @@ impl EventTime {
         second: u64,
     ) -> Option<Self> {
         const DAYS: [u64; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-        if !(1601..=30827).contains(&year) || hour > 23 || minute > 59 || second > 59 {
+        if !(1601..=60056).contains(&year) || hour > 23 || minute > 59 || second > 59 {
             return None;
         }
         let leap =
@@ -74,7 +77,7 @@ impl EventTime {
             - 1
             - DAYS_TO_1601;
         let seconds = (days * 24 + hour) * 3600 + minute * 60 + second;
-        Some(EventTime(seconds * Self::SECOND))
+        seconds.checked_mul(Self::SECOND).map(EventTime)
     }
 
     /// Reads the text of a time as events and queries have it: `2026-08-22T10:00:00.1234567Z`,
@@ -102,7 +105,7 @@ impl EventTime {
             .chain(std::iter::repeat(b'0'))
             .take(7)
             .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
-        Some(EventTime(base.0 + units))
+        base.0.checked_add(units).map(EventTime)
     }
 
     /// The canonical text: `2026-08-22T10:00:00.1234567Z`. A year past 9999 has five digits.
@@ -195,7 +198,10 @@ mod tests {
 
     #[test]
     fn the_last_filetime_is_printed() {
-        assert!(EventTime::from_filetime(u64::MAX).to_string().starts_with("60056-05-28T"));
+        let last = EventTime::from_filetime(u64::MAX);
+        assert!(last.to_string().starts_with("60056-05-28T"));
+        assert_eq!(EventTime::parse(&last.to_string()), Some(last));
+        assert_eq!(EventTime::parse("60056-05-28T23:59:59Z"), None);
     }
 
     #[test]

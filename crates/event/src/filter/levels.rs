@@ -2,6 +2,7 @@
 
 use super::error::{FilterError, FilterProblem};
 use super::numbers::Ranges;
+use crate::query::Number;
 use crate::{Field, FieldSource, Keywords};
 
 /// A set of levels, and of audits.
@@ -53,9 +54,7 @@ impl Levels {
             return true;
         }
         self.audits.0 != 0
-            && source
-                .field(Field::Keywords)
-                .as_u64()
+            && Number::bits(&source.field(Field::Keywords))
                 .is_some_and(|keywords| Keywords(keywords).intersects(self.audits))
     }
 }

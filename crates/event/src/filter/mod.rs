@@ -83,3 +83,6 @@ impl Filter {
         xpath::push_down(self, limits)
     }
 }
+
+#[cfg(test)]
+mod tests;

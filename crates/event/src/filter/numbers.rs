@@ -140,6 +140,28 @@ mod tests {
     }
 
     #[test]
+    fn odd_numbers_are_in_a_set_by_what_its_xpath_says() {
+        let others = Ranges::new(vec![], vec![(5, 5)]);
+        let some = Ranges::new(vec![(0, 0), (2, 3)], vec![]);
+        for (text, in_others, in_some) in [
+            ("-1", true, false),
+            ("99999999999999999999", true, false),
+            ("2.5", true, true),
+            ("5.0", false, false),
+            ("4.5", false, false),
+            (" 3 ", true, true),
+            ("0.0", true, true),
+            ("", false, false),
+            ("five", false, false),
+        ] {
+            assert_eq!(others.contains(&Value::Str(text)), in_others, "{text}");
+            assert_eq!(some.contains(&Value::Str(text)), in_some, "{text}");
+        }
+        assert!(others.contains(&Value::Int(-1)));
+        assert!(!others.contains(&Value::Null));
+    }
+
+    #[test]
     fn exclusions_at_the_ends_leave_the_rest() {
         let all = || vec![(0, u64::MAX)];
         assert!(Ranges::new(all(), all()).is_empty());

@@ -1,9 +1,20 @@
 //! A filter as XPath, for a server that tests before it sends (MS-EVEN6 2.2.15).
+//!
+//! Only what the filter implies is written, in the parts of XPath that Windows has, so that no
+//! event is lost. What comes back is tested again.
 
-use super::Filter;
+use super::data::{DataTest, Wanted};
+use super::numbers::Ranges;
+use super::{Filter, Glob};
+use crate::EventTime;
+use crate::query::{Literal, escaped, is_name};
+use crate::text::{XmlAttribute, XmlText};
 
 /// The most channels of one query.
 pub const MAX_CHANNELS: usize = 512;
+
+/// The most bytes of a text that is sent to be compared with.
+const MAX_LITERAL: usize = 256;
 
 /// What a server bears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,18 +35,369 @@ impl Default for XPathLimits {
 /// The part of a filter that a server can test.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pushed {
-    /// XPath expressions; an event that the filter passes is selected by one of them.
+    /// XPath expressions, at least one; an event that the filter passes is selected by one of
+    /// them at least. `*` selects every event.
     pub selects: Vec<String>,
-    /// Whether no other event is selected.
+    /// Whether the filter passes every event that is selected.
     pub exact: bool,
 }
 
-pub(super) fn push_down(_filter: &Filter, _limits: &XPathLimits) -> Pushed {
-    unimplemented!()
+/// A part of the filter: any of some conditions.
+struct Group {
+    place: Place,
+    /// Each with how many expressions it has.
+    any_of: Vec<(String, usize)>,
+    /// The ids that the conditions are of, which may be widened.
+    ids: Option<Ranges>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In `<System>`.
+    System,
+    /// In `<Event>`.
+    Event,
+}
+
+impl Group {
+    fn new(place: Place, any_of: Vec<(String, usize)>) -> Self {
+        Group { place, any_of, ids: None }
+    }
+
+    fn cost(&self) -> usize {
+        self.any_of.iter().map(|(_, cost)| cost).sum()
+    }
+}
+
+pub(super) fn push_down(filter: &Filter, limits: &XPathLimits) -> Pushed {
+    let (mut groups, mut exact) = groups(filter);
+    groups.sort_by_key(Group::cost);
+    let mut room = limits.expressions;
+    let mut whole = Vec::new();
+    let mut parts = Vec::new();
+    for group in groups {
+        if parts.is_empty() && group.cost() <= room {
+            room -= group.cost();
+            whole.push(group);
+            continue;
+        }
+        // The first that doesn't fit is cut into parts; those after it are no smaller and are
+        // left to the test of what comes back.
+        if parts.is_empty()
+            && let Some((cut, is_exact)) = cut(&group, room, limits.selects.max(1))
+        {
+            parts = cut;
+            exact &= is_exact;
+            continue;
+        }
+        exact = false;
+    }
+    let selects = match parts.is_empty() {
+        true => vec![select(&whole, None)],
+        false => parts.iter().map(|part| select(&whole, Some(part))).collect(),
+    };
+    Pushed { selects, exact }
 }
 
 /// Writes structured queries (MS-EVEN6 2.2.16) for channels: as many as it takes with at most
-/// [`MAX_CHANNELS`] channels each.
-pub fn query_lists<C: AsRef<str>>(_channels: &[C], _selects: &[String]) -> Vec<String> {
-    unimplemented!()
+/// [`MAX_CHANNELS`] selects each, of which a channel has one for each of `selects`.
+pub fn query_lists<C: AsRef<str>>(channels: &[C], selects: &[String]) -> Vec<String> {
+    let every = ["*".to_owned()];
+    let selects = if selects.is_empty() { &every } else { selects };
+    let at_once = (MAX_CHANNELS / selects.len()).max(1);
+    channels
+        .chunks(at_once)
+        .map(|channels| {
+            let mut list = String::from("<QueryList>");
+            for (id, channel) in channels.iter().enumerate() {
+                let path = escaped::<XmlAttribute>(channel.as_ref());
+                list.push_str(&format!("<Query Id=\"{id}\" Path=\"{path}\">"));
+                for select in selects {
+                    let select = escaped::<XmlText>(select);
+                    list.push_str(&format!("<Select Path=\"{path}\">{select}</Select>"));
+                }
+                list.push_str("</Query>");
+            }
+            list.push_str("</QueryList>");
+            list
+        })
+        .collect()
+}
+
+/// The parts of the filter that can be written, and whether these are all.
+fn groups(filter: &Filter) -> (Vec<Group>, bool) {
+    let mut groups = Vec::new();
+    let mut exact = filter.users.is_empty() && filter.grep.is_none();
+    if let Some((group, is_exact)) = time(filter.since, filter.until) {
+        groups.push(group);
+        exact &= is_exact;
+    } else {
+        exact &= filter.since.is_none() && filter.until.is_none();
+    }
+    if let Some(ids) = &filter.ids {
+        groups.push(ids_group(&ids.ranges));
+    }
+    if let Some(levels) = &filter.levels {
+        let mut any_of = levels.ranges.as_ref().map_or(Vec::new(), |r| numbers("Level", r));
+        if levels.audits.0 != 0 {
+            any_of.push((format!("band(Keywords,{})", levels.audits.0), 1));
+        }
+        groups.push(Group::new(Place::System, any_of));
+    }
+    let names = [
+        ("Provider/@Name", &filter.providers),
+        ("Computer", &filter.computers),
+        ("Channel", &filter.channels),
+    ];
+    for (path, globs) in names {
+        let conditions = globs.iter().map(|glob| name(path, glob)).collect::<Option<Vec<_>>>();
+        match conditions {
+            Some(any_of) if any_of.is_empty() => {}
+            Some(any_of) => groups.push(Group::new(Place::System, any_of)),
+            None => exact = false,
+        }
+    }
+    for test in &filter.data {
+        groups.extend(data(test).map(|condition| Group::new(Place::Event, vec![condition])));
+        exact = false;
+    }
+    if let Some(query) = &filter.query {
+        match query.condition() {
+            Some((text, _)) if text.is_empty() => {}
+            Some(condition) => groups.push(Group::new(Place::Event, vec![condition])),
+            None => exact = false,
+        }
+    }
+    (groups, exact)
+}
+
+/// A select of events that meet all groups.
+fn select(whole: &[Group], part: Option<&Group>) -> String {
+    let conditions = |place| {
+        let groups = whole.iter().chain(part).filter(move |group| group.place == place);
+        let conditions: Vec<_> = groups.map(|group| any_of(&group.any_of)).collect();
+        conditions.join(" and ")
+    };
+    let (system, event) = (conditions(Place::System), conditions(Place::Event));
+    match (&*system, &*event) {
+        ("", "") => "*".to_owned(),
+        (system, "") => format!("*[System[{system}]]"),
+        ("", event) => format!("*[{event}]"),
+        (system, event) => format!("*[System[{system}] and {event}]"),
+    }
+}
+
+fn any_of(conditions: &[(String, usize)]) -> String {
+    let texts: Vec<&str> = conditions.iter().map(|(text, _)| &**text).collect();
+    match &*texts {
+        [one] => (*one).to_owned(),
+        _ => format!("({})", texts.join(" or ")),
+    }
+}
+
+/// Parts of a group of at most so many expressions, and whether they are together what the group
+/// is; nothing if it can't be cut so.
+fn cut(group: &Group, room: usize, selects: usize) -> Option<(Vec<Group>, bool)> {
+    if let Some(parts) = packed(group, room, selects) {
+        return Some((parts, true));
+    }
+    let ranges = group.ids.as_ref()?.widened(room / 2 * selects);
+    packed(&ids_group(&ranges), room, selects).map(|parts| (parts, false))
+}
+
+fn packed(group: &Group, room: usize, selects: usize) -> Option<Vec<Group>> {
+    let mut parts: Vec<Group> = Vec::new();
+    for condition in &group.any_of {
+        if condition.1 > room {
+            return None;
+        }
+        match parts.last_mut() {
+            Some(part) if part.cost() + condition.1 <= room => part.any_of.push(condition.clone()),
+            _ => parts.push(Group::new(group.place, vec![condition.clone()])),
+        }
+    }
+    (!parts.is_empty() && parts.len() <= selects).then_some(parts)
+}
+
+fn ids_group(ranges: &Ranges) -> Group {
+    let any_of = numbers("EventID", ranges);
+    Group { ids: Some(ranges.clone()), ..Group::new(Place::System, any_of) }
+}
+
+/// Conditions of which any holds for a number of the set, as [`Ranges`] defines them.
+fn numbers(path: &str, ranges: &Ranges) -> Vec<(String, usize)> {
+    let condition = |&(low, high): &(u64, u64)| match (low, high) {
+        _ if low == high => (format!("{path}={low}"), 1),
+        (_, u64::MAX) => (format!("{path}>={low}"), 1),
+        (0, _) => (format!("{path}<={high}"), 1),
+        _ => (format!("({path}>={low} and {path}<={high})"), 2),
+    };
+    ranges.as_slice().iter().map(condition).collect()
+}
+
+/// The bounds of the time, and whether they are the filter's own: a server reads milliseconds, so
+/// the first is rounded down and the last up.
+fn time(since: Option<EventTime>, until: Option<EventTime>) -> Option<(Group, bool)> {
+    const MS: u64 = EventTime::MILLISECOND;
+    let down = since.map(|time| time.as_filetime() / MS * MS);
+    let up = until.map(|time| time.as_filetime().div_ceil(MS).saturating_mul(MS));
+    let mut is_exact = down == since.map(EventTime::as_filetime);
+    is_exact &= up == until.map(EventTime::as_filetime);
+    let mut bounds = Vec::new();
+    for (op, units) in [(">=", down), ("<=", up)] {
+        let Some(units) = units else { continue };
+        let text = EventTime::from_filetime(units).to_string();
+        // A year has four digits on a server.
+        match text.len() == "2026-11-22T06:00:00.0000000Z".len() {
+            true => bounds.push(format!("@SystemTime{op}'{}Z'", &text[..text.len() - 5])),
+            false => is_exact = false,
+        }
+    }
+    if bounds.is_empty() {
+        return None;
+    }
+    let condition = format!("TimeCreated[{}]", bounds.join(" and "));
+    Some((Group::new(Place::System, vec![(condition, bounds.len())]), is_exact))
+}
+
+/// A name that is exactly the glob's.
+fn name(path: &str, glob: &Glob) -> Option<(String, usize)> {
+    let literal = literal(glob.literal()?)?;
+    Some(match path.split_once('/') {
+        Some((element, attribute)) => (format!("{element}[{attribute}={literal}]"), 1),
+        None => (format!("{path}={literal}"), 1),
+    })
+}
+
+/// A condition that holds wherever the test does, for an exact value. A name may be an attribute's
+/// value or an element's name, and an element with elements inside stands for these, whatever
+/// their names: see [`each_data`](crate::FieldSource::each_data).
+fn data(test: &DataTest) -> Option<(String, usize)> {
+    let Wanted::Text(value) = &test.wanted else { return None };
+    if value.is_empty() {
+        return None;
+    }
+    let value = literal(value)?;
+    if test.place.is_some() {
+        return Some((format!("EventData[*={value} or */*]"), 2));
+    }
+    let name = literal(&test.name)?;
+    if matches!(&*test.name, "and" | "or" | "div" | "mod") {
+        return None;
+    }
+    Some(match is_name(&test.name) {
+        true => (format!("EventData[*[@Name={name}]={value} or {}={value} or */*]", test.name), 3),
+        false => (format!("EventData[*[@Name={name}]={value} or */*]"), 2),
+    })
+}
+
+/// Text in quotes that compares as text, with every server; nothing where there is no such.
+fn literal(text: &str) -> Option<String> {
+    let literal = Literal::quoted(text);
+    // What a record holds that is no character becomes U+FFFD here, and something else elsewhere.
+    let is_plain = |c: char| !c.is_control() && !('\u{fffd}'..='\u{ffff}').contains(&c);
+    let fits = literal.is_plain_text()
+        && text.len() <= MAX_LITERAL
+        && text.chars().all(is_plain)
+        && !(text.contains('\'') && text.contains('"'));
+    fits.then(|| literal.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter::{Ids, Levels};
+
+    fn push(filter: &Filter) -> Pushed {
+        filter.to_xpath(&XPathLimits::default())
+    }
+
+    fn globs(texts: &[&str]) -> Vec<Glob> {
+        texts.iter().map(|text| Glob::parse(text).unwrap()).collect()
+    }
+
+    fn ids(text: &str) -> Option<Ids> {
+        Some(Ids::parse(text).unwrap())
+    }
+
+    #[test]
+    fn a_filter_is_written_as_event_viewer_writes_it() {
+        let filter = Filter {
+            since: EventTime::parse("2026-08-22T10:00:00.1234567Z"),
+            until: EventTime::parse("2026-08-22T11:00:00.1234567Z"),
+            ids: ids("4624,4700-4720"),
+            levels: Some(Levels::parse("error,audit-failure").unwrap()),
+            providers: globs(&["Microsoft-Windows-Security-Auditing", "It's"]),
+            ..Filter::default()
+        };
+        let pushed = push(&filter);
+        assert_eq!(
+            pushed.selects,
+            ["*[System[TimeCreated[@SystemTime>='2026-08-22T10:00:00.123Z' and \
+             @SystemTime<='2026-08-22T11:00:00.124Z'] and \
+             (Provider[@Name='Microsoft-Windows-Security-Auditing'] or Provider[@Name=\"It's\"]) \
+             and (EventID=4624 or (EventID>=4700 and EventID<=4720)) and \
+             ((Level>=1 and Level<=2) or band(Keywords,4503599627370496))]]"]
+        );
+        assert!(!pushed.exact);
+    }
+
+    #[test]
+    fn only_what_is_implied_is_written() {
+        let filter = Filter {
+            providers: globs(&["Application Error", "application hang"]),
+            computers: globs(&["DC*"]),
+            channels: globs(&["both ' and \" A"]),
+            users: globs(&["alice"]),
+            ..Filter::default()
+        };
+        assert_eq!(push(&filter), Pushed { selects: vec!["*".to_owned()], exact: false });
+        assert_eq!(push(&Filter::default()), Pushed { selects: vec!["*".to_owned()], exact: true });
+    }
+
+    #[test]
+    fn many_ids_are_spread_over_selects_and_then_widened() {
+        let many = |count: u64| {
+            let list: Vec<String> = (0..count).map(|i| (i * 3 + 1).to_string()).collect();
+            Filter { ids: ids(&list.join(",")), computers: globs(&["A"]), ..Filter::default() }
+        };
+        let pushed = push(&many(57));
+        assert_eq!((pushed.selects.len(), pushed.exact), (3, true));
+        assert!(pushed.selects.iter().all(|select| select.contains("Computer='A' and ")));
+        let pushed = push(&many(1000));
+        assert!(pushed.selects.len() <= 8 && !pushed.exact);
+        assert!(pushed.selects.iter().all(|select| select.matches("EventID").count() < 20));
+    }
+
+    #[test]
+    fn a_query_is_written_where_the_clock_and_limits_allow() {
+        let with = |query| Filter {
+            ids: ids("7"),
+            query: Some(crate::query::Query::parse(query).unwrap()),
+            ..Filter::default()
+        };
+        let first = |query| push(&with(query)).selects.remove(0);
+        assert_eq!(first("*"), "*[System[EventID=7]]");
+        assert_eq!(first("*[A or B]"), "*[System[EventID=7] and (A or B)]");
+        assert_eq!(first("Event/System[Level=2]"), "*[System[EventID=7] and System[Level=2]]");
+        assert_eq!(
+            first("*[System[TimeCreated[timediff(@SystemTime)<5]]]"),
+            "*[System[EventID=7]]"
+        );
+        let long = vec!["System/Level=1"; 20].join(" or ");
+        assert_eq!(first(&format!("*[{long}]")), "*[System[EventID=7]]");
+    }
+
+    #[test]
+    fn lists_have_at_most_so_many_selects() {
+        let channels: Vec<String> = (0..600).map(|i| format!("C<{i}>")).collect();
+        let lists = query_lists(&channels, &["*[System[Level<=2]]".to_owned(), "*".to_owned()]);
+        assert_eq!(lists.len(), 3);
+        assert!(lists.iter().all(|list| list.matches("<Select ").count() <= MAX_CHANNELS));
+        assert!(lists[0].starts_with(
+            "<QueryList><Query Id=\"0\" Path=\"C&lt;0&gt;\"><Select Path=\"C&lt;0&gt;\">\
+             *[System[Level&lt;=2]]</Select><Select"
+        ));
+        assert!(query_lists(&["A"], &[])[0].contains(">*</Select>"));
+    }
 }

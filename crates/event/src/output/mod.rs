@@ -15,7 +15,7 @@ mod table;
 pub mod xml;
 
 pub use column::{Column, Member, UnknownColumn};
-pub use table::TableOptions;
+pub use table::{TableOptions, local_time, push_cell};
 
 use crate::{FieldSource, Origin};
 

@@ -107,7 +107,10 @@ impl Table {
                 Member::Time => {
                     let value = source.field(Field::TimeCreated);
                     match value.as_time() {
-                        Some(time) => push_time(time, &self.zone, full, &mut text),
+                        Some(time) if full => {
+                            push_time(time, &self.zone, Precision::Millisecond, &mut text);
+                        }
+                        Some(time) => push_time(time, &self.zone, Precision::Local, &mut text),
                         None => value.push::<crate::text::Plain>(&mut text),
                     }
                 }
@@ -333,8 +336,18 @@ fn first_label(text: &mut Vec<u8>) {
     }
 }
 
-/// Writes a time in the zone: `2026-08-22 12:00:00`, or `2026-08-22 12:00:00.123+02:00` in full.
-fn push_time(time: EventTime, zone: &jiff::tz::TimeZone, full: bool, out: &mut Vec<u8>) {
+/// How a time is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Precision {
+    /// `2026-08-22 12:00:00`
+    Local,
+    /// `2026-08-22 12:00:00+02:00`
+    Second,
+    /// `2026-08-22 12:00:00.123+02:00`
+    Millisecond,
+}
+
+fn push_time(time: EventTime, zone: &jiff::tz::TimeZone, precision: Precision, out: &mut Vec<u8>) {
     use std::io::Write;
     let Some(timestamp) = time.to_timestamp() else {
         return out.extend_from_slice(time.to_text().as_bytes());
@@ -352,13 +365,28 @@ fn push_time(time: EventTime, zone: &jiff::tz::TimeZone, full: bool, out: &mut V
         local.minute(),
         local.second()
     );
-    if full {
+    if precision == Precision::Millisecond {
+        let _ = write!(out, ".{:03}", local.subsec_nanosecond() / 1_000_000);
+    }
+    if precision != Precision::Local {
         let seconds = offset.seconds();
         let sign = if seconds < 0 { '-' } else { '+' };
         let minutes = seconds.unsigned_abs() / 60;
-        let millis = local.subsec_nanosecond() / 1_000_000;
-        let _ = write!(out, ".{millis:03}{sign}{:02}:{:02}", minutes / 60, minutes % 60);
+        let _ = write!(out, "{sign}{:02}:{:02}", minutes / 60, minutes % 60);
     }
+}
+
+/// A time in a zone as tables show it: `2026-08-22 12:00:00+02:00`.
+pub fn local_time(time: EventTime, zone: &jiff::tz::TimeZone) -> String {
+    let mut text = Vec::new();
+    push_time(time, zone, Precision::Second, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Writes text for a cell of at most `width` columns of the terminal, and says how many it takes.
+/// What does not fit is cut and ends in `…`; control characters are made visible.
+pub fn push_cell(text: &str, width: Option<usize>, out: &mut Vec<u8>) -> usize {
+    push_safe(text.as_bytes(), width, out)
 }
 
 /// Writes text as far as it fits, and says how many columns it takes. What does not fit is cut,

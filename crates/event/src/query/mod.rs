@@ -1,59 +1,139 @@
-//! Windows event queries: XPath, and `<QueryList>` documents.
+//! Windows event queries: XPath, and `<QueryList>` documents (MS-EVEN6 2.2.15 and 2.2.16).
+//!
+//! What Windows documents is read and tested here with Windows' meaning: steps to children and
+//! attributes, `*`, `text()`, `and`, `or`, comparisons of a path with a number or text in quotes,
+//! `position()`, `band()` and `timediff()`. All else of XPath is refused, with the place and what
+//! there is instead.
+//!
+//! [`Query::parse`] reads a query, [`Query::compile`] makes it ready, and
+//! [`CompiledQuery::matches`] tests an event; most events are settled by their fields alone.
 
+mod ast;
+mod compare;
+mod compile;
+mod error;
+mod list;
 mod number;
+mod parse;
+mod tree;
 
+pub(crate) use ast::Literal;
+pub use compile::{CompiledQuery, Scratch};
+pub use error::{QueryError, QueryProblem};
+pub(crate) use list::escaped;
 pub(crate) use number::Number;
+pub(crate) use parse::is_name;
 
-use crate::{EventTime, FieldSource, Place};
+use crate::{EventTime, Place};
+use ast::{Argument, Expr, Operand, Path};
+use list::SubQuery;
+
+/// The most bytes of a query.
+pub const MAX_LENGTH: usize = 1 << 20;
+/// How deep parentheses and brackets may be in each other.
+pub const MAX_DEPTH: usize = 64;
+/// The most steps and comparisons of a query; the largest that Windows takes, 512 channels with
+/// 22 expressions each, has some 30,000.
+pub const MAX_TERMS: usize = 1 << 16;
+/// The most predicates of a step.
+pub const MAX_PREDICATES: usize = 8;
 
 /// An event query: which events are selected.
+///
+/// Its text, by `Display`, is the query in one canonical form: reading it gives the same query.
 #[derive(Clone, PartialEq, Debug)]
-pub struct Query {}
-
-/// A query that can't be understood.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{problem}")]
-pub struct QueryError {
-    /// Where in the query's text.
-    pub place: Place,
-    /// What is wrong there.
-    pub problem: QueryProblem,
+pub struct Query {
+    body: Body,
 }
 
-/// What is wrong with a query.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum QueryProblem {}
+#[derive(Clone, PartialEq, Debug)]
+enum Body {
+    XPath(Box<Expr>),
+    List(Vec<SubQuery>),
+}
 
 impl Query {
     /// Reads an XPath expression, or a whole `<QueryList>` document.
-    pub fn parse(_text: &str) -> Result<Self, QueryError> {
-        unimplemented!()
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        let wrong = |(at, problem)| QueryError { place: Place::new(text, at), problem };
+        if text.len() > MAX_LENGTH {
+            let start = &text[..text.floor_char_boundary(100)];
+            return Err(QueryError { place: Place::new(start, 0), problem: QueryProblem::TooLong });
+        }
+        let mut terms = MAX_TERMS;
+        let body = if text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
+            Body::List(list::parse(text, &mut terms).map_err(wrong)?)
+        } else {
+            Body::XPath(Box::new(parse::parse(text, &mut terms).map_err(wrong)?))
+        };
+        Ok(Query { body })
     }
 
     /// Makes the query ready for testing events. `now` is what `timediff` with one argument
     /// counts to.
-    pub fn compile(&self, _now: EventTime) -> CompiledQuery {
-        unimplemented!()
+    pub fn compile(&self, now: EventTime) -> CompiledQuery {
+        CompiledQuery::new(self, now)
+    }
+
+    /// Whether the query is a `<QueryList>` document.
+    pub fn is_list(&self) -> bool {
+        matches!(self.body, Body::List(_))
+    }
+
+    /// The condition on an event that the query is, where it is one path whose answer doesn't
+    /// depend on the clock, and how many comparisons it has. Empty where every event meets it.
+    pub(crate) fn condition(&self) -> Option<(String, usize)> {
+        let Body::XPath(expr) = &self.body else { return None };
+        let Expr::Path(Path { steps }) = &**expr else { return None };
+        let (event, below) = steps.split_first()?;
+        let mut comparisons = usize::from(!below.is_empty());
+        let predicates = steps.iter().flat_map(|step| &step.predicates);
+        if !predicates.into_iter().all(|predicate| count(predicate, &mut comparisons)) {
+            return None;
+        }
+        let mut conditions = event.predicates.clone();
+        if !below.is_empty() {
+            conditions.push(Expr::Path(Path { steps: below.to_vec() }));
+        }
+        let text = match &*conditions {
+            [or @ Expr::Or(_)] => format!("({or})"),
+            [one] => one.to_string(),
+            _ => Expr::And(conditions).to_string(),
+        };
+        Some((text, comparisons))
+    }
+}
+
+/// Counts comparisons and other conditions; false if there is a `timediff`.
+fn count(expr: &Expr, comparisons: &mut usize) -> bool {
+    let in_path = |path: &Path, comparisons: &mut usize| {
+        path.steps.iter().flat_map(|step| &step.predicates).all(|expr| count(expr, comparisons))
+    };
+    *comparisons += 1;
+    match expr {
+        Expr::Or(terms) | Expr::And(terms) => {
+            *comparisons -= 1;
+            terms.iter().all(|term| count(term, comparisons))
+        }
+        Expr::Path(path) => in_path(path, comparisons),
+        Expr::Compare(Operand::Path(path), ..) => in_path(path, comparisons),
+        Expr::Compare(Operand::Position, ..) => true,
+        Expr::Compare(Operand::TimeDiff(..), ..) => false,
+        Expr::Band(a, b) => [a, b].into_iter().all(|argument| match argument {
+            Argument::Path(path) => in_path(path, comparisons),
+            Argument::Literal(_) => true,
+        }),
     }
 }
 
 impl std::fmt::Display for Query {
-    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        unimplemented!()
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.body {
+            Body::XPath(expr) => expr.fmt(f),
+            Body::List(queries) => list::write(queries, f),
+        }
     }
 }
 
-/// A query ready for testing events.
-#[derive(Clone, Debug)]
-pub struct CompiledQuery {}
-
-/// Room for testing events, one for a thread.
-#[derive(Default)]
-pub struct Scratch {}
-
-impl CompiledQuery {
-    /// Whether an event is selected.
-    pub fn matches<S: FieldSource>(&self, _source: &S, _scratch: &mut Scratch) -> bool {
-        unimplemented!()
-    }
-}
+#[cfg(test)]
+mod tests;

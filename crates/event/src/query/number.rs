@@ -40,11 +40,27 @@ impl Number {
             Value::Str(text) => Number::parse(text),
             Value::Null | Value::Bool(_) | Value::Guid(_) | Value::Time(_) | Value::Sid(_) => None,
             _ => {
-                // Longer text is no number, but for zeros that nobody writes.
                 let mut text = Vec::new();
                 value.push::<Plain>(&mut text);
                 Number::parse(std::str::from_utf8(&text).ok()?)
             }
+        }
+    }
+
+    /// The set of bits that a value's text is: a whole number of up to 64 bits.
+    #[inline]
+    pub(crate) fn bits(value: &Value<'_>) -> Option<u64> {
+        match value {
+            Value::UInt(bits) | Value::Hex(bits) => Some(*bits),
+            _ => Number::of_value(value)?.as_u64(),
+        }
+    }
+
+    /// The number where it is a whole one of up to 64 bits.
+    pub(crate) fn as_u64(self) -> Option<u64> {
+        match self {
+            Number::Whole(whole) => u64::try_from(whole).ok(),
+            Number::Float(_) => None,
         }
     }
 }

@@ -11,6 +11,10 @@ use super::put;
 use crate::text::{Escape, Json};
 use crate::{DataName, FieldSource, Value};
 
+/// What stands around the name in `,"NAME":"`.
+const MEMBER_START: usize = 2;
+const MEMBER_END: usize = 3;
+
 /// Names looked through one by one; an event with more is written the slow way, whose time does
 /// not grow with their square.
 const MAX_SCANNED: usize = 96;
@@ -59,6 +63,12 @@ impl Pieces {
 /// Writes the object.
 pub(super) fn object<S: FieldSource>(source: &S, pieces: &mut Pieces, out: &mut Vec<u8>) {
     let start = out.len();
+    if source.has_distinct_names() {
+        if distinct(source, &mut pieces.pieces, out) {
+            return;
+        }
+        out.truncate(start);
+    }
     let Pieces { pieces, keys } = pieces;
     pieces.clear();
     keys.clear();
@@ -107,6 +117,33 @@ pub(super) fn object<S: FieldSource>(source: &S, pieces: &mut Pieces, out: &mut 
     } else {
         out.push(b'}');
     }
+}
+
+/// Writes the object for an event whose names all differ, from a template that has them ready.
+/// Says whether they were.
+#[inline]
+fn distinct<S: FieldSource>(source: &S, pieces: &mut Vec<Piece>, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    pieces.clear();
+    let all = source.each_data(|name, value| {
+        let Some(member) = name.and_then(|name| name.json_member()) else {
+            return ControlFlow::Break(());
+        };
+        let name_at = out.len() + MEMBER_START;
+        put(member.as_bytes(), out);
+        let value_at = out.len();
+        value.push::<Json>(out);
+        let name = name_at..value_at - MEMBER_END;
+        pieces.push(Piece { name, value: value_at..out.len() });
+        out.push(b'"');
+        ControlFlow::Continue(())
+    });
+    match out.get_mut(start) {
+        Some(comma) => *comma = b'{',
+        None => out.push(b'{'),
+    }
+    out.push(b'}');
+    all.is_continue()
 }
 
 /// Writes the object with an array for each name that comes again.
@@ -208,7 +245,6 @@ pub(in super::super) fn each_named<'a, S: FieldSource>(
 #[inline]
 fn push_name(name: Option<DataName<'_>>, place: usize, out: &mut Vec<u8>) {
     match name {
-        Some(name) if name.is_plain() => put(name.as_str().as_bytes(), out),
         Some(name) => Json::push_str(name.as_str(), out),
         None => {
             put(b"param", out);

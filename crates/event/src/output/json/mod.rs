@@ -18,7 +18,7 @@ mod tree;
 
 use super::{Column, Member, Message, MessageBy};
 use crate::text::{Escape, Json};
-use crate::{Field, FieldSource, Keywords, Level, LevelName, Origin, Value};
+use crate::{Field, FieldSource, Fields, Keywords, Level, LevelName, Origin, Value};
 
 pub(super) use data::each_named;
 pub(super) use tree::Tree;
@@ -43,12 +43,13 @@ pub(super) fn event<S: FieldSource>(
 ) {
     out.reserve(1024);
     scratch.origin.refresh(origin);
+    let fields = source.fields();
     let mut odd = false;
 
     put(b"{\"v\":1,\"time\":", out);
-    time(source.field(Field::TimeCreated), out);
+    time(fields.get(Field::TimeCreated), out);
     put(&scratch.origin.source, out);
-    let computer = source.field(Field::Computer);
+    let computer = fields.get(Field::Computer);
     let host_at = out.len();
     if origin.host.is_none() {
         text(computer, out);
@@ -63,41 +64,41 @@ pub(super) fn event<S: FieldSource>(
         out.extend_from_within(host);
     }
     put(b",\"channel\":", out);
-    text(source.field(Field::Channel), out);
+    text(fields.get(Field::Channel), out);
     put(b",\"record_id\":", out);
-    odd |= number(source.field(Field::RecordId), out);
+    odd |= number(fields.get(Field::RecordId), out);
     put(b",\"provider\":", out);
-    text(source.field(Field::ProviderName), out);
+    text(fields.get(Field::ProviderName), out);
     put(b",\"provider_guid\":", out);
-    token(source.field(Field::ProviderGuid), out);
+    token(fields.get(Field::ProviderGuid), out);
     put(b",\"event_id\":", out);
-    odd |= number(source.field(Field::EventId), out);
+    odd |= number(fields.get(Field::EventId), out);
     put(b",\"qualifiers\":", out);
-    odd |= number(source.field(Field::Qualifiers), out);
+    odd |= number(fields.get(Field::Qualifiers), out);
     put(b",\"version\":", out);
-    odd |= number(source.field(Field::Version), out);
+    odd |= number(fields.get(Field::Version), out);
     put(b",\"level\":", out);
-    let level = source.field(Field::Level);
-    let bits = source.field(Field::Keywords);
+    let level = fields.get(Field::Level);
+    let bits = fields.get(Field::Keywords);
     odd |= number(level, out);
     put(b",\"level_name\":", out);
     level_name(level, bits, out);
     put(b",\"task\":", out);
-    odd |= number(source.field(Field::Task), out);
+    odd |= number(fields.get(Field::Task), out);
     put(b",\"opcode\":", out);
-    odd |= number(source.field(Field::Opcode), out);
+    odd |= number(fields.get(Field::Opcode), out);
     put(b",\"keywords\":", out);
     keywords(bits, out);
     put(b",\"user_sid\":", out);
-    token(source.field(Field::UserId), out);
+    token(fields.get(Field::UserId), out);
     put(b",\"process_id\":", out);
-    odd |= number(source.field(Field::ProcessId), out);
+    odd |= number(fields.get(Field::ProcessId), out);
     put(b",\"thread_id\":", out);
-    odd |= number(source.field(Field::ThreadId), out);
+    odd |= number(fields.get(Field::ThreadId), out);
     put(b",\"activity_id\":", out);
-    token(source.field(Field::ActivityId), out);
+    token(fields.get(Field::ActivityId), out);
     put(b",\"related_activity_id\":", out);
-    token(source.field(Field::RelatedActivityId), out);
+    token(fields.get(Field::RelatedActivityId), out);
 
     put(b",\"data\":", out);
     data::object(source, &mut scratch.pieces, out);
@@ -130,7 +131,7 @@ pub(super) fn event<S: FieldSource>(
     let start = out.len();
     put(b",\"other\":{", out);
     let inside = out.len();
-    other_fields(source, out);
+    other_fields(&fields, out);
     if more {
         scratch.tree.others(message.is_none() && forwarded.is_some(), inside, out);
     }
@@ -217,7 +218,7 @@ pub(super) fn member<S: FieldSource>(
         Member::Other => {
             let start = out.len();
             out.push(b'{');
-            other_fields(source, out);
+            other_fields(&source.fields(), out);
             // A number that is none is rare, and only reading the event tells.
             scratch.tree.read::<Json, S>(source);
             let used = message.is_none() && scratch.tree.message().is_some();
@@ -289,10 +290,10 @@ fn by_name(by: Option<MessageBy>, out: &mut Vec<u8>) {
 
 /// Writes the fields of `<System>` that few events have, as members of `other`.
 #[inline]
-fn other_fields<S: FieldSource>(source: &S, out: &mut Vec<u8>) {
+fn other_fields(fields: &Fields<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     let mut member = |field: Field, name: &'static [u8], is_number: bool| {
-        let value = source.field(field);
+        let value = fields.get(field);
         if value.is_null() {
             return;
         }

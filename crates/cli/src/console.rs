@@ -1,0 +1,172 @@
+//! What is said on standard error (progress, warnings, errors, the summary), and what is known of
+//! the terminal.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::time::{Duration, Instant};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::When;
+use crate::error::Failure;
+
+/// Standard error.
+pub(crate) struct Console {
+    color: ColorChoice,
+    quiet: bool,
+    bar: ProgressBar,
+    started: Instant,
+    /// Whether standard output is a terminal too, on which progress would stand among the events.
+    shared: bool,
+}
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+impl Console {
+    pub(crate) fn new(color: When, quiet: bool) -> Self {
+        Console {
+            color: choice(color),
+            quiet,
+            bar: ProgressBar::hidden(),
+            started: Instant::now(),
+            shared: io::stdout().is_terminal(),
+        }
+    }
+
+    /// Shows progress from now on, where there is a terminal for it.
+    pub(crate) fn start_progress(&mut self) {
+        if self.quiet || !io::stderr().is_terminal() {
+            return;
+        }
+        self.bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            self.bar.set_style(style);
+        }
+        self.bar.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    /// Shows how far the work is.
+    pub(crate) fn progress(&self, done: u64, files: u64, records: u64, matched: u64) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
+        self.bar.set_message(format!(
+            "{} of {} files, {} records, {} matched, {}/s",
+            grouped(done),
+            grouped(files),
+            grouped(records),
+            grouped(matched),
+            grouped((records as f64 / seconds) as u64),
+        ));
+    }
+
+    /// Ends the progress, and leaves nothing of it.
+    pub(crate) fn end_progress(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Does something that writes to standard output.
+    pub(crate) fn beside<R>(&self, write: impl FnOnce() -> R) -> R {
+        if self.shared { self.bar.suspend(write) } else { write() }
+    }
+
+    pub(crate) fn error(&self, failure: &Failure) {
+        let Failure { message, shown, hint } = failure;
+        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", safe(message));
+        for line in shown.iter().flat_map(|shown| shown.lines()) {
+            let _ = writeln!(text, "  {}", safe(line));
+        }
+        if let Some(hint) = hint {
+            let _ = writeln!(text, "{HINT}hint:{HINT:#} {}", safe(hint));
+        }
+        self.print(&text);
+    }
+
+    pub(crate) fn warning(&self, message: &str) {
+        if !self.quiet {
+            self.print(&format!("{WARNING}warning:{WARNING:#} {}\n", safe(message)));
+        }
+    }
+
+    pub(crate) fn note(&self, message: &str) {
+        if !self.quiet {
+            self.print(&format!("{}\n", safe(message)));
+        }
+    }
+
+    fn print(&self, text: &str) {
+        self.bar.suspend(|| {
+            let mut stream = AutoStream::new(io::stderr().lock(), self.color);
+            // There is nowhere to tell that standard error can't be written to.
+            let _ = stream.write_all(text.as_bytes());
+        });
+    }
+}
+
+/// Whether to colour what goes to standard output.
+pub(crate) fn stdout_color(when: When) -> bool {
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => AutoStream::choice(&io::stdout()) != ColorChoice::Never,
+    }
+}
+
+fn choice(when: When) -> ColorChoice {
+    match when {
+        When::Auto => ColorChoice::Auto,
+        When::Always => ColorChoice::Always,
+        When::Never => ColorChoice::Never,
+    }
+}
+
+/// The width to fit a table into: the terminal's, or what `COLUMNS` says where standard output is
+/// none. Nothing where a table needs not fit.
+pub(crate) fn stdout_width() -> Option<usize> {
+    let terminal = terminal_size::terminal_size_of(io::stdout());
+    let terminal = terminal.map(|(width, _)| usize::from(width.0)).filter(|&width| width > 0);
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|&width: &usize| width > 0);
+    let fallback = || io::stdout().is_terminal().then_some(80);
+    terminal.or_else(told).or_else(fallback).map(|width| width.max(20))
+}
+
+/// A number with commas: `12,345`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Text without control characters: names of files can hold any.
+fn safe(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1000), "1,000");
+        assert_eq!(grouped(12_345_678), "12,345,678");
+    }
+
+    #[test]
+    fn a_name_cannot_write_to_the_terminal() {
+        assert_eq!(safe("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+}

@@ -1,0 +1,104 @@
+//! What ends a command before its time, and how a run ends: the exit statuses.
+
+use std::process::ExitCode;
+
+use quarry_event::filter::FilterError;
+
+/// An error for the user: one line that says what is wrong, perhaps more lines that show where,
+/// and perhaps a hint on what to do.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    pub(crate) shown: Option<String>,
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), shown: None, hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// An option's text that can't be understood.
+    pub(crate) fn of_option(option: &str, error: &FilterError) -> Self {
+        let mut failure = Failure::new(format!("{option}: {error}"));
+        // In a short word one sees the mistake without a caret.
+        if error.place.text().len() > 20 || error.place.byte() > 0 {
+            failure.shown = Some(error.place.snippet());
+        }
+        failure
+    }
+
+    /// An error that can only come from the system.
+    pub(crate) fn io(what: &str, error: &std::io::Error) -> Self {
+        Failure::new(format!("{what}: {}", plain(error)))
+    }
+}
+
+/// An I/O error's text in lowercase and without the number of the system's error.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error ").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Outcome {
+    /// Events came.
+    pub(crate) matched: bool,
+    /// Sources that were read.
+    pub(crate) read: u64,
+    /// Sources that could not be read.
+    pub(crate) failed: u64,
+    pub(crate) interrupted: bool,
+}
+
+impl Outcome {
+    pub(crate) fn exit_code(self) -> ExitCode {
+        ExitCode::from(self.status())
+    }
+
+    fn status(self) -> u8 {
+        match self {
+            Outcome { interrupted: true, .. } => 130,
+            Outcome { failed: 1.., read: 0, .. } => 2,
+            Outcome { failed: 1.., .. } => 3,
+            Outcome { matched: true, .. } => 0,
+            _ => 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_status_is_that_of_the_design() {
+        let status = |matched, read, failed, interrupted| {
+            Outcome { matched, read, failed, interrupted }.status()
+        };
+        assert_eq!(status(true, 1, 0, false), 0);
+        assert_eq!(status(false, 1, 0, false), 1);
+        assert_eq!(status(false, 0, 2, false), 2);
+        assert_eq!(status(true, 1, 1, false), 3);
+        assert_eq!(status(false, 1, 1, false), 3);
+        assert_eq!(status(true, 1, 1, true), 130);
+    }
+
+    #[test]
+    fn a_system_s_error_is_plain_text() {
+        let error = std::io::Error::from_raw_os_error(2);
+        assert!(!plain(&error).contains("os error"));
+        assert!(plain(&error).starts_with(|c: char| c.is_lowercase()));
+    }
+}

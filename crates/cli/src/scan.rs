@@ -1,0 +1,254 @@
+//! `quarry scan`: the events of the sources that match, in a format.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use quarry_event::filter::Matcher;
+use quarry_event::output::{Column, Printer, Scratch, TableOptions, UnknownColumn};
+use quarry_event::{EventTime, Field, FieldSource, Origin};
+
+use quarry_eventlog::Direction;
+
+use crate::args::{Format, ScanArgs, When};
+use crate::console::{stdout_color, stdout_width};
+use crate::engine::{self, Batch, Next};
+use crate::error::Failure;
+use crate::filter;
+use crate::run::{Closed, Run};
+use crate::sort::Sorter;
+
+pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
+    let now = jiff::Zoned::now();
+    let filter = filter::build(&args.filter, &now)?;
+    let matcher =
+        (!filter.is_empty()).then(|| filter.matcher(EventTime::from_timestamp(now.timestamp())));
+    let printer = printer(args.output, &args.fields, args.terminal.color)?;
+    if args.lines == Some(0) {
+        return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
+    }
+    let scan = Scan {
+        separator: if args.sort.is_some() { b"" } else { printer.separator() },
+        printer,
+        matcher,
+        lines: args.lines,
+        times: args.sort.is_some(),
+    };
+    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
+    let mut run = Run::new(&args.terminal, &args.work, direction);
+    let mut out = Out::new(&scan.printer);
+    let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
+    // The source that is being read, and how many more of its events are wanted.
+    let mut wanted = (usize::MAX, u64::MAX);
+    let mut closed = None;
+    run.read(&args.sources, &scan, &mut |console, source, _, batch: &mut Batch<Events>| {
+        if wanted.0 != source {
+            wanted = (source, args.lines.unwrap_or(u64::MAX));
+        }
+        let events = &mut batch.output;
+        events.keep(wanted.1);
+        wanted.1 -= events.count;
+        let written = match &mut sorter {
+            Some(sorter) => events
+                .each(|time, text| sorter.add(time, text))
+                .map_err(|e| Closed::Failed(Failure::io("temporary files", &e))),
+            None => console.beside(|| out.events(&events.text)).map_err(Closed::from),
+        };
+        match written {
+            Err(why) => {
+                closed = Some(why);
+                (events.count, Next::Stop)
+            }
+            Ok(()) if wanted.1 == 0 => (events.count, Next::Skip),
+            Ok(()) => (events.count, Next::Go),
+        }
+    });
+    if let (None, Some(sorter), false) = (&closed, sorter, run.outcome.interrupted) {
+        closed = sorter.finish(&mut |text| out.events(text)).err().map(Closed::from);
+    }
+    if closed.is_none() {
+        closed = out.finish().err().map(Closed::from);
+    }
+    if let Some(Closed::Failed(failure)) = closed {
+        return Err(failure);
+    }
+    run.summarize();
+    Ok(run.outcome.exit_code())
+}
+
+/// The printer for what the options ask for.
+pub(crate) fn printer(
+    format: Option<Format>,
+    fields: &[String],
+    color: When,
+) -> Result<Printer, Failure> {
+    let terminal = io::stdout().is_terminal();
+    let format = format.unwrap_or(if terminal { Format::Table } else { Format::Jsonl });
+    let columns = columns(fields)?;
+    Ok(match format {
+        Format::Jsonl => Printer::jsonl(columns),
+        Format::Json => Printer::json(columns, terminal),
+        Format::Csv => Printer::csv(columns),
+        Format::Table => Printer::table(TableOptions {
+            columns,
+            width: stdout_width(),
+            color: stdout_color(color),
+            zone: jiff::tz::TimeZone::system(),
+        }),
+        Format::Xml if columns.is_some() => {
+            return Err(Failure::new("--fields: xml has no columns")
+                .hint("leave out --fields, or choose jsonl, json, csv or table"));
+        }
+        Format::Xml => Printer::xml(),
+    })
+}
+
+fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
+    let names = fields.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    let columns = names.map(Column::parse).collect::<Result<Vec<_>, _>>().map_err(|e| {
+        let failure = Failure::new(format!("--fields: {e}"));
+        let known = UnknownColumn::known();
+        failure.hint(match e.nearest {
+            Some(nearest) => format!("did you mean {nearest}? the fields are {known}"),
+            None => format!("the fields are {known}"),
+        })
+    })?;
+    match (columns.is_empty(), fields.is_empty()) {
+        (true, true) => Ok(None),
+        (true, false) => Err(Failure::new("--fields: there is no field in the list")
+            .hint(format!("the fields are {}", UnknownColumn::known()))),
+        (false, _) => Ok(Some(columns)),
+    }
+}
+
+/// Matches and prints events, on any thread.
+struct Scan {
+    printer: Printer,
+    matcher: Option<Matcher>,
+    /// The most events of a source; of a batch, therefore.
+    lines: Option<u64>,
+    /// Whether the events' times are needed.
+    times: bool,
+    separator: &'static [u8],
+}
+
+/// The printed events of a batch.
+#[derive(Default)]
+struct Events {
+    text: Vec<u8>,
+    count: u64,
+    /// Of each event where its text ends, and its time; kept where events have to be told apart.
+    ends: Vec<(usize, EventTime)>,
+}
+
+impl engine::Work for Scan {
+    type Worker = (Option<Matcher>, Scratch);
+    type Output = Events;
+
+    fn worker(&self) -> Self::Worker {
+        (self.matcher.clone(), Scratch::default())
+    }
+
+    #[inline]
+    fn event<S: FieldSource>(
+        &self,
+        (matcher, scratch): &mut Self::Worker,
+        event: &S,
+        origin: &Origin<'_>,
+        output: &mut Events,
+    ) {
+        if self.lines.is_some_and(|lines| output.count >= lines) {
+            return;
+        }
+        if let Some(matcher) = matcher
+            && !matcher.matches(event, None)
+        {
+            return;
+        }
+        if output.count > 0 {
+            output.text.extend_from_slice(self.separator);
+        }
+        self.printer.event(event, origin, None, scratch, &mut output.text);
+        output.count += 1;
+        if self.times || self.lines.is_some() {
+            let time = match self.times {
+                true => event.field(Field::TimeCreated).as_time().unwrap_or_default(),
+                false => EventTime::default(),
+            };
+            output.ends.push((output.text.len(), time));
+        }
+    }
+}
+
+impl engine::Output for Events {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.count = 0;
+        self.ends.clear();
+    }
+}
+
+impl Events {
+    /// Keeps the first events only.
+    fn keep(&mut self, wanted: u64) {
+        if wanted >= self.count {
+            return;
+        }
+        self.count = wanted;
+        let kept = usize::try_from(wanted).unwrap_or(usize::MAX);
+        self.ends.truncate(kept);
+        self.text.truncate(self.ends.last().map_or(0, |&(end, _)| end));
+    }
+
+    fn each(&self, mut take: impl FnMut(EventTime, &[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut start = 0;
+        self.ends.iter().try_for_each(|&(end, time)| {
+            take(time, &self.text[std::mem::replace(&mut start, end)..end])
+        })
+    }
+}
+
+/// Standard output, and what stands around the events.
+struct Out<'p> {
+    printer: &'p Printer,
+    buffer: io::BufWriter<io::StdoutLock<'static>>,
+    begun: bool,
+    flush: bool,
+}
+
+impl<'p> Out<'p> {
+    fn new(printer: &'p Printer) -> Self {
+        let stdout = io::stdout().lock();
+        let flush = stdout.is_terminal();
+        Out { printer, buffer: io::BufWriter::with_capacity(1 << 16, stdout), begun: false, flush }
+    }
+
+    /// Writes events, of which the first was printed without anything before it.
+    fn events(&mut self, text: &[u8]) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        match self.begun {
+            true => self.buffer.write_all(self.printer.separator())?,
+            false => self.begin()?,
+        }
+        self.buffer.write_all(text)?;
+        if self.flush { self.buffer.flush() } else { Ok(()) }
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        self.begun = true;
+        let mut text = Vec::new();
+        self.printer.header(&mut text);
+        self.buffer.write_all(&text)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        if !self.begun {
+            self.begin()?;
+        }
+        let mut text = Vec::new();
+        self.printer.footer(&mut text);
+        self.buffer.write_all(&text)?;
+        self.buffer.flush()
+    }
+}

@@ -1,0 +1,225 @@
+//! Tests of filters as a whole.
+
+use std::ops::ControlFlow;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::FieldSource;
+use crate::query::Scratch;
+use crate::testing::{TypedEvent, event, events, filters, now, pushable_filters, tidy_events};
+
+const EVENT: &str = r#"<Event><System><Provider Name="Service Control Manager"/>
+    <EventID Qualifiers="16384">7045</EventID><Level>4</Level><Keywords>0x8080000000000000</Keywords>
+    <TimeCreated SystemTime="2026-08-22T10:00:00.1234567Z"/><Channel>System</Channel>
+    <Computer>DC01.corp</Computer><Security UserID="S-1-5-18"/></System>
+    <EventData><Data Name="ServiceName">PSEXESVC</Data><Data>unnamed</Data>
+    <Data Name="ServiceName">second</Data><Data Name="Empty"/></EventData>
+    <UserData><X a="attribute"><Y>two <Z/>parts</Y></X></UserData></Event>"#;
+
+fn passes(filter: Filter) -> bool {
+    filter.matcher(now()).matches(&event(EVENT), None)
+}
+
+fn time(text: &str) -> Option<EventTime> {
+    Some(EventTime::parse(text).unwrap())
+}
+
+#[test]
+fn both_bounds_of_time_are_inclusive() {
+    let exact = time("2026-08-22T10:00:00.1234567Z");
+    assert!(passes(Filter { since: exact, until: exact, ..Filter::default() }));
+    assert!(!passes(Filter { since: time("2026-08-22T10:00:00.1234568Z"), ..Filter::default() }));
+    assert!(!passes(Filter { until: time("2026-08-22T10:00:00.1234566Z"), ..Filter::default() }));
+}
+
+#[test]
+fn names_are_tested_as_globs() {
+    let globs = |texts: &[&str]| texts.iter().map(|text| Glob::parse(text).unwrap()).collect();
+    assert!(passes(Filter { providers: globs(&["x", "service*"]), ..Filter::default() }));
+    assert!(!passes(Filter { providers: globs(&["Service"]), ..Filter::default() }));
+    assert!(passes(Filter { computers: globs(&["dc??.*"]), ..Filter::default() }));
+    assert!(passes(Filter { channels: globs(&["system"]), ..Filter::default() }));
+    assert!(!passes(Filter { channels: globs(&["SYSTEM"]), ..Filter::default() }));
+}
+
+#[test]
+fn data_tests_have_all_to_pass() {
+    let data = |texts: &[&str]| {
+        let data = texts.iter().map(|text| DataTest::parse(text).unwrap()).collect();
+        passes(Filter { data, ..Filter::default() })
+    };
+    assert!(data(&["ServiceName=PSEXESVC"]));
+    assert!(data(&["ServiceName=PSEXESVC", "ServiceName=second", "ServiceName~=^P.*C$"]));
+    assert!(data(&["param2=unnamed"]));
+    assert!(data(&["Empty="]));
+    assert!(!data(&["ServiceName=psexesvc"]));
+    assert!(!data(&["servicename=PSEXESVC"]));
+    assert!(!data(&["param1=unnamed"]));
+    assert!(!data(&["param1=PSEXESVC"]));
+    assert!(!data(&["Absent~=.*"]));
+    assert!(!data(&["ServiceName=second", "Absent=x"]));
+    assert!(data(&["ServiceName=second"; 65]));
+    let mut many = vec!["ServiceName=second"; 65];
+    many.push("ServiceName=third");
+    assert!(!data(&many));
+}
+
+#[test]
+fn grep_looks_at_data_user_data_and_the_message() {
+    let matcher = |text: &str, message: Option<&str>| {
+        let filter = Filter { grep: Some(Pattern::parse(text).unwrap()), ..Filter::default() };
+        filter.matcher(now()).matches(&event(EVENT), message)
+    };
+    assert!(matcher("^unnamed$", None));
+    assert!(matcher("^attribute$", None));
+    assert!(matcher("^two $", None));
+    assert!(!matcher("two parts", None));
+    assert!(!matcher("Control", None));
+    assert!(!matcher("installed", None));
+    assert!(matcher("installed", Some("A service was installed")));
+}
+
+#[test]
+fn a_message_is_asked_for_only_when_it_decides() {
+    let filter = |ids, grep| Filter {
+        ids: Some(Ids::parse(ids).unwrap()),
+        grep: Some(Pattern::parse(grep).unwrap()),
+        ..Filter::default()
+    };
+    let verdict = |filter: Filter| filter.matcher(now()).verdict(&event(EVENT));
+    assert_eq!(verdict(filter("7045", "installed")), Verdict::IfMessageMatches);
+    assert_eq!(verdict(filter("7045", "PSEXE")), Verdict::Yes);
+    assert_eq!(verdict(filter("7046", "installed")), Verdict::No);
+}
+
+#[test]
+fn an_absent_field_passes_no_test() {
+    let empty = event("<Event><System><EventID/></System></Event>");
+    for filter in [
+        Filter { ids: Some(Ids::parse("!1").unwrap()), ..Filter::default() },
+        Filter { since: Some(EventTime::default()), ..Filter::default() },
+        Filter { levels: Some(Levels::parse("verbose").unwrap()), ..Filter::default() },
+        Filter { providers: vec![Glob::parse("*").unwrap()], ..Filter::default() },
+        Filter { users: vec![Glob::parse("*").unwrap()], ..Filter::default() },
+        Filter { data: vec![DataTest::parse("A~=").unwrap()], ..Filter::default() },
+    ] {
+        assert!(!filter.matcher(now()).matches(&empty, None), "{filter:?}");
+    }
+    assert!(Filter::default().matcher(now()).matches(&empty, None));
+}
+
+/// Whether a server would send the event.
+fn is_selected(pushed: &Pushed, event: &impl FieldSource) -> bool {
+    pushed.selects.iter().any(|select| {
+        let query = Query::parse(select).unwrap_or_else(|error| panic!("{select}: {error}"));
+        query.compile(now()).matches(event, &mut Scratch::default())
+    })
+}
+
+fn limits() -> impl Strategy<Value = XPathLimits> {
+    (0usize..24, 0usize..4).prop_map(|(expressions, selects)| XPathLimits { expressions, selects })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn a_server_is_asked_for_all_that_the_filter_passes(
+        filter in filters(),
+        events in prop::collection::vec(events(), 1..6),
+        limits in limits(),
+    ) {
+        let pushed = filter.to_xpath(&limits);
+        prop_assert!(!pushed.selects.is_empty());
+        prop_assert!(pushed.selects.len() <= limits.selects.max(1));
+        let mut matcher = filter.matcher(now());
+        for event in &events {
+            let passes = matcher.matches(event, None);
+            let selected = is_selected(&pushed, event);
+            prop_assert!(selected || !passes, "{:?}", pushed);
+            if pushed.exact {
+                prop_assert_eq!(selected, passes, "{:?}", pushed);
+            }
+        }
+    }
+
+    #[test]
+    fn a_filter_that_is_wholly_written_selects_what_it_passes(
+        filter in pushable_filters(),
+        events in prop::collection::vec(prop_oneof![tidy_events(), events()], 1..8),
+    ) {
+        let pushed = filter.to_xpath(&XPathLimits::default());
+        let whole_milliseconds = [filter.since, filter.until]
+            .iter()
+            .flatten()
+            .all(|time| time.as_filetime() % EventTime::MILLISECOND == 0);
+        prop_assert_eq!(pushed.exact, whole_milliseconds, "{:?}", pushed);
+        let mut matcher = filter.matcher(now());
+        for event in events.iter().filter(|_| pushed.exact) {
+            prop_assert_eq!(is_selected(&pushed, event), matcher.matches(event, None), "{:?}", pushed);
+        }
+        let list = query_lists(&["Security"], &pushed.selects).remove(0);
+        let list = Query::parse(&list).unwrap().compile(now());
+        for event in &events {
+            let in_channel = event.field(crate::Field::Channel).is_text("Security");
+            prop_assert_eq!(
+                list.matches(event, &mut Scratch::default()),
+                in_channel && is_selected(&pushed, event)
+            );
+        }
+    }
+
+    #[test]
+    fn typed_and_decoded_events_pass_alike(
+        filter in filters(),
+        event in events(),
+        seed in any::<u64>(),
+    ) {
+        let typed = TypedEvent::new(&event, seed);
+        let mut matcher = filter.matcher(now());
+        prop_assert_eq!(matcher.verdict(&event), matcher.verdict(&typed), "{:?}", typed);
+        prop_assert_eq!(crate::Event::from_source(&typed), event);
+    }
+
+    #[test]
+    fn an_exact_data_test_is_written_so_that_nothing_is_lost(
+        event in events(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let mut tests = Vec::new();
+        let _ = event.each_data(|name, value| {
+            tests.push(match name {
+                Some(name) => format!("{}={value}", name.as_str()),
+                None => format!("param{}={value}", tests.len() + 1),
+            });
+            ControlFlow::Continue(())
+        });
+        tests.push("A=alice".to_owned());
+        let test = at.get(&tests);
+        let filter = Filter { data: vec![DataTest::parse(test).unwrap()], ..Filter::default() };
+        let pushed = filter.to_xpath(&XPathLimits::default());
+        let passes = filter.matcher(now()).matches(&event, None);
+        prop_assert!(passes || at.index(tests.len()) + 1 == tests.len(), "{}", test);
+        prop_assert!(!passes || is_selected(&pushed, &event), "{} {:?}", test, pushed);
+    }
+}
+
+#[test]
+fn generated_filters_and_events_do_meet() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let (mut passed, mut exact, mut tested) = (0, 0, 0);
+    for _ in 0..300 {
+        let filter = pushable_filters().new_tree(&mut runner).unwrap().current();
+        exact += usize::from(filter.to_xpath(&XPathLimits::default()).exact);
+        for _ in 0..10 {
+            let event = events().new_tree(&mut runner).unwrap().current();
+            passed += usize::from(filter.matcher(now()).matches(&event, None));
+            tested += 1;
+        }
+    }
+    assert!(passed > tested / 20 && passed < tested / 2, "{passed} of {tested}");
+    assert!(exact > 100, "{exact} of 300");
+}

@@ -1,0 +1,79 @@
+//! `cargo xtask test`: everything CI runs, in order of cost.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{deps, sh, tools};
+
+pub(crate) struct Stage {
+    pub(crate) name: &'static str,
+    run: fn() -> Result<()>,
+}
+
+/// The stages, in order. All are run unless some are named.
+pub(crate) const STAGES: [Stage; 6] = [
+    Stage { name: "set-up", run: set_up },
+    Stage { name: "format", run: format },
+    Stage { name: "crates", run: deps::check },
+    Stage { name: "lints", run: lints },
+    Stage { name: "licences", run: licences },
+    Stage { name: "tests", run: tests },
+];
+
+pub(crate) fn run(named: &[&str]) -> Result<()> {
+    for name in named {
+        if !STAGES.iter().any(|stage| stage.name == *name) {
+            bail!("there is no stage {name}; there are: {}", STAGES.map(|s| s.name).join(", "));
+        }
+    }
+    if sh::corpus().is_none() {
+        if sh::is_ci() {
+            bail!("../shared/corpus is not there, and CI leaves nothing out");
+        }
+        println!("../shared/corpus is not there: the tests run on logs that they make themselves");
+    }
+    for stage in &STAGES {
+        if !named.is_empty() && !named.contains(&stage.name) {
+            continue;
+        }
+        println!("\n== {}", stage.name);
+        let start = Instant::now();
+        (stage.run)().with_context(|| format!("stage {}", stage.name))?;
+        println!("== {}: {:.0} s", stage.name, start.elapsed().as_secs_f64());
+    }
+    println!("\nall stages passed");
+    Ok(())
+}
+
+fn set_up() -> Result<()> {
+    tools::apt(&[("gcc", "gcc"), ("python3-venv", "python3"), ("util-linux", "flock")])
+}
+
+fn format() -> Result<()> {
+    sh::run("cargo", &["fmt", "--all", "--check"])
+}
+
+fn lints() -> Result<()> {
+    sh::run(
+        "cargo",
+        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    )?;
+    let mut docs = sh::command("cargo", &["doc", "--workspace", "--no-deps", "--locked"]);
+    sh::run_command(docs.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// Licences, sources and banned crates. Advisories need a database from the network, so they are
+/// not part of this.
+fn licences() -> Result<()> {
+    let deny = tools::cargo_tool("cargo-deny", "0.20.2", "cargo-deny", "")?;
+    let mut check = sh::command(
+        &deny.to_string_lossy(),
+        &["--offline", "--locked", "check", "licenses", "sources", "bans"],
+    );
+    sh::run_command(&mut check)
+}
+
+fn tests() -> Result<()> {
+    sh::run("cargo", &["test", "--workspace", "--locked"])
+}
