@@ -62,16 +62,13 @@ impl<'d> Record<'d> {
     #[inline]
     fn value(&self, instance: &Instance, slot: u16) -> Value<'d> {
         let Some(slot) = self.slot(instance, slot) else { return Value::Null };
-        if slot.nested.is_some() {
-            return Value::Null;
-        }
         let bytes = self.slot_bytes(slot);
         if slot.kind & ARRAY == 0 {
             return decode(slot.kind, bytes, self.decoder.ansi());
         }
         match split_item(slot.kind, bytes) {
             Some((item, _)) => decode(slot.kind & !ARRAY, item, self.decoder.ansi()),
-            None => Value::Null,
+            None => Value::Str(""),
         }
     }
 
@@ -113,6 +110,24 @@ impl<'d> Record<'d> {
         let start = out.len() as u32;
         self.each_piece(instance, pieces, |value| value.push::<Plain>(out));
         Some((start, out.len() as u32))
+    }
+
+    /// Whether fields and data can't be read from the slots.
+    pub(crate) fn is_odd(&self) -> bool {
+        self.decoder.instances.iter().enumerate().any(|(i, instance)| {
+            let template = self.template(instance);
+            let has_binxml = |&slot| self.slot(instance, slot).is_some_and(|s| s.nested.is_some());
+            // An array in an attribute is shown as one text.
+            let has_array = |field: &FieldText| match field.text {
+                Text::Slot(slot) if field.attribute => {
+                    self.slot(instance, slot).is_some_and(|slot| slot.kind & ARRAY != 0)
+                }
+                _ => false,
+            };
+            template.odd
+                || self.decoder.instances.len() > 1 && template.plain_slots.iter().any(has_binxml)
+                || i == 0 && self.decoder.has_arrays && template.fields.iter().any(has_array)
+        })
     }
 
     fn lacks_optional(&self, instance: &Instance, pieces: &[Piece]) -> bool {
@@ -179,15 +194,10 @@ impl<'d> Record<'d> {
                     }
                     if let Text::Slot(index) = text
                         && let Some(slot) = self.slot(instance, index)
+                        && slot.kind & ARRAY != 0
                     {
-                        if slot.kind & ARRAY != 0 {
-                            self.array_data(instance, name, slot, visit)?;
-                            continue;
-                        }
-                        if slot.nested.is_some() {
-                            self.nested_data(slot.nested, visit)?;
-                            continue;
-                        }
+                        self.array_data(instance, name, slot, visit)?;
+                        continue;
                     }
                     let value = self.text(instance, text);
                     visit(
@@ -272,35 +282,26 @@ impl<'d> Record<'d> {
 impl FieldSource for Record<'_> {
     #[inline]
     fn field(&self, field: Field) -> Value<'_> {
-        let mut value = Value::Null;
-        for instance in &self.decoder.instances {
-            value = self.field_text(instance, &self.template(instance).fields[field as usize]);
-            if !value.is_null() {
-                break;
+        match (&self.decoder.odd, self.decoder.instances.first()) {
+            (Some(event), _) => event.field(field),
+            (None, Some(instance)) => {
+                self.field_text(instance, &self.template(instance).fields[field as usize])
             }
+            (None, None) => Value::Null,
         }
-        value
     }
 
     #[inline]
     fn fields(&self) -> Fields<'_> {
         let mut fields = Fields::default();
-        let mut instances = self.decoder.instances.iter();
-        if let Some(instance) = instances.next() {
-            let template = self.template(instance);
-            for (field, place) in Field::all().zip(&template.fields) {
-                fields.set(field, self.field_text(instance, place));
-            }
-        }
-        for instance in instances {
-            let template = self.template(instance);
-            if template.has_fields {
-                for (field, place) in Field::all().zip(&template.fields) {
-                    if fields.get(field).is_null() {
-                        fields.set(field, self.field_text(instance, place));
-                    }
+        match (&self.decoder.odd, self.decoder.instances.first()) {
+            (Some(event), _) => return event.fields(),
+            (None, Some(instance)) => {
+                for (field, place) in Field::all().zip(&self.template(instance).fields) {
+                    fields.set(field, self.field_text(instance, place));
                 }
             }
+            (None, None) => {}
         }
         fields
     }
@@ -316,7 +317,7 @@ impl FieldSource for Record<'_> {
             },
             _ => self.template(event),
         };
-        template.distinct && !self.decoder.has_arrays
+        template.distinct && !self.decoder.has_arrays && self.decoder.odd.is_none()
     }
 
     fn each_data<'a, F>(&'a self, mut visit: F) -> ControlFlow<()>
@@ -324,6 +325,9 @@ impl FieldSource for Record<'_> {
         F: FnMut(Option<DataName<'a>>, Value<'a>) -> ControlFlow<()>,
     {
         let record: Record<'a> = Record { decoder: self.decoder, bytes: self.bytes };
+        if let Some(event) = &record.decoder.odd {
+            return event.each_data(visit);
+        }
         match record.decoder.instances.first() {
             Some(instance) => record.instance_data(instance, &mut visit),
             None => ControlFlow::Continue(()),
@@ -337,6 +341,9 @@ impl FieldSource for Record<'_> {
     }
 
     fn has_more(&self) -> bool {
+        if let Some(event) = &self.decoder.odd {
+            return event.has_more();
+        }
         self.decoder.instances.iter().any(|instance| {
             self.template(instance).more.iter().any(|&needs| !self.is_dropped(instance, needs))
         })

@@ -7,8 +7,8 @@ use std::ops::ControlFlow;
 use generate::{Flavour, fragment, rendered};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
-use quarry_binxml::write::{ChunkTables, Element, Fragment, templated, wire};
 use quarry_binxml::Decoder;
+use quarry_binxml::write::{ChunkTables, Element, Fragment, templated, wire};
 use quarry_event::{Event, Field, FieldSource};
 
 const CHUNK: usize = 65_536;
@@ -53,8 +53,6 @@ fn check_wire(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
     #[test]
     fn events_on_the_wire_are_read_as_they_were_written(
         fragments in prop::collection::vec(fragment(Flavour::Any), 1..3)

@@ -1,4 +1,5 @@
 //! The worked examples of MS-EVEN6, read and written.
+#![allow(clippy::print_stdout)] // A test that can do less says so.
 
 use quarry_binxml::Decoder;
 use quarry_binxml::write::{
@@ -58,9 +59,8 @@ fn simple() -> Fragment<'static> {
 fn templates() -> Fragment<'static> {
     use TypedValue::{Null, UInt8, UInt16, UInt32, UInt64};
     use ValueType as T;
-    let optional = |name, id, expected| {
-        Element::new(name).piece(Piece::optional(id, expected)).depends_on(id)
-    };
+    let optional =
+        |name, id, expected| Element::new(name).piece(Piece::optional(id, expected)).depends_on(id);
     let attribute = |id, expected| vec![Piece::optional(id, expected)];
     let system = Element::new("System")
         .child(
@@ -69,7 +69,9 @@ fn templates() -> Fragment<'static> {
                 .attribute("Guid", "{03f41308-fa7b-4fb3-98b8-c2ed0a40d1ef}")
                 .closed_empty(),
         )
-        .child(optional("EventID", 3, T::UInt16).attribute_of("Qualifiers", attribute(4, T::UInt16)))
+        .child(
+            optional("EventID", 3, T::UInt16).attribute_of("Qualifiers", attribute(4, T::UInt16)),
+        )
         .child(optional("Version", 11, T::UInt8))
         .child(optional("Level", 0, T::UInt8))
         .child(optional("Task", 2, T::UInt16))
@@ -93,9 +95,7 @@ fn templates() -> Fragment<'static> {
                 .attribute_of("ThreadID", attribute(9, T::UInt32))
                 .closed_empty(),
         )
-        .child(
-            Element::new("Channel").text("Microsoft-Windows-Wevttest/Operational/Wevttest"),
-        )
+        .child(Element::new("Channel").text("Microsoft-Windows-Wevttest/Operational/Wevttest"))
         .child(Element::new("Computer").text("michaelm4-lh.ntdev.corp.microsoft.com"))
         .child(
             Element::new("Security").attribute_of("UserID", attribute(12, T::Sid)).closed_empty(),
@@ -104,11 +104,8 @@ fn templates() -> Fragment<'static> {
         .attribute("xmlns", "http://schemas.microsoft.com/win/2004/08/events/event")
         .child(system)
         .child(optional("UserData", 19, T::BinXml));
-    let outer = Template::new(
-        Guid::parse("cc4c464a-dc16-8e46-80a2-dc45ea949cbd").unwrap(),
-        event,
-    )
-    .unwrap();
+    let outer =
+        Template::new(Guid::parse("cc4c464a-dc16-8e46-80a2-dc45ea949cbd").unwrap(), event).unwrap();
 
     let mine = Element::new("MyEvent")
         .attribute("xmlns:auto-ns2", "http://schemas.microsoft.com/win/2004/08/events")
@@ -126,8 +123,8 @@ fn templates() -> Fragment<'static> {
     let inner = Instance { template: inner, values: vec![UInt32(1), UInt32(2)] };
 
     const SID: [u8; 28] = [
-        1, 5, 0, 0, 0, 0, 0, 5, 0x15, 0, 0, 0, 0x59, 0x51, 0xb8, 0x17, 0x66, 0x72, 0x5d, 0x25, 0x64,
-        0x63, 0x3b, 0x0b, 0x1e, 0x49, 0x2d, 0,
+        1, 5, 0, 0, 0, 0, 0, 5, 0x15, 0, 0, 0, 0x59, 0x51, 0xb8, 0x17, 0x66, 0x72, 0x5d, 0x25,
+        0x64, 0x63, 0x3b, 0x0b, 0x1e, 0x49, 0x2d, 0,
     ];
     Fragment::Instance(Instance {
         template: outer,

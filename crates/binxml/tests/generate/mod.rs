@@ -12,7 +12,7 @@ use quarry_event::{self as event, Event, EventTime, Guid, Sid};
 
 /// What events to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flavour {
+pub(crate) enum Flavour {
     /// Anything that can be written.
     Any,
     /// What the crate `evtx` reads as the specification says.
@@ -20,7 +20,7 @@ pub enum Flavour {
 }
 
 /// An event to write.
-pub fn fragment(flavour: Flavour) -> impl Strategy<Value = Fragment<'static>> {
+pub(crate) fn fragment(flavour: Flavour) -> impl Strategy<Value = Fragment<'static>> {
     prop_oneof![
         1 => event_element(Vec::new(), flavour).prop_map(Fragment::Element),
         6 => instance_of(flavour, 2, event_element),
@@ -28,7 +28,7 @@ pub fn fragment(flavour: Flavour) -> impl Strategy<Value = Fragment<'static>> {
 }
 
 /// The tree that readers have to find in a fragment.
-pub fn rendered(fragment: &Fragment<'_>) -> Event {
+pub(crate) fn rendered(fragment: &Fragment<'_>) -> Event {
     let mut roots = Vec::new();
     render_fragment(fragment, &mut roots);
     let Some(event::Node::Element(root)) = roots.pop() else { panic!("an event is an element") };
@@ -126,7 +126,7 @@ fn push_piece(piece: &Piece, values: &[TypedValue<'_>], text: &mut String) {
 }
 
 /// The text of a value (2.2.12.3), in the canonical form where versions of Windows differ.
-pub fn text_of(value: &TypedValue<'_>) -> String {
+pub(crate) fn text_of(value: &TypedValue<'_>) -> String {
     let until_nul = |text: String| text.split('\0').next().unwrap_or_default().to_owned();
     match value {
         TypedValue::Null | TypedValue::BinXml(_) => String::new(),
@@ -235,12 +235,8 @@ fn item(of: ValueType, flavour: Flavour) -> BoxedStrategy<TypedValue<'static>> {
         T::UInt32 => any::<u32>().prop_map(V::UInt32).boxed(),
         T::Int64 => any::<i64>().prop_map(V::Int64).boxed(),
         T::UInt64 => any::<u64>().prop_map(V::UInt64).boxed(),
-        T::Real32 => {
-            any::<f32>().prop_filter("finite", finite32).prop_map(V::Real32).boxed()
-        }
-        T::Real64 => {
-            any::<f64>().prop_filter("finite", finite64).prop_map(V::Real64).boxed()
-        }
+        T::Real32 => any::<f32>().prop_filter("finite", finite32).prop_map(V::Real32).boxed(),
+        T::Real64 => any::<f64>().prop_filter("finite", finite64).prop_map(V::Real64).boxed(),
         T::Bool => any::<bool>().prop_map(V::Bool).boxed(),
         T::Guid => any::<[u8; 16]>().prop_map(|b| V::Guid(Guid::from_bytes(b))).boxed(),
         T::SizeT => any::<u64>().prop_map(V::Size64).boxed(),
@@ -254,7 +250,7 @@ fn item(of: ValueType, flavour: Flavour) -> BoxedStrategy<TypedValue<'static>> {
 }
 
 /// The types that can be in arrays.
-pub const ITEM_TYPES: [ValueType; 20] = [
+pub(crate) const ITEM_TYPES: [ValueType; 20] = [
     ValueType::String,
     ValueType::AnsiString,
     ValueType::Int8,
@@ -278,7 +274,7 @@ pub const ITEM_TYPES: [ValueType; 20] = [
 ];
 
 /// A value of any type but BinXML.
-pub fn value(flavour: Flavour) -> BoxedStrategy<TypedValue<'static>> {
+pub(crate) fn value(flavour: Flavour) -> BoxedStrategy<TypedValue<'static>> {
     let simple = prop::sample::select(&ITEM_TYPES[..]).prop_flat_map(move |of| item(of, flavour));
     let least = usize::from(flavour == Flavour::Evtx);
     let array = prop::sample::select(&ITEM_TYPES[..]).prop_flat_map(move |of| {
@@ -340,7 +336,11 @@ fn instance_of<S: Strategy<Value = Element> + 'static>(
         ]
         .boxed()
     };
-    (prop::collection::vec(value, 1..14), any::<[u8; 16]>(), prop::collection::vec(any::<u8>(), 0..4))
+    (
+        prop::collection::vec(value, 1..14),
+        any::<[u8; 16]>(),
+        prop::collection::vec(any::<u8>(), 0..4),
+    )
         .prop_flat_map(move |(values, guid, waste)| {
             root(values.clone(), flavour).prop_map(move |root| {
                 let guid = Guid::from_bytes(guid);
