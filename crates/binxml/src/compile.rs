@@ -319,7 +319,11 @@ impl Compiler {
                 }
             }
             Role::Data if names_data => open.name_attribute = text,
-            _ => {}
+            Role::Data => self.more.push(open.element),
+            // The namespace is known; <System> and <EventData> have no attribute that is.
+            Role::Other if open.inside == Place::Event && name == "xmlns" => {}
+            Role::Other if open.inside != Place::Elsewhere => self.more.push(open.element),
+            Role::Other => {}
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! A decoded event: its tree, owned, with values as the text that Windows' XML shows.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::text::Plain;
@@ -133,9 +134,31 @@ impl FieldSource for Event {
     }
 
     fn has_more(&self) -> bool {
-        let known = |element: &Element| matches!(&*element.name, "System" | "EventData");
-        !self.root.elements().all(known)
+        let known = |element: &Element| match &*element.name {
+            "System" => element.attributes.is_empty() && has_fields_only(element),
+            "EventData" => element.attributes.is_empty() && element.elements().all(is_value),
+            _ => false,
+        };
+        !(self.root.attributes.iter().all(|(name, _)| name == "xmlns")
+            && self.root.elements().all(known))
     }
+}
+
+/// Whether `<System>` has nothing but fields, each once.
+fn has_fields_only(system: &Element) -> bool {
+    let mut seen = HashSet::new();
+    system.elements().all(|child| {
+        let has_text = !child.children.is_empty();
+        Field::all().any(|field| field.element() == child.name)
+            && seen.insert(&child.name)
+            && (!has_text || Field::at(&child.name, None).is_some() && child.text().is_some())
+            && child.attributes.iter().all(|(name, _)| Field::at(&child.name, Some(name)).is_some())
+    })
+}
+
+/// Whether an element of `<EventData>` is a value, or has values in it, and nothing else.
+fn is_value(element: &Element) -> bool {
+    element.attributes.iter().all(|(name, _)| name == "Name") && element.elements().all(is_value)
 }
 
 /// Builds the tree that a source walks through.
