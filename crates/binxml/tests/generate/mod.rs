@@ -360,11 +360,17 @@ fn inner(flavour: Flavour, depth: u32) -> BoxedStrategy<Fragment<'static>> {
     .boxed()
 }
 
-fn name() -> impl Strategy<Value = String> {
-    // A few names, so that they are used again; some that fields have, some of other scripts.
+/// A few names, so that they are used again; some that fields have, some of other scripts, and one
+/// with a prefix that stands for nothing.
+const NAMES: [&str; 7] = ["Data", "EventID", "Binary", "x-1.y", "Größe", "Name", "a:b"];
+
+fn name(flavour: Flavour) -> impl Strategy<Value = String> {
+    let names = match flavour {
+        Flavour::Any => &NAMES[..],
+        Flavour::Evtx => &NAMES[..6],
+    };
     prop_oneof![
-        4 => prop::sample::select(&["Data", "EventID", "Binary", "a:b", "x-1.y", "Größe", "Name"][..])
-            .prop_map(str::to_owned),
+        4 => prop::sample::select(names).prop_map(str::to_owned),
         1 => "[A-Za-z_][A-Za-z0-9_.-]{0,8}",
     ]
 }
@@ -379,7 +385,9 @@ fn piece(ids: &Ids, flavour: Flavour) -> BoxedStrategy<Piece> {
     if ids.text.is_empty() {
         return literal.boxed();
     }
-    let value = (prop::sample::select(ids.text.clone()), any::<bool>())
+    // `evtx` keeps what a NULL drops, where there is more in it.
+    let optional = any::<bool>().prop_map(move |optional| optional && flavour == Flavour::Any);
+    let value = (prop::sample::select(ids.text.clone()), optional)
         .prop_map(|((id, expected), optional)| Piece::Substitution { id, expected, optional });
     prop_oneof![1 => literal, 3 => value].boxed()
 }
@@ -387,7 +395,7 @@ fn piece(ids: &Ids, flavour: Flavour) -> BoxedStrategy<Piece> {
 fn attributes(ids: &Ids, flavour: Flavour) -> impl Strategy<Value = Vec<Attribute>> + use<> {
     // Two attributes of one name can't be written.
     let value = prop::collection::vec(piece(ids, flavour), 0..3);
-    let name = prop_oneof![3 => Just("Name".to_owned()), 2 => name()];
+    let name = prop_oneof![3 => Just("Name".to_owned()), 2 => name(flavour)];
     prop::collection::btree_map(name, value, 0..3).prop_map(|attributes| {
         attributes.into_iter().map(|(name, value)| Attribute { name, value }).collect()
     })
@@ -398,7 +406,7 @@ fn element(
     flavour: Flavour,
     depth: u32,
 ) -> BoxedStrategy<Element> {
-    named_element(name().boxed(), ids(&values), flavour, depth)
+    named_element(name(flavour).boxed(), ids(&values), flavour, depth)
 }
 
 fn named_element(
@@ -422,12 +430,12 @@ fn named_element(
         ));
     }
     if depth > 0 {
-        let child = named_element(self::name().boxed(), ids.clone(), flavour, depth - 1);
+        let child = named_element(self::name(flavour).boxed(), ids.clone(), flavour, depth - 1);
         content.push((6, child.prop_map(Content::Element).boxed()));
     }
     let content = prop::strategy::Union::new_weighted(content);
     let most = if depth == 0 { 2 } else { 4 };
-    let depends = match ids.text.is_empty() {
+    let depends = match ids.text.is_empty() || flavour == Flavour::Evtx {
         true => Just(None).boxed(),
         false => prop_oneof![
             4 => Just(None),
@@ -458,7 +466,7 @@ fn event_element(
     let system = prop::collection::vec(system_child(field_name, &ids, flavour), 0..10);
     let data = prop::collection::vec(
         named_element(
-            prop_oneof![4 => Just("Data".to_owned()), 1 => name()].boxed(),
+            prop_oneof![4 => Just("Data".to_owned()), 1 => name(flavour)].boxed(),
             ids.clone(),
             flavour,
             1,
@@ -496,7 +504,7 @@ fn system_child(
     );
     let value = prop::collection::vec(piece(ids, flavour), 0..3);
     let attributes = prop::collection::btree_map(attribute, value.clone(), 0..3);
-    let depends = match ids.text.is_empty() {
+    let depends = match ids.text.is_empty() || flavour == Flavour::Evtx {
         true => Just(None).boxed(),
         false => prop::option::weighted(0.3, prop::sample::select(ids.text.clone()))
             .prop_map(|id| id.map(|(id, _)| id))
