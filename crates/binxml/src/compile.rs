@@ -6,6 +6,7 @@ use quarry_event::{Field, Utf16};
 use crate::cursor::{Cursor, Dialect, Name, STRING_TYPE, token};
 use crate::error::{Fault, Result};
 use crate::limits::Limits;
+use crate::name::is_name_character;
 use crate::template::{
     Datum, DatumName, Dependencies, FieldText, Literal, NameUse, Node, Piece, Place, Template, Text,
 };
@@ -138,6 +139,10 @@ struct Compiler {
     data: Vec<(Datum, usize)>,
     more: Vec<usize>,
     content_slots: Vec<(u16, Place)>,
+    /// Slots in whose place elements would make the event odd.
+    plain_slots: Vec<u16>,
+    systems: usize,
+    odd: bool,
     used_slots: hashbrown::HashSet<u16>,
     reuses: bool,
     names: Vec<NameUse>,
@@ -201,11 +206,20 @@ impl Compiler {
         let text = &self.literals[name.start as usize..name.end as usize];
         match place {
             Place::Document if text == "Event" => (Role::Other, Place::Event),
-            Place::Event if text == "System" => (Role::Other, Place::System),
+            Place::Document => {
+                self.odd = true;
+                (Role::Other, Place::Elsewhere)
+            }
+            Place::Event if text == "System" => {
+                self.systems += 1;
+                self.odd |= self.systems > 1 || self.root != Place::Document;
+                (Role::Other, Place::System)
+            }
             Place::Event if text == "EventData" => (Role::Other, Place::EventData),
             Place::System => {
                 let known = Field::all().find(|field| field.element() == text);
                 let first = known.is_some_and(|field| self.system_children.insert(field));
+                self.odd |= known.is_some() && !first || self.root == Place::System;
                 if !first {
                     self.more.push(element);
                 }
@@ -222,7 +236,6 @@ impl Compiler {
     }
 
     fn attributes(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
-        const MAX_ATTRIBUTES: usize = 256;
         let mut seen: Vec<Literal> = Vec::new();
         while let Some(token) = cursor.peek() {
             let at = cursor.at;
@@ -233,7 +246,7 @@ impl Compiler {
             let name = cursor.name(self.dialect)?;
             let name = self.xml_name(&name)?;
             let pieces = self.attribute_pieces(cursor)?;
-            if seen.len() >= MAX_ATTRIBUTES {
+            if seen.len() >= Limits::ATTRIBUTES {
                 return Err(Fault::Limit("attributes").at(at));
             }
             let same = |a: Literal, b: Literal| {
@@ -288,7 +301,13 @@ impl Compiler {
         self.pieces.extend_from_slice(&pieces);
         let end = self.pieces.len() as u32;
         self.push_node(Node::Attribute { name, start, end }, at)?;
-        let text = self.text_of(&pieces, at)?;
+        let names_data = self.open.last().is_some_and(|open| open.role == Role::Data)
+            && &self.literals[name.start as usize..name.end as usize] == "Name";
+        let text = match *pieces {
+            // A name is given out as text, which only a joined one is.
+            [Piece::Slot { .. }] if names_data => self.joined_text(&pieces, at)?,
+            _ => self.text_of(&pieces, at)?,
+        };
         let name = &self.literals[name.start as usize..name.end as usize];
         let Some(open) = self.open.last_mut() else { return Ok(()) };
         match open.role {
@@ -299,10 +318,11 @@ impl Compiler {
                     _ => self.more.push(open.element),
                 }
             }
-            Role::Data if name == "Name" => open.name_attribute = text,
-            // No field and no value shows it.
+            Role::Data if names_data => open.name_attribute = text,
             Role::Data => self.more.push(open.element),
-            Role::Other if matches!(open.inside, Place::EventData) => self.more.push(open.element),
+            // The namespace is known; <System> and <EventData> have no attribute that is.
+            Role::Other if open.inside == Place::Event && name == "xmlns" => {}
+            Role::Other if open.inside != Place::Elsewhere => self.more.push(open.element),
             Role::Other => {}
         }
         Ok(())
@@ -336,7 +356,14 @@ impl Compiler {
                 self.elements[open.element].slots.push(slot);
             }
             if !self.content_slots.contains(&(slot, open.inside)) {
+                // What stands in two kinds of places is one thing in each.
+                if self.content_slots.iter().any(|&(other, _)| other == slot) {
+                    self.plain_slots.push(slot);
+                }
                 self.content_slots.push((slot, open.inside));
+            }
+            if open.inside == Place::System || open.role != Role::Other {
+                self.plain_slots.push(slot);
             }
             // BinXML in <Event> or <EventData> itself may bring values along.
             if matches!(open.inside, Place::Event | Place::EventData) && open.role == Role::Other {
@@ -364,12 +391,15 @@ impl Compiler {
         self.push_node(Node::Close { name: open.name, empty }, at)?;
         if let Node::Open { close: place, repeats, .. } = &mut self.nodes[open.node] {
             *place = close;
+            // There is one event only.
+            let is_event = self.root == Place::Document && self.open.is_empty();
             *repeats = match *open.content {
-                [Piece::Slot { slot, .. }] if !open.has_elements => Some(slot),
+                [Piece::Slot { slot, .. }] if !open.has_elements && !is_event => Some(slot),
                 _ => None,
             };
         }
         let name = &self.literals[open.name.start as usize..open.name.end as usize];
+        self.odd |= open.has_elements && open.role != Role::Other;
         match open.role {
             Role::SystemChild { first } => match Field::at(name, None) {
                 Some(field) if first && !open.has_elements => {
@@ -412,16 +442,17 @@ impl Compiler {
             [] => Text::Empty,
             [Piece::Literal(literal)] => Text::Literal(literal),
             [Piece::Slot { slot, .. }] => Text::Slot(slot),
-            _ => {
-                let start = self.pieces.len() as u32;
-                self.pieces.extend_from_slice(pieces);
-                self.joined.push((start, self.pieces.len() as u32));
-                let last = self.joined.len() - 1;
-                Text::Joined(
-                    u16::try_from(last).map_err(|_| Fault::Limit("pieces of text").at(at))?,
-                )
-            }
+            _ => self.joined_text(pieces, at)?,
         })
+    }
+
+    fn joined_text(&mut self, pieces: &[Piece], at: usize) -> Result<Text> {
+        let start = self.pieces.len() as u32;
+        self.pieces.extend_from_slice(pieces);
+        self.joined.push((start, self.pieces.len() as u32));
+        let last = self.joined.len() - 1;
+        let last = u16::try_from(last).map_err(|_| Fault::Limit("pieces of text").at(at))?;
+        Ok(Text::Joined(last))
     }
 
     fn push_node(&mut self, node: Node, at: usize) -> Result<()> {
@@ -447,13 +478,7 @@ impl Compiler {
         let start = self.literals.len();
         for c in Utf16::new(name.characters).chars() {
             let first = self.literals.len() == start;
-            let valid = match c {
-                'a'..='z' | 'A'..='Z' | '_' | ':' => true,
-                '0'..='9' | '-' | '.' => !first,
-                '\u{80}'.. => c.is_alphanumeric(),
-                _ => false,
-            };
-            self.literals.push(if valid { c } else { '_' });
+            self.literals.push(if is_name_character(c, first) { c } else { '_' });
         }
         if self.literals.len() == start {
             self.literals.push('_');
@@ -560,6 +585,8 @@ impl Compiler {
             .collect();
         Ok(Template {
             present,
+            odd: self.odd,
+            plain_slots: self.plain_slots,
             distinct,
             literals: self.literals,
             nodes: self.nodes,

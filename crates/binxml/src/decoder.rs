@@ -1,6 +1,7 @@
 //! From the bytes of an event to a [`Record`]: which templates, and where each value lies.
 
 use encoding_rs::Encoding;
+use quarry_event::Event;
 
 use crate::cache::{Cache, Identity};
 use crate::compile::compile;
@@ -26,6 +27,8 @@ pub struct Decoder {
     /// The texts of the current record that are made of several pieces.
     pub(crate) joined_text: String,
     pub(crate) joined: Vec<Option<(u32, u32)>>,
+    /// The current record decoded, where its fields and data can't be read from its slots.
+    pub(crate) odd: Option<Event>,
 }
 
 /// A substitution value: its type, and where it lies.
@@ -84,6 +87,7 @@ impl Decoder {
             has_arrays: false,
             joined_text: String::new(),
             joined: Vec::new(),
+            odd: None,
         }
     }
 
@@ -126,6 +130,7 @@ impl Decoder {
         self.loose.clear();
         self.joined.clear();
         self.joined_text.clear();
+        self.odd = None;
         let mut cursor = Cursor::new(bytes, at, end);
         self.fragments(&mut cursor, dialect, Place::Document, 0)?;
         if self.instances.is_empty() {
@@ -138,6 +143,10 @@ impl Decoder {
         }
         if joins {
             self.join(bytes);
+        }
+        let record = Record::new(self, bytes);
+        if record.is_odd() {
+            self.odd = Some(Event::from_source(&record));
         }
         Ok(Record::new(self, bytes))
     }

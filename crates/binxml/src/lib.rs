@@ -7,7 +7,7 @@
 //! A [`Decoder`] turns the bytes of one event into a [`Record`]: which compiled template, and
 //! where each substitution value lies. Nothing is decoded for that; a [`Record`] is a
 //! [`FieldSource`](quarry_event::FieldSource) that reads a field straight from its substitution
-//! when it is asked for.
+//! when it is asked for. The other way round is [`write`](mod@write).
 #![forbid(unsafe_code)]
 
 mod cache;
@@ -16,9 +16,11 @@ mod cursor;
 mod decoder;
 mod error;
 mod limits;
+mod name;
 mod record;
 mod template;
 mod value;
+pub mod write;
 
 pub use cursor::Dialect;
 pub use decoder::Decoder;

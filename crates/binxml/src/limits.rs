@@ -7,6 +7,8 @@ pub struct Limits;
 impl Limits {
     /// Elements inside one another, in one template.
     pub const ELEMENT_DEPTH: usize = 64;
+    /// Attributes of one element.
+    pub const ATTRIBUTES: usize = 256;
     /// Elements, attributes and runs of text in one template.
     pub const TEMPLATE_NODES: usize = 16_384;
     /// Bytes of literal text in one template, as UTF-8.
@@ -20,6 +22,8 @@ impl Limits {
     /// Steps and bytes of text that a record may take to print, where templates that use a value
     /// again, or arrays, make it print more than it holds.
     pub const EXPANSION: usize = 16 << 20;
+    /// Bytes of an event as MS-EVEN6 can send it (MAX_RPC_EVENT_SIZE, section 6).
+    pub const WIRE_EVENT: usize = 2 << 20;
     /// Compiled templates that a decoder keeps.
     pub const TEMPLATES: usize = 8192;
     /// Compiled templates of one identifier and length that a decoder keeps.

@@ -62,16 +62,13 @@ impl<'d> Record<'d> {
     #[inline]
     fn value(&self, instance: &Instance, slot: u16) -> Value<'d> {
         let Some(slot) = self.slot(instance, slot) else { return Value::Null };
-        if slot.nested.is_some() {
-            return Value::Null;
-        }
         let bytes = self.slot_bytes(slot);
         if slot.kind & ARRAY == 0 {
             return decode(slot.kind, bytes, self.decoder.ansi());
         }
         match split_item(slot.kind, bytes) {
             Some((item, _)) => decode(slot.kind & !ARRAY, item, self.decoder.ansi()),
-            None => Value::Null,
+            None => Value::Str(""),
         }
     }
 
@@ -113,6 +110,24 @@ impl<'d> Record<'d> {
         let start = out.len() as u32;
         self.each_piece(instance, pieces, |value| value.push::<Plain>(out));
         Some((start, out.len() as u32))
+    }
+
+    /// Whether fields and data can't be read from the slots.
+    pub(crate) fn is_odd(&self) -> bool {
+        self.decoder.instances.iter().enumerate().any(|(i, instance)| {
+            let template = self.template(instance);
+            let has_binxml = |&slot| self.slot(instance, slot).is_some_and(|s| s.nested.is_some());
+            // An array in an attribute is shown as one text.
+            let has_array = |field: &FieldText| match field.text {
+                Text::Slot(slot) if field.attribute => {
+                    self.slot(instance, slot).is_some_and(|slot| slot.kind & ARRAY != 0)
+                }
+                _ => false,
+            };
+            template.odd
+                || self.decoder.instances.len() > 1 && template.plain_slots.iter().any(has_binxml)
+                || i == 0 && self.decoder.has_arrays && template.fields.iter().any(has_array)
+        })
     }
 
     fn lacks_optional(&self, instance: &Instance, pieces: &[Piece]) -> bool {
@@ -174,11 +189,7 @@ impl<'d> Record<'d> {
         let template = self.template(instance);
         for datum in &template.data {
             match datum {
-                Datum::Value { name, text, .. } => {
-                    let nested = match *text {
-                        Text::Slot(slot) => self.slot(instance, slot).and_then(|s| s.nested),
-                        _ => None,
-                    };
+                Datum::Value { name, .. } => {
                     let same = match name {
                         DatumName::Unnamed => false,
                         DatumName::Known { text, .. } => **text == *wanted,
@@ -186,7 +197,7 @@ impl<'d> Record<'d> {
                             self.data_name(instance, name).is_some_and(|n| n.as_str() == wanted)
                         }
                     };
-                    if nested.is_some() || same {
+                    if same {
                         self.datum(instance, datum, &mut |name, value| match name {
                             Some(name) if name.as_str() == wanted => visit(value),
                             _ => ControlFlow::Continue(()),
@@ -230,13 +241,9 @@ impl<'d> Record<'d> {
                 }
                 if let Text::Slot(index) = text
                     && let Some(slot) = self.slot(instance, index)
+                    && slot.kind & ARRAY != 0
                 {
-                    if slot.kind & ARRAY != 0 {
-                        return self.array_data(instance, name, slot, visit);
-                    }
-                    if slot.nested.is_some() {
-                        return self.nested_data(slot.nested, visit);
-                    }
+                    return self.array_data(instance, name, slot, visit);
                 }
                 let value = self.text(instance, text);
                 let value = if value.is_null() { Value::Str("") } else { value };
@@ -312,26 +319,27 @@ impl<'d> Record<'d> {
 impl FieldSource for Record<'_> {
     #[inline]
     fn field(&self, field: Field) -> Value<'_> {
-        let mut value = Value::Null;
-        for instance in &self.decoder.instances {
-            value = self.field_text(instance, &self.template(instance).fields[field as usize]);
-            if !value.is_null() {
-                break;
+        match (&self.decoder.odd, self.decoder.instances.first()) {
+            (Some(event), _) => event.field(field),
+            (None, Some(instance)) => {
+                self.field_text(instance, &self.template(instance).fields[field as usize])
             }
+            (None, None) => Value::Null,
         }
-        value
     }
 
     #[inline]
     fn fields(&self) -> Fields<'_> {
         let mut fields = Fields::default();
-        for instance in &self.decoder.instances {
-            let template = self.template(instance);
-            for &field in &template.present {
-                if fields.get(field).is_null() {
+        match (&self.decoder.odd, self.decoder.instances.first()) {
+            (Some(event), _) => return event.fields(),
+            (None, Some(instance)) => {
+                let template = self.template(instance);
+                for &field in &template.present {
                     fields.set(field, self.field_text(instance, &template.fields[field as usize]));
                 }
             }
+            (None, None) => {}
         }
         fields
     }
@@ -347,7 +355,7 @@ impl FieldSource for Record<'_> {
             },
             _ => self.template(event),
         };
-        template.distinct && !self.decoder.has_arrays
+        template.distinct && !self.decoder.has_arrays && self.decoder.odd.is_none()
     }
 
     fn each_data<'a, F>(&'a self, mut visit: F) -> ControlFlow<()>
@@ -355,6 +363,9 @@ impl FieldSource for Record<'_> {
         F: FnMut(Option<DataName<'a>>, Value<'a>) -> ControlFlow<()>,
     {
         let record: Record<'a> = Record { decoder: self.decoder, bytes: self.bytes };
+        if let Some(event) = &record.decoder.odd {
+            return event.each_data(visit);
+        }
         match record.decoder.instances.first() {
             Some(instance) => record.instance_data(instance, &mut visit),
             None => ControlFlow::Continue(()),
@@ -366,6 +377,9 @@ impl FieldSource for Record<'_> {
         F: FnMut(Value<'a>) -> ControlFlow<()>,
     {
         let record: Record<'a> = Record { decoder: self.decoder, bytes: self.bytes };
+        if let Some(event) = &record.decoder.odd {
+            return event.each_data_named(wanted, visit);
+        }
         match record.decoder.instances.first() {
             Some(instance) => record.named_data(instance, wanted, &mut visit),
             None => ControlFlow::Continue(()),
@@ -379,6 +393,9 @@ impl FieldSource for Record<'_> {
     }
 
     fn has_more(&self) -> bool {
+        if let Some(event) = &self.decoder.odd {
+            return event.has_more();
+        }
         self.decoder.instances.iter().any(|instance| {
             self.template(instance).more.iter().any(|&needs| !self.is_dropped(instance, needs))
         })

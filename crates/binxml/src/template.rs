@@ -134,6 +134,12 @@ pub(crate) struct Template {
     pub(crate) joined: Vec<(u32, u32)>,
     /// Slots in the content of elements, which may hold BinXML, and where they stand.
     pub(crate) content_slots: Vec<(u16, Place)>,
+    /// Whether `fields` and `data` can't say what an event has, because the template isn't built
+    /// as Windows builds them: elements in elements of data, several `<System>`, fields that
+    /// come twice. Such an event is decoded whole.
+    pub(crate) odd: bool,
+    /// The slots where BinXML makes an event as odd as that.
+    pub(crate) plain_slots: Vec<u16>,
     /// What drops each of the parts of an event that are neither fields nor data.
     pub(crate) more: Vec<Dependencies>,
     /// Whether a slot is used more than once, so that a record may print more than it holds.

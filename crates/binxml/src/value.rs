@@ -18,8 +18,9 @@ const EVT_XML: u8 = 0x23;
 #[inline]
 pub(crate) fn decode<'a>(kind: u8, bytes: &'a [u8], ansi: &'static Encoding) -> Value<'a> {
     match kind {
-        // BinXML has elements and no text; where it holds none, there is nothing.
-        NULL | BIN_XML => Value::Null,
+        NULL => Value::Null,
+        // BinXML has elements and no text. It is there, though, where NULL isn't.
+        BIN_XML => Value::Str(""),
         STRING | EVT_XML => Value::Utf16(Utf16::new(bytes)),
         ANSI_STRING => Value::Ansi(Ansi::new(bytes, ansi)),
         0x03 | 0x05 | 0x07 | 0x09 => signed(bytes),

@@ -1,5 +1,6 @@
 //! A decoded event: its tree, owned, with values as the text that Windows' XML shows.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use crate::text::Plain;
@@ -90,18 +91,6 @@ impl Element {
         sink.close(&self.name, self.closed_empty);
     }
 
-    /// Whether a child of `<System>` is fields and nothing more.
-    fn is_fields(&self) -> bool {
-        let known = |(name, _): &(String, String)| Field::at(&self.name, Some(name)).is_some();
-        Field::all().any(|field| field.element() == self.name) && self.attributes.iter().all(known)
-    }
-
-    /// Whether an element of `<EventData>` has no attribute but its name.
-    fn is_data(&self) -> bool {
-        self.attributes.iter().all(|(name, _)| name == "Name")
-            && self.elements().all(Element::is_data)
-    }
-
     /// The values in an element of `<EventData>`: its own, or those of the elements in it.
     fn each_value<'a, F>(&'a self, visit: &mut F) -> ControlFlow<()>
     where
@@ -145,14 +134,31 @@ impl FieldSource for Event {
     }
 
     fn has_more(&self) -> bool {
-        !self.root.elements().all(|element| match &*element.name {
-            "System" => element.elements().all(Element::is_fields),
-            "EventData" => {
-                element.attributes.is_empty() && element.elements().all(Element::is_data)
-            }
+        let known = |element: &Element| match &*element.name {
+            "System" => element.attributes.is_empty() && has_fields_only(element),
+            "EventData" => element.attributes.is_empty() && element.elements().all(is_value),
             _ => false,
-        })
+        };
+        !(self.root.attributes.iter().all(|(name, _)| name == "xmlns")
+            && self.root.elements().all(known))
     }
+}
+
+/// Whether `<System>` has nothing but fields, each once.
+fn has_fields_only(system: &Element) -> bool {
+    let mut seen = HashSet::new();
+    system.elements().all(|child| {
+        let has_text = !child.children.is_empty();
+        Field::all().any(|field| field.element() == child.name)
+            && seen.insert(&child.name)
+            && (!has_text || Field::at(&child.name, None).is_some() && child.text().is_some())
+            && child.attributes.iter().all(|(name, _)| Field::at(&child.name, Some(name)).is_some())
+    })
+}
+
+/// Whether an element of `<EventData>` is a value, or has values in it, and nothing else.
+fn is_value(element: &Element) -> bool {
+    element.attributes.iter().all(|(name, _)| name == "Name") && element.elements().all(is_value)
 }
 
 /// Builds the tree that a source walks through.

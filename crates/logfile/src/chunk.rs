@@ -11,11 +11,11 @@ use crate::header::{ChunkHeader, u32_at, u64_at};
 /// The size of every chunk.
 pub const CHUNK_SIZE: usize = 65_536;
 
-const RECORD_MAGIC: &[u8; 4] = b"**\0\0";
+pub(crate) const RECORD_MAGIC: &[u8; 4] = b"**\0\0";
 /// Signature, size, number and time before the BinXML.
-const RECORD_HEADER: usize = 24;
+pub(crate) const RECORD_HEADER: usize = 24;
 /// The size again, behind it.
-const RECORD_TRAILER: usize = 4;
+pub(crate) const RECORD_TRAILER: usize = 4;
 
 /// A chunk's bytes, or as many of them as the file has.
 #[derive(Clone, Copy)]

@@ -4,6 +4,8 @@
 //! read whole, and its records. A file of any size needs the memory of one chunk. Chunks can be
 //! read by many threads at once.
 //!
+//! An [`EvtxWriter`] writes such a file.
+//!
 //! What can be read of a damaged file is read; what can't is a [`Damage`] that says where it is.
 #![forbid(unsafe_code)]
 
@@ -12,8 +14,10 @@ mod damage;
 mod header;
 mod log;
 mod read_at;
+mod writer;
 
 pub use chunk::{CHUNK_SIZE, Chunk, Item, RecordHeader};
 pub use damage::{Damage, DamageKind};
 pub use log::{EvtxLog, OpenError};
 pub use read_at::ReadAt;
+pub use writer::{EvtxWriteError, EvtxWriter};
