@@ -59,7 +59,9 @@ pub(super) fn lock(
     let event = event.as_raw_handle();
     while COMPLETES.load(Ordering::Relaxed) != NEVER {
         let request = match Request::start(file.as_raw_handle(), event, span, mode, 0)? {
-            Started::Done(taken) => return Ok(taken),
+            Started::Done(true) => return Ok(true),
+            // Some servers refuse at once, though they were asked to wait.
+            Started::Done(false) => break,
             Started::Waiting(request) => request,
         };
         let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -72,7 +74,7 @@ pub(super) fn lock(
         };
         match request.finish_within(patience)? {
             Outcome::Taken => return Ok(true),
-            Outcome::Refused => return Ok(false),
+            Outcome::Refused => break,
             Outcome::Cancelled => {
                 if deadline.is_some_and(|at| at <= Instant::now()) {
                     return Ok(false);
