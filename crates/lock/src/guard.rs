@@ -60,7 +60,7 @@ mod sealed {
 }
 
 /// [`LockFile`] or [`RangeFile`].
-pub trait Lockable: sealed::Sealed {}
+pub trait Lockable: sealed::Sealed + Send + 'static {}
 
 macro_rules! lockable {
     ($file:ident) => {

@@ -76,6 +76,7 @@ impl Core {
         self.path.as_deref()
     }
 
+    #[cfg(feature = "async")]
     pub(crate) fn id(&self) -> FileId {
         self.handle.id()
     }

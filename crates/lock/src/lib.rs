@@ -99,7 +99,7 @@ mod sync {
 }
 
 pub use error::Error;
-pub use guard::{Continuity, Guard, LockFile, OwnedGuard, RangeFile};
+pub use guard::{Continuity, Guard, LockFile, Lockable, OwnedGuard, RangeFile};
 pub use holder::{Announcement, Holder, Source, who};
 pub use options::{Access, Options, Wait};
 pub use region::{ByteRange, Mode};

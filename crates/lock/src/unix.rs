@@ -5,7 +5,12 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 
-use crate::{Guard, guard::Lockable};
+use crate::{
+    ByteRange, Guard,
+    guard::Lockable,
+    region::Region,
+    sys::{self, Handle},
+};
 
 /// A duplicate of a descriptor that this process was started with, as in `flock 9`. It stands
 /// for the same open file description, so a lock taken through it stays when the duplicate is
@@ -14,7 +19,16 @@ use crate::{Guard, guard::Lockable};
 /// # Errors
 /// `EBADF` if no such descriptor is open, and what else `fcntl` says.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
-    crate::sys::duplicate(number)
+    sys::duplicate(number)
+}
+
+/// Releases what the open file description behind a descriptor holds, whoever took it: the
+/// whole-file lock, or with a range the locks on those bytes. Nothing being held is not an error.
+///
+/// # Errors
+/// What the system says.
+pub fn release(fd: OwnedFd, range: Option<ByteRange>) -> io::Result<()> {
+    Handle::from_file(fd.into())?.unlock(range.map_or(Region::Whole, Region::Range))
 }
 
 /// Lets programs that this process starts from now on (or turns into) share the lock: it is

@@ -2,6 +2,7 @@
 //!
 //! `QUARRY_LOCK_STRESS_SECONDS` says how long the counter is incremented (5, unless set).
 #![cfg(unix)]
+#![allow(clippy::print_stdout, reason = "what was done, for who reads the test's output")]
 
 mod common;
 
@@ -205,7 +206,7 @@ fn ten_thousand_rounds_of_deleting_and_creating_the_file_let_nobody_in_twice() {
                     *followed.lock().expect("nobody panics with it") += 1;
                     thread::yield_now();
                     assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1, "two are inside");
-                    if next(&mut random) % 4 == 0 {
+                    if next(&mut random).is_multiple_of(4) {
                         guard.unlock().expect("it unlocks");
                     } else {
                         guard.unlock_and_remove().expect("it can be deleted");

@@ -139,8 +139,6 @@ fn is_record(name: &OsStr, prefix: &OsStr) -> bool {
 fn format(announcement: &Announcement, region: Region, mode: Mode, since: Duration) -> String {
     let command =
         &announcement.command[..announcement.command.floor_char_boundary(LONGEST_COMMAND)];
-    // A value is a line, whatever is in it.
-    let one_line = |text: &str| text.replace(|c: char| c.is_control(), " ");
     let mode = match mode {
         Mode::Shared => "shared",
         Mode::Exclusive => "exclusive",
@@ -157,6 +155,11 @@ fn format(announcement: &Announcement, region: Region, mode: Mode, since: Durati
         since.subsec_micros(),
         one_line(command),
     )
+}
+
+/// A value is a line, whatever is in it.
+fn one_line(text: &str) -> String {
+    text.replace(|c: char| c.is_control(), " ")
 }
 
 /// `None` if the file is no record, whoever put it there.
@@ -185,6 +188,8 @@ fn parse(text: &str) -> Option<Holder> {
         stale: false,
     };
     for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        // Whoever wrote it: nothing in it reaches a terminal as a command.
+        let value = &*one_line(value);
         match name {
             "pid" => holder.pid = value.parse().ok(),
             "host" => holder.host = Some(value.into()),

@@ -1,0 +1,247 @@
+//! The command that runs with the lock held.
+
+use std::{
+    ffi::OsString,
+    fmt, io,
+    process::{Command, ExitCode, ExitStatus},
+};
+
+use super::{CANNOT_RUN, Failure, SYSTEM_FAILED};
+
+/// What to run.
+pub(super) enum Program {
+    /// A line for the shell.
+    Shell(OsString),
+    /// A program and its arguments.
+    Words(OsString, Vec<OsString>),
+}
+
+/// Whether the command has something of ours.
+#[derive(PartialEq, Eq)]
+pub(super) enum Inherited {
+    Nothing,
+    Lock,
+}
+
+impl Program {
+    #[cfg(unix)]
+    fn command(&self) -> Command {
+        match self {
+            Self::Shell(line) => {
+                let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+                let mut command = Command::new(shell.unwrap_or_else(|| "/bin/sh".into()));
+                command.arg("-c").arg(line);
+                command
+            }
+            Self::Words(name, arguments) => {
+                let mut command = Command::new(name);
+                command.args(arguments);
+                command
+            }
+        }
+    }
+
+    #[cfg(windows)]
+    fn command(&self) -> Command {
+        use std::os::windows::process::CommandExt;
+        match self {
+            Self::Shell(line) => {
+                let shell = std::env::var_os("COMSPEC").filter(|shell| !shell.is_empty());
+                let mut command = Command::new(shell.unwrap_or_else(|| "cmd.exe".into()));
+                // With /S, what is between the outer quotes is taken as it is.
+                let mut quoted = OsString::from("\"");
+                quoted.push(line);
+                quoted.push("\"");
+                command.arg("/S").arg("/C").raw_arg(quoted);
+                command
+            }
+            Self::Words(name, arguments) => {
+                let mut command = Command::new(name);
+                command.args(arguments);
+                command
+            }
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shell(line) => write!(f, "{}", line.to_string_lossy()),
+            Self::Words(name, arguments) => {
+                write!(f, "{}", name.to_string_lossy())?;
+                arguments.iter().try_for_each(|word| write!(f, " {}", word.to_string_lossy()))
+            }
+        }
+    }
+}
+
+/// Runs the program and returns its exit status.
+pub(super) fn run(program: &Program, inherited: Inherited) -> Result<ExitCode, Failure> {
+    // Without a lock to keep there is nothing to outlive a signal for.
+    let signals = match inherited {
+        Inherited::Lock => Some(signals::Forwarder::new()?),
+        Inherited::Nothing => None,
+    };
+    let mut child = program.command().spawn().map_err(|error| cannot_run(program, &error))?;
+    let waited = match signals {
+        Some(signals) => signals.wait(&mut child),
+        None => child.wait(),
+    };
+    waited
+        .map(exit_code)
+        .map_err(|error| Failure::new(1, format!("waiting for {program}: {error}")))
+}
+
+/// Replaces this process by the program. Returns only if that fails.
+#[cfg(unix)]
+pub(super) fn become_program(program: &Program) -> Failure {
+    use std::os::unix::process::CommandExt;
+    cannot_run(program, &program.command().exec())
+}
+
+#[cfg(windows)]
+pub(super) fn become_program(_: &Program) -> Failure {
+    Failure::new(super::USAGE, "--no-fork does not exist on Windows")
+}
+
+fn cannot_run(program: &Program, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::OutOfMemory => SYSTEM_FAILED,
+        // No process to be had.
+        io::ErrorKind::WouldBlock => SYSTEM_FAILED,
+        _ => CANNOT_RUN,
+    };
+    Failure::new(code, format!("cannot run {program}: {error}"))
+}
+
+#[cfg(unix)]
+fn exit_code(status: ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(SYSTEM_FAILED))
+}
+
+#[cfg(windows)]
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().unwrap_or(SYSTEM_FAILED.into());
+    match u8::try_from(code) {
+        Ok(code) => ExitCode::from(code),
+        // Only so can all 32 bits be passed on. The lock goes with the process.
+        Err(_) => std::process::exit(code),
+    }
+}
+
+#[cfg(unix)]
+mod signals {
+    //! Signals that others send to us are meant for the command: they are passed on, and we end
+    //! when it does. Those of the terminal (Ctrl-C) reach it without us.
+
+    use std::{
+        io,
+        process::{Child, ExitStatus},
+        sync::{Arc, Mutex, PoisonError},
+        thread,
+    };
+
+    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+    use signal_hook::{
+        consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
+        iterator::{SignalsInfo, exfiltrator::origin::WithOrigin},
+        low_level::siginfo::Cause,
+    };
+
+    use super::{Failure, SYSTEM_FAILED};
+
+    const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+
+    pub(super) struct Forwarder {
+        signals: SignalsInfo<WithOrigin>,
+    }
+
+    impl Forwarder {
+        /// From here on signals are kept for the command, which is started next.
+        pub(super) fn new() -> Result<Self, Failure> {
+            let ignored = ignored();
+            let mut wanted: Vec<i32> =
+                PASSED_ON.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect();
+            // Who starts us with this ignored would keep us from seeing how the command ends.
+            wanted.push(SIGCHLD);
+            SignalsInfo::new(wanted)
+                .map(|signals| Self { signals })
+                .map_err(|error| Failure::new(SYSTEM_FAILED, error))
+        }
+
+        /// Waits for the command to end.
+        pub(super) fn wait(mut self, child: &mut Child) -> io::Result<ExitStatus> {
+            let id = Pid::from_child(child);
+            // Its process id, until it is reaped: after that it may be somebody else's.
+            let target = Arc::new(Mutex::new(Some(id)));
+            let handle = self.signals.handle();
+            let forwarding = thread::spawn({
+                let target = Arc::clone(&target);
+                move || {
+                    for origin in self.signals.forever() {
+                        let to_both = origin.cause == Cause::Kernel;
+                        let target = target.lock().unwrap_or_else(PoisonError::into_inner);
+                        if let (Some(id), Some(signal), false) =
+                            (*target, Signal::from_named_raw(origin.signal), to_both)
+                            && origin.signal != SIGCHLD
+                        {
+                            // It may have just ended.
+                            let _ = kill_process(id, signal);
+                        }
+                    }
+                }
+            });
+            let ended = loop {
+                match waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    other => break other,
+                }
+            };
+            *target.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            let status = ended.map_err(io::Error::from).and_then(|_| child.wait());
+            handle.close();
+            let _ = forwarding.join();
+            status
+        }
+    }
+
+    /// The signals that we were started with ignored (nohup(1) does that), as a set of bits. They
+    /// stay ignored, for the command too.
+    fn ignored() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status
+            .lines()
+            .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok())
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(windows)]
+mod signals {
+    //! Ctrl-C and its kin reach every process of the console. The command decides what to do, and
+    //! we end when it does.
+
+    use std::{
+        io,
+        process::{Child, ExitStatus},
+    };
+
+    use super::{Failure, SYSTEM_FAILED};
+
+    pub(super) struct Forwarder;
+
+    impl Forwarder {
+        pub(super) fn new() -> Result<Self, Failure> {
+            ctrlc::set_handler(|| {})
+                .map(|()| Self)
+                .map_err(|error| Failure::new(SYSTEM_FAILED, error))
+        }
+
+        pub(super) fn wait(self, child: &mut Child) -> io::Result<ExitStatus> {
+            child.wait()
+        }
+    }
+}
