@@ -63,9 +63,13 @@ fn sample(i: u64, text: &str) -> Fragment<'_> {
                 )
                 .child(Element::new("EventRecordID").piece(Piece::value(2, ValueType::UInt64))),
         )
-        .child(Element::new("EventData").child(
-            Element::new("Data").attribute("Name", "Text").piece(Piece::value(3, ValueType::String)),
-        ));
+        .child(
+            Element::new("EventData").child(
+                Element::new("Data")
+                    .attribute("Name", "Text")
+                    .piece(Piece::value(3, ValueType::String)),
+            ),
+        );
     Fragment::Instance(Instance {
         template: Template::new(Guid::from_bytes([7; 16]), event).unwrap(),
         values: vec![
@@ -190,10 +194,7 @@ fn an_event_too_large_for_a_chunk_is_refused_and_others_are_still_written() {
     assert!(matches!(error, EvtxWriteError::Event(WriteError::TooLarge { .. })), "{error:?}");
     let longer = "x".repeat(32_768);
     let error = writer.write(&sample(2, &longer), time(2)).unwrap_err();
-    assert!(
-        matches!(error, EvtxWriteError::Event(WriteError::ValueTooLong(65_536))),
-        "{error:?}"
-    );
+    assert!(matches!(error, EvtxWriteError::Event(WriteError::ValueTooLong(65_536))), "{error:?}");
     assert_eq!(writer.next_number(), 2);
     writer.write(&sample(2, &small), time(2)).unwrap();
     let bytes = writer.finish().unwrap().into_inner();
