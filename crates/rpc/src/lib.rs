@@ -1,2 +1,25 @@
-//! Placeholder.
+//! Connection-oriented DCE/RPC (C706 with MS-RPCE's extensions): PDUs, NDR,
+//! security, the endpoint mapper, a client and a server half.
+//!
+//! All of it but [`tcp`] is sans-I/O: bytes go in, bytes and events come out.
+//! [`tcp`] drives the halves over TCP with tokio.
 #![forbid(unsafe_code)]
+
+mod error;
+mod fault;
+mod syntax;
+
+pub mod epm;
+pub mod limits;
+pub mod ndr;
+pub mod pdu;
+
+pub use error::{
+    Blame, Error, LogonRefusal, NdrError, NetworkError, NetworkErrorKind, ProtocolError, Result,
+    SecurityError, Stage, UsageError,
+};
+pub use fault::FaultStatus;
+pub use syntax::{
+    ENDPOINT_MAPPER, FEATURE_KEEP_CONNECTION_ON_ORPHAN, FEATURE_SECURITY_CONTEXT_MULTIPLEXING, NDR,
+    SyntaxId, feature_syntax, offered_features,
+};
