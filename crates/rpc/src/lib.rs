@@ -13,6 +13,7 @@ pub mod epm;
 pub mod limits;
 pub mod ndr;
 pub mod pdu;
+pub mod security;
 
 pub use error::{
     Blame, Error, LogonRefusal, NdrError, NetworkError, NetworkErrorKind, ProtocolError, Result,
