@@ -60,7 +60,7 @@ impl<'a> Der<'a> {
         let (&tag, rest) = self.rest.split_first().ok_or_else(|| self.malformed())?;
         let (&first, mut rest) = rest.split_first().ok_or_else(|| self.malformed())?;
         let len = match first {
-            0..0x80 => usize::from(first),
+            0..=0x7f => usize::from(first),
             // Four bytes of length are more than any token may have.
             0x81..=0x84 => {
                 let (len, after) = rest
