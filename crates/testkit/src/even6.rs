@@ -30,7 +30,9 @@ impl Even6Server {
     /// When it does not start.
     pub fn start(rig: &Path, python: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(python)
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/even6_server.py"))
             .arg(rig.join("server.py"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
             .args(["--port", "0", "--epm-port", "0", "--user", "alice:Passw0rd!"])
             .args(arguments)
             .stdin(Stdio::piped())
