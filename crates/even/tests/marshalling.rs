@@ -137,3 +137,22 @@ fn ndrdump(folder: &Path, n: usize, sample: &Sample, samples: &[Sample]) -> Vec<
     }
     complaints
 }
+
+/// Writes the seeds of the fuzz targets `ndr` and `result_set`.
+#[test]
+#[ignore = "writes into fuzz/seeds; run it when the samples change"]
+fn write_the_seeds_of_the_fuzz_targets() {
+    let seeds = quarry_testkit::root().join("fuzz/seeds");
+    for (n, sample) in samples().iter().enumerate() {
+        let stub = [&[sample.opnum as u8, u8::from(!sample.is_request)], &sample.stub[..]].concat();
+        std::fs::write(seeds.join(format!("ndr/{n:02}-{}", sample.opnum)), stub).unwrap();
+    }
+    let batch = common::batch();
+    let record = [&[0], batch.records().next().unwrap()].concat();
+    std::fs::write(seeds.join("result_set/record"), record).unwrap();
+    let variant = [&[2], &quarry_even::BinXmlVariant::UInt64(32).encode()[..]].concat();
+    std::fs::write(seeds.join("result_set/variant"), variant).unwrap();
+    let bookmark = quarry_even::Bookmark::single("Security", 2004).to_xml();
+    let bookmark = [b"\x03", bookmark.as_bytes()].concat();
+    std::fs::write(seeds.join("result_set/bookmark"), bookmark).unwrap();
+}

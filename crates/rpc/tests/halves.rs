@@ -403,3 +403,50 @@ proptest! {
         let _ = half.receive(&mut bytes);
     }
 }
+
+/// Writes the seeds of the fuzz targets `rpc_pdu` and `ept_tower`: whole
+/// conversations, and the mapper's stubs.
+#[test]
+#[ignore = "writes into fuzz/seeds; run it when the protocol halves change"]
+fn write_the_seeds_of_the_fuzz_targets() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/");
+    let write = |name: &str, first: u8, bytes: &[u8]| {
+        std::fs::write(format!("{seeds}{name}"), [&[first], bytes].concat()).unwrap();
+    };
+    for (name, initiator) in [
+        ("none", None),
+        ("ntlm", initiator(false, "right")),
+        ("negotiate", initiator(true, "right")),
+    ] {
+        let (assigner, _seat) = Associations::<()>::default().seat();
+        let mut server = ServerHalf::new(config(true), assigner);
+        let mut client = ClientHalf::new(ClientConfig::new(INTERFACE), initiator).unwrap();
+        let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+        for round in 0..8 {
+            if round == 4 {
+                client.call(3, &[7; 100]).unwrap();
+            }
+            let mut frames = FrameBuffer::new();
+            frames.space().append(client.output());
+            while let Some(pdu) = frames.next_pdu() {
+                to_server.extend_from_slice(pdu);
+                if let Ok(Some(ServerEvent::Call(call))) = server.receive(pdu) {
+                    server.respond(call.call_id, &call.stub).unwrap();
+                }
+            }
+            frames.space().append(server.output());
+            while let Some(pdu) = frames.next_pdu() {
+                to_client.extend_from_slice(pdu);
+                let _ = client.receive(pdu);
+            }
+        }
+        write(&format!("rpc_pdu/to-server-{name}"), 3, &to_server);
+        write(&format!("rpc_pdu/to-client-{name}"), 0, &to_client);
+    }
+    let tower = epm::Tower::tcp(INTERFACE, 49_200, std::net::Ipv4Addr::LOCALHOST);
+    write("ept_tower/tower", 0, &tower.encode());
+    write("ept_tower/request", 1, &epm::MapRequest::tcp(INTERFACE).encode().unwrap());
+    let handle = ndr::ContextHandle::NULL;
+    let response = epm::MapResponse { handle, towers: vec![tower], status: 0 };
+    write("ept_tower/response", 2, &response.encode(4).unwrap());
+}

@@ -3,10 +3,12 @@
 
 mod codec;
 mod messages;
+mod reencode;
 mod types;
 mod variant;
 
 pub use messages::*;
+pub use reencode::{Direction, reencode};
 pub use types::{
     ChannelInfo, EventBatch, EventDescriptor, EventMetadataEnumHandle, LogHandle, LogQueryHandle,
     OperationControlHandle, PublisherMetadataHandle, RenderedMessage, RpcInfo, SubscriptionHandle,
