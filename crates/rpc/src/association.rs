@@ -1,4 +1,4 @@
-//! Association groups (C706 9.3.3.2, MS-RPCE 3.3.3.4.2): connections of one
+//! Association groups (C706 9): connections of one
 //! client that share context handles. What is kept for a group goes when its
 //! last connection does.
 

@@ -339,7 +339,7 @@ impl ServerHalf {
         self.send_ack(PduType::AlterContextResp, flags, header.call_id, &ack, answer)
     }
 
-    /// Never answered: a failure shows on the next request (MS-RPCE 3.3.3.5.4).
+    /// Never answered: a failure shows on the next request (MS-RPCE 2.2.2.10).
     fn on_auth3(&mut self, header: &Header, pdu: &[u8]) -> Result<()> {
         let (_, token) = split_token(header, pdu)?;
         let expected = match &self.security {

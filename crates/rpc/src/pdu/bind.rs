@@ -1,5 +1,5 @@
-//! Bind, bind_ack, bind_nak, alter_context and its answer (C706 12.6.4.3 to
-//! 12.6.4.5, 12.6.4.1, 12.6.4.2; MS-RPCE 2.2.2.4 to 2.2.2.9).
+//! Bind, bind_ack, bind_nak, alter_context and its answer (C706 12.6.4;
+//! MS-RPCE 2.2.2.4, 2.2.2.5).
 
 use std::fmt;
 

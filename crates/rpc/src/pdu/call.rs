@@ -1,4 +1,4 @@
-//! Request, response and fault (C706 12.6.4.9, 12.6.4.10, 12.6.4.7).
+//! Request, response and fault (C706 12.6.4).
 
 use uuid::Uuid;
 

@@ -139,7 +139,6 @@ impl Client {
         silence: Duration,
     ) -> Result<Vec<u8>> {
         let (reply, answer) = oneshot::channel();
-        // The address of the channel would do; a counter is plainer.
         let ticket = next_ticket();
         let command = Command::Call { ticket, opnum, stub, silence, reply };
         if self.commands.send(command).is_err() {
@@ -232,6 +231,11 @@ impl Driver {
     ) where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
+        // What came with the last answer of the handshake.
+        if let Err(error) = self.on_bytes() {
+            let _ = self.shared.end.set(error);
+            return;
+        }
         let end = loop {
             self.start_waiting();
             let (deadline, silence) = self.deadline();
