@@ -48,7 +48,12 @@ pub(crate) fn run(named: &[&str]) -> Result<()> {
 }
 
 fn set_up() -> Result<()> {
-    tools::apt(&[("gcc", "gcc"), ("python3-venv", "python3"), ("util-linux", "flock")])
+    tools::apt(&[
+        ("gcc", "gcc"),
+        ("python3-venv", "python3"),
+        ("util-linux", "flock"),
+        ("samba-testsuite", "ndrdump"),
+    ])
 }
 
 fn format() -> Result<()> {
