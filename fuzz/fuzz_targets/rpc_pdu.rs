@@ -13,8 +13,8 @@ use quarry_rpc::security::{
     NtlmTarget,
 };
 use quarry_rpc::{
-    Associations, ClientConfig, ClientHalf, ENDPOINT_MAPPER, FrameBuffer, NDR, ServedInterface,
-    ServerConfig, ServerEvent, ServerHalf,
+    AcceptorFactory, Associations, ClientConfig, ClientHalf, ENDPOINT_MAPPER, FrameBuffer, NDR,
+    ServedInterface, ServerConfig, ServerEvent, ServerHalf,
 };
 
 struct Nobody;
@@ -76,7 +76,7 @@ fn server(mut frames: FrameBuffer, privacy: bool) {
         dns_domain: "fuzz.test".into(),
         dns_computer: "fuzz.fuzz.test".into(),
     });
-    let acceptors = Arc::new(move |auth_type| {
+    let acceptors: AcceptorFactory = Arc::new(move |auth_type| {
         let ntlm = NtlmAcceptor::new(Arc::clone(&target), Arc::new(Nobody));
         match auth_type {
             AuthType::NTLM => Some(Box::new(ntlm) as Box<dyn Acceptor>),

@@ -34,6 +34,15 @@ fn every_truncation_of_a_stub_is_an_error_and_never_a_panic() {
     }
 }
 
+/// Found by the fuzz target `ndr`: a size was written beside a null pointer.
+#[test]
+fn bytes_that_belong_to_no_record_are_not_written() {
+    let batch = quarry_even::wire::EventBatch::new(vec![], vec![], vec![1, 2, 3]).unwrap();
+    let status = quarry_even::Win32Error::SUCCESS;
+    let response = quarry_even::wire::QueryNextResponse { batch, status };
+    assert_eq!(quarry_even::wire::Message::encode(&response), Ok(vec![0; 24]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

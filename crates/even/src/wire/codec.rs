@@ -271,11 +271,13 @@ impl Codec<EventBatch> for Events {
                 w.u32_array(part);
             }
         }
-        w.count("resultBufferSize", batch.buffer().len(), 0..=MAX_BATCH_SIZE)?;
+        // Bytes that belong to no record are not sent.
+        let buffer = if count == 0 { &[] } else { batch.buffer() };
+        w.count("resultBufferSize", buffer.len(), 0..=MAX_BATCH_SIZE)?;
         w.pointer(count != 0);
         if count != 0 {
-            w.u32(batch.buffer().len() as u32);
-            w.bytes(batch.buffer());
+            w.u32(buffer.len() as u32);
+            w.bytes(buffer);
         }
         Ok(())
     }
