@@ -12,7 +12,7 @@ use crate::{
     holder::Record,
     region::Region,
     registry::{Entry, Kind},
-    sys::{self, FileId, Handle},
+    sys::{self, Handle},
 };
 
 /// How often a non-blocking attempt follows a path whose file keeps being replaced, before it
@@ -20,13 +20,19 @@ use crate::{
 const REPLACEMENTS: usize = 100;
 
 pub struct Core {
-    handle: Handle,
-    entry: Entry,
+    /// `None` after a file that was replaced could not be opened again. The next attempt tries that.
+    opened: Option<Opened>,
+    kind: Kind,
     /// Absolute. `None` for a file that was handed over open: there is nothing to check then.
     path: Option<PathBuf>,
     options: Options,
     held: Option<(Region, Mode)>,
     record: Option<Record>,
+}
+
+struct Opened {
+    handle: Handle,
+    entry: Entry,
 }
 
 /// The outcome of one attempt.
@@ -41,14 +47,12 @@ pub(crate) enum Attempt {
 
 impl Core {
     pub(crate) fn open(options: &Options, path: &Path, kind: Kind) -> Result<Self, Error> {
-        let failed = |source| Error::Open { path: path.into(), source };
-        let path = std::path::absolute(path).map_err(failed)?;
-        let handle = Handle::open(&path, options.access, !options.must_exist).map_err(failed)?;
-        let entry = Entry::new(handle.id(), kind)
-            .ok_or_else(|| Error::MixedKinds { path: path.clone() })?;
+        let path = std::path::absolute(path)
+            .map_err(|source| Error::Open { path: path.into(), source })?;
+        let opened = Opened::at(&path, options, kind)?;
         Ok(Self {
-            handle,
-            entry,
+            opened: Some(opened),
+            kind,
             path: Some(path),
             options: options.clone(),
             held: None,
@@ -61,15 +65,28 @@ impl Core {
         let handle = Handle::from_file(file).map_err(failed)?;
         let entry = Entry::new(handle.id(), kind)
             .ok_or_else(|| Error::MixedKinds { path: PathBuf::from("the open file") })?;
-        Ok(Self { handle, entry, path: None, options: Options::new(), held: None, record: None })
+        Ok(Self {
+            opened: Some(Opened { handle, entry }),
+            kind,
+            path: None,
+            options: Options::new(),
+            held: None,
+            record: None,
+        })
     }
 
+    /// # Panics
+    /// Unless a lock is held, or was asked for and not refused with an error.
     pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
+        &self.opened.as_ref().expect(OPEN).handle
     }
 
     pub(crate) fn handle_mut(&mut self) -> &mut Handle {
-        &mut self.handle
+        &mut self.opened.as_mut().expect(OPEN).handle
+    }
+
+    fn entry(&self) -> &Entry {
+        &self.opened.as_ref().expect(OPEN).entry
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
@@ -77,8 +94,9 @@ impl Core {
     }
 
     #[cfg(feature = "async")]
-    pub(crate) fn id(&self) -> FileId {
-        self.handle.id()
+    pub(crate) fn id(&mut self) -> Result<sys::FileId, Error> {
+        self.open_if_closed()?;
+        Ok(self.handle().id())
     }
 
     pub(crate) fn mode(&self) -> Option<Mode> {
@@ -121,7 +139,7 @@ impl Core {
         if self.ask(region, mode, Wait::Never)? {
             return Ok(if self.settle(region, mode)? { Attempt::Acquired } else { Attempt::Moved });
         }
-        if self.options.report_double && self.entry.held_elsewhere(region) {
+        if self.options.report_double && self.entry().held_elsewhere(region) {
             return Err(Error::HeldByThisProcess { path: self.path.clone() });
         }
         // A blocking wait finds out when the holder of the deleted file lets go. One that asks
@@ -151,7 +169,8 @@ impl Core {
     }
 
     fn ask(&mut self, region: Region, mode: Mode, wait: Wait) -> Result<bool, Error> {
-        let first = self.handle.lock(region, mode, wait);
+        self.open_if_closed()?;
+        let first = self.handle_mut().lock(region, mode, wait);
         let result = match first {
             // NFS turns an exclusive lock into one that needs the file open for writing.
             Err(error)
@@ -162,7 +181,7 @@ impl Core {
             {
                 self.options.access = Access::ReadWrite;
                 self.reopen()?;
-                self.handle.lock(region, mode, wait)
+                self.handle_mut().lock(region, mode, wait)
             }
             other => other,
         };
@@ -177,7 +196,7 @@ impl Core {
             self.hold(region, mode);
             return Ok(true);
         }
-        self.handle.unlock(region).map_err(|error| self.system("release the lock", error))?;
+        self.handle_mut().unlock(region).map_err(|error| self.system("release the lock", error))?;
         current?;
         self.reopen()?;
         Ok(false)
@@ -186,20 +205,26 @@ impl Core {
     fn is_current(&self) -> Result<bool, Error> {
         let Some(path) = &self.path else { return Ok(true) };
         sys::id_of_path(path)
-            .map(|found| found == Some(self.handle.id()))
+            .map(|found| found == Some(self.handle().id()))
             .map_err(|error| self.system("look at the path of the lock", error))
     }
 
     fn reopen(&mut self) -> Result<(), Error> {
-        let path = self.path.as_deref().expect("only a file with a path is opened again");
-        let new = Self::open(&self.options, path, self.entry.kind())?;
-        self.handle = new.handle;
-        self.entry = new.entry;
+        // First closed: before Windows 10 a deleted file is in the way until nobody has it open.
+        self.opened = None;
+        self.open_if_closed()
+    }
+
+    fn open_if_closed(&mut self) -> Result<(), Error> {
+        if self.opened.is_none() {
+            let path = self.path.as_deref().expect("only a file with a path is closed");
+            self.opened = Some(Opened::at(path, &self.options, self.kind)?);
+        }
         Ok(())
     }
 
     fn hold(&mut self, region: Region, mode: Mode) {
-        self.entry.set_held(region);
+        self.entry().set_held(region);
         self.held = Some((region, mode));
         self.announce();
     }
@@ -220,7 +245,7 @@ impl Core {
         if mode == Mode::Exclusive {
             return Ok(true);
         }
-        match self.handle.try_upgrade(region) {
+        match self.handle_mut().try_upgrade(region) {
             Ok(true) => {
                 self.held = Some((region, Mode::Exclusive));
                 self.announce();
@@ -257,7 +282,7 @@ impl Core {
     pub(crate) fn downgrade(&mut self) -> Result<(), Error> {
         let (region, mode) = self.held.expect("a guard's lock is held");
         if mode == Mode::Exclusive {
-            self.handle
+            self.handle_mut()
                 .downgrade(region)
                 .map_err(|error| self.system("make the lock shared", error))?;
             self.held = Some((region, Mode::Shared));
@@ -271,7 +296,7 @@ impl Core {
     pub(crate) fn release(&mut self) -> Result<(), Error> {
         let Some((region, _)) = self.held else { return Ok(()) };
         self.forget();
-        let result = self.handle.unlock(region);
+        let result = self.handle_mut().unlock(region);
         self.nudge();
         result.map_err(|error| self.system("release the lock", error))
     }
@@ -290,17 +315,29 @@ impl Core {
     /// No longer counts the lock as held, without asking the system to release it.
     pub(crate) fn forget(&mut self) {
         self.record = None;
-        self.entry.set_free();
+        self.entry().set_free();
         self.held = None;
     }
 
     /// Tells async waiters in this process that it is worth asking again.
     fn nudge(&self) {
         #[cfg(feature = "async")]
-        crate::wait_async::nudge(self.id());
+        crate::wait_async::nudge(self.handle().id());
     }
 
     fn system(&self, what: &'static str, error: io::Error) -> Error {
         Error::system(what, self.path(), error)
     }
 }
+
+impl Opened {
+    fn at(path: &Path, options: &Options, kind: Kind) -> Result<Self, Error> {
+        let handle = Handle::open(path, options.access, !options.must_exist)
+            .map_err(|source| Error::Open { path: path.into(), source })?;
+        let entry =
+            Entry::new(handle.id(), kind).ok_or_else(|| Error::MixedKinds { path: path.into() })?;
+        Ok(Self { handle, entry })
+    }
+}
+
+const OPEN: &str = "the file is open from the first attempt on";

@@ -54,10 +54,6 @@ impl Entry {
         Some(Self { id, state })
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.state.kind
-    }
-
     pub(crate) fn set_held(&self, region: Region) {
         if self.state.kind == Kind::Range {
             *lock(&self.state.range) = Some(region);

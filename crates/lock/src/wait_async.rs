@@ -29,7 +29,7 @@ use crate::{
 /// Waits for the lock on a file that is open.
 pub(crate) async fn acquire(core: &mut Core, region: Region, mode: Mode) -> Result<(), Error> {
     loop {
-        let place = Place::in_line_for(core.id());
+        let place = Place::in_line_for(core.id()?);
         let mut pauses = place.pauses();
         loop {
             pauses.until_worth_asking().await;
@@ -54,7 +54,7 @@ pub(crate) async fn lock_path(
         pauses.until_worth_asking().await;
         let mut file = options.open(path)?;
         let core = file.core_for_wait();
-        while core.id() == place.id {
+        while core.id()? == place.id {
             match core.attempt(Region::Whole, mode)? {
                 Attempt::Acquired => return Ok(file.into_held()),
                 Attempt::Contended => pauses.until_worth_asking().await,
@@ -89,7 +89,7 @@ fn identify(options: &Options, path: &Path) -> Result<FileId, Error> {
         sys::id_of_path(path).map_err(|source| Error::Open { path: path.into(), source })?;
     match found {
         Some(id) => Ok(id),
-        None => Ok(options.open(path)?.core_for_wait().id()),
+        None => options.open(path)?.core_for_wait().id(),
     }
 }
 

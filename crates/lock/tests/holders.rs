@@ -56,12 +56,19 @@ fn what_a_killed_holder_left_is_stale_and_cleared_away_by_the_next() {
     let [holder] = &holders[..] else { panic!("one record, not {holders:?}") };
     assert!(holder.stale);
     let options = Options::new().announce(Announcement::new("the next"));
-    let guard = options.lock(&path, Mode::Exclusive).expect("the lock is free");
-    let holders = announced(&path);
-    let [holder] = &holders[..] else { panic!("one record, not {holders:?}") };
-    assert_eq!((holder.command.as_deref(), holder.stale), (Some("the next"), false));
-    drop(guard);
-    assert_eq!(entries(&folder), 1);
+    for mode in [Mode::Shared, Mode::Exclusive] {
+        let guard = options.lock(&path, mode).expect("the lock is free");
+        let holders = announced(&path);
+        let [holder] = &holders[..] else { panic!("one record, not {holders:?}") };
+        assert_eq!((holder.command.as_deref(), holder.stale), (Some("the next"), false));
+        drop(guard);
+        assert_eq!(entries(&folder), 1);
+
+        let mut peer = Peer::new(&path);
+        assert_eq!(peer.ask("announce exclusive"), "held");
+        peer.kill();
+        assert!(announced(&path)[0].stale);
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! Many processes and threads on one file, some of them killed.
 //!
 //! `QUARRY_LOCK_STRESS_SECONDS` says how long the counter is incremented (5, unless set).
-#![cfg(unix)]
 #![allow(clippy::print_stdout, reason = "what was done, for who reads the test's output")]
 
 mod common;
@@ -25,8 +24,9 @@ use quarry_lock::{Error, Mode, Options};
 const SECONDS: &str = "QUARRY_LOCK_STRESS_SECONDS";
 const WORK: &str = "QUARRY_LOCK_STRESS_WORK";
 const COUNTED: &str = "counted one";
-const PROCESSES: usize = 32;
-const THREADS: usize = 32;
+// Under Wine a wait asks every 16 ms, and each process costs a good deal more.
+const PROCESSES: usize = if cfg!(windows) { 4 } else { 32 };
+const THREADS: usize = if cfg!(windows) { 4 } else { 32 };
 /// A worker's count is 8 bytes at its own place in the file. The first place is everybody's.
 const PLACES: usize = 1 + PROCESSES + THREADS;
 
@@ -177,7 +177,8 @@ fn no_update_is_lost_and_no_lock_left_when_processes_are_killed_at_random() {
     }
     let killed: u64 = kills.values().sum();
     println!("{} increments, {killed} processes killed", counts[0]);
-    assert!(counts[0] > 100 * seconds && killed > 5 * seconds, "too little work to prove anything");
+    let enough = if cfg!(windows) { 5 * seconds } else { 100 * seconds };
+    assert!(counts[0] > enough && killed > seconds, "too little work to prove anything");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! A model check of `src/turns.rs`: loom runs it in every order of steps that its threads can
 //! take. The lock of the system is a flag here; a task is a thread that polls; cancelling is
 //! dropping a place in line at any point.
-#![cfg(feature = "async")]
+//! There is nothing of any system in it, so it runs on one.
+#![cfg(all(feature = "async", unix))]
 
 mod sync {
     pub(crate) use loom::sync::{Arc, Mutex};

@@ -140,11 +140,9 @@ mod signals {
     use std::{
         io,
         process::{Child, ExitStatus},
-        sync::{Arc, Mutex, PoisonError},
-        thread,
     };
 
-    use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+    use rustix::process::{Pid, Signal, kill_process};
     use signal_hook::{
         consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
         iterator::{SignalsInfo, exfiltrator::origin::WithOrigin},
@@ -165,46 +163,30 @@ mod signals {
             let ignored = ignored();
             let mut wanted: Vec<i32> =
                 PASSED_ON.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect();
-            // Who starts us with this ignored would keep us from seeing how the command ends.
+            // Tells that the command has ended, even if we were started with this one ignored.
             wanted.push(SIGCHLD);
             SignalsInfo::new(wanted)
                 .map(|signals| Self { signals })
                 .map_err(|error| Failure::new(SYSTEM_FAILED, error))
         }
 
-        /// Waits for the command to end.
+        /// Waits for the command to end. Until it is reaped here its process id is its own, so
+        /// no signal goes to somebody else.
         pub(super) fn wait(mut self, child: &mut Child) -> io::Result<ExitStatus> {
             let id = Pid::from_child(child);
-            // Its process id, until it is reaped: after that it may be somebody else's.
-            let target = Arc::new(Mutex::new(Some(id)));
-            let handle = self.signals.handle();
-            let forwarding = thread::spawn({
-                let target = Arc::clone(&target);
-                move || {
-                    for origin in self.signals.forever() {
-                        let to_both = origin.cause == Cause::Kernel;
-                        let target = target.lock().unwrap_or_else(PoisonError::into_inner);
-                        if let (Some(id), Some(signal), false) =
-                            (*target, Signal::from_named_raw(origin.signal), to_both)
-                            && origin.signal != SIGCHLD
-                        {
-                            // It may have just ended.
-                            let _ = kill_process(id, signal);
-                        }
+            for origin in self.signals.forever() {
+                if origin.signal == SIGCHLD {
+                    if let Some(status) = child.try_wait()? {
+                        return Ok(status);
                     }
+                } else if let (false, Some(signal)) =
+                    (origin.cause == Cause::Kernel, Signal::from_named_raw(origin.signal))
+                {
+                    // It may have just ended, and then this fails.
+                    let _ = kill_process(id, signal);
                 }
-            });
-            let ended = loop {
-                match waitid(WaitId::Pid(id), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-                    Err(rustix::io::Errno::INTR) => {}
-                    other => break other,
-                }
-            };
-            *target.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            let status = ended.map_err(io::Error::from).and_then(|_| child.wait());
-            handle.close();
-            let _ = forwarding.join();
-            status
+            }
+            child.wait()
         }
     }
 

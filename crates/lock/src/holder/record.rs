@@ -29,6 +29,8 @@ const HEADER: &str = "quarry-lock holder record 1";
 const NOTE: &str = "note: this file only says who holds the lock. Deleting it unlocks nothing.";
 const LONGEST_COMMAND: usize = 1000;
 const LONGEST_RECORD: u64 = 4096;
+/// What follows the name of the locked file and `.holder-` for the one exclusive holder.
+const EXCLUSIVE: &str = "exclusive";
 /// How many entries of a folder are looked through for records, and how many records are read.
 const MOST_ENTRIES: usize = 100_000;
 const MOST_RECORDS: usize = 1000;
@@ -42,28 +44,38 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Writes the record beside the locked file, and clears away those of the dead. `None` if
-    /// that can't be done: a lock does not depend on it.
+    /// Writes the record beside the locked file. `None` if that can't be done: a lock does not
+    /// depend on it. Must be called, and the record dropped, with the lock held.
     pub(crate) fn write(
         locked: &Path,
         announcement: &Announcement,
         region: Region,
         mode: Mode,
     ) -> Option<Self> {
-        remove_stale(locked);
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         // Hosts may share the folder, so the process id alone does not make the name unique.
-        let name = format!(
+        let unique = format!(
             "{}-{}-{}",
             std::process::id(),
             since.as_micros(),
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
-        let mut path = prefix(locked)?;
-        path.push(&name);
-        let path = locked.with_file_name(path);
-        let unfinished = path.with_added_extension("new");
+        let prefix = prefix(locked)?;
+        let beside = |name: &str| {
+            let mut path = prefix.clone();
+            path.push(name);
+            locked.with_file_name(path)
+        };
+        let unfinished = beside(&format!("{unique}.new"));
+        // There is one exclusive holder at a time, and its record replaces that of a dead one. Those
+        // of the dead among the others have to be looked for.
+        let path = if (region, mode) == (Region::Whole, Mode::Exclusive) {
+            beside(EXCLUSIVE)
+        } else {
+            remove_stale(locked);
+            beside(&unique)
+        };
         let text = format(announcement, region, mode, since);
         // It gets its name when it is complete and locked. So whoever finds it unlocked knows
         // that its writer is gone.
@@ -131,9 +143,10 @@ fn prefix(locked: &Path) -> Option<OsString> {
 }
 
 fn is_record(name: &OsStr, prefix: &OsStr) -> bool {
-    name.as_encoded_bytes()
-        .strip_prefix(prefix.as_encoded_bytes())
-        .is_some_and(|rest| rest.iter().all(|&byte| byte.is_ascii_digit() || byte == b'-'))
+    name.as_encoded_bytes().strip_prefix(prefix.as_encoded_bytes()).is_some_and(|rest| {
+        rest == EXCLUSIVE.as_bytes()
+            || rest.iter().all(|&byte| byte.is_ascii_digit() || byte == b'-')
+    })
 }
 
 fn format(announcement: &Announcement, region: Region, mode: Mode, since: Duration) -> String {
@@ -263,6 +276,8 @@ mod tests {
     fn only_names_that_continue_the_locked_files_are_records() {
         let prefix = OsStr::new("a.lock.holder-");
         assert!(is_record(OsStr::new("a.lock.holder-12-34-0"), prefix));
+        assert!(is_record(OsStr::new("a.lock.holder-exclusive"), prefix));
+        assert!(!is_record(OsStr::new("a.lock.holder-exclusively"), prefix));
         assert!(!is_record(OsStr::new("a.lock.holder-12-34-0.new"), prefix));
         assert!(!is_record(OsStr::new("a.lock"), prefix));
         assert!(!is_record(OsStr::new("b.lock.holder-1-2-3"), prefix));
