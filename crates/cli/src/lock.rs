@@ -77,7 +77,7 @@ pub(crate) struct LockArgs {
     no_fork: bool,
 
     /// Lock LEN bytes from START on, 0 being all that follow; k, M, G and T are understood. Range
-    /// locks and whole-file locks do not see each other on Unix
+    /// locks and whole-file locks do not see each other on Linux
     #[arg(long, value_name = "START:LEN", value_parser = range)]
     range: Option<ByteRange>,
 

@@ -217,7 +217,8 @@ impl LockFile {
     /// Waits in a task for the lock. Dropping the future ends the wait, and no lock is held
     /// afterwards. Must run in a tokio runtime with its timer enabled.
     ///
-    /// Waiters of one process are served in the order they came.
+    /// Waiters of one process are served in the order they came. So a future that has been polled
+    /// must be polled on or dropped: set aside, it holds up those behind it.
     ///
     /// # Errors
     /// As [`LockFile::lock`].

@@ -43,9 +43,9 @@
 //! even in the same process. So read and write through the guard, which is [`std::io::Read`],
 //! [`std::io::Write`] and [`std::io::Seek`], and the program is right everywhere.
 //!
-//! Range locks are open-file-description locks (`F_OFD_SETLK`) on Linux and macOS. On a local
-//! file system the two kinds do not see each other there. On Windows they do. So a file is
-//! opened for one kind or the other ([`LockFile`] or [`RangeFile`]), and opening a file for one
+//! Range locks are open-file-description locks (`F_OFD_SETLK`) on Linux and macOS. On Linux the two
+//! kinds do not see each other on a local file system; on macOS and Windows they do. So a file
+//! is opened for one kind or the other ([`LockFile`] or [`RangeFile`]), and opening a file for one
 //! kind while this process has it open for the other is [`Error::MixedKinds`].
 //!
 //! # Network file systems
@@ -74,7 +74,6 @@
 //! that leaves signals alone, so timed and async waits ask again, after 50 µs first and at most
 //! every 16 ms. A timed waiter can therefore be overtaken by one that sleeps in the
 //! kernel. On Windows a timed wait is one overlapped request, cancelled at the deadline.
-#![cfg_attr(not(any(unix, windows)), allow(unused))]
 
 mod backoff;
 mod error;

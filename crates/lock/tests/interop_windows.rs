@@ -143,6 +143,8 @@ fn the_standard_library_and_the_crate_exclude_each_other() {
     drop(guard);
     theirs.lock().expect("it is free");
     assert!(file.try_lock(Mode::Shared).expect("it can be asked").is_none());
-    theirs.unlock().expect("it unlocks");
+    // Closed, not unlocked: that asks for a second lock to release, and Wine's answer is another
+    // than Windows'.
+    drop(theirs);
     assert!(file.try_lock(Mode::Shared).expect("it can be asked").is_some());
 }
