@@ -147,19 +147,19 @@ fn run_or_fail(args: LockArgs) -> Result<ExitCode, Failure> {
         Form::Descriptor(number) => lock_descriptor(&args, range, number),
         Form::Run(path, program) if args.unlock => {
             // flock(1) opens the file and has nothing to release.
-            args.options(range, None).open(&path).map_err(describe)?;
-            child::run(&program, child::Inherited::Nothing)
+            args.options(range).open(&path).map_err(describe)?;
+            child::run(&program, None, || {})
         }
         Form::Run(path, program) => match range {
             None => {
-                let options = args.options(range, Some(&program));
+                let options = args.options(range);
                 let file = options.open(&path).map_err(describe)?;
                 args.with_lock(&path, &program, file, |file, wait| {
                     file.lock_owned_waiting(args.mode(), wait)
                 })
             }
             Some(range) => {
-                let options = args.options(Some(range), Some(&program));
+                let options = args.options(Some(range));
                 let file = options.open_range(&path).map_err(describe)?;
                 args.with_lock(&path, &program, file, |file, wait| {
                     file.lock_owned_waiting(range, args.mode(), wait)
@@ -221,20 +221,14 @@ impl LockArgs {
             .map_err(|error| Failure::new(USAGE, error))
     }
 
-    fn options(&self, range: Option<ByteRange>, program: Option<&child::Program>) -> Options {
+    fn options(&self, range: Option<ByteRange>) -> Options {
         // An exclusive range lock needs the file open for writing; nothing else does, and a file
         // that can only be read can be locked.
         let access = match (range, self.mode()) {
             (Some(_), Mode::Exclusive) => Access::ReadWrite,
             _ => Access::ReadOnly,
         };
-        let options = Options::new().access(access);
-        match program {
-            Some(program) if !self.no_holder_file => {
-                options.announce(Announcement::new(program.to_string()))
-            }
-            _ => options,
-        }
+        Options::new().access(access)
     }
 
     /// Takes the lock, and then runs the program.
@@ -245,6 +239,8 @@ impl LockArgs {
         file: F,
         take: impl Fn(F, Wait) -> Result<Result<OwnedGuard<F>, F>, Error>,
     ) -> Result<ExitCode, Failure> {
+        let signals = if self.no_fork { None } else { Some(child::Forwarder::prepare()) };
+        let signals = signals.transpose().map_err(|error| Failure::new(SYSTEM_FAILED, error))?;
         let began = Instant::now();
         let wait = self.wait();
         // First without waiting, to be able to say whom the wait is for.
@@ -259,10 +255,18 @@ impl LockArgs {
         } else {
             take(file, wait).map_err(describe)?
         };
-        let Ok(guard) = first else { return Err(self.conflict(wait)) };
+        let Ok(mut guard) = first else { return Err(self.conflict(wait)) };
         if self.verbose {
             say(&format!("getting the lock took {:.6} seconds", began.elapsed().as_secs_f64()));
             say(&format!("running {program}"));
+        }
+        let announce = |guard: &mut OwnedGuard<F>| {
+            if !self.no_holder_file {
+                guard.announce(Announcement::new(program.to_string()));
+            }
+        };
+        if self.no_fork {
+            announce(&mut guard);
         }
         #[cfg(unix)]
         if !self.close {
@@ -273,7 +277,8 @@ impl LockArgs {
         if self.no_fork {
             return Err(child::become_program(program));
         }
-        let status = child::run(program, child::Inherited::Lock);
+        // The lock is not held longer for being announced: the command runs already.
+        let status = child::run(program, signals, || announce(&mut guard));
         // What the command left running has inherited the lock, unless --close was given. So it
         // is let go, not released: the system ends it with its last holder.
         if self.close {

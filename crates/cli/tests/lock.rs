@@ -97,6 +97,17 @@ fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// A command may say that it runs before its holder has been announced.
+fn announced(at: &Place) {
+    eventually("the holder is announced", || {
+        let entries = std::fs::read_dir(at.folder.path()).expect("it is there");
+        entries.map_while(Result::ok).any(|entry| {
+            let name = entry.file_name().into_string().expect("text");
+            name.contains(".holder-") && !name.ends_with(".new")
+        })
+    });
+}
+
 #[test]
 fn whoever_holds_the_lock_the_other_tool_is_told_the_same() {
     let at = place();
@@ -402,6 +413,7 @@ fn who_names_the_holder_and_its_exit_code_says_whether_there_is_one() {
     assert!(!Path::new(&at.path).exists(), "asking created the file");
 
     let held = Holding::new(Tool::Quarry, &["-s", &at.path]);
+    announced(&at);
     let output = Tool::Quarry.run(&["--who", &at.path]);
     assert_eq!(output.status.code(), Some(0));
     let text = String::from_utf8(output.stdout).expect("text");
@@ -449,9 +461,10 @@ fn no_holder_file_is_written_when_it_is_not_wanted() {
     let at = place();
     let count = || std::fs::read_dir(at.folder.path()).expect("it is there").count();
     let held = Holding::new(Tool::Quarry, &[&at.path]);
-    assert_eq!(count(), 2);
+    eventually("the holder is announced", || count() == 2);
     held.release();
     let held = Holding::new(Tool::Quarry, &["--no-holder-file", &at.path]);
+    std::thread::sleep(Duration::from_millis(200));
     assert_eq!(count(), 1);
     held.release();
 }
@@ -460,6 +473,7 @@ fn no_holder_file_is_written_when_it_is_not_wanted() {
 fn a_blocked_wait_says_on_a_terminal_who_holds_the_lock() {
     let at = place();
     let held = Holding::new(Tool::Quarry, &[&at.path]);
+    announced(&at);
     // script(1) gives the command a terminal.
     let line = format!("{QUARRY} lock {} echo mine", at.path);
     let mut waiting = Command::new("script")

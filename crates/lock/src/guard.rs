@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ByteRange, Error, Mode, Options, Wait, inner::Core, region::Region, registry::Kind};
+use crate::{
+    Announcement, ByteRange, Error, Mode, Options, Wait, inner::Core, region::Region,
+    registry::Kind,
+};
 
 /// A file whose lock covers the whole of it.
 ///
@@ -381,6 +384,11 @@ impl<F: Lockable> Guard<'_, F> {
     /// [`Error::System`] if the file can't be deleted; the lock is released all the same.
     pub fn unlock_and_remove(mut self) -> Result<(), Error> {
         self.core_mut().remove()
+    }
+
+    /// Says who holds the lock, from now on: see [`Options::announce`].
+    pub fn announce(&mut self, announcement: Announcement) {
+        self.core_mut().announce_as(announcement);
     }
 
     /// Ends the guard without releasing the lock. It stays until the last duplicate of the

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Access, Error, Mode, Options, Wait,
+    Access, Announcement, Error, Mode, Options, Wait,
     backoff::Backoff,
     holder::Record,
     region::Region,
@@ -226,6 +226,11 @@ impl Core {
     fn hold(&mut self, region: Region, mode: Mode) {
         self.entry().set_held(region);
         self.held = Some((region, mode));
+        self.announce();
+    }
+
+    pub(crate) fn announce_as(&mut self, announcement: Announcement) {
+        self.options.announcement = Some(announcement);
         self.announce();
     }
 

@@ -16,12 +16,7 @@ pub(super) enum Program {
     Words(OsString, Vec<OsString>),
 }
 
-/// Whether the command has something of ours.
-#[derive(PartialEq, Eq)]
-pub(super) enum Inherited {
-    Nothing,
-    Lock,
-}
+pub(super) use signals::Forwarder;
 
 impl Program {
     #[cfg(unix)]
@@ -76,14 +71,18 @@ impl fmt::Display for Program {
     }
 }
 
-/// Runs the program and returns its exit status.
-pub(super) fn run(program: &Program, inherited: Inherited) -> Result<ExitCode, Failure> {
-    // Without a lock to keep there is nothing to outlive a signal for.
-    let signals = match inherited {
-        Inherited::Lock => Some(signals::Forwarder::new()?),
-        Inherited::Nothing => None,
-    };
+/// Runs the program and returns its exit status. Without a forwarder nothing is held that would
+/// have to outlive a signal. `meanwhile` is what is left to do once the program has been started.
+pub(super) fn run(
+    program: &Program,
+    signals: Option<Forwarder>,
+    meanwhile: impl FnOnce(),
+) -> Result<ExitCode, Failure> {
+    if let Some(signals) = &signals {
+        signals.begin().map_err(|error| Failure::new(SYSTEM_FAILED, error))?;
+    }
     let mut child = program.command().spawn().map_err(|error| cannot_run(program, &error))?;
+    meanwhile();
     let waited = match signals {
         Some(signals) => signals.wait(&mut child),
         None => child.wait(),
@@ -149,25 +148,28 @@ mod signals {
         low_level::siginfo::Cause,
     };
 
-    use super::{Failure, SYSTEM_FAILED};
-
     const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
-    pub(super) struct Forwarder {
+    pub(in crate::lock) struct Forwarder {
         signals: SignalsInfo<WithOrigin>,
+        ignored: u64,
     }
 
     impl Forwarder {
+        /// What can be done before the lock is there, so that it is not held for that. Signals
+        /// still do what they do to a process that waits.
+        pub(in crate::lock) fn prepare() -> io::Result<Self> {
+            // This one tells that the command has ended, even if we were started with it ignored.
+            Ok(Self { signals: SignalsInfo::new([SIGCHLD])?, ignored: ignored() })
+        }
+
         /// From here on signals are kept for the command, which is started next.
-        pub(super) fn new() -> Result<Self, Failure> {
-            let ignored = ignored();
-            let mut wanted: Vec<i32> =
-                PASSED_ON.into_iter().filter(|signal| ignored & (1 << (signal - 1)) == 0).collect();
-            // Tells that the command has ended, even if we were started with this one ignored.
-            wanted.push(SIGCHLD);
-            SignalsInfo::new(wanted)
-                .map(|signals| Self { signals })
-                .map_err(|error| Failure::new(SYSTEM_FAILED, error))
+        pub(super) fn begin(&self) -> io::Result<()> {
+            let handle = self.signals.handle();
+            PASSED_ON
+                .into_iter()
+                .filter(|signal| self.ignored & (1 << (signal - 1)) == 0)
+                .try_for_each(|signal| handle.add_signal(signal))
         }
 
         /// Waits for the command to end. Until it is reaped here its process id is its own, so
@@ -211,15 +213,15 @@ mod signals {
         process::{Child, ExitStatus},
     };
 
-    use super::{Failure, SYSTEM_FAILED};
-
-    pub(super) struct Forwarder;
+    pub(in crate::lock) struct Forwarder;
 
     impl Forwarder {
-        pub(super) fn new() -> Result<Self, Failure> {
-            ctrlc::set_handler(|| {})
-                .map(|()| Self)
-                .map_err(|error| Failure::new(SYSTEM_FAILED, error))
+        pub(in crate::lock) fn prepare() -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(super) fn begin(&self) -> io::Result<()> {
+            ctrlc::set_handler(|| {}).map_err(io::Error::other)
         }
 
         pub(super) fn wait(self, child: &mut Child) -> io::Result<ExitStatus> {
