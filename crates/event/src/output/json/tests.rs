@@ -378,3 +378,32 @@ proptest! {
         prop_assert_eq!(pretty, serde_json::to_string_pretty(&event).unwrap());
     }
 }
+
+#[test]
+fn a_system_element_in_several_pieces_is_kept_whole() {
+    // Found by fuzzing: a number, and behind it what is none.
+    struct Pieces;
+    impl FieldSource for Pieces {
+        fn field(&self, _field: Field) -> Value<'_> {
+            Value::Null
+        }
+        fn each_data<'a, F>(&'a self, _visit: F) -> std::ops::ControlFlow<()>
+        where
+            F: FnMut(Option<crate::DataName<'a>>, Value<'a>) -> std::ops::ControlFlow<()>,
+        {
+            std::ops::ControlFlow::Continue(())
+        }
+        fn walk<'a, S: crate::Sink<'a>>(&'a self, sink: &mut S) {
+            sink.open("Event");
+            sink.open("System");
+            sink.open("EventID");
+            sink.text(Value::UInt(5));
+            sink.text(Value::Str("0x1"));
+            sink.close("EventID", false);
+            sink.close("System", false);
+            sink.close("Event", false);
+        }
+    }
+    let line = printed(&Printer::jsonl(None), &Pieces, None);
+    assert!(line.contains(r#""other":{"System":{"EventID":"50x1"}}"#), "{line}");
+}

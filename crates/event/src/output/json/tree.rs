@@ -39,6 +39,9 @@ pub(in super::super) struct Tree {
     system_child: &'static str,
     /// Whether text that follows belongs to the text read last.
     in_text: bool,
+    /// The text of a child of `<System>` so far, and whether it is white space only. Only when it
+    /// is whole can one say whether its field's member shows it.
+    held: Option<(Range<usize>, bool)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -79,6 +82,7 @@ impl Tree {
         self.open.clear();
         self.whole = None;
         self.in_text = false;
+        self.held = None;
         self.text.extend_from_slice(TEXT);
         source.walk(&mut Reader::<E> { tree: self, escape: PhantomData });
         // A walk that ended early leaves elements open.
@@ -289,6 +293,19 @@ impl Tree {
         }
     }
 
+    /// Adds the text that was held, unless its field's member shows it.
+    fn settle(&mut self) {
+        let Some((held, blank)) = self.held.take() else { return };
+        let text = std::str::from_utf8(&self.text[held.clone()]).unwrap_or_default();
+        if self.is_shown(None, &[Value::Str(text)]) {
+            return;
+        }
+        self.add(Kind::Text, 0..TEXT.len(), held, true);
+        if let Some(text) = self.nodes.last_mut() {
+            text.blank = blank;
+        }
+    }
+
     /// Whether the walk is in an element of `<System>` that has a place among the fields, and the
     /// value is of a kind that the field's member shows.
     fn is_shown(&self, attribute: Option<&str>, pieces: &[Value<'_>]) -> bool {
@@ -335,6 +352,7 @@ struct Reader<'t, E> {
 impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
     fn open(&mut self, name: &'a str) {
         let tree = &mut *self.tree;
+        tree.settle();
         let depth = tree.open.len();
         if tree.whole.is_none() {
             match (depth, tree.section) {
@@ -397,7 +415,14 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
         }
         if tree.whole.is_none() {
             match (tree.open.len(), tree.section) {
-                (3, Section::System) if !tree.is_shown(None, &[value]) => {}
+                (3, Section::System) => {
+                    let start = tree.text.len();
+                    value.push::<E>(&mut tree.text);
+                    let (held, blank) = tree.held.get_or_insert((start..start, true));
+                    held.end = tree.text.len();
+                    *blank &= is_blank(&value);
+                    return;
+                }
                 // Text around the sections is line ends; that of values is in the data.
                 _ => return,
             }
@@ -418,6 +443,7 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
 
     fn close(&mut self, _name: &'a str, _empty: bool) {
         let tree = &mut *self.tree;
+        tree.settle();
         let Some(node) = tree.open.pop() else { return };
         tree.nodes[node].end = tree.nodes.len();
         tree.in_text = false;
