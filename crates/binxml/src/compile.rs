@@ -141,6 +141,7 @@ struct Compiler {
     content_slots: Vec<(u16, Place)>,
     /// Slots in whose place elements would make the event odd.
     plain_slots: Vec<u16>,
+    section_slots: Vec<u16>,
     systems: usize,
     odd: bool,
     used_slots: hashbrown::HashSet<u16>,
@@ -176,7 +177,7 @@ impl Compiler {
         let node = self.nodes.len();
         self.opened.push((node, element));
         self.push_node(
-            Node::Open { name: literal, needs: Dependencies::default(), close: 0, repeats: None },
+            Node::Open { name: literal, needs: Dependencies::default(), close: 0, repeats: false },
             at,
         )?;
         self.open.push(Open {
@@ -365,6 +366,9 @@ impl Compiler {
             if open.inside == Place::System || open.role != Role::Other {
                 self.plain_slots.push(slot);
             }
+            if open.inside == Place::EventData && open.role == Role::Other {
+                self.section_slots.push(slot);
+            }
             // BinXML in <Event> or <EventData> itself may bring values along.
             if matches!(open.inside, Place::Event | Place::EventData) && open.role == Role::Other {
                 self.data
@@ -393,10 +397,8 @@ impl Compiler {
             *place = close;
             // There is one event only.
             let is_event = self.root == Place::Document && self.open.is_empty();
-            *repeats = match *open.content {
-                [Piece::Slot { slot, .. }] if !open.has_elements && !is_event => Some(slot),
-                _ => None,
-            };
+            let has_slots = open.content.iter().any(|piece| matches!(piece, Piece::Slot { .. }));
+            *repeats = has_slots && !is_event;
         }
         let name = &self.literals[open.name.start as usize..open.name.end as usize];
         self.odd |= open.has_elements && open.role != Role::Other;
@@ -412,13 +414,7 @@ impl Compiler {
             },
             Role::Data if !open.has_elements => {
                 let element = (name != "Data").then_some(open.name);
-                let literal = match (open.name_attribute, element) {
-                    (Text::Literal(name), _) if name.start != name.end => Some(name),
-                    (Text::Absent, Some(name)) => Some(name),
-                    _ => None,
-                };
-                let json = self.json_member(literal, at)?;
-                let name = DatumName { attribute: open.name_attribute, element, json };
+                let name = self.datum_name(open.name_attribute, element);
                 let text = self.text_of(&open.content, at)?;
                 let needs = Dependencies::default();
                 self.data.push((Datum::Value { name, text, needs }, open.element));
@@ -428,30 +424,19 @@ impl Compiler {
         Ok(())
     }
 
-    /// The beginning of a member of JSON, up to the inside of its value.
-    fn json_member(&mut self, name: Option<Literal>, at: usize) -> Result<Literal> {
-        let start = self.literals.len();
-        if let Some(name) = name {
-            self.scratch.clear();
-            self.scratch.extend_from_slice(b",\"");
-            let name = &self.literals[name.start as usize..name.end as usize];
-            Json::push_str(name, &mut self.scratch);
-            self.scratch.extend_from_slice(b"\":\"");
-            self.literals.push_str(std::str::from_utf8(&self.scratch).unwrap_or_default());
-        }
-        self.literal_since(start, at)
-    }
-
-    /// Whether the data are values with literal names, each another one.
-    fn has_distinct_names(&self, data: &[Datum]) -> bool {
-        let mut names = hashbrown::HashSet::new();
-        data.iter().all(|datum| match datum {
-            Datum::Value { name: DatumName { json, .. }, .. } => {
-                json.start != json.end
-                    && names.insert(&self.literals[json.start as usize..json.end as usize])
-            }
-            Datum::Nested { .. } => false,
-        })
+    fn datum_name(&self, attribute: Text, element: Option<Literal>) -> DatumName {
+        let literal = match (attribute, element) {
+            (Text::Literal(name), _) if name.start != name.end => name,
+            (Text::Absent | Text::Empty | Text::Literal(_), Some(name)) => name,
+            (Text::Absent | Text::Empty | Text::Literal(_), None) => return DatumName::Unnamed,
+            _ => return DatumName::Unknown { attribute, element },
+        };
+        let text = &self.literals[literal.start as usize..literal.end as usize];
+        let mut json = b",\"".to_vec();
+        Json::push_str(text, &mut json);
+        json.extend_from_slice(b"\":\"");
+        let json = String::from_utf8(json).unwrap_or_default();
+        DatumName::Known { text: text.into(), json: json.into() }
     }
 
     fn text_of(&mut self, pieces: &[Piece], at: usize) -> Result<Text> {
@@ -587,21 +572,24 @@ impl Compiler {
             }
         }
         let mut data = Vec::with_capacity(self.data.len());
-        for (datum, element) in std::mem::take(&mut self.data) {
-            let all = self.all_needs(element, end)?;
-            data.push(match datum {
-                Datum::Value { name, text, .. } => Datum::Value { name, text, needs: all },
-                Datum::Nested { slot, .. } => Datum::Nested { slot, needs: all },
-            });
+        for (mut datum, element) in std::mem::take(&mut self.data) {
+            let (Datum::Value { needs, .. } | Datum::Nested { needs, .. }) = &mut datum;
+            *needs = self.all_needs(element, end)?;
+            data.push(datum);
         }
         let mut more = Vec::new();
         for element in std::mem::take(&mut self.more) {
             more.push(self.all_needs(element, end)?);
         }
-        let distinct = self.has_distinct_names(&data);
+        let distinct = has_distinct_names(&data);
+        let present = Field::all()
+            .filter(|&field| !matches!(fields[field as usize].text, Text::Absent))
+            .collect();
         Ok(Template {
             odd: self.odd,
             plain_slots: self.plain_slots,
+            section_slots: self.section_slots,
+            present,
             distinct,
             literals: self.literals,
             nodes: self.nodes,
@@ -651,4 +639,13 @@ fn push_merged(pieces: &mut Vec<Piece>, piece: Piece) {
         }
         _ => pieces.push(piece),
     }
+}
+
+/// Whether the data are values with names that are known, each another one.
+fn has_distinct_names(data: &[Datum]) -> bool {
+    let mut names = hashbrown::HashSet::new();
+    data.iter().all(|datum| match datum {
+        Datum::Value { name: DatumName::Known { text, .. }, .. } => names.insert(text),
+        _ => false,
+    })
 }

@@ -114,20 +114,29 @@ impl<'d> Record<'d> {
 
     /// Whether fields and data can't be read from the slots.
     pub(crate) fn is_odd(&self) -> bool {
-        self.decoder.instances.iter().enumerate().any(|(i, instance)| {
+        self.decoder.instances.iter().any(|instance| {
             let template = self.template(instance);
             let has_binxml = |&slot| self.slot(instance, slot).is_some_and(|s| s.nested.is_some());
-            // An array in an attribute is shown as one text.
-            let has_array = |field: &FieldText| match field.text {
-                Text::Slot(slot) if field.attribute => {
-                    self.slot(instance, slot).is_some_and(|slot| slot.kind & ARRAY != 0)
-                }
-                _ => false,
-            };
             template.odd
                 || self.decoder.instances.len() > 1 && template.plain_slots.iter().any(has_binxml)
-                || i == 0 && self.decoder.has_arrays && template.fields.iter().any(has_array)
+                || self.decoder.has_arrays && self.has_odd_array(instance)
         })
+    }
+
+    /// Whether there is an array in a field, or with other text or data in an element, which it
+    /// repeats.
+    fn has_odd_array(&self, instance: &Instance) -> bool {
+        let template = self.template(instance);
+        let is_array =
+            |slot| self.slot(instance, slot).is_some_and(|slot: Slot| slot.kind & ARRAY != 0);
+        let in_field = template.present.iter().any(|&field| {
+            matches!(template.fields[field as usize].text, Text::Slot(slot) if is_array(slot))
+        });
+        let pieces = template.joined.iter();
+        let mut pieces = pieces.flat_map(|&(a, b)| &template.pieces[a as usize..b as usize]);
+        in_field
+            || template.section_slots.iter().any(|&slot| is_array(slot))
+            || pieces.any(|p| matches!(*p, Piece::Slot { slot, .. } if is_array(slot)))
     }
 
     fn lacks_optional(&self, instance: &Instance, pieces: &[Piece]) -> bool {
@@ -181,40 +190,82 @@ impl<'d> Record<'d> {
         &self.decoder.instances[usize::from(index.get())]
     }
 
-    /// The values in one instance.
-    fn instance_data<F>(&self, instance: &'d Instance, visit: &mut F) -> ControlFlow<()>
+    /// The values of a name in one instance: only these are decoded.
+    fn named_data<F>(&self, instance: &'d Instance, wanted: &str, visit: &mut F) -> ControlFlow<()>
     where
-        F: FnMut(Option<DataName<'d>>, Value<'d>) -> ControlFlow<()>,
+        F: FnMut(Value<'d>) -> ControlFlow<()>,
     {
-        for datum in &self.template(instance).data {
-            match *datum {
-                Datum::Value { name, text, needs } => {
-                    if self.is_dropped(instance, needs) {
-                        continue;
+        let template = self.template(instance);
+        for datum in &template.data {
+            match datum {
+                Datum::Value { name, .. } => {
+                    let same = match name {
+                        DatumName::Unnamed => false,
+                        DatumName::Known { text, .. } => **text == *wanted,
+                        name => {
+                            self.data_name(instance, name).is_some_and(|n| n.as_str() == wanted)
+                        }
+                    };
+                    if same {
+                        self.datum(instance, datum, &mut |name, value| match name {
+                            Some(name) if name.as_str() == wanted => visit(value),
+                            _ => ControlFlow::Continue(()),
+                        })?;
                     }
-                    if let Text::Slot(index) = text
-                        && let Some(slot) = self.slot(instance, index)
-                        && slot.kind & ARRAY != 0
-                    {
-                        self.array_data(instance, name, slot, visit)?;
-                        continue;
-                    }
-                    let value = self.text(instance, text);
-                    visit(
-                        self.data_name(instance, name),
-                        if value.is_null() { Value::Str("") } else { value },
-                    )?;
                 }
-                Datum::Nested { slot, needs } => {
-                    if !self.is_dropped(instance, needs)
-                        && let Some(slot) = self.slot(instance, slot)
-                    {
-                        self.nested_data(slot.nested, visit)?;
+                &Datum::Nested { slot, needs } => {
+                    if !self.is_dropped(instance, needs) {
+                        let mut nested = self.slot(instance, slot).and_then(|slot| slot.nested);
+                        while let Some(index) = nested {
+                            let instance = self.instance(index);
+                            self.named_data(instance, wanted, visit)?;
+                            nested = instance.next;
+                        }
                     }
                 }
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// The values in one instance.
+    fn instance_data<F>(&self, instance: &'d Instance, visit: &mut F) -> ControlFlow<()>
+    where
+        F: FnMut(Option<DataName<'d>>, Value<'d>) -> ControlFlow<()>,
+    {
+        self.template(instance).data.iter().try_for_each(|datum| self.datum(instance, datum, visit))
+    }
+
+    /// A value of an instance, or the values it stands for.
+    #[inline]
+    fn datum<F>(&self, instance: &'d Instance, datum: &'d Datum, visit: &mut F) -> ControlFlow<()>
+    where
+        F: FnMut(Option<DataName<'d>>, Value<'d>) -> ControlFlow<()>,
+    {
+        match datum {
+            Datum::Value { name, text, needs } => {
+                let (text, needs) = (*text, *needs);
+                if self.is_dropped(instance, needs) {
+                    return ControlFlow::Continue(());
+                }
+                if let Text::Slot(index) = text
+                    && let Some(slot) = self.slot(instance, index)
+                    && slot.kind & ARRAY != 0
+                {
+                    return self.array_data(instance, name, slot, visit);
+                }
+                let value = self.text(instance, text);
+                let value = if value.is_null() { Value::Str("") } else { value };
+                visit(self.data_name(instance, name), value)
+            }
+            Datum::Nested { slot, needs } => {
+                if self.is_dropped(instance, *needs) {
+                    return ControlFlow::Continue(());
+                }
+                let nested = self.slot(instance, *slot).and_then(|slot| slot.nested);
+                self.nested_data(nested, visit)
+            }
+        }
     }
 
     fn nested_data<F>(&self, mut nested: Option<InstanceIndex>, visit: &mut F) -> ControlFlow<()>
@@ -233,7 +284,7 @@ impl<'d> Record<'d> {
     fn array_data<F>(
         &self,
         instance: &'d Instance,
-        name: DatumName,
+        name: &'d DatumName,
         slot: Slot,
         visit: &mut F,
     ) -> ControlFlow<()>
@@ -253,18 +304,13 @@ impl<'d> Record<'d> {
     }
 
     #[inline]
-    fn data_name(&self, instance: &Instance, name: DatumName) -> Option<DataName<'d>> {
-        let template = self.template(instance);
-        let literal = |text| DataName::with_json_member(text, template.literal(name.json));
-        let element = || name.element.map(|name| template.literal(name));
-        match name.attribute {
-            Text::Literal(attribute) if attribute.start != attribute.end => {
-                Some(literal(template.literal(attribute)))
-            }
-            Text::Absent => element().map(literal),
-            text => match self.text(instance, text) {
+    fn data_name(&self, instance: &Instance, name: &'d DatumName) -> Option<DataName<'d>> {
+        match name {
+            DatumName::Unnamed => None,
+            DatumName::Known { text, json } => Some(DataName::with_json_member(text, json)),
+            DatumName::Unknown { attribute, element } => match self.text(instance, *attribute) {
                 Value::Str(text) if !text.is_empty() => Some(DataName::new(text)),
-                _ => element().map(DataName::new),
+                _ => element.map(|name| DataName::new(self.template(instance).literal(name))),
             },
         }
     }
@@ -294,14 +340,15 @@ impl FieldSource for Record<'_> {
     #[inline]
     fn fields(&self) -> Fields<'_> {
         let mut fields = Fields::default();
-        match (&self.decoder.odd, self.decoder.instances.first()) {
-            (Some(event), _) => return event.fields(),
-            (None, Some(instance)) => {
-                for (field, place) in Field::all().zip(&self.template(instance).fields) {
-                    fields.set(field, self.field_text(instance, place));
+        let Some(instance) = self.decoder.instances.first() else { return fields };
+        match &self.decoder.odd {
+            Some(event) => return event.fields(),
+            None => {
+                let template = self.template(instance);
+                for &field in &template.present {
+                    fields.set(field, self.field_text(instance, &template.fields[field as usize]));
                 }
             }
-            (None, None) => {}
         }
         fields
     }
@@ -330,6 +377,20 @@ impl FieldSource for Record<'_> {
         }
         match record.decoder.instances.first() {
             Some(instance) => record.instance_data(instance, &mut visit),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn each_data_named<'a, F>(&'a self, wanted: &str, mut visit: F) -> ControlFlow<()>
+    where
+        F: FnMut(Value<'a>) -> ControlFlow<()>,
+    {
+        let record: Record<'a> = Record { decoder: self.decoder, bytes: self.bytes };
+        if let Some(event) = &record.decoder.odd {
+            return event.each_data_named(wanted, visit);
+        }
+        match record.decoder.instances.first() {
+            Some(instance) => record.named_data(instance, wanted, &mut visit),
             None => ControlFlow::Continue(()),
         }
     }
@@ -408,28 +469,49 @@ impl<'d, S: Sink<'d>> Walker<'d, '_, S> {
         if self.record.is_dropped(instance, needs) {
             return ControlFlow::Continue(());
         }
-        let array = repeats
-            .and_then(|slot| self.record.slot(instance, slot))
-            .filter(|slot| slot.kind & ARRAY != 0 && slot.len > 0);
-        let Some(array) = array else {
+        let array = match repeats && self.record.decoder.has_arrays {
+            true => self.array_in(instance, open),
+            false => None,
+        };
+        let Some((at, array)) = array else {
             return self.element(instance, open, None);
         };
         let mut rest = self.record.slot_bytes(array);
         while let Some((item, behind)) = split_item(array.kind, rest) {
             let value = decode(array.kind & !ARRAY, item, self.record.decoder.ansi());
             self.spend(item.len())?;
-            self.element(instance, open, Some(value))?;
+            self.element(instance, open, Some((at, value)))?;
             rest = behind;
         }
         ControlFlow::Continue(())
     }
 
-    /// An element once; `item` is its content where that is an item of an array.
+    /// The first array in an element's own content, and the node where it is.
+    fn array_in(&self, instance: &'d Instance, open: usize) -> Option<(usize, Slot)> {
+        let nodes = &self.record.template(instance).nodes;
+        let mut at = open + 1;
+        loop {
+            match *nodes.get(at)? {
+                Node::Open { close, .. } => at = close as usize,
+                Node::Content(Piece::Slot { slot, .. }) => {
+                    let slot = self.record.slot(instance, slot);
+                    if let Some(slot) = slot.filter(|slot| slot.kind & ARRAY != 0 && slot.len > 0) {
+                        return Some((at, slot));
+                    }
+                }
+                Node::Close { .. } => return None,
+                Node::Content(_) | Node::Attribute { .. } => {}
+            }
+            at += 1;
+        }
+    }
+
+    /// An element once; `item` is an item of an array, and the node that it stands for.
     fn element(
         &mut self,
         instance: &'d Instance,
         open: usize,
-        item: Option<Value<'d>>,
+        item: Option<(usize, Value<'d>)>,
     ) -> ControlFlow<()> {
         let template = self.record.template(instance);
         let Node::Open { name, close, .. } = template.nodes[open] else {
@@ -449,8 +531,8 @@ impl<'d, S: Sink<'d>> Walker<'d, '_, S> {
                     self.attribute(instance, template.literal(name), pieces)?;
                 }
                 Node::Content(piece) => match item {
-                    Some(value) => self.sink.text(value),
-                    None => self.content(instance, piece)?,
+                    Some((node, value)) if node == at => self.sink.text(value),
+                    _ => self.content(instance, piece)?,
                 },
                 Node::Close { .. } => {}
             }

@@ -48,9 +48,9 @@ pub(crate) enum Node {
         /// NULL in one of these drops the element.
         needs: Dependencies,
         close: u32,
-        /// The slot that is all of the element's content: an array in it repeats the element
-        /// (MS-EVEN6 3.1.4.7.5).
-        repeats: Option<u16>,
+        /// Whether there are slots in the element's own content: an array in one repeats the
+        /// element (MS-EVEN6 2.2.12.1, 3.1.4.7.5).
+        repeats: bool,
     },
     /// An attribute of the element whose `Open` came before, from `Template::pieces`.
     Attribute { name: Literal, start: u32, end: u32 },
@@ -85,21 +85,27 @@ pub(crate) struct FieldText {
 }
 
 /// A value of `<EventData>`, or a slot in it that may hold elements with values.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) enum Datum {
     Value { name: DatumName, text: Text, needs: Dependencies },
     Nested { slot: u16, needs: Dependencies },
 }
 
 /// What a value of `<EventData>` is called.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct DatumName {
-    /// The text of its attribute `Name`.
-    pub(crate) attribute: Text,
-    /// The element's name, where that isn't `Data`.
-    pub(crate) element: Option<Literal>,
-    /// The member of JSON that the name begins, where the name is a literal.
-    pub(crate) json: Literal,
+#[derive(Debug)]
+pub(crate) enum DatumName {
+    Unnamed,
+    /// The name, and how it begins a member of JSON.
+    Known {
+        text: Box<str>,
+        json: Box<str>,
+    },
+    /// The text of the attribute `Name`, which takes a record to know; where that is empty, the
+    /// element's name, unless it is `Data`.
+    Unknown {
+        attribute: Text,
+        element: Option<Literal>,
+    },
 }
 
 /// A use of a name that stands elsewhere in the chunk, or brings a chunk's offset along.
@@ -119,6 +125,8 @@ pub(crate) struct Template {
     pub(crate) pieces: Vec<Piece>,
     pub(crate) dependencies: Vec<u16>,
     pub(crate) fields: [FieldText; Field::COUNT],
+    /// Those of `fields` that are here.
+    pub(crate) present: Vec<Field>,
     pub(crate) data: Vec<Datum>,
     /// Whether `data` are values of one name each, none of them twice.
     pub(crate) distinct: bool,
@@ -132,6 +140,8 @@ pub(crate) struct Template {
     pub(crate) odd: bool,
     /// The slots where BinXML makes an event as odd as that.
     pub(crate) plain_slots: Vec<u16>,
+    /// The slots where an array does, because it repeats `<EventData>`.
+    pub(crate) section_slots: Vec<u16>,
     /// What drops each of the parts of an event that are neither fields nor data.
     pub(crate) more: Vec<Dependencies>,
     /// Whether a slot is used more than once, so that a record may print more than it holds.

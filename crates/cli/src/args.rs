@@ -15,7 +15,7 @@ const STYLES: Styles = Styles::styled()
 
 /// Reads Windows event logs, on any system.
 #[derive(Debug, Parser)]
-#[command(name = "quarry", version, styles = STYLES, max_term_width = 100)]
+#[command(name = "quarry", bin_name = "quarry", version, styles = STYLES, max_term_width = 100)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -112,7 +112,7 @@ pub(crate) struct LogsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DecodeArgs {
-    /// A file with the bytes, or - for standard input
+    /// A file with the bytes of an event or of a chunk, or - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
     /// The bytes are as a server sends them (names inline), not as a file's chunk holds them
@@ -182,7 +182,7 @@ pub(crate) struct FilterArgs {
     /// With a match of this regular expression in the message or a value
     #[arg(short, long, value_name = "REGEX", allow_hyphen_values = true)]
     pub(crate) grep: Option<String>,
-    /// That this Windows event query selects: XPath, or a whole <QueryList>
+    /// That this Windows event query selects: XPath, or a whole QueryList document
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     pub(crate) xpath: Option<String>,
 }

@@ -1,13 +1,16 @@
-//! `quarry decode`: the event in a raw BinXML fragment.
+//! `quarry decode`: the event in a raw BinXML fragment, or those in a chunk of a file.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use quarry_binxml::Decoder;
-use quarry_event::Origin;
-use quarry_event::output::Scratch;
+use quarry_binxml::{BinXmlError, Decoder};
+use quarry_event::output::{Printer, Scratch};
+use quarry_event::{FieldSource, Origin};
+use quarry_eventlog::{BatchReader, Direction, FileLog, LogName, Visitor};
+use quarry_logfile::{Damage, DamageKind, OpenError};
 
 use crate::args::{DecodeArgs, When};
+use crate::console::Console;
 use crate::error::{Failure, plain};
 use crate::run::Closed;
 use crate::scan::printer;
@@ -20,39 +23,94 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
     let bytes = read(args).map_err(|e| Failure::new(format!("{name}: {}", plain(&e))))?;
     if bytes.len() as u64 > MAX_LENGTH {
         let message = format!("{name}: longer than {} MiB", MAX_LENGTH >> 20);
-        return Err(Failure::new(message).hint("a fragment is the bytes of one event"));
+        return Err(Failure::new(message)
+            .hint("a fragment is the bytes of one event, or a chunk of 64 KiB"));
     }
     if bytes.starts_with(b"ElfFile\0") {
         return Err(Failure::new(format!("{name}: this is an .evtx file, not a fragment"))
             .hint(format!("quarry scan {name}")));
     }
-    let printer = printer(Some(args.output), &[], When::Auto)?;
-    let origin = Origin { source: &name, host: None, log: "-", log_record: None };
-    let mut out = Vec::new();
-    printer.header(&mut out);
-    let mut decoder = Decoder::new();
-    let mut chunk;
-    let record = if args.wire {
-        decoder.event(&bytes)
-    } else {
-        chunk = decoder.chunk(&bytes);
-        chunk.event(0..bytes.len())
+    let mut printing = Printing {
+        printer: printer(Some(args.output), &[], When::Auto)?,
+        name: &name,
+        scratch: Scratch::default(),
+        out: Vec::new(),
+        events: 0,
+        damage: Vec::new(),
     };
-    match record {
-        Ok(record) => printer.event(&record, &origin, None, &mut Scratch::default(), &mut out),
-        Err(e) => {
+    printing.printer.header(&mut printing.out);
+    if bytes.starts_with(b"ElfChnk\0") && !args.wire {
+        chunk(bytes, &mut printing).map_err(|e| Failure::new(format!("{name}: {e}")))?;
+    } else {
+        fragment(&bytes, args.wire, &mut printing).map_err(|e| {
             let failure = Failure::new(format!("{name}: {e}"));
-            return Err(match args.wire {
+            match args.wire {
                 true => failure,
                 false => failure.hint("--wire reads bytes as a server sends them"),
-            });
-        }
+            }
+        })?;
     }
+    let Printing { printer, mut out, events, damage, .. } = printing;
     printer.footer(&mut out);
     let mut stdout = io::stdout().lock();
     match stdout.write_all(&out).and_then(|()| stdout.flush()).map_err(Closed::from) {
-        Err(Closed::Failed(failure)) => Err(failure),
-        Err(Closed::Pipe) | Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(Closed::Failed(failure)) => return Err(failure),
+        Err(Closed::Pipe) => return Ok(ExitCode::SUCCESS),
+        Ok(()) => {}
+    }
+    let console = Console::new(When::Auto, false);
+    damage.iter().for_each(|damage| console.warning(&format!("{name}: {damage}")));
+    Ok(ExitCode::from(u8::from(events == 0)))
+}
+
+/// The event in a fragment.
+fn fragment(bytes: &[u8], wire: bool, printing: &mut Printing<'_>) -> Result<(), BinXmlError> {
+    let mut decoder = Decoder::new();
+    if wire {
+        printing.event(&decoder.event(bytes)?, None);
+    } else {
+        printing.event(&decoder.chunk(bytes).event(0..bytes.len())?, None);
+    }
+    Ok(())
+}
+
+/// The events in a chunk of a file: a fragment of one refers to names elsewhere in its chunk.
+fn chunk(bytes: Vec<u8>, printing: &mut Printing<'_>) -> Result<(), OpenError> {
+    /// What stands before the first chunk.
+    const FILE_HEADER: usize = 4096;
+    let file = [vec![0; FILE_HEADER], bytes].concat();
+    let log = FileLog::new(String::new(), LogName(String::new()), io::Cursor::new(file))?;
+    let mut reader = BatchReader::default();
+    log.batches(Direction::Forward).for_each(|batch| reader.read(&batch, printing));
+    printing.damage.retain(|damage| damage.kind != DamageKind::FileHeader);
+    for damage in &mut printing.damage {
+        damage.offset = damage.offset.saturating_sub(FILE_HEADER as u64);
+    }
+    Ok(())
+}
+
+/// Prints events, and keeps what could not be read.
+struct Printing<'n> {
+    printer: Printer,
+    name: &'n str,
+    scratch: Scratch,
+    out: Vec<u8>,
+    events: u64,
+    damage: Vec<Damage>,
+}
+
+impl Visitor for Printing<'_> {
+    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+        let origin = Origin { source: self.name, host: None, log: "-", log_record };
+        if self.events > 0 {
+            self.out.extend_from_slice(self.printer.separator());
+        }
+        self.printer.event(event, &origin, None, &mut self.scratch, &mut self.out);
+        self.events += 1;
+    }
+
+    fn damage(&mut self, damage: &Damage) {
+        self.damage.push(*damage);
     }
 }
 

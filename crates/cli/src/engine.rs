@@ -2,7 +2,7 @@
 //! and of their records, so that the output is the same with any number of threads.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -51,8 +51,8 @@ pub(crate) struct Options<'a> {
 
 /// What the caller is told, in order.
 pub(crate) enum Report<'r, O> {
-    /// The next records of a source.
-    Batch { source: usize, name: &'r str, batch: &'r mut Batch<O> },
+    /// The next records of a source; the first batch, when it was opened, has none.
+    Batch { source: &'r Open, batch: &'r mut Batch<O> },
     /// The source was read to its end, or can't be read.
     End { result: Result<(), Failure> },
 }
@@ -75,14 +75,16 @@ pub(crate) enum Next {
 }
 
 /// A source that is open.
-struct Open {
-    index: usize,
-    name: String,
-    log: String,
+pub(crate) struct Open {
+    /// Its place among the inputs.
+    pub(crate) index: usize,
+    pub(crate) name: String,
+    pub(crate) log: String,
 }
 
 /// The next thing to do.
 enum Task {
+    Begin(Arc<Open>),
     Batch(Arc<Open>, Raw),
     End(Result<(), Failure>),
 }
@@ -111,6 +113,7 @@ pub(crate) fn read<W: Work>(
         || (BatchReader::default(), work.worker()),
         |(reader, worker), task| match task {
             Task::End(result) => Done::End(result),
+            Task::Begin(open) => Done::Batch(open, Batch::default()),
             Task::Batch(open, raw) => {
                 let mut batch: Batch<W::Output> =
                     spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
@@ -122,13 +125,12 @@ pub(crate) fn read<W: Work>(
             let next = match done {
                 Done::End(result) => take(Report::End { result }),
                 Done::Batch(open, mut batch) => {
-                    let Open { index, name, .. } = &*open;
                     let mut next = Next::Go;
-                    if skipped.load(Ordering::Relaxed) != *index {
-                        next = take(Report::Batch { source: *index, name, batch: &mut batch });
+                    if skipped.load(Ordering::Relaxed) != open.index {
+                        next = take(Report::Batch { source: &open, batch: &mut batch });
                     }
                     if next == Next::Skip {
-                        skipped.store(*index, Ordering::Relaxed);
+                        skipped.store(open.index, Ordering::Relaxed);
                     }
                     batch.records = 0;
                     batch.damage.clear();
@@ -173,8 +175,9 @@ impl Iterator for Tasks<'_> {
             Ok((name, file)) => {
                 let log = file.name().0.clone();
                 let batches = Box::new(file.batches(self.options.direction));
-                self.open = Some((Arc::new(Open { index, name, log }), batches));
-                self.next()
+                let open = Arc::new(Open { index, name, log });
+                self.open = Some((Arc::clone(&open), batches));
+                Some(Task::Begin(open))
             }
             Err(failure) => Some(Task::End(Err(failure))),
         }
@@ -207,6 +210,7 @@ impl<W: Work> Visitor for Reading<'_, W> {
 }
 
 fn open(input: Input, stop: &AtomicBool) -> Result<(String, FileLog), Failure> {
+    let mut regular = None;
     let (name, log) = match input {
         Input::Failed(failure) => return Err(failure),
         Input::Stdin => {
@@ -224,26 +228,41 @@ fn open(input: Input, stop: &AtomicBool) -> Result<(String, FileLog), Failure> {
                 }),
                 false => FileLog::open(&path),
             };
-            (path.display().to_string(), log)
+            let name = path.display().to_string();
+            regular = Some(path).filter(|path| !is_pipe(path));
+            (name, log)
         }
     };
     match log {
         Ok(log) => Ok((name, log)),
-        Err(e) => Err(refusal(&name, &e)),
+        Err(e) => Err(refusal(&name, regular.as_deref(), &e)),
     }
 }
 
 /// Why a file can't be read as a log, and what to do.
-fn refusal(name: &str, error: &OpenError) -> Failure {
+fn refusal(name: &str, path: Option<&Path>, error: &OpenError) -> Failure {
     let shown = if name == "-" { "standard input" } else { name };
     match error {
         OpenError::Io(e) => Failure::new(format!("{shown}: {}", plain(e))),
-        OpenError::Empty => Failure::new(format!("{shown}: {error}")),
         OpenError::OldFormat => Failure::new(format!("{shown}: {error}"))
             .hint("Event Viewer can open it and save it as .evtx"),
-        _ => Failure::new(format!("{shown}: {error}"))
-            .hint("is it compressed? unpack it first, or pipe it: zcat FILE | quarry scan -"),
+        _ => {
+            let failure = Failure::new(format!("{shown}: {error}"));
+            match path.is_some_and(is_packed) {
+                true => failure.hint("it is compressed: unpack it, or pipe it to quarry scan -"),
+                false => failure,
+            }
+        }
     }
+}
+
+/// Whether a file begins as archives and compressed files do.
+fn is_packed(path: &Path) -> bool {
+    const MAGIC: [&[u8]; 6] =
+        [b"\x1f\x8b", b"PK\x03\x04", b"7z\xbc\xaf", b"\xfd7zX", b"BZh", b"\x28\xb5\x2f\xfd"];
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut start));
+    read.is_ok() && MAGIC.iter().any(|magic| start.starts_with(magic))
 }
 
 fn is_pipe(path: &Path) -> bool {

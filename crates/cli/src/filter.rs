@@ -1,18 +1,29 @@
 //! The filter that the options of the command line ask for.
 
-use jiff::Zoned;
-use quarry_event::filter::{DataTest, Filter, FilterError, Glob, Ids, Levels, Pattern, parse_time};
+use jiff::{Timestamp, Zoned};
+use quarry_event::EventTime;
+use quarry_event::filter::{
+    DataTest, Filter, FilterError, Glob, Ids, Levels, Matcher, Pattern, parse_time,
+};
 use quarry_event::query::Query;
 
 use crate::args::FilterArgs;
 use crate::error::Failure;
 
-/// Reads the options. `now` is what times such as `8h` count from, and its zone is that of times
-/// without one.
-pub(crate) fn build(args: &FilterArgs, now: &Zoned) -> Result<Filter, Failure> {
-    let time = |option, text: &Option<String>| match text {
-        Some(text) => of(option, parse_time(text, now)).map(Some),
-        None => Ok(None),
+/// Reads the options, and gives what tests events for them; nothing where every event passes.
+pub(crate) fn matcher(args: &FilterArgs) -> Result<Option<Matcher>, Failure> {
+    // Times such as `8h` count from now, and are in the local zone if they have none. Finding the
+    // zone takes longer than reading a small file.
+    let now = (args.since.is_some() || args.until.is_some()).then(Zoned::now);
+    let timestamp = now.as_ref().map_or_else(Timestamp::now, Zoned::timestamp);
+    let filter = build(args, now.as_ref())?;
+    Ok((!filter.is_empty()).then(|| filter.matcher(EventTime::from_timestamp(timestamp))))
+}
+
+fn build(args: &FilterArgs, now: Option<&Zoned>) -> Result<Filter, Failure> {
+    let time = |option, text: &Option<String>| match (text, now) {
+        (Some(text), Some(now)) => of(option, parse_time(text, now)).map(Some),
+        _ => Ok(None),
     };
     let filter = Filter {
         since: time("--since", &args.since)?,

@@ -19,10 +19,7 @@ use crate::run::{Closed, Run};
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
-    let now = jiff::Zoned::now();
-    let filter = filter::build(&args.filter, &now)?;
-    let matcher =
-        (!filter.is_empty()).then(|| filter.matcher(EventTime::from_timestamp(now.timestamp())));
+    let matcher = filter::matcher(&args.filter)?;
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     list(run, &Count { matcher, by_channel: false }, &args.sources, &args.output)
 }
@@ -41,8 +38,12 @@ fn list(
 ) -> Result<ExitCode, Failure> {
     // By source, then by log.
     let mut lines: BTreeMap<usize, (String, BTreeMap<String, Tally>)> = BTreeMap::new();
-    run.read(sources, work, &mut |_, source, name, batch: &mut Batch<Tallies>| {
-        let (_, logs) = lines.entry(source).or_insert_with(|| (name.to_owned(), BTreeMap::new()));
+    run.read(sources, work, &mut |_, source, batch: &mut Batch<Tallies>| {
+        let (_, logs) = lines.entry(source.index).or_insert_with(|| {
+            // A log is counted even if there is nothing in it.
+            let log = (!work.by_channel).then(|| (source.log.clone(), Tally::default()));
+            (source.name.clone(), log.into_iter().collect())
+        });
         let mut matched = 0;
         for (log, tally) in &batch.output.logs {
             matched += tally.events;

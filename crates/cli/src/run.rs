@@ -8,7 +8,7 @@ use quarry_eventlog::Direction;
 
 use crate::args::{SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, grouped};
-use crate::engine::{self, Batch, Next, Options, Report, Work};
+use crate::engine::{self, Batch, Next, Open, Options, Report, Work};
 use crate::error::{Failure, Outcome};
 use crate::source::expand;
 
@@ -29,8 +29,8 @@ pub(crate) struct Run {
     direction: Direction,
 }
 
-/// Takes a batch of a source, which has a place and a name, and says how many events matched.
-type Take<'t, O> = dyn FnMut(&Console, usize, &str, &mut Batch<O>) -> (u64, Next) + 't;
+/// Takes a batch of a source, and says how many events matched.
+type Take<'t, O> = dyn FnMut(&Console, &Open, &mut Batch<O>) -> (u64, Next) + 't;
 
 impl Run {
     pub(crate) fn new(terminal: &TerminalArgs, work: &WorkArgs, direction: Direction) -> Self {
@@ -46,7 +46,7 @@ impl Run {
         }
     }
 
-    /// Reads the sources. `take` is given each batch with the place of its source, in order, and
+    /// Reads the sources. `take` is given each batch with its source, in order, and
     /// says how many events of it matched, and what next.
     pub(crate) fn read<W: Work>(
         &mut self,
@@ -65,9 +65,10 @@ impl Run {
             Options { threads: self.threads, direction: self.direction, stop: &INTERRUPTED };
         engine::read(inputs, options, work, &mut |report| {
             let next = match report {
-                Report::Batch { source, name, batch } => {
-                    if !batch.damage.is_empty() && warnings.0 != name {
-                        warnings = (name.to_owned(), 0);
+                Report::Batch { source, batch } => {
+                    let name = &source.name;
+                    if !batch.damage.is_empty() && warnings.0 != *name {
+                        warnings = (name.clone(), 0);
                     }
                     for damage in &batch.damage {
                         warnings.1 += 1;
@@ -76,7 +77,7 @@ impl Run {
                         }
                     }
                     self.records += batch.records;
-                    let (matched, next) = take(&self.console, source, name, batch);
+                    let (matched, next) = take(&self.console, source, batch);
                     self.matched += matched;
                     next
                 }

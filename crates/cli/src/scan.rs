@@ -18,10 +18,7 @@ use crate::run::{Closed, Run};
 use crate::sort::Sorter;
 
 pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
-    let now = jiff::Zoned::now();
-    let filter = filter::build(&args.filter, &now)?;
-    let matcher =
-        (!filter.is_empty()).then(|| filter.matcher(EventTime::from_timestamp(now.timestamp())));
+    let matcher = filter::matcher(&args.filter)?;
     let printer = printer(args.output, &args.fields, args.terminal.color)?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
@@ -40,9 +37,9 @@ pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
     // The source that is being read, and how many more of its events are wanted.
     let mut wanted = (usize::MAX, u64::MAX);
     let mut closed = None;
-    run.read(&args.sources, &scan, &mut |console, source, _, batch: &mut Batch<Events>| {
-        if wanted.0 != source {
-            wanted = (source, args.lines.unwrap_or(u64::MAX));
+    run.read(&args.sources, &scan, &mut |console, source, batch: &mut Batch<Events>| {
+        if wanted.0 != source.index {
+            wanted = (source.index, args.lines.unwrap_or(u64::MAX));
         }
         let events = &mut batch.output;
         events.keep(wanted.1);
@@ -68,10 +65,12 @@ pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
     if closed.is_none() {
         closed = out.finish().err().map(Closed::from);
     }
-    if let Some(Closed::Failed(failure)) = closed {
-        return Err(failure);
+    match closed {
+        Some(Closed::Failed(failure)) => return Err(failure),
+        // Whoever closed the pipe has seen enough.
+        Some(Closed::Pipe) => {}
+        None => run.summarize(),
     }
-    run.summarize();
     Ok(run.outcome.exit_code())
 }
 

@@ -26,6 +26,17 @@ pub trait FieldSource {
     where
         F: FnMut(Option<DataName<'a>>, Value<'a>) -> ControlFlow<()>;
 
+    /// The values of [`each_data`](Self::each_data) that have a name, until `visit` breaks.
+    fn each_data_named<'a, F>(&'a self, wanted: &str, mut visit: F) -> ControlFlow<()>
+    where
+        F: FnMut(Value<'a>) -> ControlFlow<()>,
+    {
+        self.each_data(|name, value| match name {
+            Some(name) if name.as_str() == wanted => visit(value),
+            _ => ControlFlow::Continue(()),
+        })
+    }
+
     /// Whether it is known, without looking at the values, that each value of
     /// [`each_data`](Self::each_data) has a name that no other has.
     fn has_distinct_names(&self) -> bool {

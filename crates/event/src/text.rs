@@ -127,14 +127,7 @@ pub trait Escape {
 
     /// Writes text that is UTF-8 already.
     fn push_str(text: &str, out: &mut Vec<u8>) {
-        let mut rest = text;
-        while let Some(at) = rest.bytes().position(|b| b < 0x80 && Self::is_special(b.into())) {
-            out.extend_from_slice(&rest.as_bytes()[..at]);
-            Self::push_char(char::from(rest.as_bytes()[at]), out);
-            rest = &rest[at + 1..];
-        }
-        // The non-ASCII characters that XML can't hold are two only.
-        out.extend_from_slice(rest.as_bytes());
+        text.chars().for_each(|c| Self::push_char(c, out));
     }
 }
 
@@ -173,12 +166,26 @@ impl Escape for Json {
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
             '\t' => out.extend_from_slice(b"\\t"),
-            '\0'..='\x1f' | '\x7f' => {
+            // C1 controls too, so that JSON on a terminal is only text.
+            '\0'..='\x1f' | '\x7f'..='\u{9f}' => {
                 out.extend_from_slice(b"\\u00");
                 out.extend_from_slice(&crate::hex::LOWER[c as usize & 0xff]);
             }
             _ => push_utf8(c, out),
         }
+    }
+
+    fn push_str(text: &str, out: &mut Vec<u8>) {
+        let is_special = |b: u8| !(0x20..0x7f).contains(&b) || b == b'"' || b == b'\\';
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(is_special) {
+            let (plain, special) = rest.split_at(at);
+            out.extend_from_slice(plain.as_bytes());
+            let mut chars = special.chars();
+            chars.next().into_iter().for_each(|c| Self::push_char(c, out));
+            rest = chars.as_str();
+        }
+        out.extend_from_slice(rest.as_bytes());
     }
 }
 
@@ -206,10 +213,6 @@ impl Escape for XmlText {
             _ => push_utf8(c, out),
         }
     }
-
-    fn push_str(text: &str, out: &mut Vec<u8>) {
-        text.chars().for_each(|c| Self::push_char(c, out));
-    }
 }
 
 /// The value of an XML attribute between double quotes. White space other than blanks is written
@@ -233,10 +236,6 @@ impl Escape for XmlAttribute {
             '\n' => out.extend_from_slice(b"&#10;"),
             _ => XmlText::push_char(c, out),
         }
-    }
-
-    fn push_str(text: &str, out: &mut Vec<u8>) {
-        text.chars().for_each(|c| Self::push_char(c, out));
     }
 }
 
@@ -262,6 +261,16 @@ fn transcode<E: Escape>(bytes: &[u8], out: &mut Vec<u8>) {
         match one_by_one::<E>(rest, LANES, out) {
             Some(behind) => rest = behind,
             None => return,
+        }
+    }
+    // The last few together with those before them: a whole block is cheaper than a part of one,
+    // and what is written twice is the same.
+    if let Some(block) = bytes.last_chunk::<{ 2 * LANES }>() {
+        let (narrow, has_special) = narrow::<E>(block);
+        if !has_special {
+            out.truncate(out.len() - (LANES - rest.len() / 2));
+            out.extend_from_slice(&narrow);
+            return;
         }
     }
     one_by_one::<E>(rest, LANES, out);

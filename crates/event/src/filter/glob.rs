@@ -3,6 +3,7 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::error::{FilterError, FilterProblem};
+use crate::Value;
 
 /// A name with wildcards.
 ///
@@ -22,7 +23,7 @@ pub struct Glob {
 enum Matcher {
     /// Exactly the glob's text.
     Exact,
-    /// The glob's text, which is ASCII, in either case.
+    /// The glob's text, which is ASCII and has no uppercase letter, in either case.
     EitherCase,
     Regex(Regex),
 }
@@ -73,6 +74,24 @@ impl Glob {
         self.matches_utf8(name.as_bytes())
     }
 
+    /// Whether a value's text matches, where that can be said without making it; `None` where it
+    /// can't.
+    #[inline]
+    pub(super) fn matches_value(&self, value: &Value<'_>) -> Option<bool> {
+        match (&self.matcher, value) {
+            (_, Value::Str(name)) => Some(self.matches_utf8(name.as_bytes())),
+            (Matcher::Exact, Value::Utf16(name)) => Some(*name == *self.text),
+            (Matcher::EitherCase, Value::Utf16(name)) => {
+                let lower = |unit: u16| match unit {
+                    0x41..=0x5a => unit + 0x20,
+                    _ => unit,
+                };
+                Some(name.units().map(lower).eq(self.text.bytes().map(u16::from)))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether a name matches, which is UTF-8.
     #[inline]
     pub(crate) fn matches_utf8(&self, name: &[u8]) -> bool {
@@ -92,13 +111,17 @@ impl PartialEq for Glob {
 
 impl Eq for Glob {}
 
-/// A glob as a regular expression.
+/// A glob as a regular expression, searched for anywhere. Ends that may be anything are left out,
+/// so that the search can begin with what has to be there.
 fn regex_of(text: &str) -> Result<String, FilterError> {
     let wrong = |at, why| Err(FilterError::new(text, at, FilterProblem::Glob(why)));
-    let mut regex = String::from("^");
+    let inner = text.trim_start_matches('*');
+    let mut regex = String::from(if inner.len() < text.len() { "" } else { "^" });
+    let end = inner.trim_end_matches('*').len();
     let mut braces = None;
-    let mut at = 0;
-    while let Some(c) = text[at..].chars().next() {
+    let mut at = text.len() - inner.len();
+    let end = at + end;
+    while let Some(c) = text[at..end].chars().next() {
         let start = at;
         at += c.len_utf8();
         match c {
@@ -121,7 +144,9 @@ fn regex_of(text: &str) -> Result<String, FilterError> {
     if let Some(start) = braces {
         return wrong(start, "a brace is not closed");
     }
-    regex.push('$');
+    if end == text.len() {
+        regex.push('$');
+    }
     Ok(regex)
 }
 
@@ -168,6 +193,12 @@ mod tests {
     fn wildcards_match_what_shells_match() {
         for (glob, name, expected) in [
             ("*", "", true),
+            ("**", "x", true),
+            ("*b*", "abc", true),
+            ("*b*", "ac", false),
+            ("b*", "ab", false),
+            ("*b", "ba", false),
+            ("*b", "ab", true),
             ("*", "any\nthing/at all", true),
             ("dc?", "dc1", true),
             ("dc?", "dc", false),
@@ -190,6 +221,20 @@ mod tests {
             ("a*b}", "a,b}", true),
         ] {
             assert_eq!(matches(glob, name), expected, "{glob} {name}");
+        }
+    }
+
+    #[test]
+    fn a_glob_matches_utf16_as_it_matches_utf8() {
+        for glob in ["security", "Security", "sec*", "s-1", "\u{17f}ecurity", "größe"] {
+            let glob = Glob::parse(glob).unwrap();
+            for name in ["security", "SECURITY", "Security", "securit", "securityx", "", "größe"]
+            {
+                let bytes: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+                let value = Value::Utf16(crate::Utf16::new(&bytes));
+                let answer = glob.matches_value(&value).unwrap_or_else(|| glob.is_match(name));
+                assert_eq!(answer, glob.is_match(name), "{glob:?} {name}");
+            }
         }
     }
 
@@ -217,6 +262,7 @@ mod tests {
         for (text, at, about) in [
             ("", 0, "nothing here"),
             ("dc[1", 2, "bracket is not closed"),
+            ("[a*", 0, "bracket is not closed"),
             ("dc[]", 2, "bracket is not closed"),
             ("dc[!]", 2, "bracket is not closed"),
             ("dc{a", 2, "brace is not closed"),

@@ -97,7 +97,7 @@ impl Matcher {
                 return Verdict::No;
             }
         }
-        if !filter.data.chunks(64).all(|tests| pass(tests, source, &mut self.text)) {
+        if !filter.data.iter().all(|test| passes(test, source, &mut self.text)) {
             return Verdict::No;
         }
         if !filter.users.is_empty() && !self.users.are_named(&filter.users, source, &mut self.text)
@@ -136,27 +136,32 @@ pub(super) fn text_of<'v>(value: &Value<'v>, scratch: &'v mut Vec<u8>) -> &'v [u
 
 /// Whether any of the globs matches a value that is there.
 fn is_named(value: &Value<'_>, globs: &[Glob], scratch: &mut Vec<u8>) -> bool {
-    let name = text_of(value, scratch);
-    !name.is_empty() && globs.iter().any(|glob| glob.matches_utf8(name))
+    if value.is_empty() {
+        return false;
+    }
+    globs.iter().any(|glob| match glob.matches_value(value) {
+        Some(matches) => matches,
+        None => glob.matches_utf8(text_of(value, scratch)),
+    })
 }
 
-/// Whether the event's data pass all of at most 64 tests.
-fn pass<S: FieldSource>(tests: &[DataTest], source: &S, scratch: &mut Vec<u8>) -> bool {
-    let all = u64::MAX >> (64 - tests.len());
-    let mut passed = 0u64;
+/// Whether the event's data pass a test.
+fn passes<S: FieldSource>(test: &DataTest, source: &S, scratch: &mut Vec<u8>) -> bool {
+    let mut verdict = |value| match is_wanted(&test.wanted, &value, scratch) {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    };
+    let Some(wanted_place) = test.place else {
+        return source.each_data_named(&test.name, verdict).is_break();
+    };
     let mut place = 0u32;
     let found = source.each_data(|name, value| {
         place = place.saturating_add(1);
-        for (i, test) in tests.iter().enumerate() {
-            let asked = match name {
-                Some(name) => name.as_str() == test.name,
-                None => test.place == Some(place),
-            };
-            if asked && passed & 1 << i == 0 && is_wanted(&test.wanted, &value, scratch) {
-                passed |= 1 << i;
-            }
-        }
-        if passed == all { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let asked = match name {
+            Some(name) => name.as_str() == test.name,
+            None => place == wanted_place,
+        };
+        if asked { verdict(value) } else { ControlFlow::Continue(()) }
     });
     found.is_break()
 }

@@ -56,6 +56,9 @@ const PREFIX: &str = "Microsoft-Windows-";
 
 const TIME: Column = Column::Member(Member::Time);
 
+/// The room for a provider before a message.
+const NARROW_PROVIDER: usize = 12;
+
 /// The least that a column of free length is given.
 const LEAST: usize = 8;
 
@@ -127,8 +130,10 @@ impl Table {
                     }
                 }
                 Member::Message if place.brief == Brief::Narrow => {
-                    source.field(Field::ProviderName).push::<crate::text::Plain>(&mut text);
-                    strip(&mut text);
+                    let mut provider = Vec::new();
+                    source.field(Field::ProviderName).push::<crate::text::Plain>(&mut provider);
+                    strip(&mut provider);
+                    push_safe(&provider, Some(NARROW_PROVIDER), &mut text);
                     text.extend_from_slice(b": ");
                     cell::push(&place.column, source, origin, message, scratch, &mut text);
                 }

@@ -250,7 +250,7 @@ enum Place<'q> {
     System,
     /// A child of `<System>`.
     Field(&'q str),
-    /// An attribute of that, or its text.
+    /// An attribute of that.
     FieldLeaf(Field),
     EventData,
     Elsewhere,
@@ -268,9 +268,6 @@ impl<'q> Place<'q> {
             (Place::System, NodeTest::Element(Some(name))) => Place::Field(name),
             (Place::Field(element), NodeTest::Attribute(Some(name))) => {
                 Field::at(element, Some(name)).map_or(Place::Elsewhere, Place::FieldLeaf)
-            }
-            (Place::Field(element), NodeTest::Text) => {
-                Field::at(element, None).map_or(Place::Elsewhere, Place::FieldLeaf)
             }
             _ => Place::Elsewhere,
         }
@@ -296,7 +293,7 @@ impl Compiler {
         let each = |terms: &'q [Expr]| terms.iter().map(|term| self.expr(term, place)).collect();
         match expr {
             Expr::Or(terms) => Test::Any(each(terms)),
-            Expr::And(terms) => Test::All(each(terms)),
+            Expr::And(terms) => all(each(terms)),
             Expr::Path(path) => self.path(&path.steps, place, None),
             Expr::Compare(Operand::Path(path), op, literal) => {
                 self.path(&path.steps, place, Some((*op, literal)))
@@ -353,7 +350,7 @@ impl Compiler {
                 && i + 1 == steps.len()
             {
                 tests.push(data(step, compare));
-                return Test::All(tests);
+                return all(tests);
             }
             place = place.below(&step.test);
             tests.extend(step.predicates.iter().map(|predicate| self.expr(predicate, place)));
@@ -369,34 +366,55 @@ impl Compiler {
             (_, Some(field), None) => tests.push(Test::Field(field)),
             _ => tests.push(Test::Maybe),
         }
-        Test::All(tests)
+        all(tests)
+    }
+}
+
+/// All of some looks, as one without others of that kind inside.
+fn all(tests: Vec<Test>) -> Test {
+    let mut flat = Vec::new();
+    for test in tests {
+        match test {
+            Test::All(inner) => flat.extend(inner),
+            Test::Event => {}
+            test => flat.push(test),
+        }
+    }
+    match flat.pop() {
+        None => Test::Event,
+        Some(only) if flat.is_empty() => only,
+        Some(last) => {
+            flat.push(last);
+            Test::All(flat)
+        }
     }
 }
 
 /// A look for `<Data>` in `<EventData>`: for the name and the value that it has to have. What else
 /// has to hold is left to the tree.
 fn data(step: &Step, compare: Option<(Op, &Literal)>) -> Test {
-    let (mut name, mut compare) = (None, compare);
-    let conjuncts = step.predicates.iter().flat_map(|predicate| match predicate {
-        Expr::And(terms) => &**terms,
-        other => std::slice::from_ref(other),
-    });
-    for conjunct in conjuncts {
-        let Expr::Compare(Operand::Path(Path { steps }), op, literal) = conjunct else { continue };
-        let [Step { test, .. }] = &**steps else { continue };
-        match (test, op, literal.kind) {
-            (NodeTest::Attribute(Some(attribute)), Op::Eq, Kind::Text(_))
-                if attribute == "Name" && name.is_none() =>
-            {
-                name = Some(literal.text.clone());
-            }
-            (NodeTest::Text, ..) if compare.is_none() => compare = Some((*op, literal)),
-            _ => {}
+    // What `text()` is compared with doesn't help: data that have elements besides have no value.
+    let name = step.predicates.iter().flat_map(conjuncts).find_map(|conjunct| match conjunct {
+        Expr::Compare(Operand::Path(Path { steps }), Op::Eq, literal)
+            if literal.is_plain_text()
+                && matches!(&**steps, [Step { test: NodeTest::Attribute(Some(name)), .. }]
+                    if name == "Name") =>
+        {
+            Some(literal.text.clone())
         }
-    }
+        _ => None,
+    });
     match compare {
         Some((op, literal)) => Test::Data { name, op, literal: literal.clone() },
         // One with elements inside isn't told of by its own name.
         None => Test::Maybe,
+    }
+}
+
+/// The conditions that all have to hold for one to hold.
+fn conjuncts(expr: &Expr) -> &[Expr] {
+    match expr {
+        Expr::And(terms) => terms,
+        other => std::slice::from_ref(other),
     }
 }

@@ -54,6 +54,9 @@ const VALUES: &[&str] = &[
 const PLAIN_VALUES: &[&str] =
     &["0", "1", "2", "3", "12", "4624", "-5", "1.5", "alice", "Alice", "it's", "<&>", "é", "-"];
 
+const KEYWORDS: &[&str] =
+    &["0x8020000000000000", "0x8010000000000000", "0x8000000000000000", "0x80000000000000", "0x0"];
+
 /// Names of data and of user data.
 const NAMES: &[&str] =
     &["TargetUserName", "TargetDomainName", "TargetUserSid", "Image", "A", "B", "param1", "param2"];
@@ -182,14 +185,15 @@ fn system(kind: Kind) -> impl Strategy<Value = Element> {
             qualifiers.map(|value| ("Qualifiers", value)).into_iter().collect();
         leaf("EventID", &attributes, &id)
     });
-    let keywords = one_of(&[
-        "0x8020000000000000",
-        "0x8010000000000000",
-        "0x8000000000000000",
-        "0x80000000000000",
-        "0x0",
-    ]);
+    // XPath 1.0 reads no hexadecimal.
+    let keywords = match kind {
+        Kind::Plain => &["9232379236109516800", "4503599627370496", "36028797018963968", "0"],
+        _ => KEYWORDS,
+    };
+    let keywords = one_of(keywords);
+    // XPath 1.0 has no number for the difference of what is no time.
     let created = time().prop_map(|time| time.to_string());
+    let created = field(created, if kind == Kind::Plain { Kind::Tidy } else { kind });
     let execution = (field(decimal(0..5), kind), field(decimal(0..5), kind))
         .prop_map(|(p, t)| leaf("Execution", &[("ProcessID", p), ("ThreadID", t)], ""));
     let parts: Vec<Part> = vec![
@@ -198,7 +202,7 @@ fn system(kind: Kind) -> impl Strategy<Value = Element> {
         there(text("Version", field(decimal(0..3), kind)), 0.9),
         there(text("Level", field(decimal(0..8), kind)), 0.95),
         there(text("Keywords", field(keywords, kind)), 0.9),
-        there(attribute("TimeCreated", "SystemTime", field(created, kind)), 0.95),
+        there(attribute("TimeCreated", "SystemTime", created), 0.95),
         there(text("EventRecordID", field(decimal(0..9), kind)), 0.8),
         there(attribute("Correlation", "ActivityID", field(guid(), kind)), 0.3),
         there(execution.boxed(), 0.8),

@@ -41,6 +41,7 @@ fn literal(plain: bool) -> BoxedStrategy<String> {
         "web1",
         "S-1-5-18",
         "0x8020000000000000",
+        "§",
         "",
     ]);
     prop_oneof![
@@ -55,6 +56,7 @@ fn literal(plain: bool) -> BoxedStrategy<String> {
 /// Conditions in `<System>`.
 fn system(plain: bool) -> BoxedStrategy<String> {
     let path = one_of(&[
+        "Keywords",
         "EventID",
         "Level",
         "Provider/@Name",
@@ -64,7 +66,6 @@ fn system(plain: bool) -> BoxedStrategy<String> {
         "child::Channel",
         "Computer",
         "Security/attribute::UserID",
-        "Keywords",
     ]);
     let exists = one_of(&[
         "EventID",

@@ -210,6 +210,14 @@ fn what_has_no_member_is_in_other() {
 }
 
 #[test]
+fn the_name_of_event_data_is_in_other() {
+    let mut event = logon().decoded();
+    let Node::Element(data) = &mut event.root.children[1] else { panic!() };
+    data.attributes.push(("Name".into(), "SERVICE".into()));
+    assert_eq!(parsed(&event)["other"], json!({"EventData": {"@Name": "SERVICE"}}));
+}
+
+#[test]
 fn the_rarer_numbers_are_in_other() {
     let mut fake = Fake::default();
     fake.fields.push((Field::ProcessorId, Value::UInt(3)));

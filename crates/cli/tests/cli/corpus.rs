@@ -1,0 +1,111 @@
+//! Every record of the corpus, where it is there: what is printed can be read again, and says the
+//! same of a record and of the event decoded from it.
+
+use std::path::PathBuf;
+
+use quarry_event::output::{Printer, Scratch};
+use quarry_event::{Event as Decoded, FieldSource, Origin};
+use quarry_eventlog::{BatchReader, Direction, FileLog, Visitor};
+use quarry_logfile::Damage;
+
+use super::*;
+
+fn corpus() -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    if path.is_dir() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI needs ../shared/corpus");
+    println!("../shared/corpus is not there: nothing of it is tested");
+    None
+}
+
+fn count(format: &str, read: impl Fn(&str) -> usize) {
+    let Some(corpus) = corpus() else { return };
+    let ran = run(&corpus, &["scan", "./", "-o", format]);
+    assert_eq!(ran.status, Some(0));
+    let summary = ran.stderr.lines().last().unwrap();
+    let matched = summary.rsplit_once("; ").unwrap().1.split(", ").last().unwrap();
+    let matched: usize = matched.replace(" matched", "").replace(',', "").parse().unwrap();
+    assert!(matched > 15_000, "{summary}");
+    assert_eq!(read(&ran.stdout), matched);
+}
+
+#[test]
+fn every_record_is_valid_json() {
+    count("jsonl", |text| text.lines().map(json).filter(|event| event["v"] == 1).count());
+    count("json", |text| serde_json::from_str::<Vec<serde_json::Value>>(text).unwrap().len());
+}
+
+#[test]
+fn every_record_is_valid_csv() {
+    count("csv", |text| {
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        reader.records().map(|record| assert_eq!(record.unwrap().len(), 28)).count()
+    });
+}
+
+#[test]
+fn every_record_is_valid_xml() {
+    count("xml", |text| {
+        let mut reader = quick_xml::Reader::from_str(text);
+        let mut events = 0;
+        loop {
+            match reader.read_event().unwrap() {
+                quick_xml::events::Event::Start(start) => {
+                    start.attributes().for_each(|attribute| drop(attribute.unwrap()));
+                    events += usize::from(start.name().as_ref() == "Event");
+                }
+                quick_xml::events::Event::Eof => return events,
+                _ => {}
+            }
+        }
+    });
+}
+
+/// Prints each event twice, undecoded and decoded.
+struct Twice {
+    printers: [Printer; 3],
+    scratch: Scratch,
+    events: u64,
+}
+
+impl Visitor for Twice {
+    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+        self.events += 1;
+        let decoded = Decoded::from_source(event);
+        let origin = Origin { source: "s", host: None, log: "l", log_record };
+        for printer in &self.printers {
+            let mut print = |out: &mut Vec<u8>, decode: bool| match decode {
+                true => printer.event(&decoded, &origin, None, &mut self.scratch, out),
+                false => printer.event(event, &origin, None, &mut self.scratch, out),
+            };
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            print(&mut one, false);
+            print(&mut other, true);
+            let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            assert_eq!(text(&one), text(&other));
+        }
+    }
+
+    fn damage(&mut self, _: &Damage) {}
+}
+
+#[test]
+fn a_record_and_the_event_decoded_from_it_are_printed_alike() {
+    let Some(corpus) = corpus() else { return };
+    let mut twice = Twice {
+        printers: [Printer::jsonl(None), Printer::csv(None), Printer::xml()],
+        scratch: Scratch::default(),
+        events: 0,
+    };
+    for folder in ["evtx-crate", "mitre"] {
+        for entry in fs::read_dir(corpus.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let Ok(log) = FileLog::open(&path) else { continue };
+            let mut reader = BatchReader::default();
+            log.batches(Direction::Forward).for_each(|batch| reader.read(&batch, &mut twice));
+        }
+    }
+    assert!(twice.events > 15_000);
+}

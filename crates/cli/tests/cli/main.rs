@@ -1,0 +1,83 @@
+//! The `quarry` command as a user meets it: the real program, in temporary folders.
+
+mod corpus;
+mod errors;
+mod evtx;
+mod help;
+mod interrupted;
+mod output;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+use evtx::{Event, event, file};
+
+/// The program in a folder, with nothing of the tester's environment in its way.
+fn quarry(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quarry"));
+    command.current_dir(folder).stdin(Stdio::null());
+    for name in ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
+        command.env_remove(name);
+    }
+    command.env("TZ", "UTC");
+    command
+}
+
+/// What a run of the program gave.
+struct Ran {
+    stdout: String,
+    stderr: String,
+    status: Option<i32>,
+}
+
+impl Ran {
+    fn lines(&self) -> Vec<&str> {
+        self.stdout.lines().collect()
+    }
+
+    /// Everything, for a snapshot.
+    fn shown(&self) -> String {
+        format!(
+            "{}--- stderr ---\n{}--- status {} ---",
+            self.stdout,
+            self.stderr,
+            self.status.map_or("none".into(), |status| status.to_string())
+        )
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Ran {
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            status: output.status.code(),
+        }
+    }
+}
+
+fn run<A: AsRef<OsStr>>(folder: &Path, args: &[A]) -> Ran {
+    quarry(folder).args(args).output().unwrap().into()
+}
+
+/// A folder with logs: `a.evtx` and `sub/b.evtx`, whose times lie between one another's.
+fn logs() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    let a: Vec<Vec<Event>> = vec![
+        vec![event(1, 100, 4624, "alice"), event(2, 300, 4625, "bob")],
+        vec![event(3, 200, 4624, "carol"), event(4, 500, 4634, "alice")],
+    ];
+    let b = vec![vec![event(1, 50, 4624, "dave"), event(2, 400, 4625, "Alice")]];
+    fs::write(folder.path().join("a.evtx"), file(&a)).unwrap();
+    fs::write(folder.path().join("sub/b.evtx"), file(&b)).unwrap();
+    folder
+}
+
+fn json(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).unwrap()
+}
