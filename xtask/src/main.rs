@@ -3,7 +3,8 @@
 //! | command | does |
 //! |---|---|
 //! | `cargo xtask test` | installs what the tests need, then everything CI runs |
-//! | `cargo xtask bench [scan]` | ratios against peers in one run |
+//! | `cargo xtask bench [scan\|lock]` | ratios against peers in one run |
+//! | `cargo xtask windows` | cross-builds for Windows and runs what can run under Wine |
 //! | `cargo xtask fuzz [TARGET] [--seconds N]` | runs the fuzz targets |
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -14,6 +15,7 @@ mod fuzz;
 mod sh;
 mod test;
 mod tools;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -34,12 +36,14 @@ fn main() -> ExitCode {
 fn run(arguments: &[&str]) -> Result<()> {
     match arguments {
         ["test", stages @ ..] => test::run(stages),
+        ["bench", "lock-peer", how, path] => bench::lock::peer(how, path.as_ref()),
         ["bench", which @ ..] => bench::run(which),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["windows"] => windows::run(),
         ["deps"] => deps::check(),
         _ => bail!(
-            "say what to do:\n  cargo xtask test [STAGE...]   (stages: {})\n  cargo xtask bench [scan]\n  \
-             cargo xtask fuzz [TARGET] [--seconds N]",
+            "say what to do:\n  cargo xtask test [STAGE...]   (stages: {})\n  cargo xtask bench [scan|lock]\n  \
+             cargo xtask windows\n  cargo xtask fuzz [TARGET] [--seconds N]",
             test::STAGES.map(|stage| stage.name).join(", ")
         ),
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{deps, sh, tools};
+use crate::{deps, sh, tools, windows};
 
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
@@ -12,13 +12,14 @@ pub(crate) struct Stage {
 }
 
 /// The stages, in order. All are run unless some are named.
-pub(crate) const STAGES: [Stage; 6] = [
+pub(crate) const STAGES: [Stage; 7] = [
     Stage { name: "set-up", run: set_up },
     Stage { name: "format", run: format },
     Stage { name: "crates", run: deps::check },
     Stage { name: "lints", run: lints },
     Stage { name: "licences", run: licences },
     Stage { name: "tests", run: tests },
+    Stage { name: "windows", run: windows::run },
 ];
 
 pub(crate) fn run(named: &[&str]) -> Result<()> {
@@ -47,7 +48,12 @@ pub(crate) fn run(named: &[&str]) -> Result<()> {
 }
 
 fn set_up() -> Result<()> {
-    tools::apt(&[("gcc", "gcc"), ("python3-venv", "python3"), ("util-linux", "flock")])
+    tools::apt(&[
+        ("gcc", "gcc"),
+        ("python3-venv", "python3"),
+        ("util-linux", "flock"),
+        ("samba-testsuite", "ndrdump"),
+    ])
 }
 
 fn format() -> Result<()> {
@@ -75,5 +81,7 @@ fn licences() -> Result<()> {
 }
 
 fn tests() -> Result<()> {
-    sh::run("cargo", &["test", "--workspace", "--locked"])
+    let mut tests = sh::command("cargo", &["test", "--workspace", "--locked"]);
+    // A minute of processes that kill each other, rather than a few seconds.
+    sh::run_command(tests.env("QUARRY_LOCK_STRESS_SECONDS", "60"))
 }

@@ -340,15 +340,15 @@ impl FieldSource for Record<'_> {
     #[inline]
     fn fields(&self) -> Fields<'_> {
         let mut fields = Fields::default();
-        let Some(instance) = self.decoder.instances.first() else { return fields };
-        match &self.decoder.odd {
-            Some(event) => return event.fields(),
-            None => {
+        match (&self.decoder.odd, self.decoder.instances.first()) {
+            (Some(event), _) => return event.fields(),
+            (None, Some(instance)) => {
                 let template = self.template(instance);
                 for &field in &template.present {
                     fields.set(field, self.field_text(instance, &template.fields[field as usize]));
                 }
             }
+            (None, None) => {}
         }
         fields
     }

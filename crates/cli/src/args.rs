@@ -42,6 +42,7 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
+    Lock(crate::lock::LockArgs),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the man page, of quarry or of one of its commands

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod filter;
 mod list;
+mod lock;
 mod meta;
 mod run;
 mod scan;
@@ -25,17 +26,29 @@ use args::{Cli, Command, When};
 use console::Console;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let (result, color) = match &cli.command {
-        Command::Scan(args) => (scan::run(args), args.terminal.color),
-        Command::Count(args) => (list::count(args), args.output.terminal.color),
-        Command::Logs(args) => (list::logs(args), args.output.terminal.color),
-        Command::Decode(args) => (decode::run(args), When::Auto),
-        Command::Completions(args) => (meta::completions(args), When::Auto),
-        Command::Man(args) => (meta::man(args), When::Auto),
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        let _ = error.print();
+        // quarry lock has the exit codes of flock(1).
+        let is_lock = std::env::args_os().nth(1).is_some_and(|name| name == "lock");
+        let usage = if is_lock { lock::USAGE.into() } else { 2 };
+        std::process::exit(if error.use_stderr() { usage } else { 0 });
+    });
+    let (result, color) = match cli.command {
+        Command::Scan(args) => (scan::run(&args), args.terminal.color),
+        Command::Count(args) => (list::count(&args), args.output.terminal.color),
+        Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
+        Command::Decode(args) => (decode::run(&args), When::Auto),
+        Command::Completions(args) => (meta::completions(&args), When::Auto),
+        Command::Man(args) => (meta::man(&args), When::Auto),
+        Command::Lock(args) => return lock::run(args).unwrap_or_else(report),
     };
     result.unwrap_or_else(|failure| {
         Console::new(color, true).error(&failure);
         ExitCode::from(2)
     })
+}
+
+fn report(error: anyhow::Error) -> ExitCode {
+    Console::new(When::Auto, true).error(&error::Failure::new(format!("{error:#}")));
+    ExitCode::FAILURE
 }

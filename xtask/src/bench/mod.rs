@@ -4,6 +4,7 @@
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
 //! are the same in every run and tell a change from noise.
 
+pub(crate) mod lock;
 mod measure;
 mod scan;
 
@@ -12,12 +13,15 @@ use anyhow::{Result, bail};
 pub(crate) fn run(which: &[&str]) -> Result<()> {
     let all = which.is_empty();
     for name in which {
-        if !["scan"].contains(name) {
-            bail!("there is no benchmark {name}; there are: scan");
+        if !["scan", "lock"].contains(name) {
+            bail!("there is no benchmark {name}; there are: scan, lock");
         }
     }
     if all || which.contains(&"scan") {
         scan::run()?;
+    }
+    if all || which.contains(&"lock") {
+        lock::run()?;
     }
     Ok(())
 }

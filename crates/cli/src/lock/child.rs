@@ -1,0 +1,231 @@
+//! The command that runs with the lock held.
+
+use std::{
+    ffi::OsString,
+    fmt, io,
+    process::{Command, ExitCode, ExitStatus},
+};
+
+use super::{CANNOT_RUN, Failure, SYSTEM_FAILED};
+
+/// What to run.
+pub(super) enum Program {
+    /// A line for the shell.
+    Shell(OsString),
+    /// A program and its arguments.
+    Words(OsString, Vec<OsString>),
+}
+
+pub(super) use signals::Forwarder;
+
+impl Program {
+    #[cfg(unix)]
+    fn command(&self) -> Command {
+        match self {
+            Self::Shell(line) => {
+                let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+                let mut command = Command::new(shell.unwrap_or_else(|| "/bin/sh".into()));
+                command.arg("-c").arg(line);
+                command
+            }
+            Self::Words(name, arguments) => {
+                let mut command = Command::new(name);
+                command.args(arguments);
+                command
+            }
+        }
+    }
+
+    #[cfg(windows)]
+    fn command(&self) -> Command {
+        use std::os::windows::process::CommandExt;
+        match self {
+            Self::Shell(line) => {
+                let shell = std::env::var_os("COMSPEC").filter(|shell| !shell.is_empty());
+                let mut command = Command::new(shell.unwrap_or_else(|| "cmd.exe".into()));
+                // With /S, what is between the outer quotes is taken as it is.
+                let mut quoted = OsString::from("\"");
+                quoted.push(line);
+                quoted.push("\"");
+                command.arg("/S").arg("/C").raw_arg(quoted);
+                command
+            }
+            Self::Words(name, arguments) => {
+                let mut command = Command::new(name);
+                command.args(arguments);
+                command
+            }
+        }
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shell(line) => write!(f, "{}", line.to_string_lossy()),
+            Self::Words(name, arguments) => {
+                write!(f, "{}", name.to_string_lossy())?;
+                arguments.iter().try_for_each(|word| write!(f, " {}", word.to_string_lossy()))
+            }
+        }
+    }
+}
+
+/// Runs the program and returns its exit status. Without a forwarder nothing is held that would
+/// have to outlive a signal. `meanwhile` is what is left to do once the program has been started.
+pub(super) fn run(
+    program: &Program,
+    signals: Option<Forwarder>,
+    meanwhile: impl FnOnce(),
+) -> Result<ExitCode, Failure> {
+    if let Some(signals) = &signals {
+        signals.begin().map_err(|error| Failure::new(SYSTEM_FAILED, error))?;
+    }
+    let mut child = program.command().spawn().map_err(|error| cannot_run(program, &error))?;
+    meanwhile();
+    let waited = match signals {
+        Some(signals) => signals.wait(&mut child),
+        None => child.wait(),
+    };
+    waited
+        .map(exit_code)
+        .map_err(|error| Failure::new(1, format!("waiting for {program}: {error}")))
+}
+
+/// Replaces this process by the program. Returns only if that fails.
+#[cfg(unix)]
+pub(super) fn become_program(program: &Program) -> Failure {
+    use std::os::unix::process::CommandExt;
+    cannot_run(program, &program.command().exec())
+}
+
+#[cfg(windows)]
+pub(super) fn become_program(_: &Program) -> Failure {
+    Failure::new(super::USAGE, "--no-fork does not exist on Windows")
+}
+
+fn cannot_run(program: &Program, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::OutOfMemory => SYSTEM_FAILED,
+        // No process to be had.
+        io::ErrorKind::WouldBlock => SYSTEM_FAILED,
+        _ => CANNOT_RUN,
+    };
+    Failure::new(code, format!("cannot run {program}: {error}"))
+}
+
+#[cfg(unix)]
+fn exit_code(status: ExitStatus) -> ExitCode {
+    use std::os::unix::process::ExitStatusExt;
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(SYSTEM_FAILED))
+}
+
+#[cfg(windows)]
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().unwrap_or(SYSTEM_FAILED.into());
+    match u8::try_from(code) {
+        Ok(code) => ExitCode::from(code),
+        // Only so can all 32 bits be passed on. The lock goes with the process.
+        Err(_) => std::process::exit(code),
+    }
+}
+
+#[cfg(unix)]
+mod signals {
+    //! Signals that others send to us are meant for the command: they are passed on, and we end
+    //! when it does. Those of the terminal (Ctrl-C) reach it without us.
+
+    use std::{
+        io,
+        process::{Child, ExitStatus},
+    };
+
+    use rustix::process::{Pid, Signal, kill_process};
+    use signal_hook::{
+        consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
+        iterator::{SignalsInfo, exfiltrator::origin::WithOrigin},
+        low_level::siginfo::Cause,
+    };
+
+    const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+
+    pub(in crate::lock) struct Forwarder {
+        signals: SignalsInfo<WithOrigin>,
+        ignored: u64,
+    }
+
+    impl Forwarder {
+        /// What can be done before the lock is there, so that it is not held for that. Signals
+        /// still do what they do to a process that waits.
+        pub(in crate::lock) fn prepare() -> io::Result<Self> {
+            // This one tells that the command has ended, even if we were started with it ignored.
+            Ok(Self { signals: SignalsInfo::new([SIGCHLD])?, ignored: ignored() })
+        }
+
+        /// From here on signals are kept for the command, which is started next.
+        pub(super) fn begin(&self) -> io::Result<()> {
+            let handle = self.signals.handle();
+            PASSED_ON
+                .into_iter()
+                .filter(|signal| self.ignored & (1 << (signal - 1)) == 0)
+                .try_for_each(|signal| handle.add_signal(signal))
+        }
+
+        /// Waits for the command to end. Until it is reaped here its process id is its own, so
+        /// no signal goes to somebody else.
+        pub(super) fn wait(mut self, child: &mut Child) -> io::Result<ExitStatus> {
+            let id = Pid::from_child(child);
+            for origin in self.signals.forever() {
+                if origin.signal == SIGCHLD {
+                    if let Some(status) = child.try_wait()? {
+                        return Ok(status);
+                    }
+                } else if let (false, Some(signal)) =
+                    (origin.cause == Cause::Kernel, Signal::from_named_raw(origin.signal))
+                {
+                    // It may have just ended, and then this fails.
+                    let _ = kill_process(id, signal);
+                }
+            }
+            child.wait()
+        }
+    }
+
+    /// The signals that we were started with ignored (nohup(1) does that), as a set of bits. They
+    /// stay ignored, for the command too.
+    fn ignored() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        status
+            .lines()
+            .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok())
+            .unwrap_or(0)
+    }
+}
+
+#[cfg(windows)]
+mod signals {
+    //! Ctrl-C and its kin reach every process of the console. The command decides what to do, and
+    //! we end when it does.
+
+    use std::{
+        io,
+        process::{Child, ExitStatus},
+    };
+
+    pub(in crate::lock) struct Forwarder;
+
+    impl Forwarder {
+        pub(in crate::lock) fn prepare() -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        pub(super) fn begin(&self) -> io::Result<()> {
+            ctrlc::set_handler(|| {}).map_err(io::Error::other)
+        }
+
+        pub(super) fn wait(self, child: &mut Child) -> io::Result<ExitStatus> {
+            child.wait()
+        }
+    }
+}

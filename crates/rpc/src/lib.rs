@@ -1,0 +1,41 @@
+//! Connection-oriented DCE/RPC (C706 with MS-RPCE's extensions): PDUs, NDR,
+//! security, the endpoint mapper, a client and a server half.
+//!
+//! All of it but [`tcp`] is sans-I/O: bytes go in, bytes and events come out.
+//! [`tcp`] drives the halves over TCP with tokio.
+#![forbid(unsafe_code)]
+
+mod association;
+mod client;
+mod error;
+mod fault;
+mod fragments;
+mod framing;
+mod server;
+mod syntax;
+mod verification;
+
+pub mod epm;
+pub mod limits;
+pub mod ndr;
+pub mod pdu;
+pub mod security;
+#[cfg(feature = "tcp")]
+pub mod tcp;
+
+pub use association::{Associations, Member, Seat};
+pub use client::{CallId, ClientConfig, ClientEvent, ClientHalf};
+pub use error::{
+    Blame, Error, LogonRefusal, NdrError, NetworkError, NetworkErrorKind, ProtocolError, Result,
+    SecurityError, Stage, UsageError,
+};
+pub use fault::FaultStatus;
+pub use framing::FrameBuffer;
+pub use server::{
+    AcceptorFactory, GroupAssigner, IncomingCall, ServedInterface, ServerConfig, ServerEvent,
+    ServerHalf,
+};
+pub use syntax::{
+    ENDPOINT_MAPPER, FEATURE_KEEP_CONNECTION_ON_ORPHAN, FEATURE_SECURITY_CONTEXT_MULTIPLEXING, NDR,
+    SyntaxId, feature_syntax, offered_features,
+};

@@ -1,0 +1,97 @@
+//! Making a TCP connection within its time.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::error::{NetworkError, NetworkErrorKind, Stage};
+use crate::limits::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_SILENCE, MAX_ADDRESSES};
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// A name or an address; an IPv6 address without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl Target {
+    /// Puts a target together.
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self { host: host.into(), port }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the TCP connection, looking the name up included.
+    pub connect: Duration,
+    /// For a server that says nothing while something is due.
+    pub silence: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: DEFAULT_CONNECT_TIMEOUT, silence: DEFAULT_SILENCE }
+    }
+}
+
+/// Connects. A name's addresses are tried one after the other, all within the
+/// one time-out; what the last of them said is the error.
+///
+/// # Errors
+/// [`NetworkError`].
+pub async fn connect_stream(target: &Target, limit: Duration) -> Result<TcpStream, NetworkError> {
+    let deadline = Instant::now() + limit;
+    let fail = |during, kind| NetworkError { during, kind };
+    let found = timeout_at(deadline, lookup_host((target.host.as_str(), target.port)))
+        .await
+        .map_err(|_| fail(Stage::Resolve, NetworkErrorKind::TimedOut(limit)))?;
+    let addresses: Vec<_> = match found {
+        Ok(found) => found.take(MAX_ADDRESSES).collect(),
+        Err(_) => return Err(fail(Stage::Resolve, NetworkErrorKind::UnknownHost)),
+    };
+    let mut last = NetworkErrorKind::UnknownHost;
+    for (n, address) in addresses.iter().enumerate() {
+        // A black hole must not use up the time of the addresses after it.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / (addresses.len() - n) as u32;
+        last = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Calls are small and their answers awaited.
+                let _ = stream.set_nodelay(true);
+                return Ok(stream);
+            }
+            Ok(Err(error)) => network_error_kind(&error),
+            Err(_) => NetworkErrorKind::TimedOut(limit),
+        };
+    }
+    Err(fail(Stage::Connect, last))
+}
+
+/// Sorts what the system said.
+pub(crate) fn network_error_kind(error: &io::Error) -> NetworkErrorKind {
+    use io::ErrorKind as Io;
+    match error.kind() {
+        Io::ConnectionRefused => NetworkErrorKind::Refused,
+        Io::ConnectionReset | Io::ConnectionAborted | Io::BrokenPipe => NetworkErrorKind::Reset,
+        Io::UnexpectedEof => NetworkErrorKind::Closed,
+        Io::HostUnreachable | Io::NetworkUnreachable => NetworkErrorKind::Unreachable,
+        _ => NetworkErrorKind::Other(error.to_string()),
+    }
+}

@@ -1,0 +1,84 @@
+//! For tests only: finds the test rigs beside the repository, makes the Python
+//! environment that they need, and starts their servers.
+//!
+//! Where the rigs or the tools are missing a test says so and passes, except
+//! under `CI=true`, where it fails.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
+
+mod even6;
+
+pub use even6::{Even6Server, even6_python};
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Says why a test does not run. Under `CI=true` that is a failure.
+pub fn skip(what: &str, why: &str) {
+    assert!(
+        std::env::var("CI").as_deref() != Ok("true"),
+        "{what}: {why}, and under CI=true that is a failure"
+    );
+    eprintln!("SKIPPED {what}: {why}");
+}
+
+/// A folder of the rigs beside the repository, or `None` after saying so.
+pub fn rig(name: &str) -> Option<PathBuf> {
+    let path = root().join("../shared/rigs").join(name);
+    if path.is_dir() {
+        return path.canonicalize().ok();
+    }
+    skip(name, "the test rigs are not beside the repository (../shared/rigs)");
+    None
+}
+
+/// Whether a program is there, or false after saying so.
+pub fn has_program(name: &str, package: &str) -> bool {
+    if Command::new(name).arg("--help").output().is_ok() {
+        return true;
+    }
+    skip(name, &format!("the program is missing (Debian: {package})"));
+    false
+}
+
+/// A Python with a requirements file's packages, in an environment under the
+/// target folder that is made once and remade when the file changes.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn python(name: &str, requirements: &Path) -> PathBuf {
+    let folder = target().join("python").join(name);
+    fs::create_dir_all(&folder).expect("the target folder can be written");
+    // Tests of several processes want it at once.
+    let lock = fs::File::create(folder.join("lock")).expect("the lock file can be made");
+    lock.lock().expect("the lock can be taken");
+    let wanted = fs::read_to_string(requirements).expect("the requirements can be read");
+    let stamp = folder.join("stamp");
+    let venv = folder.join("venv");
+    let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    if fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
+        eprintln!("making the Python environment {}", venv.display());
+        let _ = fs::remove_dir_all(&venv);
+        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .arg(requirements));
+        fs::write(&stamp, wanted).expect("the stamp can be written");
+    }
+    python
+}
+
+fn run(command: &mut Command) {
+    let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}

@@ -1,0 +1,259 @@
+//! `cargo xtask windows`: builds the workspace for Windows and runs under Wine what Wine can run.
+//!
+//! There is no Windows target in the toolchain that builds everything else. Debian's compiler
+//! (`rustc-web`) has the target, and `rust-web-src` the standard library's source, which cargo builds
+//! along with us. What Wine can't show is in `docs/unverified.md`.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, bail};
+
+const TARGET: &str = "x86_64-pc-windows-gnu";
+const RUSTC: &str = "/usr/bin/rustc";
+const PACKAGES: [&str; 5] = ["rustc-web", "rust-web-src", "gcc-mingw-w64-x86-64", "wine", "wine64"];
+
+/// What the tests of the lock do and Wine 8 does not: it deletes and replaces a file that is
+/// open elsewhere only when that is closed, as Windows did before version 10.
+const NOT_UNDER_WINE: [&str; 4] = [
+    "a_waiter_starts_again_on_the_new_file_when_the_old_one_is_deleted",
+    "a_waiting_task_follows_a_file_that_is_replaced",
+    "ten_thousand_rounds_of_deleting_and_creating_the_file_let_nobody_in_twice",
+    "a_file_that_others_rename_into_place_is_followed",
+];
+
+/// Rust's standard library takes random numbers from a library that Wine 8 lacks.
+const RANDOM_SHIM: &str = r#"
+#include <windows.h>
+#include <ntsecapi.h>
+
+__declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T size)
+{
+	return RtlGenRandom(data, (ULONG)size);
+}
+"#;
+
+/// Installs what is missing, builds the workspace, and runs the Windows half of its tests.
+pub(crate) fn run() -> anyhow::Result<()> {
+    install_missing()?;
+    let place = Place::new()?;
+    step("building the workspace for Windows");
+    place.cargo(["build", "--workspace", "--exclude", "xtask"])?;
+
+    let wine = Wine::new(&place)?;
+    step("quarry-lock under Wine");
+    let mut tests = wine.cargo(&place, ["test", "-p", "quarry-lock", "--lib", "--tests", "--"]);
+    // In turns: Wine wakes a waiter late when many processes start at once.
+    tests.arg("--test-threads=1");
+    for test in NOT_UNDER_WINE {
+        step(&format!("not under Wine: {test}"));
+        tests.args(["--skip", test]);
+    }
+    run_to_success(&mut tests)?;
+
+    step("quarry lock under Wine");
+    let arguments =
+        ["test", "-p", "quarry-cli", "--test", "lock_windows", "--", "--test-threads=1"];
+    run_to_success(&mut wine.cargo(&place, arguments))?;
+
+    step("quarry scan under Wine");
+    scan_says_the_same(&place, &wine)
+}
+
+/// Every small log that the checkout has, printed by the Windows program and by the native one.
+fn scan_says_the_same(place: &Place, wine: &Wine) -> anyhow::Result<()> {
+    let mut logs = logs_in(&place.workspace.join("fuzz/seeds/evtx"))?;
+    let corpus = place.workspace.join("../shared/corpus/mitre");
+    if corpus.is_dir() {
+        logs.extend(logs_in(&corpus)?);
+    }
+    anyhow::ensure!(!logs.is_empty(), "there is no log to scan");
+    run_to_success(Command::new("cargo").current_dir(&place.workspace).args([
+        "build",
+        "--locked",
+        "-p",
+        "quarry-cli",
+    ]))?;
+    let native = crate::sh::target().join("debug").join("quarry");
+    let scan = |mut command: Command| -> anyhow::Result<Vec<u8>> {
+        // The same names on both sides: paths are in what is printed.
+        command.current_dir(&place.workspace).args(["scan", "-q", "-o", "jsonl"]).args(&logs);
+        Ok(command.output()?.stdout)
+    };
+    let expected = scan(Command::new(native))?;
+    let mut program = wine.command();
+    program.arg(place.program("quarry.exe"));
+    let printed = scan(program)?;
+    anyhow::ensure!(!expected.is_empty(), "the native program printed nothing");
+    anyhow::ensure!(printed == expected, "quarry scan prints something else under Wine");
+    step(&format!("{} logs, {} bytes, the same", logs.len(), printed.len()));
+    Ok(())
+}
+
+fn logs_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut logs = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("{}", folder.display()))? {
+        logs.push(entry?.path());
+    }
+    logs.sort();
+    Ok(logs)
+}
+
+fn install_missing() -> anyhow::Result<()> {
+    let missing: Vec<&str> = PACKAGES.into_iter().filter(|name| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    step(&format!("installing {}", missing.join(", ")));
+    let root = Command::new("id").arg("-u").output()?.stdout == b"0\n";
+    let apt = |arguments: &[&str]| {
+        let mut command = if root {
+            Command::new("apt-get")
+        } else {
+            let mut command = Command::new("sudo");
+            command.arg("apt-get");
+            command
+        };
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        run_to_success(&mut command)
+    };
+    apt(&["update", "--quiet"])?;
+    apt(&[&["install", "--yes", "--quiet", "--no-install-recommends"][..], &missing].concat())
+        .context("the Windows build needs Debian's packages")
+}
+
+fn is_installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]).output();
+    query.is_ok_and(|output| output.stdout == b"installed")
+}
+
+/// Where things are.
+struct Place {
+    workspace: PathBuf,
+    /// `target/windows`: what cargo builds, Wine's files, and the shim.
+    folder: PathBuf,
+}
+
+impl Place {
+    fn new() -> anyhow::Result<Self> {
+        let workspace =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("a workspace")?.to_path_buf();
+        let target = std::env::var_os("CARGO_TARGET_DIR")
+            .map_or_else(|| workspace.join("target"), |folder| workspace.join(folder));
+        let folder = target.join("windows");
+        fs::create_dir_all(&folder)?;
+        Ok(Self { workspace, folder })
+    }
+
+    fn cargo<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> anyhow::Result<()> {
+        run_to_success(&mut self.cargo_command(arguments))
+    }
+
+    /// Cargo, set up for the Windows target. Its own options follow the subcommand.
+    fn cargo_command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut arguments = arguments.into_iter();
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command
+            .current_dir(&self.workspace)
+            .args(arguments.next())
+            .args(["--target", TARGET, "-Zbuild-std=std,panic_unwind,test"])
+            .args(arguments)
+            .env("RUSTC", RUSTC)
+            // What lets a stable compiler build the standard library.
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_TARGET_DIR", &self.folder)
+            .env_remove("RUSTC_WRAPPER")
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS");
+        command
+    }
+
+    /// A program that was built.
+    fn program(&self, name: &str) -> PathBuf {
+        self.folder.join(TARGET).join("debug").join(name)
+    }
+}
+
+/// A Wine of our own: its settings are in the build folder, and nobody else's are touched.
+struct Wine {
+    prefix: PathBuf,
+    shim: PathBuf,
+}
+
+impl Wine {
+    fn new(place: &Place) -> anyhow::Result<Self> {
+        let wine = Self { prefix: place.folder.join("wine"), shim: place.folder.join("shim") };
+        fs::create_dir_all(&wine.shim)?;
+        let source = wine.shim.join("random.c");
+        fs::write(&source, RANDOM_SHIM)?;
+        run_to_success(
+            Command::new("x86_64-w64-mingw32-gcc")
+                .args(["-shared", "-O2", "-Wall", "-Werror", "-o"])
+                .arg(wine.shim.join("bcryptprimitives.dll"))
+                .arg(source)
+                .arg("-ladvapi32"),
+        )?;
+        if !wine.prefix.join("system.reg").exists() {
+            step("setting Wine up");
+            run_to_success(wine.command().args(["wineboot", "--init"]))?;
+        }
+        Ok(wine)
+    }
+
+    /// `wine`, to which a program and its arguments are to be added.
+    fn command(&self) -> Command {
+        let mut command = Command::new("wine");
+        self.configure(&mut command);
+        command
+    }
+
+    /// Cargo with Wine to run what it builds.
+    fn cargo<'a>(&self, place: &Place, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = place.cargo_command(arguments);
+        let runner = format!("CARGO_TARGET_{}_RUNNER", TARGET.to_uppercase().replace('-', "_"));
+        command.env(runner, "wine");
+        self.configure(&mut command);
+        command
+    }
+
+    fn configure(&self, command: &mut Command) {
+        let mut path = std::ffi::OsString::from("Z:");
+        path.push(&self.shim);
+        command
+            .env("WINEPREFIX", &self.prefix)
+            .env("WINEPATH", path)
+            .env("WINEARCH", "win64")
+            .env("WINEDEBUG", "-all")
+            // It would offer to install these.
+            .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+            .env_remove("DISPLAY");
+    }
+}
+
+impl Drop for Wine {
+    fn drop(&mut self) {
+        // Only the server of this prefix. It ends by itself otherwise, but keeps the folder busy.
+        let mut server = Command::new("/usr/lib/wine/wineserver64");
+        self.configure(&mut server);
+        let _ = server.arg("-k").status();
+    }
+}
+
+fn run_to_success(command: &mut Command) -> anyhow::Result<()> {
+    let name = command.get_program().to_owned();
+    let status = command.status().with_context(|| format!("{name:?} does not start"))?;
+    if !status.success() {
+        let arguments: Vec<&OsStr> = command.get_args().collect();
+        bail!("{name:?} {arguments:?}: {status}");
+    }
+    Ok(())
+}
+
+#[allow(clippy::print_stderr, reason = "a task says what it does")]
+fn step(what: &str) {
+    eprintln!("==> {what}");
+}
