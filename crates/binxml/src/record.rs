@@ -248,13 +248,16 @@ impl<'d> Record<'d> {
                 if self.is_dropped(instance, needs) {
                     return ControlFlow::Continue(());
                 }
-                if let Text::Slot(index) = text
-                    && let Some(slot) = self.slot(instance, index)
-                    && slot.kind & ARRAY != 0
-                {
-                    return self.array_data(instance, name, slot, visit);
-                }
-                let value = self.text(instance, text);
+                let value = match text {
+                    Text::Slot(index) => match self.slot(instance, index) {
+                        Some(slot) if slot.kind & ARRAY != 0 => {
+                            return self.array_data(instance, name, slot, visit);
+                        }
+                        Some(slot) => decode(slot.kind, self.slot_bytes(slot), self.decoder.ansi()),
+                        None => Value::Null,
+                    },
+                    text => self.text(instance, text),
+                };
                 let value = if value.is_null() { Value::Str("") } else { value };
                 visit(self.data_name(instance, name), value)
             }

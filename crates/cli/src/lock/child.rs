@@ -72,7 +72,8 @@ impl fmt::Display for Program {
 }
 
 /// Runs the program and returns its exit status. Without a forwarder nothing is held that would
-/// have to outlive a signal. `meanwhile` is what is left to do once the program has been started.
+/// have to outlive a signal. `meanwhile` is what is left to do once the program has been started;
+/// where it can be told, one that ends at once is not held up by it.
 pub(super) fn run(
     program: &Program,
     signals: Option<Forwarder>,
@@ -82,9 +83,8 @@ pub(super) fn run(
         signals.begin().map_err(|error| Failure::new(SYSTEM_FAILED, error))?;
     }
     let mut child = program.command().spawn().map_err(|error| cannot_run(program, &error))?;
-    meanwhile();
     let waited = match signals {
-        Some(signals) => signals.wait(&mut child),
+        Some(signals) => signals.wait(&mut child, meanwhile),
         None => child.wait(),
     };
     waited
@@ -138,20 +138,27 @@ mod signals {
 
     use std::{
         io,
+        os::unix::net::UnixStream,
         process::{Child, ExitStatus},
     };
 
-    use rustix::process::{Pid, Signal, kill_process};
+    use rustix::{
+        event::{PollFd, PollFlags, Timespec, poll},
+        process::{Pid, Signal, kill_process},
+    };
     use signal_hook::{
         consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
-        iterator::{SignalsInfo, exfiltrator::origin::WithOrigin},
+        iterator::{backend::SignalDelivery, exfiltrator::origin::WithOrigin},
         low_level::siginfo::Cause,
     };
+
+    /// A command that ends within this time ends before anything else is done.
+    const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
     const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
     pub(in crate::lock) struct Forwarder {
-        signals: SignalsInfo<WithOrigin>,
+        signals: SignalDelivery<UnixStream, WithOrigin>,
         ignored: u64,
     }
 
@@ -159,8 +166,11 @@ mod signals {
         /// What can be done before the lock is there, so that it is not held for that. Signals
         /// still do what they do to a process that waits.
         pub(in crate::lock) fn prepare() -> io::Result<Self> {
+            let (read, write) = UnixStream::pair()?;
             // This one tells that the command has ended, even if we were started with it ignored.
-            Ok(Self { signals: SignalsInfo::new([SIGCHLD])?, ignored: ignored() })
+            let signals = [SIGCHLD];
+            let signals = SignalDelivery::with_pipe(read, write, WithOrigin::default(), signals)?;
+            Ok(Self { signals, ignored: ignored() })
         }
 
         /// From here on signals are kept for the command, which is started next.
@@ -174,12 +184,37 @@ mod signals {
 
         /// Waits for the command to end. Until it is reaped here its process id is its own, so
         /// no signal goes to somebody else.
-        pub(super) fn wait(mut self, child: &mut Child) -> io::Result<ExitStatus> {
+        pub(super) fn wait(
+            mut self,
+            child: &mut Child,
+            meanwhile: impl FnOnce(),
+        ) -> io::Result<ExitStatus> {
+            let mut meanwhile = Some(meanwhile);
+            loop {
+                if let Some(status) = self.pass_on(child)? {
+                    return Ok(status);
+                }
+                let patience = meanwhile.is_some().then_some(&AT_ONCE);
+                let mut arrival = [PollFd::new(self.signals.get_read(), PollFlags::IN)];
+                match poll(&mut arrival, patience) {
+                    Ok(0) => {
+                        if let Some(meanwhile) = meanwhile.take() {
+                            meanwhile();
+                        }
+                    }
+                    Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+
+        /// Deals with the signals that have come, and says if the command has ended.
+        fn pass_on(&mut self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
             let id = Pid::from_child(child);
-            for origin in self.signals.forever() {
+            for origin in self.signals.pending() {
                 if origin.signal == SIGCHLD {
                     if let Some(status) = child.try_wait()? {
-                        return Ok(status);
+                        return Ok(Some(status));
                     }
                 } else if let (false, Some(signal)) =
                     (origin.cause == Cause::Kernel, Signal::from_named_raw(origin.signal))
@@ -188,7 +223,7 @@ mod signals {
                     let _ = kill_process(id, signal);
                 }
             }
-            child.wait()
+            Ok(None)
         }
     }
 
@@ -224,7 +259,12 @@ mod signals {
             ctrlc::set_handler(|| {}).map_err(io::Error::other)
         }
 
-        pub(super) fn wait(self, child: &mut Child) -> io::Result<ExitStatus> {
+        pub(super) fn wait(
+            self,
+            child: &mut Child,
+            meanwhile: impl FnOnce(),
+        ) -> io::Result<ExitStatus> {
+            meanwhile();
             child.wait()
         }
     }

@@ -15,11 +15,11 @@ pub(crate) use windows::*;
 
 /// Why a shared lock did not become exclusive, other than that somebody is in the way.
 #[derive(Debug)]
+#[allow(dead_code, reason = "which of them a system has a use for differs")]
 pub(crate) enum UpgradeError {
     /// There is no way to do it in one step. The shared lock is still held.
     Unavailable(&'static str),
     /// The lock is not held any more.
-    #[cfg_attr(unix, allow(dead_code))]
     Lost,
     /// The system failed. The shared lock is still held.
     Failed(std::io::Error),
