@@ -141,6 +141,7 @@ struct Compiler {
     content_slots: Vec<(u16, Place)>,
     /// Slots in whose place elements would make the event odd.
     plain_slots: Vec<u16>,
+    section_slots: Vec<u16>,
     systems: usize,
     odd: bool,
     used_slots: hashbrown::HashSet<u16>,
@@ -176,7 +177,7 @@ impl Compiler {
         let node = self.nodes.len();
         self.opened.push((node, element));
         self.push_node(
-            Node::Open { name: literal, needs: Dependencies::default(), close: 0, repeats: None },
+            Node::Open { name: literal, needs: Dependencies::default(), close: 0, repeats: false },
             at,
         )?;
         self.open.push(Open {
@@ -365,6 +366,9 @@ impl Compiler {
             if open.inside == Place::System || open.role != Role::Other {
                 self.plain_slots.push(slot);
             }
+            if open.inside == Place::EventData && open.role == Role::Other {
+                self.section_slots.push(slot);
+            }
             // BinXML in <Event> or <EventData> itself may bring values along.
             if matches!(open.inside, Place::Event | Place::EventData) && open.role == Role::Other {
                 self.data
@@ -393,10 +397,8 @@ impl Compiler {
             *place = close;
             // There is one event only.
             let is_event = self.root == Place::Document && self.open.is_empty();
-            *repeats = match *open.content {
-                [Piece::Slot { slot, .. }] if !open.has_elements && !is_event => Some(slot),
-                _ => None,
-            };
+            let has_slots = open.content.iter().any(|piece| matches!(piece, Piece::Slot { .. }));
+            *repeats = has_slots && !is_event;
         }
         let name = &self.literals[open.name.start as usize..open.name.end as usize];
         self.odd |= open.has_elements && open.role != Role::Other;
@@ -584,9 +586,10 @@ impl Compiler {
             .filter(|&field| !matches!(fields[field as usize].text, Text::Absent))
             .collect();
         Ok(Template {
-            present,
             odd: self.odd,
             plain_slots: self.plain_slots,
+            section_slots: self.section_slots,
+            present,
             distinct,
             literals: self.literals,
             nodes: self.nodes,

@@ -114,20 +114,29 @@ impl<'d> Record<'d> {
 
     /// Whether fields and data can't be read from the slots.
     pub(crate) fn is_odd(&self) -> bool {
-        self.decoder.instances.iter().enumerate().any(|(i, instance)| {
+        self.decoder.instances.iter().any(|instance| {
             let template = self.template(instance);
             let has_binxml = |&slot| self.slot(instance, slot).is_some_and(|s| s.nested.is_some());
-            // An array in an attribute is shown as one text.
-            let has_array = |field: &FieldText| match field.text {
-                Text::Slot(slot) if field.attribute => {
-                    self.slot(instance, slot).is_some_and(|slot| slot.kind & ARRAY != 0)
-                }
-                _ => false,
-            };
             template.odd
                 || self.decoder.instances.len() > 1 && template.plain_slots.iter().any(has_binxml)
-                || i == 0 && self.decoder.has_arrays && template.fields.iter().any(has_array)
+                || self.decoder.has_arrays && self.has_odd_array(instance)
         })
+    }
+
+    /// Whether there is an array in a field, or with other text or data in an element, which it
+    /// repeats.
+    fn has_odd_array(&self, instance: &Instance) -> bool {
+        let template = self.template(instance);
+        let is_array =
+            |slot| self.slot(instance, slot).is_some_and(|slot: Slot| slot.kind & ARRAY != 0);
+        let in_field = template.present.iter().any(|&field| {
+            matches!(template.fields[field as usize].text, Text::Slot(slot) if is_array(slot))
+        });
+        let pieces = template.joined.iter();
+        let mut pieces = pieces.flat_map(|&(a, b)| &template.pieces[a as usize..b as usize]);
+        in_field
+            || template.section_slots.iter().any(|&slot| is_array(slot))
+            || pieces.any(|p| matches!(*p, Piece::Slot { slot, .. } if is_array(slot)))
     }
 
     fn lacks_optional(&self, instance: &Instance, pieces: &[Piece]) -> bool {
@@ -463,28 +472,49 @@ impl<'d, S: Sink<'d>> Walker<'d, '_, S> {
         if self.record.is_dropped(instance, needs) {
             return ControlFlow::Continue(());
         }
-        let array = repeats
-            .and_then(|slot| self.record.slot(instance, slot))
-            .filter(|slot| slot.kind & ARRAY != 0 && slot.len > 0);
-        let Some(array) = array else {
+        let array = match repeats && self.record.decoder.has_arrays {
+            true => self.array_in(instance, open),
+            false => None,
+        };
+        let Some((at, array)) = array else {
             return self.element(instance, open, None);
         };
         let mut rest = self.record.slot_bytes(array);
         while let Some((item, behind)) = split_item(array.kind, rest) {
             let value = decode(array.kind & !ARRAY, item, self.record.decoder.ansi());
             self.spend(item.len())?;
-            self.element(instance, open, Some(value))?;
+            self.element(instance, open, Some((at, value)))?;
             rest = behind;
         }
         ControlFlow::Continue(())
     }
 
-    /// An element once; `item` is its content where that is an item of an array.
+    /// The first array in an element's own content, and the node where it is.
+    fn array_in(&self, instance: &'d Instance, open: usize) -> Option<(usize, Slot)> {
+        let nodes = &self.record.template(instance).nodes;
+        let mut at = open + 1;
+        loop {
+            match *nodes.get(at)? {
+                Node::Open { close, .. } => at = close as usize,
+                Node::Content(Piece::Slot { slot, .. }) => {
+                    let slot = self.record.slot(instance, slot);
+                    if let Some(slot) = slot.filter(|slot| slot.kind & ARRAY != 0 && slot.len > 0) {
+                        return Some((at, slot));
+                    }
+                }
+                Node::Close { .. } => return None,
+                Node::Content(_) | Node::Attribute { .. } => {}
+            }
+            at += 1;
+        }
+    }
+
+    /// An element once; `item` is an item of an array, and the node that it stands for.
     fn element(
         &mut self,
         instance: &'d Instance,
         open: usize,
-        item: Option<Value<'d>>,
+        item: Option<(usize, Value<'d>)>,
     ) -> ControlFlow<()> {
         let template = self.record.template(instance);
         let Node::Open { name, close, .. } = template.nodes[open] else {
@@ -504,8 +534,8 @@ impl<'d, S: Sink<'d>> Walker<'d, '_, S> {
                     self.attribute(instance, template.literal(name), pieces)?;
                 }
                 Node::Content(piece) => match item {
-                    Some(value) => self.sink.text(value),
-                    None => self.content(instance, piece)?,
+                    Some((node, value)) if node == at => self.sink.text(value),
+                    _ => self.content(instance, piece)?,
                 },
                 Node::Close { .. } => {}
             }

@@ -48,9 +48,9 @@ pub(crate) enum Node {
         /// NULL in one of these drops the element.
         needs: Dependencies,
         close: u32,
-        /// The slot that is all of the element's content: an array in it repeats the element
-        /// (MS-EVEN6 3.1.4.7.5).
-        repeats: Option<u16>,
+        /// Whether there are slots in the element's own content: an array in one repeats the
+        /// element (MS-EVEN6 2.2.12.1, 3.1.4.7.5).
+        repeats: bool,
     },
     /// An attribute of the element whose `Open` came before, from `Template::pieces`.
     Attribute { name: Literal, start: u32, end: u32 },
@@ -140,6 +140,8 @@ pub(crate) struct Template {
     pub(crate) odd: bool,
     /// The slots where BinXML makes an event as odd as that.
     pub(crate) plain_slots: Vec<u16>,
+    /// The slots where an array does, because it repeats `<EventData>`.
+    pub(crate) section_slots: Vec<u16>,
     /// What drops each of the parts of an event that are neither fields nor data.
     pub(crate) more: Vec<Dependencies>,
     /// Whether a slot is used more than once, so that a record may print more than it holds.

@@ -30,18 +30,18 @@ pub(crate) fn fragment(flavour: Flavour) -> impl Strategy<Value = Fragment<'stat
 /// The tree that readers have to find in a fragment.
 pub(crate) fn rendered(fragment: &Fragment<'_>) -> Event {
     let mut roots = Vec::new();
-    render_fragment(fragment, &mut roots);
+    render_fragment(fragment, true, &mut roots);
     let Some(event::Node::Element(root)) = roots.pop() else { panic!("an event is an element") };
     Event { root }
 }
 
 // --- Rendering ----------------------------------------------------------------------------
 
-fn render_fragment(fragment: &Fragment<'_>, into: &mut Vec<event::Node>) {
+fn render_fragment(fragment: &Fragment<'_>, is_event: bool, into: &mut Vec<event::Node>) {
     match fragment {
-        Fragment::Element(element) => render(element, &[], into),
+        Fragment::Element(element) => render(element, &[], is_event, into),
         Fragment::Instance(Instance { template, values }) => {
-            render(template.root(), values, into);
+            render(template.root(), values, is_event, into);
         }
     }
 }
@@ -51,12 +51,19 @@ fn is_null(piece: &Piece, values: &[TypedValue<'_>]) -> bool {
         if values[usize::from(*id)] == TypedValue::Null)
 }
 
-fn render(element: &Element, values: &[TypedValue<'_>], into: &mut Vec<event::Node>) {
-    if element.depends_on.is_some_and(|id| values[usize::from(id)] == TypedValue::Null) {
+fn render(
+    element: &Element,
+    values: &[TypedValue<'_>],
+    is_event: bool,
+    into: &mut Vec<event::Node>,
+) {
+    // Real events have <Event> depend on the values of <EventData>, and are there without.
+    let depends_on = element.depends_on.filter(|_| !is_event);
+    if depends_on.is_some_and(|id| values[usize::from(id)] == TypedValue::Null) {
         return;
     }
     let lacks = |content: &Content| matches!(content, Content::Piece(p) if is_null(p, values));
-    if element.content.iter().any(lacks) {
+    if !is_event && element.content.iter().any(lacks) {
         return;
     }
     let mut tree = event::Element::new(&element.name);
@@ -68,37 +75,49 @@ fn render(element: &Element, values: &[TypedValue<'_>], into: &mut Vec<event::No
             tree.attributes.push((name.clone(), text));
         }
     }
-    let inside = element.content.iter().filter(|c| !matches!(c, Content::Pi { .. }));
-    let inside: Vec<&Content> = inside.collect();
-    if let [Content::Piece(Piece::Substitution { id, .. })] = *inside
-        && let TypedValue::Array { items, .. } = &values[usize::from(*id)]
-        && !items.is_empty()
-    {
-        for item in items {
-            let mut copy = tree.clone();
-            push_text(text_of(item), &mut copy.children);
-            into.push(event::Node::Element(copy));
-        }
+    // The first array in the element's content is shown as an element for each item.
+    let array = element.content.iter().position(|content| {
+        matches!(content, Content::Piece(Piece::Substitution { id, .. })
+            if matches!(&values[usize::from(*id)], TypedValue::Array { items, .. } if !items.is_empty()))
+    });
+    let Some(array) = array.filter(|_| !is_event) else {
+        render_content(&element.content, values, &mut tree.children);
+        into.push(event::Node::Element(tree));
         return;
+    };
+    let Content::Piece(Piece::Substitution { id, .. }) = &element.content[array] else {
+        panic!("an array is a value");
+    };
+    let TypedValue::Array { items, .. } = &values[usize::from(*id)] else {
+        panic!("an array is one");
+    };
+    for item in items {
+        let mut copy = tree.clone();
+        render_content(&element.content[..array], values, &mut copy.children);
+        push_text(text_of(item), &mut copy.children);
+        render_content(&element.content[array + 1..], values, &mut copy.children);
+        into.push(event::Node::Element(copy));
     }
-    for content in inside {
+}
+
+fn render_content(content: &[Content], values: &[TypedValue<'_>], into: &mut Vec<event::Node>) {
+    for content in content {
         match content {
-            Content::Element(child) => render(child, values, &mut tree.children),
-            Content::CData(text) => push_text(text.clone(), &mut tree.children),
+            Content::Element(child) => render(child, values, false, into),
+            Content::CData(text) => push_text(text.clone(), into),
             Content::Pi { .. } => {}
             Content::Piece(Piece::Substitution { id, .. })
                 if let TypedValue::BinXml(inner) = &values[usize::from(*id)] =>
             {
-                render_fragment(inner, &mut tree.children);
+                render_fragment(inner, false, into);
             }
             Content::Piece(piece) => {
                 let mut text = String::new();
                 push_piece(piece, values, &mut text);
-                push_text(text, &mut tree.children);
+                push_text(text, into);
             }
         }
     }
-    into.push(event::Node::Element(tree));
 }
 
 fn push_text(text: String, into: &mut Vec<event::Node>) {
@@ -217,8 +236,6 @@ fn sid() -> impl Strategy<Value = Sid<'static>> {
 fn item(of: ValueType, flavour: Flavour) -> BoxedStrategy<TypedValue<'static>> {
     use TypedValue as V;
     use ValueType as T;
-    let finite32 = move |n: &f32| flavour == Flavour::Any || n.is_finite();
-    let finite64 = move |n: &f64| flavour == Flavour::Any || n.is_finite();
     match of {
         T::String => text(flavour).prop_map(|t| V::String(t.into())).boxed(),
         T::AnsiString => "[ -~äßÿ]{0,12}"
@@ -235,8 +252,15 @@ fn item(of: ValueType, flavour: Flavour) -> BoxedStrategy<TypedValue<'static>> {
         T::UInt32 => any::<u32>().prop_map(V::UInt32).boxed(),
         T::Int64 => any::<i64>().prop_map(V::Int64).boxed(),
         T::UInt64 => any::<u64>().prop_map(V::UInt64).boxed(),
-        T::Real32 => any::<f32>().prop_filter("finite", finite32).prop_map(V::Real32).boxed(),
-        T::Real64 => any::<f64>().prop_filter("finite", finite64).prop_map(V::Real64).boxed(),
+        // Where it writes an exponent is its own.
+        T::Real32 if flavour == Flavour::Evtx => {
+            (-99_999i32..99_999).prop_map(|n| V::Real32(n as f32 / 16.0)).boxed()
+        }
+        T::Real64 if flavour == Flavour::Evtx => {
+            (-99_999i32..99_999).prop_map(|n| V::Real64(f64::from(n) / 16.0)).boxed()
+        }
+        T::Real32 => any::<f32>().prop_map(V::Real32).boxed(),
+        T::Real64 => any::<f64>().prop_map(V::Real64).boxed(),
         T::Bool => any::<bool>().prop_map(V::Bool).boxed(),
         T::Guid => any::<[u8; 16]>().prop_map(|b| V::Guid(Guid::from_bytes(b))).boxed(),
         T::SizeT => any::<u64>().prop_map(V::Size64).boxed(),
@@ -277,7 +301,10 @@ pub(crate) const ITEM_TYPES: [ValueType; 20] = [
 pub(crate) fn value(flavour: Flavour) -> BoxedStrategy<TypedValue<'static>> {
     let simple = prop::sample::select(&ITEM_TYPES[..]).prop_flat_map(move |of| item(of, flavour));
     let least = usize::from(flavour == Flavour::Evtx);
-    let array = prop::sample::select(&ITEM_TYPES[..]).prop_flat_map(move |of| {
+    // `evtx` has no arrays of sizes.
+    let has = |of: &ValueType| flavour == Flavour::Any || *of != ValueType::SizeT;
+    let item_types: Vec<_> = ITEM_TYPES.into_iter().filter(has).collect();
+    let array = prop::sample::select(item_types).prop_flat_map(move |of| {
         prop::collection::vec(item(of, flavour), least..4)
             .prop_map(move |items| TypedValue::Array { of, items })
     });
@@ -351,23 +378,40 @@ fn instance_of<S: Strategy<Value = Element> + 'static>(
         .boxed()
 }
 
+/// In templates inside one another, `evtx` repeats some elements for arrays and others not.
+fn without_arrays(mut fragment: Fragment<'static>) -> Fragment<'static> {
+    if let Fragment::Instance(Instance { values, .. }) = &mut fragment {
+        for value in values {
+            if let TypedValue::Array { items, .. } = value {
+                *value = items.swap_remove(0);
+            }
+        }
+    }
+    fragment
+}
+
 /// BinXML in a value.
 fn inner(flavour: Flavour, depth: u32) -> BoxedStrategy<Fragment<'static>> {
     prop_oneof![
         1 => element(Vec::new(), flavour, 2).prop_map(Fragment::Element),
-        3 => instance_of(flavour, depth, |values, flavour| element(values, flavour, 2)),
+        3 => instance_of(flavour, depth, |values, flavour| element(values, flavour, 2))
+            .prop_map(move |inner| match flavour {
+                Flavour::Any => inner,
+                Flavour::Evtx => without_arrays(inner),
+            }),
     ]
     .boxed()
 }
 
 /// A few names, so that they are used again; some that fields have, some of other scripts, and one
 /// with a prefix that stands for nothing.
-const NAMES: [&str; 7] = ["Data", "EventID", "Binary", "x-1.y", "Größe", "Name", "a:b"];
+const NAMES: [&str; 9] =
+    ["Data", "EventID", "Binary", "x-1.y", "Größe", "Name", "EventData", "System", "a:b"];
 
 fn name(flavour: Flavour) -> impl Strategy<Value = String> {
     let names = match flavour {
         Flavour::Any => &NAMES[..],
-        Flavour::Evtx => &NAMES[..6],
+        Flavour::Evtx => &NAMES[..8],
     };
     prop_oneof![
         4 => prop::sample::select(names).prop_map(str::to_owned),
@@ -382,14 +426,23 @@ fn piece(ids: &Ids, flavour: Flavour) -> BoxedStrategy<Piece> {
         1 => (0x20u16..0x7f).prop_map(Piece::CharRef),
         1 => prop::sample::select(ENTITIES).prop_map(|e| Piece::EntityRef(e.to_owned())),
     ];
-    if ids.text.is_empty() {
-        return literal.boxed();
-    }
     // `evtx` keeps what a NULL drops, where there is more in it.
     let optional = any::<bool>().prop_map(move |optional| optional && flavour == Flavour::Any);
-    let value = (prop::sample::select(ids.text.clone()), optional)
+    // It repeats elements for arrays in attributes too, and for each of several in one element.
+    let text: Vec<_> = match flavour {
+        Flavour::Any => ids.text.clone(),
+        Flavour::Evtx => ids.text.iter().filter(|id| !is_array(id.1)).copied().collect(),
+    };
+    if text.is_empty() {
+        return literal.boxed();
+    }
+    let value = (prop::sample::select(text), optional)
         .prop_map(|((id, expected), optional)| Piece::Substitution { id, expected, optional });
     prop_oneof![1 => literal, 3 => value].boxed()
+}
+
+fn is_array(value_type: ValueType) -> bool {
+    value_type.code() & 0x80 != 0
 }
 
 fn attributes(ids: &Ids, flavour: Flavour) -> impl Strategy<Value = Vec<Attribute>> + use<> {
@@ -443,7 +496,16 @@ fn named_element(
         ]
         .boxed(),
     };
-    let content = prop::collection::vec(content, 0..=most);
+    let content = prop::collection::vec(content, 0..=most).boxed();
+    let arrays: Vec<_> = ids.text.iter().filter(|id| is_array(id.1)).copied().collect();
+    let content = match arrays.is_empty() {
+        true => content,
+        false => {
+            let array = prop::sample::select(arrays).prop_map(|(id, of)| Piece::value(id, of));
+            prop_oneof![4 => content, 1 => array.prop_map(|piece| vec![Content::Piece(piece)])]
+                .boxed()
+        }
+    };
     (name, attributes(&ids, flavour), depends, content, any::<bool>())
         .prop_map(|(name, attributes, depends_on, content, closed_empty)| Element {
             name,
@@ -476,22 +538,47 @@ fn event_element(
     let more = prop::collection::vec(
         named_element(
             prop_oneof![Just("UserData".to_owned()), Just("RenderingInfo".to_owned())].boxed(),
-            ids,
+            ids.clone(),
             flavour,
             2,
         ),
         0..2,
     );
-    (system, data, more).prop_map(|(system, data, more)| {
-        let inside = |name: &str, children: Vec<Element>| {
-            children.into_iter().fold(Element::new(name), Element::child)
+    // What stands in <Event>, <System> and <EventData> themselves, behind their elements.
+    let loose = (loose(&ids, flavour), loose(&ids, flavour), loose(&ids, flavour));
+    (system, data, more, loose).prop_map(|(system, data, more, loose)| {
+        let inside = |name: &str, children: Vec<Element>, loose: Vec<Content>| {
+            let mut element = children.into_iter().fold(Element::new(name), Element::child);
+            element.content.extend(loose);
+            element
         };
         let event = Element::new("Event")
             .attribute("xmlns", "http://schemas.microsoft.com/win/2004/08/events/event")
-            .child(inside("System", system))
-            .child(inside("EventData", data));
-        more.into_iter().fold(event, Element::child)
+            .child(inside("System", system, loose.0))
+            .child(inside("EventData", data, loose.1));
+        let mut event = more.into_iter().fold(event, Element::child);
+        event.content.extend(loose.2);
+        event
     })
+}
+
+fn loose(ids: &Ids, flavour: Flavour) -> BoxedStrategy<Vec<Content>> {
+    if flavour == Flavour::Evtx {
+        return Just(Vec::new()).boxed();
+    }
+    let piece = piece(ids, flavour).prop_map(Content::Piece).boxed();
+    let mut content = vec![(1, piece)];
+    if !ids.binxml.is_empty() {
+        let binxml = prop::sample::select(ids.binxml.clone());
+        let binxml = binxml.prop_map(|id| Content::Piece(Piece::value(id, ValueType::BinXml)));
+        content.push((4, binxml.boxed()));
+    }
+    let content = prop::strategy::Union::new_weighted(content);
+    prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec(content, 1..3),
+    ]
+    .boxed()
 }
 
 fn system_child(

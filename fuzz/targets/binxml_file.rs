@@ -1,0 +1,19 @@
+//! BinXML in a chunk of a file: two bytes that say where a record begins, and the chunk.
+
+#[path = "use_event.rs"]
+mod use_event;
+
+use quarry_binxml::Decoder;
+
+pub fn run(data: &[u8]) {
+    let Some((start, chunk)) = data.split_first_chunk::<2>() else { return };
+    let start = usize::from(u16::from_le_bytes(*start)).min(chunk.len());
+    let mut decoder = Decoder::new();
+    let mut decoder = decoder.chunk(chunk);
+    // Twice, since the second time finds the templates compiled.
+    for _ in 0..2 {
+        if let Ok(record) = decoder.event(start..chunk.len()) {
+            use_event::use_event(&record);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! A whole `.evtx` file, read forwards and backwards.
+
+#[path = "use_event.rs"]
+mod use_event;
+
+use std::io::Cursor;
+
+use quarry_event::FieldSource;
+use quarry_eventlog::{BatchReader, Direction, FileLog, LogName, Visitor};
+use quarry_logfile::Damage;
+
+/// Chunks read of a file, so that one run is short.
+const CHUNKS: usize = 4;
+
+pub fn run(data: &[u8]) {
+    let name = LogName("fuzz".to_owned());
+    let Ok(log) = FileLog::new("fuzz".to_owned(), name, Cursor::new(data.to_vec())) else { return };
+    let mut reader = BatchReader::default();
+    let mut read = |direction| {
+        let mut user = User { size: data.len() as u64, numbers: Vec::new() };
+        for batch in log.batches(direction).take(CHUNKS) {
+            reader.read(&batch, &mut user);
+        }
+        user.numbers
+    };
+    let (forward, mut backward) = (read(Direction::Forward), read(Direction::Backward));
+    backward.reverse();
+    if log.file().chunks() < CHUNKS as u64 {
+        assert_eq!(forward, backward);
+    }
+}
+
+struct User {
+    size: u64,
+    numbers: Vec<Option<u64>>,
+}
+
+impl Visitor for User {
+    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+        use_event::use_event(event);
+        self.numbers.push(log_record);
+    }
+
+    fn damage(&mut self, damage: &Damage) {
+        assert!(damage.offset <= self.size, "{damage}");
+        assert!(!damage.to_string().is_empty());
+    }
+}
