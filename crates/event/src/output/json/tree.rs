@@ -290,10 +290,30 @@ impl Tree {
     }
 
     /// Whether the walk is in an element of `<System>` that has a place among the fields, and the
-    /// value is of a kind that the field's member shows.
-    fn is_shown(&self, attribute: Option<&str>, pieces: &[Value<'_>]) -> bool {
+    /// text is of a kind that the field's member shows.
+    fn is_shown(&self, attribute: Option<&str>, text: Range<usize>) -> bool {
         let Some(field) = Field::at(self.system_child, attribute) else { return false };
-        !is_number(field) || pieces.iter().all(|piece| piece.is_empty() || piece.as_u64().is_some())
+        let text = std::str::from_utf8(&self.text[text]).unwrap_or_default();
+        !is_number(field) || text.is_empty() || Value::Str(text).as_u64().is_some()
+    }
+
+    /// Keeps the text of a child of `<System>` that has ended, unless a field shows it.
+    fn settle_text(&mut self, node: usize) {
+        let inside: Vec<usize> = self
+            .children(node)
+            .filter(|&child| self.nodes[child].kind != Kind::Attribute)
+            .collect();
+        if let [text] = *inside
+            && self.is_shown(None, self.nodes[text].value.clone())
+        {
+            return;
+        }
+        for child in inside {
+            if self.nodes[child].kind == Kind::Text {
+                self.nodes[child].keep = true;
+                self.nodes[node].keep = true;
+            }
+        }
     }
 }
 
@@ -323,6 +343,7 @@ fn is_blank(value: &Value<'_>) -> bool {
     match value {
         Value::Utf16(text) => text.chars().all(char::is_whitespace),
         Value::Str(text) => text.chars().all(char::is_whitespace),
+        Value::Ansi(text) => text.decode().chars().all(char::is_whitespace),
         _ => false,
     }
 }
@@ -369,21 +390,21 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
 
     fn attribute(&mut self, name: &'a str, pieces: &[Value<'a>]) {
         let tree = &mut *self.tree;
-        // A value's name says nothing by itself.
-        let mut keep = true;
-        if tree.whole.is_none() {
-            match (tree.open.len(), tree.section) {
-                (3, Section::System) if tree.is_shown(Some(name), pieces) => return,
-                (3.., Section::Data) => keep = name != "Name",
-                _ => {}
-            }
-        }
         let start = tree.text.len();
         tree.text.push(b'@');
         E::push_str(name, &mut tree.text);
         let middle = tree.text.len();
         pieces.iter().for_each(|piece| piece.push::<E>(&mut tree.text));
         let end = tree.text.len();
+        // A value's name says nothing by itself.
+        let mut keep = true;
+        if tree.whole.is_none() {
+            match (tree.open.len(), tree.section) {
+                (3, Section::System) if tree.is_shown(Some(name), middle..end) => return,
+                (3.., Section::Data) => keep = name != "Name",
+                _ => {}
+            }
+        }
         if tree.open.len() == 1 && name == "xmlns" && tree.text[middle..] == *NAMESPACE {
             return;
         }
@@ -395,12 +416,11 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
         if value.is_empty() {
             return;
         }
-        if tree.whole.is_none() {
-            match (tree.open.len(), tree.section) {
-                (3, Section::System) if !tree.is_shown(None, &[value]) => {}
-                // Text around the sections is line ends; that of values is in the data.
-                _ => return,
-            }
+        // Text around the sections is line ends; that of values is in the data. Whether a field
+        // shows the text is known when all of it is here.
+        let whole = tree.whole.is_some();
+        if !whole && (tree.open.len(), tree.section) != (3, Section::System) {
+            return;
         }
         let start = tree.text.len();
         value.push::<E>(&mut tree.text);
@@ -408,7 +428,7 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
         // An element's text can come in pieces.
         let in_text = tree.in_text;
         if !in_text {
-            tree.add(Kind::Text, 0..TEXT.len(), start..end, true);
+            tree.add(Kind::Text, 0..TEXT.len(), start..end, whole);
         }
         if let Some(text) = tree.nodes.last_mut() {
             text.value.end = end;
@@ -421,6 +441,9 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
         let Some(node) = tree.open.pop() else { return };
         tree.nodes[node].end = tree.nodes.len();
         tree.in_text = false;
+        if tree.whole.is_none() && (tree.open.len(), tree.section) == (2, Section::System) {
+            tree.settle_text(node);
+        }
         if tree.nodes[node].keep
             && let Some(&parent) = tree.open.last()
         {
