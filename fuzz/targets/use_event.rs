@@ -24,8 +24,13 @@ pub fn use_event(record: &impl FieldSource) {
         assert_eq!(names.len(), values.len());
     }
     assert!(record.has_more() || !decoded.has_more());
-    let printed = [print(record), print(&decoded)];
-    assert_eq!(printed[0], printed[1]);
+    let [xml, json] = print(record);
+    let [decoded_xml, decoded_json] = print(&decoded);
+    assert_eq!(xml, decoded_xml);
+    if let Some(at) = json.bytes().zip(decoded_json.bytes()).position(|(a, b)| a != b) {
+        panic!("JSON: {:?} {:?}", tail(&json, at), tail(&decoded_json, at));
+    }
+    assert_eq!(json.len(), decoded_json.len());
 }
 
 fn data(source: &impl FieldSource) -> Vec<(Option<String>, String)> {
@@ -35,6 +40,11 @@ fn data(source: &impl FieldSource) -> Vec<(Option<String>, String)> {
         ControlFlow::Continue(())
     });
     data
+}
+
+/// The end of a text, from a little before a place.
+fn tail(text: &str, at: usize) -> String {
+    String::from_utf8_lossy(&text.as_bytes()[at.saturating_sub(80)..]).into_owned()
 }
 
 /// As XML and as JSON.

@@ -1,7 +1,7 @@
 //! From tokens to a [`Template`]: one pass over an element, in either dialect.
 
 use quarry_event::text::{Escape, Json, Plain};
-use quarry_event::{Field, Utf16};
+use quarry_event::{Event, Field, Utf16};
 
 use crate::cursor::{Cursor, Dialect, Name, STRING_TYPE, token};
 use crate::error::{Fault, Result};
@@ -309,6 +309,8 @@ impl Compiler {
             [Piece::Slot { .. }] if names_data => self.joined_text(&pieces, at)?,
             _ => self.text_of(&pieces, at)?,
         };
+        let is_namespace = matches!(text, Text::Literal(text)
+            if self.literals[text.start as usize..text.end as usize] == *Event::NAMESPACE);
         let name = &self.literals[name.start as usize..name.end as usize];
         let Some(open) = self.open.last_mut() else { return Ok(()) };
         match open.role {
@@ -322,7 +324,7 @@ impl Compiler {
             Role::Data if names_data => open.name_attribute = text,
             Role::Data => self.more.push(open.element),
             // The namespace is known; <System> and <EventData> have no attribute that is.
-            Role::Other if open.inside == Place::Event && name == "xmlns" => {}
+            Role::Other if open.inside == Place::Event && name == "xmlns" && is_namespace => {}
             Role::Other if open.inside != Place::Elsewhere => self.more.push(open.element),
             Role::Other => {}
         }

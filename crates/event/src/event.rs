@@ -36,6 +36,9 @@ pub enum Node {
 }
 
 impl Event {
+    /// The namespace that every event has (MS-EVEN6 2.2.13).
+    pub const NAMESPACE: &str = "http://schemas.microsoft.com/win/2004/08/events/event";
+
     /// Decodes an event.
     pub fn from_source(source: &impl FieldSource) -> Self {
         let mut builder = Builder::default();
@@ -139,8 +142,9 @@ impl FieldSource for Event {
             "EventData" => element.attributes.is_empty() && element.elements().all(is_value),
             _ => false,
         };
-        !(self.root.attributes.iter().all(|(name, _)| name == "xmlns")
-            && self.root.elements().all(known))
+        let is_namespace =
+            |(name, text): &(String, String)| name == "xmlns" && text == Event::NAMESPACE;
+        !(self.root.attributes.iter().all(is_namespace) && self.root.elements().all(known))
     }
 }
 

@@ -113,6 +113,8 @@ impl<'a> Value<'a> {
             Value::Int(number) => u64::try_from(*number).ok(),
             Value::Str(text) => parse_u64(text),
             Value::Utf16(_) | Value::Ansi(_) => self.with_text(parse_u64),
+            // Bytes whose text is digits: a decoded event has no more than that text.
+            Value::Binary(bytes) if bytes.len() <= 16 => self.with_text(parse_u64),
             _ => None,
         }
     }
@@ -209,5 +211,7 @@ mod tests {
         assert_eq!(Value::Str("0x").as_u64(), None);
         assert_eq!(Value::Str("").as_u64(), None);
         assert_eq!(Value::Int(-1).as_u64(), None);
+        assert_eq!(Value::Binary(&[0x12, 0x34]).as_u64(), Some(1234));
+        assert_eq!(Value::Binary(&[0x12, 0x3a]).as_u64(), None);
     }
 }

@@ -39,9 +39,6 @@ pub(in super::super) struct Tree {
     system_child: &'static str,
     /// Whether text that follows belongs to the text read last.
     in_text: bool,
-    /// The text of a child of `<System>` so far, and whether it is white space only. Only when it
-    /// is whole can one say whether its field's member shows it.
-    held: Option<(Range<usize>, bool)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -82,7 +79,6 @@ impl Tree {
         self.open.clear();
         self.whole = None;
         self.in_text = false;
-        self.held = None;
         self.text.extend_from_slice(TEXT);
         source.walk(&mut Reader::<E> { tree: self, escape: PhantomData });
         // A walk that ended early leaves elements open.
@@ -293,24 +289,31 @@ impl Tree {
         }
     }
 
-    /// Adds the text that was held, unless its field's member shows it.
-    fn settle(&mut self) {
-        let Some((held, blank)) = self.held.take() else { return };
-        let text = std::str::from_utf8(&self.text[held.clone()]).unwrap_or_default();
-        if self.is_shown(None, &[Value::Str(text)]) {
-            return;
-        }
-        self.add(Kind::Text, 0..TEXT.len(), held, true);
-        if let Some(text) = self.nodes.last_mut() {
-            text.blank = blank;
-        }
+    /// Whether the walk is in an element of `<System>` that has a place among the fields, and the
+    /// text is of a kind that the field's member shows.
+    fn is_shown(&self, attribute: Option<&str>, text: Range<usize>) -> bool {
+        let Some(field) = Field::at(self.system_child, attribute) else { return false };
+        let text = std::str::from_utf8(&self.text[text]).unwrap_or_default();
+        !is_number(field) || text.is_empty() || Value::Str(text).as_u64().is_some()
     }
 
-    /// Whether the walk is in an element of `<System>` that has a place among the fields, and the
-    /// value is of a kind that the field's member shows.
-    fn is_shown(&self, attribute: Option<&str>, pieces: &[Value<'_>]) -> bool {
-        let Some(field) = Field::at(self.system_child, attribute) else { return false };
-        !is_number(field) || pieces.iter().all(|piece| piece.is_empty() || piece.as_u64().is_some())
+    /// Keeps the text of a child of `<System>` that has ended, unless a field shows it.
+    fn settle_text(&mut self, node: usize) {
+        let inside: Vec<usize> = self
+            .children(node)
+            .filter(|&child| self.nodes[child].kind != Kind::Attribute)
+            .collect();
+        if let [text] = *inside
+            && self.is_shown(None, self.nodes[text].value.clone())
+        {
+            return;
+        }
+        for child in inside {
+            if self.nodes[child].kind == Kind::Text {
+                self.nodes[child].keep = true;
+                self.nodes[node].keep = true;
+            }
+        }
     }
 }
 
@@ -340,6 +343,7 @@ fn is_blank(value: &Value<'_>) -> bool {
     match value {
         Value::Utf16(text) => text.chars().all(char::is_whitespace),
         Value::Str(text) => text.chars().all(char::is_whitespace),
+        Value::Ansi(text) => text.decode().chars().all(char::is_whitespace),
         _ => false,
     }
 }
@@ -352,7 +356,6 @@ struct Reader<'t, E> {
 impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
     fn open(&mut self, name: &'a str) {
         let tree = &mut *self.tree;
-        tree.settle();
         let depth = tree.open.len();
         if tree.whole.is_none() {
             match (depth, tree.section) {
@@ -387,21 +390,21 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
 
     fn attribute(&mut self, name: &'a str, pieces: &[Value<'a>]) {
         let tree = &mut *self.tree;
-        // A value's name says nothing by itself.
-        let mut keep = true;
-        if tree.whole.is_none() {
-            match (tree.open.len(), tree.section) {
-                (3, Section::System) if tree.is_shown(Some(name), pieces) => return,
-                (3.., Section::Data) => keep = name != "Name",
-                _ => {}
-            }
-        }
         let start = tree.text.len();
         tree.text.push(b'@');
         E::push_str(name, &mut tree.text);
         let middle = tree.text.len();
         pieces.iter().for_each(|piece| piece.push::<E>(&mut tree.text));
         let end = tree.text.len();
+        // A value's name says nothing by itself.
+        let mut keep = true;
+        if tree.whole.is_none() {
+            match (tree.open.len(), tree.section) {
+                (3, Section::System) if tree.is_shown(Some(name), middle..end) => return,
+                (3.., Section::Data) => keep = name != "Name",
+                _ => {}
+            }
+        }
         if tree.open.len() == 1 && name == "xmlns" && tree.text[middle..] == *NAMESPACE {
             return;
         }
@@ -413,19 +416,11 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
         if value.is_empty() {
             return;
         }
-        if tree.whole.is_none() {
-            match (tree.open.len(), tree.section) {
-                (3, Section::System) => {
-                    let start = tree.text.len();
-                    value.push::<E>(&mut tree.text);
-                    let (held, blank) = tree.held.get_or_insert((start..start, true));
-                    held.end = tree.text.len();
-                    *blank &= is_blank(&value);
-                    return;
-                }
-                // Text around the sections is line ends; that of values is in the data.
-                _ => return,
-            }
+        // Text around the sections is line ends; that of values is in the data. Whether a field
+        // shows the text is known when all of it is here.
+        let whole = tree.whole.is_some();
+        if !whole && (tree.open.len(), tree.section) != (3, Section::System) {
+            return;
         }
         let start = tree.text.len();
         value.push::<E>(&mut tree.text);
@@ -433,7 +428,7 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
         // An element's text can come in pieces.
         let in_text = tree.in_text;
         if !in_text {
-            tree.add(Kind::Text, 0..TEXT.len(), start..end, true);
+            tree.add(Kind::Text, 0..TEXT.len(), start..end, whole);
         }
         if let Some(text) = tree.nodes.last_mut() {
             text.value.end = end;
@@ -443,10 +438,12 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
 
     fn close(&mut self, _name: &'a str, _empty: bool) {
         let tree = &mut *self.tree;
-        tree.settle();
         let Some(node) = tree.open.pop() else { return };
         tree.nodes[node].end = tree.nodes.len();
         tree.in_text = false;
+        if tree.whole.is_none() && (tree.open.len(), tree.section) == (2, Section::System) {
+            tree.settle_text(node);
+        }
         if tree.nodes[node].keep
             && let Some(&parent) = tree.open.last()
         {

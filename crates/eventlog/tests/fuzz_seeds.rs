@@ -1,0 +1,53 @@
+//! What the fuzz targets do, done with their seeds, and with the beginnings and small changes of
+//! these.
+
+#[path = "../../../fuzz/targets/binxml_file.rs"]
+#[allow(unreachable_pub)]
+mod binxml_file;
+#[path = "../../../fuzz/targets/binxml_wire.rs"]
+#[allow(unreachable_pub)]
+mod binxml_wire;
+#[path = "../../../fuzz/targets/evtx.rs"]
+#[allow(unreachable_pub)]
+mod evtx;
+
+use std::path::Path;
+
+/// Places in each seed where it is cut, and where a byte is changed.
+const PLACES: usize = 48;
+
+fn run_seeds(target: &str, run: fn(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
+    let mut seeds: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "{target} has seeds");
+    for path in seeds {
+        let seed = std::fs::read(&path).unwrap();
+        run(&seed);
+        for place in 0..PLACES {
+            let at = seed.len() * place / PLACES;
+            run(&seed[..at]);
+            let mut changed = seed.clone();
+            if let Some(byte) = changed.get_mut(at) {
+                *byte = byte.wrapping_mul(31).wrapping_add(place as u8 + 1);
+            }
+            run(&changed);
+        }
+    }
+}
+
+#[test]
+fn seeds_of_binxml_on_the_wire_are_read() {
+    run_seeds("binxml_wire", binxml_wire::run);
+}
+
+#[test]
+fn seeds_of_binxml_in_a_file_are_read() {
+    run_seeds("binxml_file", binxml_file::run);
+}
+
+#[test]
+fn seeds_of_log_files_are_read() {
+    run_seeds("evtx", evtx::run);
+}
