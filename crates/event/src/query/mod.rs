@@ -55,16 +55,22 @@ enum Body {
 impl Query {
     /// Reads an XPath expression, or a whole `<QueryList>` document.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
-        let wrong = |(at, problem)| QueryError { place: Place::new(text, at), problem };
+        // Editors on Windows write a byte order mark before a saved query.
+        let document = text.trim_start_matches('\u{feff}');
+        let before = text.len() - document.len();
+        let wrong = |(at, problem): (usize, _)| QueryError {
+            place: Place::new(text, before + at),
+            problem,
+        };
         if text.len() > MAX_LENGTH {
             let start = &text[..text.floor_char_boundary(100)];
             return Err(QueryError { place: Place::new(start, 0), problem: QueryProblem::TooLong });
         }
         let mut terms = MAX_TERMS;
-        let body = if text.trim_start_matches('\u{feff}').trim_start().starts_with('<') {
-            Body::List(list::parse(text, &mut terms).map_err(wrong)?)
+        let body = if document.trim_start().starts_with('<') {
+            Body::List(list::parse(document, &mut terms).map_err(wrong)?)
         } else {
-            Body::XPath(Box::new(parse::parse(text, &mut terms).map_err(wrong)?))
+            Body::XPath(Box::new(parse::parse(document, &mut terms).map_err(wrong)?))
         };
         Ok(Query { body })
     }

@@ -315,3 +315,16 @@ proptest! {
 fn query_debug(query: &CompiledQuery) -> String {
     format!("{query:?}")
 }
+
+#[test]
+fn a_byte_order_mark_before_a_query_is_nothing() {
+    let list =
+        "\u{feff}<QueryList><Query><Select>*[System[EventID=1]]</Select></Query></QueryList>";
+    assert!(Query::parse(list).is_ok());
+    assert!(Query::parse("\u{feff}*[System[EventID=1]]").is_ok());
+    let error = Query::parse("\u{feff}*[System[EventID=]]").unwrap_err();
+    assert_eq!(error.place.byte(), 20);
+    // Found by fuzzing: two byte order marks, and one before what is no document.
+    assert!(Query::parse("\u{feff}\u{feff}<QueryList>").is_err());
+    assert!(Query::parse("\u{feff}\r\r<").is_err());
+}
