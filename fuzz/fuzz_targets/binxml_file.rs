@@ -1,6 +1,6 @@
 #![no_main]
 
-#[path = "../targets/binxml_file.rs"]
-mod target;
+#[path = "../targets/mod.rs"]
+mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| target::run(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::binxml_file::run(data));

@@ -1,9 +1,8 @@
 //! BinXML in a chunk of a file: two bytes that say where a record begins, and the chunk.
 
-#[path = "use_event.rs"]
-mod use_event;
-
 use quarry_binxml::Decoder;
+
+use super::use_event::use_event;
 
 pub fn run(data: &[u8]) {
     let Some((start, chunk)) = data.split_first_chunk::<2>() else { return };
@@ -13,7 +12,7 @@ pub fn run(data: &[u8]) {
     // Twice, since the second time finds the templates compiled.
     for _ in 0..2 {
         if let Ok(record) = decoder.event(start..chunk.len()) {
-            use_event::use_event(&record);
+            use_event(&record);
         }
     }
 }

@@ -1,16 +1,15 @@
 //! BinXML as a server sends it: any bytes.
 
-#[path = "use_event.rs"]
-mod use_event;
-
 use quarry_binxml::Decoder;
 use quarry_binxml::write::{Element, Fragment, templated, wire};
 use quarry_event::Event;
 
+use super::use_event::use_event;
+
 pub fn run(data: &[u8]) {
     let mut decoder = Decoder::new();
     let Ok(record) = decoder.event(data) else { return };
-    use_event::use_event(&record);
+    use_event(&record);
     // What is read can be written, if it isn't too large, and is the same event then.
     let event = Event::from_source(&record);
     let literal = Fragment::Element(Element::from(&event.root));

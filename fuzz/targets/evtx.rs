@@ -1,13 +1,12 @@
 //! A whole `.evtx` file, read forwards and backwards.
 
-#[path = "use_event.rs"]
-mod use_event;
-
 use std::io::Cursor;
 
 use quarry_event::FieldSource;
 use quarry_eventlog::{BatchReader, Direction, FileLog, LogName, Visitor};
 use quarry_logfile::Damage;
+
+use super::use_event::use_event;
 
 /// Chunks read of a file, so that one run is short.
 const CHUNKS: usize = 4;
@@ -37,7 +36,7 @@ struct User {
 
 impl Visitor for User {
     fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
-        use_event::use_event(event);
+        use_event(event);
         self.numbers.push(log_record);
     }
 

@@ -114,7 +114,7 @@ impl<'a> Value<'a> {
             Value::Str(text) => parse_u64(text),
             Value::Utf16(_) | Value::Ansi(_) => self.with_text(parse_u64),
             // Bytes whose text is digits: a decoded event has no more than that text.
-            Value::Binary(bytes) if bytes.len() <= 16 => self.with_text(parse_u64),
+            Value::Binary(_) => self.with_text(parse_u64),
             _ => None,
         }
     }
@@ -213,5 +213,6 @@ mod tests {
         assert_eq!(Value::Int(-1).as_u64(), None);
         assert_eq!(Value::Binary(&[0x12, 0x34]).as_u64(), Some(1234));
         assert_eq!(Value::Binary(&[0x12, 0x3a]).as_u64(), None);
+        assert_eq!(Value::Binary(&[0; 40]).as_u64(), Some(0));
     }
 }

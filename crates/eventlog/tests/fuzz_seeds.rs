@@ -1,15 +1,8 @@
 //! What the fuzz targets do, done with their seeds, and with the beginnings and small changes of
 //! these.
 
-#[path = "../../../fuzz/targets/binxml_file.rs"]
-#[allow(unreachable_pub)]
-mod binxml_file;
-#[path = "../../../fuzz/targets/binxml_wire.rs"]
-#[allow(unreachable_pub)]
-mod binxml_wire;
-#[path = "../../../fuzz/targets/evtx.rs"]
-#[allow(unreachable_pub)]
-mod evtx;
+#[path = "../../../fuzz/targets/mod.rs"]
+mod targets;
 
 use std::path::Path;
 
@@ -39,15 +32,15 @@ fn run_seeds(target: &str, run: fn(&[u8])) {
 
 #[test]
 fn seeds_of_binxml_on_the_wire_are_read() {
-    run_seeds("binxml_wire", binxml_wire::run);
+    run_seeds("binxml_wire", targets::binxml_wire::run);
 }
 
 #[test]
 fn seeds_of_binxml_in_a_file_are_read() {
-    run_seeds("binxml_file", binxml_file::run);
+    run_seeds("binxml_file", targets::binxml_file::run);
 }
 
 #[test]
 fn seeds_of_log_files_are_read() {
-    run_seeds("evtx", evtx::run);
+    run_seeds("evtx", targets::evtx::run);
 }

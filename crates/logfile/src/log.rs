@@ -55,11 +55,11 @@ impl EvtxLog {
         let mut damage = Vec::new();
         let mut at_start = |kind| damage.push(Damage { offset: 0, record: None, kind });
         let (first_chunk, dirty) = match FileHeader::parse(start) {
+            Some(header) if header.checksum_is_right => (header.block_size, header.dirty),
+            // What such a header says of itself may be the damage.
             Some(header) => {
-                if !header.checksum_is_right {
-                    at_start(DamageKind::FileHeaderChecksum);
-                }
-                (header.block_size, header.dirty)
+                at_start(DamageKind::FileHeaderChecksum);
+                (FileHeader::BLOCK_SIZE, header.dirty)
             }
             None if start.get(4..8) == Some(EVT_MAGIC) => return Err(OpenError::OldFormat),
             None if starts_with_chunk(&file, FileHeader::BLOCK_SIZE)? => {
