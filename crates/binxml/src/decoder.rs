@@ -11,6 +11,7 @@ use crate::limits::Limits;
 use crate::record::Record;
 use crate::template::{Place, Template};
 use crate::value::{ARRAY, BIN_XML};
+use crate::walk::check_expansion;
 
 /// Decodes events, and keeps the templates it has compiled for those to come.
 ///
@@ -139,7 +140,7 @@ impl Decoder {
         let expansion = self.may_expand(end - at);
         let joins = self.instances.iter().any(|i| !self.template(i.template).joined.is_empty());
         if expansion {
-            Record::new(self, bytes).check_expansion(at)?;
+            check_expansion(Record::new(self, bytes), at)?;
         }
         if joins {
             self.join(bytes);

@@ -20,6 +20,7 @@ mod name;
 mod record;
 mod template;
 mod value;
+mod walk;
 pub mod write;
 
 pub use cursor::Dialect;
