@@ -8,7 +8,8 @@ use crate::error::{Fault, Result};
 use crate::limits::Limits;
 use crate::name::is_name_character;
 use crate::template::{
-    Datum, DatumName, Dependencies, FieldText, Literal, NameUse, Node, Piece, Place, Template, Text,
+    ContentSlot, Datum, DatumName, Dependencies, FieldText, Literal, NameUse, Node, Piece, Place,
+    Template, Text,
 };
 
 /// "No dependency" as a dependency id.
@@ -138,9 +139,8 @@ struct Compiler {
     fields: Vec<(Field, Text, usize)>,
     data: Vec<(Datum, usize)>,
     more: Vec<usize>,
-    content_slots: Vec<(u16, Place)>,
-    /// Slots in whose place elements would make the event odd.
-    plain_slots: Vec<u16>,
+    content_slots: Vec<ContentSlot>,
+    content_slot_of: hashbrown::HashMap<u16, usize>,
     section_slots: Vec<u16>,
     systems: usize,
     odd: bool,
@@ -358,16 +358,17 @@ impl Compiler {
             if optional {
                 self.elements[open.element].slots.push(slot);
             }
-            if !self.content_slots.contains(&(slot, open.inside)) {
-                // What stands in two kinds of places is one thing in each.
-                if self.content_slots.iter().any(|&(other, _)| other == slot) {
-                    self.plain_slots.push(slot);
-                }
-                self.content_slots.push((slot, open.inside));
+            let new = self.content_slots.len();
+            let index = *self.content_slot_of.entry(slot).or_insert(new);
+            if index == new {
+                let inside = open.inside;
+                self.content_slots.push(ContentSlot { slot, inside, plain: false });
             }
-            if open.inside == Place::System || open.role != Role::Other {
-                self.plain_slots.push(slot);
-            }
+            // Elements of fields, in data, or in two kinds of places.
+            let known = &mut self.content_slots[index];
+            known.plain |= open.inside == Place::System
+                || open.role != Role::Other
+                || open.inside != known.inside;
             if open.inside == Place::EventData && open.role == Role::Other {
                 self.section_slots.push(slot);
             }
@@ -589,7 +590,6 @@ impl Compiler {
             .collect();
         Ok(Template {
             odd: self.odd,
-            plain_slots: self.plain_slots,
             section_slots: self.section_slots,
             present,
             distinct,

@@ -9,7 +9,7 @@ use crate::cursor::{Cursor, Dialect, token};
 use crate::error::{Fault, Result};
 use crate::limits::Limits;
 use crate::record::Record;
-use crate::template::{Place, Template};
+use crate::template::{ContentSlot, Place, Template};
 use crate::value::{ARRAY, BIN_XML};
 use crate::walk::check_expansion;
 
@@ -25,6 +25,8 @@ pub struct Decoder {
     pub(crate) instances: Vec<Instance>,
     /// Whether any value is an array.
     pub(crate) has_arrays: bool,
+    /// Whether there are elements where fields and data don't expect them.
+    pub(crate) has_odd_binxml: bool,
     /// The texts of the current record that are made of several pieces.
     pub(crate) joined_text: String,
     pub(crate) joined: Vec<Option<(u32, u32)>>,
@@ -86,6 +88,7 @@ impl Decoder {
             slots: Vec::new(),
             instances: Vec::new(),
             has_arrays: false,
+            has_odd_binxml: false,
             joined_text: String::new(),
             joined: Vec::new(),
             odd: None,
@@ -128,6 +131,7 @@ impl Decoder {
         self.slots.clear();
         self.instances.clear();
         self.has_arrays = false;
+        self.has_odd_binxml = false;
         self.loose.clear();
         self.joined.clear();
         self.joined_text.clear();
@@ -269,7 +273,7 @@ impl Decoder {
             return Ok(());
         }
         for i in 0..self.cache.get(template).content_slots.len() {
-            let (slot, inside) = self.cache.get(template).content_slots[i];
+            let ContentSlot { slot, inside, plain } = self.cache.get(template).content_slots[i];
             if usize::from(slot) >= count {
                 continue;
             }
@@ -279,6 +283,7 @@ impl Decoder {
                 let mut value = Cursor::new(cursor.bytes, at, end);
                 let nested = self.fragments(&mut value, dialect, inside, depth + 1)?;
                 self.slots[start + usize::from(slot)].nested = nested;
+                self.has_odd_binxml |= plain && nested.is_some();
             }
         }
         Ok(())

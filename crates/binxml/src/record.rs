@@ -113,13 +113,10 @@ impl<'d> Record<'d> {
 
     /// Whether fields and data can't be read from the slots.
     pub(crate) fn is_odd(&self) -> bool {
-        self.decoder.instances.iter().any(|instance| {
-            let template = self.template(instance);
-            let has_binxml = |&slot| self.slot(instance, slot).is_some_and(|s| s.nested.is_some());
-            template.odd
-                || self.decoder.instances.len() > 1 && template.plain_slots.iter().any(has_binxml)
-                || self.decoder.has_arrays && self.has_odd_array(instance)
-        })
+        let instances = &self.decoder.instances;
+        self.decoder.has_odd_binxml
+            || instances.iter().any(|instance| self.template(instance).odd)
+            || self.decoder.has_arrays && instances.iter().any(|i| self.has_odd_array(i))
     }
 
     /// Whether there is an array in a field, or with other text or data in an element, which it

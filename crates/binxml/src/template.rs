@@ -117,6 +117,16 @@ pub(crate) struct NameUse {
     pub(crate) elsewhere: Option<Box<[u8]>>,
 }
 
+/// A slot in the content of elements.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ContentSlot {
+    pub(crate) slot: u16,
+    /// Where it stands.
+    pub(crate) inside: Place,
+    /// Whether BinXML in it makes an event odd: see `Template::odd`.
+    pub(crate) plain: bool,
+}
+
 /// A compiled template.
 #[derive(Debug)]
 pub(crate) struct Template {
@@ -132,15 +142,13 @@ pub(crate) struct Template {
     pub(crate) distinct: bool,
     /// Ranges of `pieces` that make one text.
     pub(crate) joined: Vec<(u32, u32)>,
-    /// Slots in the content of elements, which may hold BinXML, and where they stand.
-    pub(crate) content_slots: Vec<(u16, Place)>,
+    /// Slots in the content of elements, which may hold BinXML; each once.
+    pub(crate) content_slots: Vec<ContentSlot>,
     /// Whether `fields` and `data` can't say what an event has, because the template isn't built
     /// as Windows builds them: elements in elements of data, several `<System>`, fields that
     /// come twice. Such an event is decoded whole.
     pub(crate) odd: bool,
-    /// The slots where BinXML makes an event as odd as that.
-    pub(crate) plain_slots: Vec<u16>,
-    /// The slots where an array does, because it repeats `<EventData>`.
+    /// The slots where an array makes an event as odd, because it repeats `<EventData>`.
     pub(crate) section_slots: Vec<u16>,
     /// What drops each of the parts of an event that are neither fields nor data.
     pub(crate) more: Vec<Dependencies>,
