@@ -62,7 +62,7 @@ impl<'t> Document<'t> {
             let start = self.position();
             let event = self.reader.read_event().map_err(|error| {
                 let at = usize::try_from(self.reader.error_position()).unwrap_or(start);
-                (at, QueryProblem::Xml(error.to_string()))
+                (at, QueryProblem::Xml(brief(&error.to_string())))
             })?;
             match event {
                 Xml::Decl(_) | Xml::Comment(_) | Xml::PI(_) => {}
@@ -128,7 +128,7 @@ impl<'t> Document<'t> {
         let mut query = SubQuery { id: None, path: None, clauses: Vec::new() };
         each_attribute(at, start, |name, value| match name {
             "Id" => {
-                let id = value.trim().parse().map_err(|_| QueryProblem::Id(value.to_owned()))?;
+                let id = value.trim().parse().map_err(|_| QueryProblem::Id(brief(value)))?;
                 query.id = Some(id);
                 Ok(())
             }
@@ -262,6 +262,12 @@ fn original(places: &[(usize, usize)], at: usize) -> usize {
     places.get(next.saturating_sub(1)).map_or(0, |&(in_text, place)| place + (at - in_text))
 }
 
+/// The beginning of a text that can hold as much of the document as it likes, on one line.
+fn brief(text: &str) -> String {
+    const SHOWN: usize = 200;
+    text.chars().take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 fn element(at: usize, start: &BytesStart<'_>, wanted: &'static str) -> Wrong {
     let found = start.name().as_ref().chars().take(40).collect();
     (at, QueryProblem::Element { found, wanted })
@@ -275,14 +281,14 @@ fn each_attribute(
 ) -> Result<(), Wrong> {
     for attribute in start.attributes() {
         let xml = |why: String| (at, QueryProblem::Xml(why));
-        let attribute = attribute.map_err(|error| xml(error.to_string()))?;
+        let attribute = attribute.map_err(|error| xml(brief(&error.to_string())))?;
         let name = attribute.key.as_ref();
         if name == "xmlns" || name.starts_with("xmlns:") {
             continue;
         }
         let value = attribute
             .normalized_value(quick_xml::XmlVersion::Implicit1_0)
-            .map_err(|error| xml(error.to_string()))?;
+            .map_err(|error| xml(brief(&error.to_string())))?;
         if !value.chars().all(is_xml_char) {
             return Err(xml("a character that XML can't hold".to_owned()));
         }

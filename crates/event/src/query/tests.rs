@@ -328,3 +328,13 @@ fn a_byte_order_mark_before_a_query_is_nothing() {
     assert!(Query::parse("\u{feff}\u{feff}<QueryList>").is_err());
     assert!(Query::parse("\u{feff}\r\r<").is_err());
 }
+
+#[test]
+fn what_is_said_of_a_document_is_brief_however_long_its_tags_are() {
+    // Found by fuzzing.
+    let document = format!("<QueryList><Query></{}>", "x".repeat(5000));
+    let error = Query::parse(&document).unwrap_err();
+    assert!(error.to_string().len() < 400, "{error}");
+    let document = format!("<QueryList><Query Id=\"{}\"></Query></QueryList>", "9".repeat(5000));
+    assert!(Query::parse(&document).unwrap_err().to_string().len() < 400);
+}
