@@ -53,6 +53,8 @@ fn set_up() -> Result<()> {
         ("python3-venv", "python3"),
         ("util-linux", "flock"),
         ("samba-testsuite", "ndrdump"),
+        ("libevtx-utils", "evtxexport"),
+        ("bsdutils", "script"),
     ])
 }
 
