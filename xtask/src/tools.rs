@@ -13,18 +13,24 @@ pub(crate) fn apt(packages: &[(&str, &str)]) -> Result<()> {
         .filter(|(_, program)| !sh::has(program))
         .map(|&(package, _)| package)
         .collect();
+    apt_install(&missing)
+}
+
+/// Installs Debian packages that are known to be missing.
+pub(crate) fn apt_install(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
     if !sh::has("apt-get") {
-        bail!("these programs are needed and there is no apt-get to install them: {missing:?}");
+        bail!("these packages are needed and there is no apt-get to install them: {missing:?}");
     }
     let mut install = vec!["install", "-y", "--no-install-recommends"];
-    install.extend(&missing);
+    install.extend(missing);
     let prefix: &[&str] = if is_root()? { &[] } else { &["sudo"] };
     let apt = |arguments: &[&str]| {
         let words: Vec<&str> = [prefix, &["apt-get", "-q"], arguments].concat();
-        sh::run(words[0], &words[1..])
+        let mut apt = sh::command(words[0], &words[1..]);
+        sh::run_command(apt.env("DEBIAN_FRONTEND", "noninteractive"))
     };
     if apt(&install).is_err() {
         apt(&["update"])?;

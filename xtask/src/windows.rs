@@ -13,6 +13,8 @@ use std::{
 
 use anyhow::{Context, bail};
 
+use crate::tools;
+
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const RUSTC: &str = "/usr/bin/rustc";
 const PACKAGES: [&str; 5] = ["rustc-web", "rust-web-src", "gcc-mingw-w64-x86-64", "wine", "wine64"];
@@ -105,25 +107,7 @@ fn logs_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn install_missing() -> anyhow::Result<()> {
     let missing: Vec<&str> = PACKAGES.into_iter().filter(|name| !is_installed(name)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    step(&format!("installing {}", missing.join(", ")));
-    let root = Command::new("id").arg("-u").output()?.stdout == b"0\n";
-    let apt = |arguments: &[&str]| {
-        let mut command = if root {
-            Command::new("apt-get")
-        } else {
-            let mut command = Command::new("sudo");
-            command.arg("apt-get");
-            command
-        };
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        run_to_success(&mut command)
-    };
-    apt(&["update", "--quiet"])?;
-    apt(&[&["install", "--yes", "--quiet", "--no-install-recommends"][..], &missing].concat())
-        .context("the Windows build needs Debian's packages")
+    tools::apt_install(&missing).context("the Windows build needs Debian's packages")
 }
 
 fn is_installed(package: &str) -> bool {
