@@ -3,8 +3,7 @@
 use std::io::Cursor;
 
 use quarry_event::FieldSource;
-use quarry_eventlog::{BatchReader, Direction, FileLog, LogName, Visitor};
-use quarry_logfile::Damage;
+use quarry_eventlog::{BatchReader, Damage, Direction, FileDamage, FileLog, LogName, Visitor};
 
 use super::use_event::use_event;
 
@@ -35,12 +34,13 @@ struct User {
 }
 
 impl Visitor for User {
-    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
         use_event(event);
         self.numbers.push(log_record);
     }
 
     fn damage(&mut self, damage: &Damage) {
+        let Damage::File(FileDamage(damage)) = damage else { panic!("{damage}: of a file") };
         assert!(damage.offset <= self.size, "{damage}");
         assert!(!damage.to_string().is_empty());
     }

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use quarry_event::{FieldSource, Origin};
-use quarry_eventlog::{Batch as Raw, BatchReader, Direction, FileLog, LogName, Visitor, pool};
-use quarry_logfile::{Damage, DamageKind, OpenError};
+use quarry_eventlog::{
+    Batch as Raw, BatchReader, Damage, Direction, FileLog, LogName, Visitor, pool,
+};
+use quarry_logfile::OpenError;
 
 use crate::error::{Failure, plain};
 use crate::source::Input;
@@ -194,18 +196,15 @@ struct Reading<'r, W: Work> {
 
 impl<W: Work> Visitor for Reading<'_, W> {
     #[inline]
-    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
         self.batch.records += 1;
-        let origin =
-            Origin { source: &self.open.name, host: None, log: &self.open.log, log_record };
+        let origin = Origin { source: &self.open.name, host: None, log, log_record };
         self.work.event(self.worker, event, &origin, &mut self.batch.output);
     }
 
     fn damage(&mut self, damage: &Damage) {
-        if let DamageKind::Record(_) = damage.kind {
-            self.batch.records += 1;
-        }
-        self.batch.damage.push(*damage);
+        self.batch.records += u64::from(damage.is_record());
+        self.batch.damage.push(damage.clone());
     }
 }
 
