@@ -51,12 +51,42 @@ impl Batch {
         Batch { direction: Direction::Forward, raw: Raw::Wire { batch, logs } }
     }
 
+    /// Nothing, as a sign of life.
+    pub(crate) fn empty() -> Self {
+        Batch::damage(Vec::new())
+    }
+
+    /// Whether there is nothing in it: the source lives, and searches on.
+    pub fn is_empty(&self) -> bool {
+        match &self.raw {
+            Raw::Damage(damage) => damage.is_empty(),
+            Raw::Chunk { .. } => false,
+            Raw::Wire { batch, .. } => batch.is_empty(),
+        }
+    }
+
+    /// How many records there are, where that is known before they are read.
+    pub fn records(&self) -> u64 {
+        match &self.raw {
+            Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Wire { batch, .. } => batch.len() as u64,
+        }
+    }
+
     /// How many bytes of memory the batch holds.
     pub fn bytes(&self) -> usize {
         match &self.raw {
             Raw::Damage(_) | Raw::Chunk { .. } => 0,
             Raw::Wire { batch, .. } => batch.buffer().len(),
         }
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Batch");
+        shown.field("records", &self.records()).field("bytes", &self.bytes());
+        shown.finish_non_exhaustive()
     }
 }
 

@@ -47,7 +47,8 @@ pub trait EventLog: Send + Sync {
 
 /// A stream of batches.
 pub trait Batches: Send {
-    /// The next batch; nothing at the end. After an error there is no more.
+    /// The next batch; nothing at the end. A batch may be empty: the source lives, and searches
+    /// on. After an error there is no more.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>>;
 
     /// How many bytes the next batch will probably hold, for those who have to keep to a budget.

@@ -115,7 +115,11 @@ impl QueryBatches {
                     }
                 }
                 // A heartbeat: nothing found yet.
-                Ok(Next::TimedOut(_)) => pause(asked).await,
+                Ok(Next::TimedOut(_)) => {
+                    self.size.waited();
+                    pause(asked).await;
+                    return Ok(Some(Batch::empty()));
+                }
                 Ok(Next::Events(_)) => {
                     empty += 1;
                     if empty > MAX_EMPTY {

@@ -5,6 +5,9 @@ use quarry_even::limits::{MAX_BATCH_SIZE, MAX_RECORD_COUNT};
 /// Asked for at first, when nothing is known of the records. Records are seldom over 40 KB.
 const FIRST: u32 = 50;
 
+/// Asked for when a server searches long.
+const FEW: u32 = 8;
+
 /// Successful batches after which more is tried again.
 const TRUST: u32 = 8;
 
@@ -53,6 +56,12 @@ impl BatchSize {
         // The next records may be larger: no more than four times as many as have been seen.
         let most = self.count.saturating_mul(4).min(self.ceiling).max(1);
         self.count = wanted.clamp(1, most);
+    }
+
+    /// Nothing was found in the time of a call. Few records are asked for then, so that a slow
+    /// server doesn't hold much of a budget.
+    pub(super) fn waited(&mut self) {
+        self.count = self.count.min(FEW);
     }
 
     /// A batch was too large. False if there is no smaller one.

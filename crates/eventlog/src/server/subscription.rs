@@ -40,8 +40,8 @@ pub enum Start {
     AfterOrLater(Bookmark),
 }
 
-/// The batches of a subscription. They don't end; [`Batches::next`] returns nothing only when
-/// nothing came for [`ReadOptions::heartbeat`], and may be called again.
+/// The batches of a subscription. They don't end; one is empty when nothing came for
+/// [`ReadOptions::heartbeat`].
 pub struct SubscriptionBatches {
     client: EventClient,
     options: ReadOptions,
@@ -92,7 +92,7 @@ impl SubscriptionBatches {
     }
 
     /// Waits for records, for at most a heartbeat.
-    async fn next_batch(&mut self) -> Result<Option<Batch>, LogError> {
+    async fn next_batch(&mut self) -> Result<Batch, LogError> {
         let asked = Instant::now();
         let next = loop {
             let (count, heartbeat) = (self.size.count(), self.options.heartbeat);
@@ -106,16 +106,16 @@ impl SubscriptionBatches {
         };
         let (Next::Events(batch) | Next::TimedOut(batch)) = next else {
             pause(asked).await;
-            return Ok(None);
+            return Ok(Batch::empty());
         };
         if batch.is_empty() {
             pause(asked).await;
-            return Ok(None);
+            return Ok(Batch::empty());
         }
         let (records, bytes) = (batch.len(), batch.buffer().len());
         let batch = self.position.advance(batch, std::mem::take(&mut self.resumed))?;
         self.size.succeeded(records, bytes);
-        Ok((!batch.is_empty()).then(|| Batch::wire(batch, Arc::clone(&self.logs))))
+        Ok(Batch::wire(batch, Arc::clone(&self.logs)))
     }
 
     /// Behind the last record that came.
@@ -140,7 +140,7 @@ impl SubscriptionBatches {
 
 impl Batches for SubscriptionBatches {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
-        Box::pin(async { self.next_batch().await.transpose() })
+        Box::pin(async { Some(self.next_batch().await) })
     }
 
     fn expected_bytes(&self) -> usize {

@@ -1,0 +1,88 @@
+//! What a fleet is made of.
+
+use std::sync::Arc;
+
+use quarry_cred::Account;
+use quarry_even::ConnectOptions;
+use quarry_eventlog::{BoxFuture, EventLog, LogError, ReadOptions, ServerLog};
+
+/// Something that can be opened as an event log, perhaps several times: a lost connection is made
+/// again.
+pub trait Source: Send + Sync {
+    /// What the user calls it.
+    fn name(&self) -> &str;
+
+    /// Its name in an event's identity.
+    fn address(&self) -> &str;
+
+    /// Who signs in there.
+    fn account(&self) -> Option<&Account> {
+        None
+    }
+
+    /// The port of its endpoint mapper, where there is one: an error there has another remedy
+    /// than one at the event log's own port.
+    fn mapper_port(&self) -> Option<u16> {
+        None
+    }
+
+    /// Opens it.
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>>;
+}
+
+/// A server that speaks MS-EVEN6.
+#[derive(Clone, Debug)]
+pub struct Server {
+    name: String,
+    address: String,
+    connect: ConnectOptions,
+    read: ReadOptions,
+}
+
+impl Server {
+    /// A server called `name`; its address in events is `even6://` and that name.
+    pub fn new(name: impl Into<String>, connect: ConnectOptions) -> Self {
+        let name = name.into();
+        let address = match name.contains(':') {
+            true => format!("even6://[{name}]"),
+            false => format!("even6://{name}"),
+        };
+        Server { name, address, connect, read: ReadOptions::default() }
+    }
+
+    /// Reads in another way than the default.
+    pub fn read_with(mut self, read: ReadOptions) -> Self {
+        self.read = read;
+        self
+    }
+
+    /// How one connects to it.
+    pub fn connect_options(&self) -> &ConnectOptions {
+        &self.connect
+    }
+}
+
+impl Source for Server {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn account(&self) -> Option<&Account> {
+        Some(self.connect.credential.account())
+    }
+
+    fn mapper_port(&self) -> Option<u16> {
+        self.connect.port.is_none().then_some(self.connect.mapper_port)
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>> {
+        Box::pin(async {
+            let log = ServerLog::connect(self.address.clone(), &self.connect, self.read).await?;
+            Ok(Arc::new(log) as Arc<dyn EventLog>)
+        })
+    }
+}
