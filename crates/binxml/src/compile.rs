@@ -143,6 +143,8 @@ struct Compiler {
     content_slot_of: hashbrown::HashMap<u16, usize>,
     section_slots: Vec<u16>,
     systems: usize,
+    /// The element `<System>`, if nothing before it in `<Event>` could be another one.
+    system: Option<usize>,
     odd: bool,
     used_slots: hashbrown::HashSet<u16>,
     reuses: bool,
@@ -213,6 +215,9 @@ impl Compiler {
             }
             Place::Event if text == "System" => {
                 self.systems += 1;
+                let is_slot = |piece: &Piece| matches!(piece, Piece::Slot { .. });
+                let is_first = |event: &Open| !event.content.iter().any(is_slot);
+                self.system = self.open.last().is_some_and(is_first).then_some(element);
                 self.odd |= self.systems > 1 || self.root != Place::Document;
                 (Role::Other, Place::System)
             }
@@ -585,6 +590,14 @@ impl Compiler {
             more.push(self.all_needs(element, end)?);
         }
         let distinct = has_distinct_names(&data);
+        let is_always_there = |system: usize| self.elements[system].slots.is_empty();
+        let is_joined = |field: &FieldText| matches!(field.text, Text::Joined(_));
+        let has_head = !self.odd
+            && self.root == Place::Document
+            && self.system.is_some_and(is_always_there)
+            && !fields.iter().any(is_joined);
+        let nested = self.content_slots.iter().filter(|slot| !slot.plain);
+        let nested_slots = nested.map(|slot| slot.slot).collect();
         let present = Field::all()
             .filter(|&field| !matches!(fields[field as usize].text, Text::Absent))
             .collect();
@@ -601,6 +614,8 @@ impl Compiler {
             data,
             joined: self.joined,
             content_slots: self.content_slots,
+            nested_slots,
+            has_head,
             more,
             reuses: self.reuses,
             definition: Box::default(),

@@ -7,6 +7,7 @@ use crate::cache::{Cache, Identity};
 use crate::compile::compile;
 use crate::cursor::{Cursor, Dialect, token};
 use crate::error::{Fault, Result};
+use crate::head::{Head, Values};
 use crate::limits::Limits;
 use crate::record::Record;
 use crate::template::{ContentSlot, Place, Template};
@@ -113,12 +114,61 @@ impl Decoder {
         self.parse(bytes, 0, bytes.len(), Dialect::Wire)
     }
 
+    /// [`event`](Self::event), if it is wanted; see [`ChunkDecoder::event_if`].
+    pub fn event_if<'d>(
+        &'d mut self,
+        bytes: &'d [u8],
+        is_wanted: impl FnOnce(&Head<'_>) -> bool,
+    ) -> Result<Option<Record<'d>>> {
+        self.cache.trim();
+        self.parse_if(bytes, 0, bytes.len(), Dialect::Wire, is_wanted)
+    }
+
     #[inline]
     pub(crate) fn template(&self, index: TemplateIndex) -> &Template {
         match index {
             TemplateIndex::Cached(index) => self.cache.get(index),
             TemplateIndex::Loose(index) => &self.loose[index as usize],
         }
+    }
+
+    #[inline]
+    fn parse_if<'d>(
+        &'d mut self,
+        bytes: &'d [u8],
+        at: usize,
+        end: usize,
+        dialect: Dialect,
+        is_wanted: impl FnOnce(&Head<'_>) -> bool,
+    ) -> Result<Option<Record<'d>>> {
+        let mut cursor = Cursor::new(bytes, at, end);
+        if let Some((template, values)) = self.open(&mut cursor, dialect)
+            && let Some(head) = Head::new(self.cache.get(template), values, self.ansi)
+            && !is_wanted(&head)
+        {
+            return Ok(None);
+        }
+        self.parse(bytes, at, end, dialect).map(Some)
+    }
+
+    /// The event's own template and values, where that is how it begins. What is wrong with them
+    /// [`parse`](Self::parse) tells.
+    #[inline]
+    fn open<'d>(&mut self, cursor: &mut Cursor<'d>, dialect: Dialect) -> Option<(u32, Values<'d>)> {
+        while cursor.peek()? == token::FRAGMENT_HEADER {
+            cursor.take(4).ok()?;
+        }
+        if cursor.peek()? & !token::MORE != token::TEMPLATE_INSTANCE {
+            return None;
+        }
+        let template = self.definition(cursor, dialect, Place::Document).ok()?;
+        let count = cursor.u32().ok()? as usize;
+        if count > Limits::VALUES {
+            return None;
+        }
+        let (descriptors, _) = cursor.take(4 * count).ok()?.as_chunks();
+        let values = Values::new(descriptors, cursor.rest())?;
+        Some((template, values))
     }
 
     fn parse<'d>(
@@ -230,18 +280,7 @@ impl Decoder {
         place: Place,
         depth: usize,
     ) -> Result<()> {
-        cursor.take(2)?; // The token and a reserved byte.
-        let template = match dialect {
-            Dialect::File => self.chunk_definition(cursor, place)?,
-            Dialect::Wire => {
-                let guid = cursor.array()?;
-                let len = cursor.u32()?;
-                let at = cursor.at;
-                cursor.take(len as usize)?;
-                let identity = Identity { guid, len, place, dialect };
-                self.cache.find(identity, cursor.bytes, at, cursor.at)?
-            }
-        };
+        let template = self.definition(cursor, dialect, place)?;
         let count = cursor.u32()? as usize;
         let at = cursor.at;
         if self.slots.len() + count > Limits::VALUES {
@@ -287,6 +326,28 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    /// The template of the instance that comes next.
+    #[inline]
+    fn definition(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        dialect: Dialect,
+        place: Place,
+    ) -> Result<u32> {
+        cursor.take(2)?; // The token and a reserved byte.
+        match dialect {
+            Dialect::File => self.chunk_definition(cursor, place),
+            Dialect::Wire => {
+                let guid = cursor.array()?;
+                let len = cursor.u32()?;
+                let at = cursor.at;
+                cursor.take(len as usize)?;
+                let identity = Identity { guid, len, place, dialect };
+                self.cache.find(identity, cursor.bytes, at, cursor.at)
+            }
+        }
     }
 
     /// The template at the offset that comes next; the definition itself may stand right there.
@@ -371,5 +432,17 @@ impl ChunkDecoder<'_> {
     /// The event whose BinXML stands in a range of the chunk.
     pub fn event(&mut self, range: std::ops::Range<usize>) -> Result<Record<'_>> {
         self.decoder.parse(self.chunk, range.start, range.end, Dialect::File)
+    }
+
+    /// The event whose BinXML stands in a range of the chunk, if it is wanted. Whether it is, is
+    /// asked before it is known how the rest of it reads: damage in the rest of an event that
+    /// isn't wanted goes unnoticed. An event of an odd shape is given without asking.
+    #[inline]
+    pub fn event_if(
+        &mut self,
+        range: std::ops::Range<usize>,
+        is_wanted: impl FnOnce(&Head<'_>) -> bool,
+    ) -> Result<Option<Record<'_>>> {
+        self.decoder.parse_if(self.chunk, range.start, range.end, Dialect::File, is_wanted)
     }
 }

@@ -1,6 +1,6 @@
 //! A template, compiled: its tree, and where each field of an event is found in it.
 
-use quarry_event::Field;
+use quarry_event::{Field, Value};
 
 /// Where in an event a template stands, so far as fields depend on it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -144,6 +144,11 @@ pub(crate) struct Template {
     pub(crate) joined: Vec<(u32, u32)>,
     /// Slots in the content of elements, which may hold BinXML; each once.
     pub(crate) content_slots: Vec<ContentSlot>,
+    /// Those of them that aren't plain.
+    pub(crate) nested_slots: Vec<u16>,
+    /// Whether the fields of an event of this template are those of `fields`, whatever is inside:
+    /// see [`Head`](crate::Head).
+    pub(crate) has_head: bool,
     /// Whether `fields` and `data` can't say what an event has, because the template isn't built
     /// as Windows builds them: elements in elements of data, several `<System>`, fields that
     /// come twice. Such an event is decoded whole.
@@ -163,5 +168,25 @@ impl Template {
     #[inline]
     pub(crate) fn literal(&self, literal: Literal) -> &str {
         self.literals.get(literal.start as usize..literal.end as usize).unwrap_or_default()
+    }
+
+    /// The slots of which none may be NULL.
+    #[inline]
+    pub(crate) fn needs(&self, needs: Dependencies) -> &[u16] {
+        &self.dependencies[needs.start.into()..needs.end.into()]
+    }
+}
+
+impl FieldText {
+    /// What a field shows whose text has a value.
+    #[inline]
+    pub(crate) fn shown<'v>(&self, value: Value<'v>) -> Value<'v> {
+        if self.attribute && value.is_empty() {
+            Value::Null
+        } else if value.is_null() && !self.optional {
+            Value::Str("")
+        } else {
+            value
+        }
     }
 }

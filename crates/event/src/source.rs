@@ -59,6 +59,20 @@ pub trait FieldSource {
     }
 }
 
+/// The fields of an event's `<System>` by themselves: of an event whose other parts haven't been
+/// looked at, or of any [`FieldSource`].
+pub trait SystemFields {
+    /// A field; NULL where the event has none.
+    fn system_field(&self, field: Field) -> Value<'_>;
+}
+
+impl<S: FieldSource> SystemFields for S {
+    #[inline]
+    fn system_field(&self, field: Field) -> Value<'_> {
+        self.field(field)
+    }
+}
+
 /// Takes an event's tree in document order.
 pub trait Sink<'a> {
     /// An element begins.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quarry_binxml::Decoder;
-use quarry_event::FieldSource;
+use quarry_event::{FieldSource, SystemFields};
 use quarry_logfile::{Chunk, Damage, DamageKind, EvtxLog, Item};
 
 use crate::log::Direction;
@@ -35,6 +35,13 @@ impl Batch {
 
 /// Takes what is in a batch, in its order.
 pub trait Visitor {
+    /// Whether an event is wanted, so far as its fields tell, which is asked before the rest of it
+    /// is decoded. One that isn't is not visited. Events of an odd shape are, without asking.
+    #[inline]
+    fn wants<S: SystemFields>(&mut self, _event: &S) -> bool {
+        true
+    }
+
     /// An event, and its record number in the log it was read from.
     fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>);
 
@@ -90,14 +97,17 @@ fn read_chunk(
     for item in items {
         match item {
             Item::Damage(damage) => visitor.damage(damage),
-            Item::Record(record) => match decoder.event(record.binxml.clone()) {
-                Ok(event) => visitor.event(&event, Some(record.number)),
-                Err(error) => visitor.damage(&Damage {
-                    offset: record.offset,
-                    record: Some(record.number),
-                    kind: DamageKind::Record(error),
-                }),
-            },
+            Item::Record(record) => {
+                match decoder.event_if(record.binxml.clone(), |head| visitor.wants(head)) {
+                    Ok(Some(event)) => visitor.event(&event, Some(record.number)),
+                    Ok(None) => {}
+                    Err(error) => visitor.damage(&Damage {
+                        offset: record.offset,
+                        record: Some(record.number),
+                        kind: DamageKind::Record(error),
+                    }),
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::users::Users;
 use super::{Filter, Glob, Pattern};
 use crate::query::{CompiledQuery, Scratch};
 use crate::text::Plain;
-use crate::{EventTime, Field, FieldSource, Sink, Value};
+use crate::{EventTime, Field, FieldSource, Sink, SystemFields, Value};
 
 /// Tests events for a filter. It has room of its own to work in: clone it for another thread.
 pub struct Matcher {
@@ -66,37 +66,47 @@ impl Matcher {
         }
     }
 
-    /// What can be said of an event without its message, which is dear to get.
-    pub fn verdict<S: FieldSource>(&mut self, source: &S) -> Verdict {
+    /// Whether an event doesn't match, as its fields alone tell. Where they don't,
+    /// [`verdict`](Self::verdict) has to.
+    #[inline]
+    pub fn rules_out<S: SystemFields>(&mut self, source: &S) -> bool {
         let filter = &*self.filter;
         if let Some(ids) = &filter.ids
-            && !ids.ranges.contains(&source.field(Field::EventId))
+            && !ids.ranges.contains(&source.system_field(Field::EventId))
         {
-            return Verdict::No;
+            return true;
         }
         if self.has_time {
-            let Some(time) = source.field(Field::TimeCreated).as_time() else { return Verdict::No };
-            if filter.since.is_some_and(|since| time < since)
-                || filter.until.is_some_and(|until| time > until)
-            {
-                return Verdict::No;
+            let time = source.system_field(Field::TimeCreated).as_time();
+            let is_in = |time: EventTime| {
+                filter.since.is_none_or(|since| time >= since)
+                    && filter.until.is_none_or(|until| time <= until)
+            };
+            if !time.is_some_and(is_in) {
+                return true;
             }
         }
         if let Some(levels) = &filter.levels
             && !levels.contain(source)
         {
-            return Verdict::No;
+            return true;
         }
         let names = [
             (Field::Channel, &filter.channels),
             (Field::ProviderName, &filter.providers),
             (Field::Computer, &filter.computers),
         ];
-        for (field, globs) in names {
-            if !globs.is_empty() && !is_named(&source.field(field), globs, &mut self.text) {
-                return Verdict::No;
-            }
+        names.into_iter().any(|(field, globs)| {
+            !globs.is_empty() && !is_named(&source.system_field(field), globs, &mut self.text)
+        })
+    }
+
+    /// What can be said of an event without its message, which is dear to get.
+    pub fn verdict<S: FieldSource>(&mut self, source: &S) -> Verdict {
+        if self.rules_out(source) {
+            return Verdict::No;
         }
+        let filter = &*self.filter;
         if !filter.data.iter().all(|test| passes(test, source, &mut self.text)) {
             return Verdict::No;
         }
