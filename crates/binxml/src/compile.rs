@@ -8,8 +8,8 @@ use crate::error::{Fault, Result};
 use crate::limits::Limits;
 use crate::name::is_name_character;
 use crate::template::{
-    ContentSlot, Datum, DatumName, Dependencies, FieldText, Literal, NameUse, Node, Piece, Place,
-    Template, Text,
+    ContentSlot, Datum, DatumName, Dependencies, FieldText, Literal, NameMark, NameUse, Node,
+    Piece, Place, Template, Text,
 };
 
 /// "No dependency" as a dependency id.
@@ -597,7 +597,9 @@ impl Compiler {
             && self.system.is_some_and(is_always_there)
             && !fields.iter().any(is_joined);
         let nested = self.content_slots.iter().filter(|slot| !slot.plain);
-        let nested_slots = nested.map(|slot| slot.slot).collect();
+        let nested_slots = nested.copied().collect();
+        let data_marks = data.iter().map(NameMark::of).collect();
+        let has_plain_data = !self.odd && data.iter().all(is_plain);
         let present = Field::all()
             .filter(|&field| !matches!(fields[field as usize].text, Text::Absent))
             .collect();
@@ -615,6 +617,8 @@ impl Compiler {
             joined: self.joined,
             content_slots: self.content_slots,
             nested_slots,
+            has_plain_data,
+            data_marks,
             has_head,
             more,
             reuses: self.reuses,
@@ -655,6 +659,16 @@ fn push_merged(pieces: &mut Vec<Piece>, piece: Piece) {
             last.end = next.end;
         }
         _ => pieces.push(piece),
+    }
+}
+
+/// Whether a datum is a value in one piece with a name that is known, or none.
+fn is_plain(datum: &Datum) -> bool {
+    match datum {
+        Datum::Value { name, text, .. } => {
+            !matches!(name, DatumName::Unknown { .. }) && !matches!(text, Text::Joined(_))
+        }
+        Datum::Nested { .. } => false,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cache::{Cache, Identity};
 use crate::compile::compile;
 use crate::cursor::{Cursor, Dialect, token};
 use crate::error::{Fault, Result};
-use crate::head::{Head, Values};
+use crate::head::{Head, Values, skip_to_instance};
 use crate::limits::Limits;
 use crate::record::Record;
 use crate::template::{ContentSlot, Place, Template};
@@ -143,7 +143,7 @@ impl Decoder {
     ) -> Result<Option<Record<'d>>> {
         let mut cursor = Cursor::new(bytes, at, end);
         if let Some((template, values)) = self.open(&mut cursor, dialect)
-            && let Some(head) = Head::new(self.cache.get(template), values, self.ansi)
+            && let Some(head) = Head::new(&self.cache, dialect, self.ansi, template, values)
             && !is_wanted(&head)
         {
             return Ok(None);
@@ -155,20 +155,9 @@ impl Decoder {
     /// [`parse`](Self::parse) tells.
     #[inline]
     fn open<'d>(&mut self, cursor: &mut Cursor<'d>, dialect: Dialect) -> Option<(u32, Values<'d>)> {
-        while cursor.peek()? == token::FRAGMENT_HEADER {
-            cursor.take(4).ok()?;
-        }
-        if cursor.peek()? & !token::MORE != token::TEMPLATE_INSTANCE {
-            return None;
-        }
+        skip_to_instance(cursor)?;
         let template = self.definition(cursor, dialect, Place::Document).ok()?;
-        let count = cursor.u32().ok()? as usize;
-        if count > Limits::VALUES {
-            return None;
-        }
-        let (descriptors, _) = cursor.take(4 * count).ok()?.as_chunks();
-        let values = Values::new(descriptors, cursor.rest())?;
-        Some((template, values))
+        Some((template, Values::read(cursor)?))
     }
 
     fn parse<'d>(

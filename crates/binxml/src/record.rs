@@ -188,7 +188,7 @@ impl<'d> Record<'d> {
         F: FnMut(Value<'d>) -> ControlFlow<()>,
     {
         let template = self.template(instance);
-        for datum in &template.data {
+        for datum in template.data_named(Some(wanted)) {
             match datum {
                 Datum::Value { name, .. } => {
                     let same = match name {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use quarry_event::{FieldSource, Origin, SystemFields};
+use quarry_event::{FieldSource, Origin, PartialSource};
 use quarry_eventlog::{Batch as Raw, BatchReader, Direction, FileLog, LogName, Visitor, pool};
 use quarry_logfile::{Damage, DamageKind, OpenError};
 
@@ -26,7 +26,7 @@ pub(crate) trait Work: Sync {
     fn worker(&self) -> Self::Worker;
 
     /// Whether an event is wanted, so far as its fields tell: see [`Visitor::wants`].
-    fn wants<S: SystemFields>(
+    fn wants<S: PartialSource>(
         &self,
         worker: &mut Self::Worker,
         event: &S,
@@ -202,7 +202,7 @@ struct Reading<'r, W: Work> {
 
 impl<W: Work> Visitor for Reading<'_, W> {
     #[inline]
-    fn wants<S: SystemFields>(&mut self, event: &S) -> bool {
+    fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
         let wanted = self.work.wants(self.worker, event, &self.batch.output);
         // One that isn't wanted is read all the same.
         self.batch.records += u64::from(!wanted);

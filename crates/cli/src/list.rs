@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use quarry_event::filter::Matcher;
 use quarry_event::text::Plain;
-use quarry_event::{EventTime, Field, FieldSource, Origin, SystemFields};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::Direction;
 use serde_json::{Value as Json, json};
 
@@ -107,7 +107,7 @@ impl engine::Work for Count {
         (self.matcher.clone(), Vec::new())
     }
 
-    fn wants<S: SystemFields>(
+    fn wants<S: PartialSource>(
         &self,
         (matcher, _): &mut Self::Worker,
         event: &S,

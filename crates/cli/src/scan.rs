@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use quarry_event::filter::Matcher;
 use quarry_event::output::{Column, Printer, Scratch, TableOptions, UnknownColumn};
-use quarry_event::{EventTime, Field, FieldSource, Origin, SystemFields};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 
 use quarry_eventlog::Direction;
 
@@ -148,7 +148,7 @@ impl engine::Work for Scan {
     }
 
     #[inline]
-    fn wants<S: SystemFields>(
+    fn wants<S: PartialSource>(
         &self,
         (matcher, _): &mut Self::Worker,
         event: &S,

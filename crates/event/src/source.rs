@@ -59,17 +59,34 @@ pub trait FieldSource {
     }
 }
 
-/// The fields of an event's `<System>` by themselves: of an event whose other parts haven't been
-/// looked at, or of any [`FieldSource`].
-pub trait SystemFields {
-    /// A field; NULL where the event has none.
-    fn system_field(&self, field: Field) -> Value<'_>;
+/// What is known of an event of which not everything was looked at. Any [`FieldSource`] knows it
+/// as well.
+pub trait PartialSource {
+    /// A field of `<System>`; NULL where the event has none.
+    fn known_field(&self, field: Field) -> Value<'_>;
+
+    /// The values of `<EventData>` that have a name, or all of them, until `visit` breaks. `None`
+    /// where they aren't known; some may have been visited.
+    fn known_data<'a, F>(&'a self, wanted: Option<&str>, visit: F) -> Option<ControlFlow<()>>
+    where
+        F: FnMut(Value<'a>) -> ControlFlow<()>;
 }
 
-impl<S: FieldSource> SystemFields for S {
+impl<S: FieldSource> PartialSource for S {
     #[inline]
-    fn system_field(&self, field: Field) -> Value<'_> {
+    fn known_field(&self, field: Field) -> Value<'_> {
         self.field(field)
+    }
+
+    #[inline]
+    fn known_data<'a, F>(&'a self, wanted: Option<&str>, mut visit: F) -> Option<ControlFlow<()>>
+    where
+        F: FnMut(Value<'a>) -> ControlFlow<()>,
+    {
+        Some(match wanted {
+            Some(wanted) => self.each_data_named(wanted, visit),
+            None => self.each_data(|_, value| visit(value)),
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quarry_binxml::Decoder;
-use quarry_event::{FieldSource, SystemFields};
+use quarry_event::{FieldSource, PartialSource};
 use quarry_logfile::{Chunk, Damage, DamageKind, EvtxLog, Item};
 
 use crate::log::Direction;
@@ -38,7 +38,7 @@ pub trait Visitor {
     /// Whether an event is wanted, so far as its fields tell, which is asked before the rest of it
     /// is decoded. One that isn't is not visited. Events of an odd shape are, without asking.
     #[inline]
-    fn wants<S: SystemFields>(&mut self, _event: &S) -> bool {
+    fn wants<S: PartialSource>(&mut self, _event: &S) -> bool {
         true
     }
 

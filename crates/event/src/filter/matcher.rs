@@ -9,7 +9,7 @@ use super::users::Users;
 use super::{Filter, Glob, Pattern};
 use crate::query::{CompiledQuery, Scratch};
 use crate::text::Plain;
-use crate::{EventTime, Field, FieldSource, Sink, SystemFields, Value};
+use crate::{EventTime, Field, FieldSource, PartialSource, Sink, Value};
 
 /// Tests events for a filter. It has room of its own to work in: clone it for another thread.
 pub struct Matcher {
@@ -66,18 +66,26 @@ impl Matcher {
         }
     }
 
-    /// Whether an event doesn't match, as its fields alone tell. Where they don't,
-    /// [`verdict`](Self::verdict) has to.
+    /// Whether an event doesn't match, as what is known of it tells. Where that isn't enough,
+    /// [`verdict`](Self::verdict) has to tell.
     #[inline]
-    pub fn rules_out<S: SystemFields>(&mut self, source: &S) -> bool {
+    pub fn rules_out<S: PartialSource>(&mut self, source: &S) -> bool {
+        self.fails_a_test(source)
+            || self.query.as_ref().is_some_and(|query| query.rules_out(source, &mut self.scratch))
+    }
+
+    /// Whether an event fails one of the filter's tests on fields and named data, so far as they
+    /// are known.
+    #[inline]
+    fn fails_a_test<S: PartialSource>(&mut self, source: &S) -> bool {
         let filter = &*self.filter;
         if let Some(ids) = &filter.ids
-            && !ids.ranges.contains(&source.system_field(Field::EventId))
+            && !ids.ranges.contains(&source.known_field(Field::EventId))
         {
             return true;
         }
         if self.has_time {
-            let time = source.system_field(Field::TimeCreated).as_time();
+            let time = source.known_field(Field::TimeCreated).as_time();
             let is_in = |time: EventTime| {
                 filter.since.is_none_or(|since| time >= since)
                     && filter.until.is_none_or(|until| time <= until)
@@ -96,18 +104,33 @@ impl Matcher {
             (Field::ProviderName, &filter.providers),
             (Field::Computer, &filter.computers),
         ];
-        names.into_iter().any(|(field, globs)| {
-            !globs.is_empty() && !is_named(&source.system_field(field), globs, &mut self.text)
-        })
+        let is_other = |&(field, globs): &(Field, &Vec<Glob>)| {
+            !globs.is_empty() && !is_named(&source.known_field(field), globs, &mut self.text)
+        };
+        if names.iter().any(is_other) {
+            return true;
+        }
+        let fails = |test: &DataTest| {
+            // A place takes all the data to count.
+            test.place.is_none()
+                && source.known_data(Some(&test.name), |value| {
+                    match is_wanted(&test.wanted, &value, &mut self.text) {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
+                }) == Some(ControlFlow::Continue(()))
+        };
+        filter.data.iter().any(fails)
     }
 
     /// What can be said of an event without its message, which is dear to get.
     pub fn verdict<S: FieldSource>(&mut self, source: &S) -> Verdict {
-        if self.rules_out(source) {
+        if self.fails_a_test(source) {
             return Verdict::No;
         }
         let filter = &*self.filter;
-        if !filter.data.iter().all(|test| passes(test, source, &mut self.text)) {
+        let mut of_places = filter.data.iter().filter_map(|test| Some((test, test.place?)));
+        if !of_places.all(|(test, place)| passes(test, place, source, &mut self.text)) {
             return Verdict::No;
         }
         if !filter.users.is_empty() && !self.users.are_named(&filter.users, source, &mut self.text)
@@ -155,15 +178,13 @@ fn is_named(value: &Value<'_>, globs: &[Glob], scratch: &mut Vec<u8>) -> bool {
     })
 }
 
-/// Whether the event's data pass a test.
-fn passes<S: FieldSource>(test: &DataTest, source: &S, scratch: &mut Vec<u8>) -> bool {
-    let mut verdict = |value| match is_wanted(&test.wanted, &value, scratch) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
-    let Some(wanted_place) = test.place else {
-        return source.each_data_named(&test.name, verdict).is_break();
-    };
+/// Whether the event's data pass a test on the value of a place or of its name.
+fn passes<S: FieldSource>(
+    test: &DataTest,
+    wanted_place: u32,
+    source: &S,
+    scratch: &mut Vec<u8>,
+) -> bool {
     let mut place = 0u32;
     let found = source.each_data(|name, value| {
         place = place.saturating_add(1);
@@ -171,7 +192,10 @@ fn passes<S: FieldSource>(test: &DataTest, source: &S, scratch: &mut Vec<u8>) ->
             Some(name) => name.as_str() == test.name,
             None => place == wanted_place,
         };
-        if asked { verdict(value) } else { ControlFlow::Continue(()) }
+        match asked && is_wanted(&test.wanted, &value, scratch) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     });
     found.is_break()
 }
