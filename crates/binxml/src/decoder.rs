@@ -111,7 +111,7 @@ impl Decoder {
     /// An event as MS-EVEN6 sends it.
     pub fn event<'d>(&'d mut self, bytes: &'d [u8]) -> Result<Record<'d>> {
         self.cache.trim();
-        self.parse(bytes, 0, bytes.len(), Dialect::Wire)
+        self.parse(Cursor::new(bytes, 0, bytes.len()), Dialect::Wire, None)
     }
 
     /// [`event`](Self::event), if it is wanted; see [`ChunkDecoder::event_if`].
@@ -121,7 +121,7 @@ impl Decoder {
         is_wanted: impl FnOnce(&Head<'_>) -> bool,
     ) -> Result<Option<Record<'d>>> {
         self.cache.trim();
-        self.parse_if(bytes, 0, bytes.len(), Dialect::Wire, is_wanted)
+        self.parse_if(Cursor::new(bytes, 0, bytes.len()), Dialect::Wire, is_wanted)
     }
 
     #[inline]
@@ -135,38 +135,39 @@ impl Decoder {
     #[inline]
     fn parse_if<'d>(
         &'d mut self,
-        bytes: &'d [u8],
-        at: usize,
-        end: usize,
+        cursor: Cursor<'d>,
         dialect: Dialect,
         is_wanted: impl FnOnce(&Head<'_>) -> bool,
     ) -> Result<Option<Record<'d>>> {
-        let mut cursor = Cursor::new(bytes, at, end);
-        if let Some((template, values)) = self.open(&mut cursor, dialect)
+        let begun = self.begin(cursor, dialect);
+        if let Some((template, mut values)) = begun
+            && let Some(values) = Values::read(&mut values)
             && let Some(head) = Head::new(&self.cache, dialect, self.ansi, template, values)
             && !is_wanted(&head)
         {
             return Ok(None);
         }
-        self.parse(bytes, at, end, dialect).map(Some)
+        self.parse(cursor, dialect, begun).map(Some)
     }
 
-    /// The event's own template and values, where that is how it begins. What is wrong with them
-    /// [`parse`](Self::parse) tells.
+    /// The event's own template, and where the values for it begin, if it has one. What is wrong
+    /// with an event [`parse`](Self::parse) tells.
     #[inline]
-    fn open<'d>(&mut self, cursor: &mut Cursor<'d>, dialect: Dialect) -> Option<(u32, Values<'d>)> {
-        skip_to_instance(cursor)?;
-        let template = self.definition(cursor, dialect, Place::Document).ok()?;
-        Some((template, Values::read(cursor)?))
+    fn begin<'d>(&mut self, mut cursor: Cursor<'d>, dialect: Dialect) -> Option<(u32, Cursor<'d>)> {
+        skip_to_instance(&mut cursor)?;
+        let template = self.definition(&mut cursor, dialect, Place::Document).ok()?;
+        Some((template, cursor))
     }
+
+    /// An event. What [`begin`](Self::begin) has found of it isn't looked for again.
 
     fn parse<'d>(
         &'d mut self,
-        bytes: &'d [u8],
-        at: usize,
-        end: usize,
+        mut cursor: Cursor<'d>,
         dialect: Dialect,
+        begun: Option<(u32, Cursor<'d>)>,
     ) -> Result<Record<'d>> {
+        let Cursor { bytes, at, end } = cursor;
         self.slots.clear();
         self.instances.clear();
         self.has_arrays = false;
@@ -175,8 +176,13 @@ impl Decoder {
         self.joined.clear();
         self.joined_text.clear();
         self.odd = None;
-        let mut cursor = Cursor::new(bytes, at, end);
-        self.fragments(&mut cursor, dialect, Place::Document, 0)?;
+        match begun {
+            Some((template, mut values)) => {
+                self.push_instance();
+                self.values(0, template, &mut values, dialect, 0)?;
+            }
+            None => drop(self.fragments(&mut cursor, dialect, Place::Document, 0)?),
+        }
         if self.instances.is_empty() {
             return Err(Fault::Empty.at(at));
         }
@@ -237,15 +243,10 @@ impl Decoder {
             if index >= Limits::INSTANCES {
                 return Err(Fault::Limit("template instances").at(at));
             }
-            self.instances.push(Instance {
-                template: TemplateIndex::Loose(0),
-                slots: self.slots.len() as u32,
-                count: 0,
-                joined: 0,
-                next: None,
-            });
+            self.push_instance();
             if token & !token::MORE == token::TEMPLATE_INSTANCE {
-                self.instance(index, cursor, dialect, place, depth)?;
+                let template = self.definition(cursor, dialect, place)?;
+                self.values(index, template, cursor, dialect, depth)?;
             } else {
                 let template = compile(cursor, dialect, place, false)?;
                 self.instances[index].template = TemplateIndex::Loose(self.loose.len() as u32);
@@ -260,16 +261,27 @@ impl Decoder {
         Ok(first)
     }
 
-    /// A template instance: its definition, where its values lie, and the BinXML among them.
-    fn instance(
+    /// An instance of which nothing is known yet.
+    fn push_instance(&mut self) {
+        self.instances.push(Instance {
+            template: TemplateIndex::Loose(0),
+            slots: self.slots.len() as u32,
+            count: 0,
+            joined: 0,
+            next: None,
+        });
+    }
+
+    /// What comes behind a template instance's definition: where its values lie, and the BinXML
+    /// among them.
+    fn values(
         &mut self,
         index: usize,
+        template: u32,
         cursor: &mut Cursor<'_>,
         dialect: Dialect,
-        place: Place,
         depth: usize,
     ) -> Result<()> {
-        let template = self.definition(cursor, dialect, place)?;
         let count = cursor.u32()? as usize;
         let at = cursor.at;
         if self.slots.len() + count > Limits::VALUES {
@@ -420,7 +432,8 @@ pub struct ChunkDecoder<'d> {
 impl ChunkDecoder<'_> {
     /// The event whose BinXML stands in a range of the chunk.
     pub fn event(&mut self, range: std::ops::Range<usize>) -> Result<Record<'_>> {
-        self.decoder.parse(self.chunk, range.start, range.end, Dialect::File)
+        let cursor = Cursor::new(self.chunk, range.start, range.end);
+        self.decoder.parse(cursor, Dialect::File, None)
     }
 
     /// The event whose BinXML stands in a range of the chunk, if it is wanted. Whether it is, is
@@ -432,6 +445,7 @@ impl ChunkDecoder<'_> {
         range: std::ops::Range<usize>,
         is_wanted: impl FnOnce(&Head<'_>) -> bool,
     ) -> Result<Option<Record<'_>>> {
-        self.decoder.parse_if(self.chunk, range.start, range.end, Dialect::File, is_wanted)
+        let cursor = Cursor::new(self.chunk, range.start, range.end);
+        self.decoder.parse_if(cursor, Dialect::File, is_wanted)
     }
 }
