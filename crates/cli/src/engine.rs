@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use quarry_event::{FieldSource, Origin};
+use quarry_event::{FieldSource, Origin, PartialSource};
 use quarry_eventlog::{
     Batch as Raw, BatchReader, Damage, Direction, FileLog, LogName, Visitor, pool,
 };
@@ -26,6 +26,14 @@ pub(crate) trait Work: Sync {
     type Output: Output;
 
     fn worker(&self) -> Self::Worker;
+
+    /// Whether an event is wanted, so far as its fields tell: see [`Visitor::wants`].
+    fn wants<S: PartialSource>(
+        &self,
+        worker: &mut Self::Worker,
+        event: &S,
+        output: &Self::Output,
+    ) -> bool;
 
     /// Takes an event.
     fn event<S: FieldSource>(
@@ -195,6 +203,14 @@ struct Reading<'r, W: Work> {
 }
 
 impl<W: Work> Visitor for Reading<'_, W> {
+    #[inline]
+    fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
+        let wanted = self.work.wants(self.worker, event, &self.batch.output);
+        // One that isn't wanted is read all the same.
+        self.batch.records += u64::from(!wanted);
+        wanted
+    }
+
     #[inline]
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
         self.batch.records += 1;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use quarry_event::filter::Matcher;
 use quarry_event::text::Plain;
-use quarry_event::{EventTime, Field, FieldSource, Origin};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::Direction;
 use serde_json::{Value as Json, json};
 
@@ -105,6 +105,15 @@ impl engine::Work for Count {
 
     fn worker(&self) -> Self::Worker {
         (self.matcher.clone(), Vec::new())
+    }
+
+    fn wants<S: PartialSource>(
+        &self,
+        (matcher, _): &mut Self::Worker,
+        event: &S,
+        _: &Tallies,
+    ) -> bool {
+        !matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event))
     }
 
     fn event<S: FieldSource>(

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use quarry_event::filter::Matcher;
 use quarry_event::output::{Column, Printer, Scratch, TableOptions, UnknownColumn};
-use quarry_event::{EventTime, Field, FieldSource, Origin};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 
 use quarry_eventlog::Direction;
 
@@ -145,6 +145,17 @@ impl engine::Work for Scan {
 
     fn worker(&self) -> Self::Worker {
         (self.matcher.clone(), Scratch::default())
+    }
+
+    #[inline]
+    fn wants<S: PartialSource>(
+        &self,
+        (matcher, _): &mut Self::Worker,
+        event: &S,
+        output: &Events,
+    ) -> bool {
+        self.lines.is_none_or(|lines| output.count < lines)
+            && !matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event))
     }
 
     #[inline]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quarry_binxml::Decoder;
 use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
-use quarry_event::FieldSource;
+use quarry_event::{FieldSource, PartialSource};
 use quarry_logfile::{Chunk, DamageKind, EvtxLog, Item};
 
 use crate::damage::Damage;
@@ -92,6 +92,13 @@ impl std::fmt::Debug for Batch {
 
 /// Takes what is in a batch, in its order.
 pub trait Visitor {
+    /// Whether an event is wanted, so far as its fields tell, which is asked before the rest of it
+    /// is decoded. One that isn't is not visited. Events of an odd shape are, without asking.
+    #[inline]
+    fn wants<S: PartialSource>(&mut self, _event: &S) -> bool {
+        true
+    }
+
     /// An event, the log it was read from, and its record number there.
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>);
 
@@ -150,17 +157,20 @@ fn read_chunk(
     for item in items {
         match item {
             Item::Damage(damage) => visitor.damage(&(*damage).into()),
-            Item::Record(record) => match decoder.event(record.binxml.clone()) {
-                Ok(event) => visitor.event(&event, log, Some(record.number)),
-                Err(error) => {
-                    let damage = quarry_logfile::Damage {
-                        offset: record.offset,
-                        record: Some(record.number),
-                        kind: DamageKind::Record(error),
-                    };
-                    visitor.damage(&damage.into());
+            Item::Record(record) => {
+                match decoder.event_if(record.binxml.clone(), |head| visitor.wants(head)) {
+                    Ok(Some(event)) => visitor.event(&event, log, Some(record.number)),
+                    Ok(None) => {}
+                    Err(error) => {
+                        let damage = quarry_logfile::Damage {
+                            offset: record.offset,
+                            record: Some(record.number),
+                            kind: DamageKind::Record(error),
+                        };
+                        visitor.damage(&damage.into());
+                    }
                 }
-            },
+            }
         }
     }
 }
@@ -176,8 +186,9 @@ fn read_wire(
         let Ok(record) = ResultSetRecord::parse(record) else { continue };
         let number = record.position.record_id();
         let Some(log) = logs.get(record.position.current_channel as usize) else { continue };
-        match decoder.event(record.binxml) {
-            Ok(event) => visitor.event(&event, &log.0, Some(number)),
+        match decoder.event_if(record.binxml, |head| visitor.wants(head)) {
+            Ok(Some(event)) => visitor.event(&event, &log.0, Some(number)),
+            Ok(None) => {}
             Err(error) => {
                 visitor.damage(&Damage::Record { log: log.clone(), record: number, error });
             }
