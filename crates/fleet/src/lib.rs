@@ -19,6 +19,7 @@ pub mod pattern;
 mod reader;
 mod scan;
 mod source;
+mod survey;
 
 pub use budget::Room;
 pub use failure::{Cause, Failure};
@@ -26,4 +27,5 @@ pub use name::{MAX_NAME_BYTES, NameProblem};
 pub use options::Options;
 pub use reader::Health;
 pub use scan::{Answer, Ask, Control, Report, Request, Scan};
-pub use source::{Server, Source};
+pub use source::{DEFAULT_LOG, Server, Source};
+pub use survey::{Surveyed, survey};

@@ -80,7 +80,8 @@ impl<'a> Reader<'a> {
     }
 
     async fn read_logs(&mut self, request: &Request) -> Result<(), LogError> {
-        let logs = self.resolve(&request.logs).await?;
+        let asked = if request.logs.is_empty() { self.source.logs() } else { &request.logs };
+        let logs = self.resolve(asked).await?;
         let mut parts = logs.chunks(MAX_LOGS).peekable();
         while let Some(part) = parts.next() {
             let names: Vec<LogName> = part.iter().map(|(name, _)| name.clone()).collect();
@@ -122,7 +123,7 @@ impl<'a> Reader<'a> {
         };
         for pattern in patterns {
             if let Some(name) = literal(pattern) {
-                add(LogName(name), true);
+                add(name, true);
                 continue;
             }
             let known = self.ask(|log| async move { log.logs().await }).await?;
@@ -278,9 +279,9 @@ fn spread(pause: Duration, name: &str) -> Duration {
 }
 
 /// A pattern that is a name.
-fn literal(pattern: &Glob) -> Option<String> {
+pub(crate) fn literal(pattern: &Glob) -> Option<LogName> {
     let text = pattern.as_str();
-    (!text.contains(['*', '?', '[', '{', '\\'])).then(|| text.to_owned())
+    (!text.contains(['*', '?', '[', '{', '\\'])).then(|| text.into())
 }
 
 #[cfg(test)]

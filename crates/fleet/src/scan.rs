@@ -21,8 +21,9 @@ const REPORTS: usize = 256;
 /// What to read of each source.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// The logs, by name or glob. One that is named and can't be read is a failure of its source;
-    /// one that a glob found and can't be read is left out, and told.
+    /// The logs, by name or glob; none for those that each source has by default. One that is
+    /// named and can't be read is a failure of its source; one that a glob found and can't be read
+    /// is left out, and told.
     pub logs: Vec<Glob>,
     /// The order of each source's records.
     pub direction: Direction,
