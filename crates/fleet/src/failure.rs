@@ -85,7 +85,8 @@ impl Failure {
         }
     }
 
-    pub(crate) fn of(source: &dyn Source, error: &LogError, records: u64) -> Self {
+    /// What an error of a source means, after so many records.
+    pub fn of(source: &dyn Source, error: &LogError, records: u64) -> Self {
         Failure::new(source, Cause::of(error, source.mapper_port()), records)
     }
 

@@ -87,7 +87,8 @@ impl Server {
         };
         let mut server = Server::new(&entry.name, connect);
         if !entry.logs.is_empty() {
-            server.logs = entry.logs.iter().map(|log| Glob::parse(log)).collect::<Result<_, _>>()?;
+            server.logs =
+                entry.logs.iter().map(|log| Glob::parse(log)).collect::<Result<_, _>>()?;
         }
         // A heartbeat that is later than the silence allowed would be none.
         server.read.heartbeat = server.read.heartbeat.min(timeouts.silence / 3);
