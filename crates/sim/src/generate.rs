@@ -307,7 +307,7 @@ impl Value {
                 Sid::split(sid).map_or(TypedValue::Null, |(sid, _)| TypedValue::Sid(sid))
             }
             Value::LogonId => TypedValue::HexInt64(chance % 0x4000_0000),
-            Value::Hex64 => TypedValue::HexInt64(chance % 0x4000 & !3),
+            Value::Hex64 => TypedValue::HexInt64((chance % 0x4000) & !3),
             Value::Status(list) => TypedValue::HexInt32(numbers(list)),
             Value::Guid => {
                 let mut bytes = [0; 16];
@@ -352,4 +352,97 @@ pub(crate) fn mix(a: u64, b: u64) -> u64 {
 /// The providers of generated events, with the channels that they write to.
 pub(crate) fn providers() -> BTreeMap<&'static str, &'static str> {
     KINDS.iter().map(|kind| (kind.provider, kind.channel)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use quarry_binxml::Decoder;
+    use quarry_event::{Field, FieldSource};
+
+    use super::*;
+
+    fn generated(catalog: &Catalog, channel: usize, number: u64) -> Vec<u8> {
+        let computer = utf16("fred.sim.test");
+        let mut bytes = Vec::new();
+        let event = Particulars {
+            server: 7,
+            channel,
+            number,
+            time: EventTime::parse("2026-11-22T10:00:00.1234567Z").unwrap(),
+            computer: &computer,
+            record_id: Some(number),
+        };
+        catalog.write(&event, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn every_kind_comes_with_its_fields_and_values() {
+        let catalog = Catalog::new(3, None).unwrap();
+        let mut decoder = Decoder::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for channel in 0..CHANNELS.len() {
+            for number in 1..2000 {
+                let bytes = generated(&catalog, channel, number);
+                let event = decoder.event(&bytes).unwrap();
+                let text = |field| event.field(field).to_string();
+                let id: u16 = text(Field::EventId).parse().unwrap();
+                let provider = text(Field::ProviderName);
+                let kind =
+                    KINDS.iter().find(|kind| kind.id == id && kind.provider == provider).unwrap();
+                assert_eq!(text(Field::ProviderGuid), kind.guid.unwrap_or_default());
+                assert_eq!(text(Field::Level), kind.level.to_string());
+                assert_eq!(text(Field::Version), kind.version.to_string());
+                assert_eq!(text(Field::Task), kind.task.to_string());
+                assert_eq!(text(Field::Opcode), kind.opcode.to_string());
+                assert_eq!(text(Field::Keywords), format!("{:#x}", kind.keywords));
+                let qualifiers = kind.qualifiers.map(|q| q.to_string()).unwrap_or_default();
+                assert_eq!(text(Field::Qualifiers), qualifiers);
+                assert_eq!(text(Field::TimeCreated), "2026-11-22T10:00:00.1234567Z");
+                assert_eq!(text(Field::RecordId), number.to_string());
+                assert_eq!(text(Field::Channel), kind.channel);
+                assert_eq!(text(Field::Computer), "fred.sim.test");
+                let user = kind.user.map(|[user]| format!("S-1-5-{user}")).unwrap_or_default();
+                assert_eq!(text(Field::UserId), user);
+                let mut names = Vec::new();
+                let _ = event.each_data(|name, _| {
+                    names.push(name.map(|name| name.as_str().to_owned()).unwrap_or_default());
+                    ControlFlow::Continue(())
+                });
+                let expected = kind.data.iter().map(|(name, value)| match value {
+                    // The element's name is the value's.
+                    Value::Binary(_) => "Binary",
+                    _ => name,
+                });
+                assert!(names.iter().map(String::as_str).eq(expected), "{id}: {names:?}");
+                assert!((1000..6000).contains(&bytes.len()), "{id}: {} bytes", bytes.len());
+                seen.insert((id, provider));
+            }
+        }
+        assert_eq!(seen.len(), KINDS.len());
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_events_and_another_others() {
+        let [one, same, other] = [3, 3, 4].map(|seed| Catalog::new(seed, None).unwrap());
+        let all = |catalog: &Catalog| -> Vec<_> {
+            (1..100).map(|number| generated(catalog, 1, number)).collect()
+        };
+        assert_eq!(all(&one), all(&same));
+        assert_ne!(all(&one), all(&other));
+    }
+
+    #[test]
+    fn events_are_filled_up_to_the_size_that_is_ordered() {
+        for size in [6000, 20_000, MAX_EVENT_SIZE, usize::MAX] {
+            let catalog = Catalog::new(3, Some(size)).unwrap();
+            for number in 1..50 {
+                let bytes = generated(&catalog, 0, number);
+                assert!(bytes.len().abs_diff(size.min(MAX_EVENT_SIZE)) < 60, "{}", bytes.len());
+                Decoder::new().event(&bytes).unwrap();
+            }
+        }
+    }
 }

@@ -185,7 +185,7 @@ impl Reader {
             SeekFlags::RELATIVE_TO_CURRENT => offset,
             SeekFlags::RELATIVE_TO_BOOKMARK => {
                 let bookmark = bookmark.ok_or(Win32Error::INVALID_PARAMETER)?;
-                self.to_bookmark(bookmark, strict)?;
+                self.seek_bookmark(bookmark, strict)?;
                 // Behind the bookmark's record is one past it.
                 offset.saturating_sub(1)
             }
@@ -201,7 +201,7 @@ impl Reader {
         Ok(())
     }
 
-    fn to_bookmark(&mut self, bookmark: &Bookmark, strict: bool) -> Result<(), Win32Error> {
+    fn seek_bookmark(&mut self, bookmark: &Bookmark, strict: bool) -> Result<(), Win32Error> {
         let current = bookmark.entries.iter().find(|entry| entry.is_current);
         let current = current.or(bookmark.entries.first()).ok_or(Win32Error::INVALID_PARAMETER)?;
         let same = |name: &str| name.eq_ignore_ascii_case(&current.channel);
