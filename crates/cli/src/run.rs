@@ -90,6 +90,18 @@ impl Run {
         Ok(inputs)
     }
 
+    /// Servers that are asked something, without other sources.
+    pub(crate) fn expect_servers(&mut self, args: &ServerArgs, servers: usize) {
+        self.budgets = live::budgets(args);
+        self.servers.all = servers as u64;
+        catch_interrupts(&mut self.console);
+    }
+
+    /// Why servers failed so far.
+    pub(crate) fn failures(&self) -> &[quarry_fleet::Failure] {
+        &self.failures
+    }
+
     /// Reads the sources. `take` is given each batch with its source, in order, and
     /// says how many events of it matched, and what next.
     pub(crate) fn read<W: Work>(
@@ -175,14 +187,14 @@ impl Run {
         let (threads, budgets) = (self.threads, self.budgets.clone());
         let begin = || Ask::begin(live::sources(servers), budgets, question);
         live::ask(threads, &INTERRUPTED, begin, |answer| {
-            let (failures, health) = match answer.result {
+            let failures = match answer.result {
                 Ok(told) => {
                     take(self, answer.source, told, answer.health);
-                    (std::mem::take(&mut self.failed_logs), answer.health)
+                    std::mem::take(&mut self.failed_logs)
                 }
-                Err(failure) => (vec![failure], answer.health),
+                Err(failure) => vec![failure],
             };
-            self.server_ended(ServerEnd { failures, left_out: Vec::new(), health });
+            self.server_ended(ServerEnd { failures, left_out: Vec::new() });
             self.show_progress();
         })?;
         self.end();
@@ -271,6 +283,17 @@ impl Run {
 
     /// Says how it went.
     pub(crate) fn summarize(&self) {
+        let records = if self.records == 1 { "record" } else { "records" };
+        let (all, matched) = (grouped(self.records), grouped(self.matched));
+        self.sum_up(&[format!("{all} {records}, {matched} matched")]);
+    }
+
+    /// Says how it went with servers of which no records were read.
+    pub(crate) fn summarize_servers(&self) {
+        self.sum_up(&[]);
+    }
+
+    fn sum_up(&self, records: &[String]) {
         let kinds = [
             (&self.files, "file", "files", "read"),
             (&self.servers, "server", "servers", "answered"),
@@ -287,9 +310,7 @@ impl Run {
                 parts.push(text);
             }
         }
-        let records = if self.records == 1 { "record" } else { "records" };
-        let (all, matched) = (grouped(self.records), grouped(self.matched));
-        parts.push(format!("{all} {records}, {matched} matched"));
+        parts.extend_from_slice(records);
         let before = if self.outcome.interrupted { "interrupted: " } else { "" };
         self.console.note(&format!("{before}{}", parts.join("; ")));
         self.sum_up_failures();
