@@ -2,7 +2,7 @@
 
 use quarry_binxml::Decoder;
 
-use super::use_event::use_event;
+use super::use_event::{compare_head, known, names, use_event};
 
 pub fn run(data: &[u8]) {
     let Some((start, chunk)) = data.split_first_chunk::<2>() else { return };
@@ -11,8 +11,17 @@ pub fn run(data: &[u8]) {
     let mut decoder = decoder.chunk(chunk);
     // Twice, since the second time finds the templates compiled.
     for _ in 0..2 {
-        if let Ok(record) = decoder.event(start..chunk.len()) {
-            use_event(&record);
+        let Ok(record) = decoder.event(start..chunk.len()) else { continue };
+        use_event(&record);
+        let names = names(&record);
+        let mut head = None;
+        let record = decoder.event_if(start..chunk.len(), |event| {
+            head = Some(known(event, &names));
+            true
+        });
+        let record = record.expect("it was read before").expect("it is wanted");
+        if let Some(head) = head {
+            compare_head(&head, &known(&record, &names));
         }
     }
 }

@@ -4,7 +4,7 @@ use quarry_binxml::Decoder;
 use quarry_binxml::write::{Element, Fragment, templated, wire};
 use quarry_event::Event;
 
-use super::use_event::use_event;
+use super::use_event::{compare_head, known, names, use_event};
 
 pub fn run(data: &[u8]) {
     let mut decoder = Decoder::new();
@@ -12,6 +12,16 @@ pub fn run(data: &[u8]) {
     use_event(&record);
     // What is read can be written, if it isn't too large, and is the same event then.
     let event = Event::from_source(&record);
+    let names = names(&record);
+    let mut head = None;
+    let again = decoder.event_if(data, |event| {
+        head = Some(known(event, &names));
+        true
+    });
+    let again = again.expect("it was read before").expect("it is wanted");
+    if let Some(head) = head {
+        compare_head(&head, &known(&again, &names));
+    }
     let literal = Fragment::Element(Element::from(&event.root));
     let templated = templated(&event).map(Fragment::from);
     for fragment in [Ok(literal), templated].into_iter().flatten() {

@@ -2,11 +2,10 @@
 
 use std::io::Cursor;
 
-use quarry_event::FieldSource;
-use quarry_eventlog::{BatchReader, Direction, FileLog, LogName, Visitor};
-use quarry_logfile::Damage;
+use quarry_event::{FieldSource, PartialSource};
+use quarry_eventlog::{BatchReader, Damage, Direction, FileDamage, FileLog, LogName, Visitor};
 
-use super::use_event::use_event;
+use super::use_event::{Known, compare_head, known, use_event};
 
 /// Chunks read of a file, so that one run is short.
 const CHUNKS: usize = 4;
@@ -16,7 +15,7 @@ pub fn run(data: &[u8]) {
     let Ok(log) = FileLog::new("fuzz".to_owned(), name, Cursor::new(data.to_vec())) else { return };
     let mut reader = BatchReader::default();
     let mut read = |direction| {
-        let mut user = User { size: data.len() as u64, numbers: Vec::new() };
+        let mut user = User { size: data.len() as u64, numbers: Vec::new(), head: None };
         for batch in log.batches(direction).take(CHUNKS) {
             reader.read(&batch, &mut user);
         }
@@ -32,15 +31,26 @@ pub fn run(data: &[u8]) {
 struct User {
     size: u64,
     numbers: Vec<Option<u64>>,
+    head: Option<Known>,
 }
 
 impl Visitor for User {
-    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+    fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
+        self.head = Some(known(event, &[None]));
+        true
+    }
+
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
         use_event(event);
+        if let Some(head) = self.head.take() {
+            compare_head(&head, &known(event, &[None]));
+        }
         self.numbers.push(log_record);
     }
 
     fn damage(&mut self, damage: &Damage) {
+        self.head = None;
+        let Damage::File(FileDamage(damage)) = damage else { panic!("{damage}: of a file") };
         assert!(damage.offset <= self.size, "{damage}");
         assert!(!damage.to_string().is_empty());
     }

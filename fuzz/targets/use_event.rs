@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{Event, Field, FieldSource, Origin};
+use quarry_event::{Event, Field, FieldSource, Origin, PartialSource};
 
 /// Reads an undecoded event in every way there is, and sees that a decoded one agrees.
 pub fn use_event(record: &impl FieldSource) {
@@ -31,6 +31,46 @@ pub fn use_event(record: &impl FieldSource) {
         panic!("JSON: {:?} {:?}", tail(&json, at), tail(&decoded_json, at));
     }
     assert_eq!(json.len(), decoded_json.len());
+}
+
+/// What is known of an event: its fields, and the values of some names and of all, where these are.
+#[derive(PartialEq, Debug)]
+pub struct Known {
+    fields: Vec<(bool, String)>,
+    data: Vec<Option<Vec<String>>>,
+}
+
+/// What an event's head says, or the whole event; of its data, that of the names which the whole
+/// event has.
+pub fn known(source: &impl PartialSource, names: &[Option<String>]) -> Known {
+    let field = |field| {
+        let value = source.known_field(field);
+        (value.is_null(), value.to_string())
+    };
+    let data = |name: &Option<String>| {
+        let mut values = Vec::new();
+        let flow = source.known_data(name.as_deref(), |value| {
+            values.push(value.to_string());
+            ControlFlow::Continue(())
+        });
+        flow.map(|_| values)
+    };
+    Known { fields: Field::all().map(field).collect(), data: names.iter().map(data).collect() }
+}
+
+/// The names of an event's data, and none, which stands for all.
+pub fn names(source: &impl FieldSource) -> Vec<Option<String>> {
+    let mut names: Vec<_> = data(source).into_iter().map(|(name, _)| name).take(8).collect();
+    names.extend([Some("Name".to_owned()), None]);
+    names
+}
+
+/// Sees that an event's head says nothing else than the event.
+pub fn compare_head(head: &Known, whole: &Known) {
+    assert_eq!(head.fields, whole.fields);
+    for (head, whole) in head.data.iter().zip(&whole.data) {
+        assert!(head.is_none() || head == whole, "{head:?} {whole:?}");
+    }
 }
 
 fn data(source: &impl FieldSource) -> Vec<(Option<String>, String)> {

@@ -53,6 +53,35 @@ impl Cache {
         self.by_offset.get(&(offset, place)).copied()
     }
 
+    /// The template of the instance that comes next, if it stands elsewhere in the chunk, or comes
+    /// as one did that was compiled before; goes on to its values then.
+    #[inline]
+    pub(crate) fn known(
+        &self,
+        cursor: &mut Cursor<'_>,
+        dialect: Dialect,
+        place: Place,
+    ) -> Option<u32> {
+        cursor.take(2).ok()?; // The token and a reserved byte.
+        if dialect == Dialect::File {
+            cursor.u32().ok()?; // The first four bytes of the identifier.
+            let offset = cursor.u32().ok()?;
+            let is_here = offset as usize == cursor.at;
+            return if is_here { None } else { self.at_offset(offset, place) };
+        }
+        let guid = cursor.array().ok()?;
+        let len = cursor.u32().ok()?;
+        let at = cursor.at;
+        cursor.take(len as usize).ok()?;
+        let identity = Identity { guid, len, place, dialect };
+        self.find_known(identity, cursor.bytes, at)
+    }
+
+    fn find_known(&self, identity: Identity, bytes: &[u8], at: usize) -> Option<u32> {
+        let mut variants = self.by_identity.get(&identity)?.iter().copied();
+        variants.find(|&index| is_same(&self.templates[index as usize], identity, bytes, at))
+    }
+
     pub(crate) fn remember_offset(&mut self, offset: u32, place: Place, index: u32) {
         self.by_offset.insert((offset, place), index);
     }
@@ -65,18 +94,15 @@ impl Cache {
         at: usize,
         end: usize,
     ) -> Result<u32> {
-        let variants = self.by_identity.entry(identity).or_default();
-        let known = variants
-            .iter()
-            .find(|&&index| is_same(&self.templates[index as usize], identity, bytes, at));
-        if let Some(&index) = known {
-            return Ok(index);
+        if let Some(known) = self.find_known(identity, bytes, at) {
+            return Ok(known);
         }
         let mut cursor = Cursor::new(bytes, at, end);
         let mut template = compile(&mut cursor, identity.dialect, identity.place, true)?;
         template.definition = bytes[at..cursor.at].into();
         let index = self.templates.len() as u32;
         self.templates.push(template);
+        let variants = self.by_identity.entry(identity).or_default();
         if variants.len() >= Limits::TEMPLATE_VARIANTS {
             variants.remove(0);
         }

@@ -8,8 +8,8 @@ use crate::error::{Fault, Result};
 use crate::limits::Limits;
 use crate::name::is_name_character;
 use crate::template::{
-    ContentSlot, Datum, DatumName, Dependencies, FieldText, Literal, NameUse, Node, Piece, Place,
-    Template, Text,
+    ContentSlot, Datum, DatumName, Dependencies, FieldText, Literal, NameMark, NameUse, Node,
+    Piece, Place, Template, Text,
 };
 
 /// "No dependency" as a dependency id.
@@ -143,6 +143,8 @@ struct Compiler {
     content_slot_of: hashbrown::HashMap<u16, usize>,
     section_slots: Vec<u16>,
     systems: usize,
+    /// The element `<System>`, if nothing before it in `<Event>` could be another one.
+    system: Option<usize>,
     odd: bool,
     used_slots: hashbrown::HashSet<u16>,
     reuses: bool,
@@ -213,6 +215,9 @@ impl Compiler {
             }
             Place::Event if text == "System" => {
                 self.systems += 1;
+                let is_slot = |piece: &Piece| matches!(piece, Piece::Slot { .. });
+                let is_first = |event: &Open| !event.content.iter().any(is_slot);
+                self.system = self.open.last().is_some_and(is_first).then_some(element);
                 self.odd |= self.systems > 1 || self.root != Place::Document;
                 (Role::Other, Place::System)
             }
@@ -585,6 +590,16 @@ impl Compiler {
             more.push(self.all_needs(element, end)?);
         }
         let distinct = has_distinct_names(&data);
+        let is_always_there = |system: usize| self.elements[system].slots.is_empty();
+        let is_joined = |field: &FieldText| matches!(field.text, Text::Joined(_));
+        let has_head = !self.odd
+            && self.root == Place::Document
+            && self.system.is_some_and(is_always_there)
+            && !fields.iter().any(is_joined);
+        let nested = self.content_slots.iter().filter(|slot| !slot.plain);
+        let nested_slots = nested.copied().collect();
+        let data_marks = data.iter().map(NameMark::of).collect();
+        let has_plain_data = !self.odd && data.iter().all(is_plain);
         let present = Field::all()
             .filter(|&field| !matches!(fields[field as usize].text, Text::Absent))
             .collect();
@@ -601,6 +616,10 @@ impl Compiler {
             data,
             joined: self.joined,
             content_slots: self.content_slots,
+            nested_slots,
+            has_plain_data,
+            data_marks,
+            has_head,
             more,
             reuses: self.reuses,
             definition: Box::default(),
@@ -640,6 +659,16 @@ fn push_merged(pieces: &mut Vec<Piece>, piece: Piece) {
             last.end = next.end;
         }
         _ => pieces.push(piece),
+    }
+}
+
+/// Whether a datum is a value in one piece with a name that is known, or none.
+fn is_plain(datum: &Datum) -> bool {
+    match datum {
+        Datum::Value { name, text, .. } => {
+            !matches!(name, DatumName::Unknown { .. }) && !matches!(text, Text::Joined(_))
+        }
+        Datum::Nested { .. } => false,
     }
 }
 

@@ -85,6 +85,12 @@ impl<'a> Cursor<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
+    /// What is left, up to the end.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..self.end).unwrap_or_default()
+    }
+
     #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
         if self.at < self.end { self.bytes.get(self.at).copied() } else { None }

@@ -7,6 +7,7 @@ use crate::cache::{Cache, Identity};
 use crate::compile::compile;
 use crate::cursor::{Cursor, Dialect, token};
 use crate::error::{Fault, Result};
+use crate::head::{Head, Values, skip_to_instance};
 use crate::limits::Limits;
 use crate::record::Record;
 use crate::template::{ContentSlot, Place, Template};
@@ -110,7 +111,17 @@ impl Decoder {
     /// An event as MS-EVEN6 sends it.
     pub fn event<'d>(&'d mut self, bytes: &'d [u8]) -> Result<Record<'d>> {
         self.cache.trim();
-        self.parse(bytes, 0, bytes.len(), Dialect::Wire)
+        self.parse(Cursor::new(bytes, 0, bytes.len()), Dialect::Wire, None)
+    }
+
+    /// [`event`](Self::event), if it is wanted; see [`ChunkDecoder::event_if`].
+    pub fn event_if<'d>(
+        &'d mut self,
+        bytes: &'d [u8],
+        is_wanted: impl FnOnce(&Head<'_>) -> bool,
+    ) -> Result<Option<Record<'d>>> {
+        self.cache.trim();
+        self.parse_if(Cursor::new(bytes, 0, bytes.len()), Dialect::Wire, is_wanted)
     }
 
     #[inline]
@@ -121,13 +132,41 @@ impl Decoder {
         }
     }
 
+    #[inline]
+    fn parse_if<'d>(
+        &'d mut self,
+        cursor: Cursor<'d>,
+        dialect: Dialect,
+        is_wanted: impl FnOnce(&Head<'_>) -> bool,
+    ) -> Result<Option<Record<'d>>> {
+        let begun = self.begin(cursor, dialect);
+        if let Some((template, mut values)) = begun
+            && let Some(values) = Values::read(&mut values)
+            && let Some(head) = Head::new(&self.cache, dialect, self.ansi, template, values)
+            && !is_wanted(&head)
+        {
+            return Ok(None);
+        }
+        self.parse(cursor, dialect, begun).map(Some)
+    }
+
+    /// The event's own template, and where the values for it begin, if it has one. What is wrong
+    /// with an event [`parse`](Self::parse) tells.
+    #[inline]
+    fn begin<'d>(&mut self, mut cursor: Cursor<'d>, dialect: Dialect) -> Option<(u32, Cursor<'d>)> {
+        skip_to_instance(&mut cursor)?;
+        let template = self.definition(&mut cursor, dialect, Place::Document).ok()?;
+        Some((template, cursor))
+    }
+
+    /// An event. What [`begin`](Self::begin) has found of it isn't looked for again.
     fn parse<'d>(
         &'d mut self,
-        bytes: &'d [u8],
-        at: usize,
-        end: usize,
+        mut cursor: Cursor<'d>,
         dialect: Dialect,
+        begun: Option<(u32, Cursor<'d>)>,
     ) -> Result<Record<'d>> {
+        let Cursor { bytes, at, end } = cursor;
         self.slots.clear();
         self.instances.clear();
         self.has_arrays = false;
@@ -136,8 +175,13 @@ impl Decoder {
         self.joined.clear();
         self.joined_text.clear();
         self.odd = None;
-        let mut cursor = Cursor::new(bytes, at, end);
-        self.fragments(&mut cursor, dialect, Place::Document, 0)?;
+        match begun {
+            Some((template, mut values)) => {
+                self.push_instance();
+                self.values(0, template, &mut values, dialect, 0)?;
+            }
+            None => drop(self.fragments(&mut cursor, dialect, Place::Document, 0)?),
+        }
         if self.instances.is_empty() {
             return Err(Fault::Empty.at(at));
         }
@@ -198,15 +242,10 @@ impl Decoder {
             if index >= Limits::INSTANCES {
                 return Err(Fault::Limit("template instances").at(at));
             }
-            self.instances.push(Instance {
-                template: TemplateIndex::Loose(0),
-                slots: self.slots.len() as u32,
-                count: 0,
-                joined: 0,
-                next: None,
-            });
+            self.push_instance();
             if token & !token::MORE == token::TEMPLATE_INSTANCE {
-                self.instance(index, cursor, dialect, place, depth)?;
+                let template = self.definition(cursor, dialect, place)?;
+                self.values(index, template, cursor, dialect, depth)?;
             } else {
                 let template = compile(cursor, dialect, place, false)?;
                 self.instances[index].template = TemplateIndex::Loose(self.loose.len() as u32);
@@ -221,27 +260,27 @@ impl Decoder {
         Ok(first)
     }
 
-    /// A template instance: its definition, where its values lie, and the BinXML among them.
-    fn instance(
+    /// An instance of which nothing is known yet.
+    fn push_instance(&mut self) {
+        self.instances.push(Instance {
+            template: TemplateIndex::Loose(0),
+            slots: self.slots.len() as u32,
+            count: 0,
+            joined: 0,
+            next: None,
+        });
+    }
+
+    /// What comes behind a template instance's definition: where its values lie, and the BinXML
+    /// among them.
+    fn values(
         &mut self,
         index: usize,
+        template: u32,
         cursor: &mut Cursor<'_>,
         dialect: Dialect,
-        place: Place,
         depth: usize,
     ) -> Result<()> {
-        cursor.take(2)?; // The token and a reserved byte.
-        let template = match dialect {
-            Dialect::File => self.chunk_definition(cursor, place)?,
-            Dialect::Wire => {
-                let guid = cursor.array()?;
-                let len = cursor.u32()?;
-                let at = cursor.at;
-                cursor.take(len as usize)?;
-                let identity = Identity { guid, len, place, dialect };
-                self.cache.find(identity, cursor.bytes, at, cursor.at)?
-            }
-        };
         let count = cursor.u32()? as usize;
         let at = cursor.at;
         if self.slots.len() + count > Limits::VALUES {
@@ -287,6 +326,28 @@ impl Decoder {
             }
         }
         Ok(())
+    }
+
+    /// The template of the instance that comes next.
+    #[inline]
+    fn definition(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        dialect: Dialect,
+        place: Place,
+    ) -> Result<u32> {
+        cursor.take(2)?; // The token and a reserved byte.
+        match dialect {
+            Dialect::File => self.chunk_definition(cursor, place),
+            Dialect::Wire => {
+                let guid = cursor.array()?;
+                let len = cursor.u32()?;
+                let at = cursor.at;
+                cursor.take(len as usize)?;
+                let identity = Identity { guid, len, place, dialect };
+                self.cache.find(identity, cursor.bytes, at, cursor.at)
+            }
+        }
     }
 
     /// The template at the offset that comes next; the definition itself may stand right there.
@@ -370,6 +431,20 @@ pub struct ChunkDecoder<'d> {
 impl ChunkDecoder<'_> {
     /// The event whose BinXML stands in a range of the chunk.
     pub fn event(&mut self, range: std::ops::Range<usize>) -> Result<Record<'_>> {
-        self.decoder.parse(self.chunk, range.start, range.end, Dialect::File)
+        let cursor = Cursor::new(self.chunk, range.start, range.end);
+        self.decoder.parse(cursor, Dialect::File, None)
+    }
+
+    /// The event whose BinXML stands in a range of the chunk, if it is wanted. Whether it is, is
+    /// asked before it is known how the rest of it reads: damage in the rest of an event that
+    /// isn't wanted goes unnoticed. An event of an odd shape is given without asking.
+    #[inline]
+    pub fn event_if(
+        &mut self,
+        range: std::ops::Range<usize>,
+        is_wanted: impl FnOnce(&Head<'_>) -> bool,
+    ) -> Result<Option<Record<'_>>> {
+        let cursor = Cursor::new(self.chunk, range.start, range.end);
+        self.decoder.parse_if(cursor, Dialect::File, is_wanted)
     }
 }

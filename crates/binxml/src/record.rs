@@ -52,9 +52,7 @@ impl<'d> Record<'d> {
     #[inline]
     pub(crate) fn is_dropped(&self, instance: &Instance, needs: Dependencies) -> bool {
         needs.start != needs.end
-            && self.template(instance).dependencies[needs.start.into()..needs.end.into()]
-                .iter()
-                .any(|&slot| self.is_null(instance, slot))
+            && self.template(instance).needs(needs).iter().any(|&slot| self.is_null(instance, slot))
     }
 
     /// A slot's value; of an array, its first item. BinXML has no text.
@@ -177,14 +175,7 @@ impl<'d> Record<'d> {
         if matches!(place.text, Text::Absent) || self.is_dropped(instance, place.needs) {
             return Value::Null;
         }
-        let value = self.text(instance, place.text);
-        if place.attribute && value.is_empty() {
-            Value::Null
-        } else if value.is_null() && !place.optional {
-            Value::Str("")
-        } else {
-            value
-        }
+        place.shown(self.text(instance, place.text))
     }
 
     pub(crate) fn instance(&self, index: InstanceIndex) -> &'d Instance {
@@ -197,7 +188,7 @@ impl<'d> Record<'d> {
         F: FnMut(Value<'d>) -> ControlFlow<()>,
     {
         let template = self.template(instance);
-        for datum in &template.data {
+        for datum in template.data_named(Some(wanted)) {
             match datum {
                 Datum::Value { name, .. } => {
                     let same = match name {

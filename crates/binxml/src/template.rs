@@ -1,6 +1,6 @@
 //! A template, compiled: its tree, and where each field of an event is found in it.
 
-use quarry_event::Field;
+use quarry_event::{Field, Value};
 
 /// Where in an event a template stands, so far as fields depend on it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -108,6 +108,39 @@ pub(crate) enum DatumName {
     },
 }
 
+/// A name's length and some of its letters, to see that it is another one without comparing it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct NameMark(u32);
+
+impl NameMark {
+    /// That of what may have any name.
+    const ANY: NameMark = NameMark(0);
+    /// That of what has none: no name has this letter, which UTF-8 doesn't have.
+    const NONE: NameMark = NameMark(u32::MAX);
+
+    #[inline]
+    fn new(name: &str) -> Self {
+        let letter = |at: usize| name.as_bytes().get(at).copied().unwrap_or_default();
+        let len = name.len();
+        NameMark(u32::from_le_bytes([
+            len as u8,
+            letter(0),
+            letter(len / 2),
+            letter(len.wrapping_sub(1)),
+        ]))
+    }
+
+    pub(crate) fn of(datum: &Datum) -> Self {
+        match datum {
+            Datum::Value { name: DatumName::Known { text, .. }, .. } => NameMark::new(text),
+            Datum::Value { name: DatumName::Unnamed, .. } => NameMark::NONE,
+            Datum::Value { name: DatumName::Unknown { .. }, .. } | Datum::Nested { .. } => {
+                NameMark::ANY
+            }
+        }
+    }
+}
+
 /// A use of a name that stands elsewhere in the chunk, or brings a chunk's offset along.
 #[derive(Debug)]
 pub(crate) struct NameUse {
@@ -138,12 +171,22 @@ pub(crate) struct Template {
     /// Those of `fields` that are here.
     pub(crate) present: Vec<Field>,
     pub(crate) data: Vec<Datum>,
+    /// What can be seen of their names at once: see `data_named`.
+    pub(crate) data_marks: Vec<NameMark>,
+    /// Whether `data` are values in one piece whose names are known, or that have none, in a
+    /// template that isn't odd.
+    pub(crate) has_plain_data: bool,
     /// Whether `data` are values of one name each, none of them twice.
     pub(crate) distinct: bool,
     /// Ranges of `pieces` that make one text.
     pub(crate) joined: Vec<(u32, u32)>,
     /// Slots in the content of elements, which may hold BinXML; each once.
     pub(crate) content_slots: Vec<ContentSlot>,
+    /// Those of them that aren't plain.
+    pub(crate) nested_slots: Vec<ContentSlot>,
+    /// Whether the fields of an event of this template are those of `fields`, whatever is inside:
+    /// see [`Head`](crate::Head).
+    pub(crate) has_head: bool,
     /// Whether `fields` and `data` can't say what an event has, because the template isn't built
     /// as Windows builds them: elements in elements of data, several `<System>`, fields that
     /// come twice. Such an event is decoded whole.
@@ -163,5 +206,37 @@ impl Template {
     #[inline]
     pub(crate) fn literal(&self, literal: Literal) -> &str {
         self.literals.get(literal.start as usize..literal.end as usize).unwrap_or_default()
+    }
+
+    /// The data that may have a name, or that may bring values of it along; or all.
+    #[inline]
+    pub(crate) fn data_named(&self, wanted: Option<&str>) -> impl Iterator<Item = &Datum> {
+        let wanted = wanted.map(NameMark::new);
+        let marks = self.data_marks.iter();
+        self.data
+            .iter()
+            .zip(marks)
+            .filter(move |&(_, &mark)| mark == NameMark::ANY || wanted.is_none_or(|w| w == mark))
+            .map(|(datum, _)| datum)
+    }
+
+    /// The slots of which none may be NULL.
+    #[inline]
+    pub(crate) fn needs(&self, needs: Dependencies) -> &[u16] {
+        &self.dependencies[needs.start.into()..needs.end.into()]
+    }
+}
+
+impl FieldText {
+    /// What a field shows whose text has a value.
+    #[inline]
+    pub(crate) fn shown<'v>(&self, value: Value<'v>) -> Value<'v> {
+        if self.attribute && value.is_empty() {
+            Value::Null
+        } else if value.is_null() && !self.optional {
+            Value::Str("")
+        } else {
+            value
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -13,7 +14,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Reads Windows event logs, on any system.
+/// Reads the event logs of many Windows servers at once, and log files, on any system.
 #[derive(Debug, Parser)]
 #[command(name = "quarry", bin_name = "quarry", version, styles = STYLES, max_term_width = 100)]
 #[command(after_help = AFTER_HELP)]
@@ -24,21 +25,23 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
+  quarry demo
+  quarry scan fred barney wilma betty -u 'CORP\\ann' -S 8h
   quarry scan Security.evtx -i 4624,4625 -S yesterday
   quarry scan logs/ -p error --sort time -o jsonl
   quarry count logs/
 
 Exit status: 0 events came, 1 none did, 2 a usage error or nothing could be read, 3 some sources
-could not be read (the others were), 130 interrupted.";
+failed (the rest was delivered), 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print the events of log files
+    /// Print the events of servers and log files
     #[command(after_help = AFTER_SCAN)]
     Scan(ScanArgs),
-    /// Count the records of log files, with the oldest and the newest time
+    /// Count the records of servers' logs and of log files, with the oldest and the newest time
     Count(CountArgs),
-    /// List the logs (channels) that files hold events of
+    /// List the logs (channels) that servers have, or that files hold events of
     Logs(LogsArgs),
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
@@ -52,6 +55,8 @@ pub(crate) enum Command {
 
 const AFTER_SCAN: &str = "\
 Examples:
+  quarry scan fred barney -u ann -S 8h          the System log of two servers, eight hours back
+  quarry scan @dcs -l Security -i 4625 -S 1d    failed logons on a group of the inventory
   quarry scan Security.evtx                     all of a file, as a table
   quarry scan logs/ -i 4625 -S 8h               failed logons of the last eight hours
   quarry scan logs/ -p error -n 20 -r           the newest 20 errors of each file
@@ -64,6 +69,8 @@ pub(crate) struct ScanArgs {
     pub(crate) sources: SourceArgs,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
 
     /// Print at most N events of each source
     #[arg(short = 'n', long, value_name = "N", help_heading = ORDER)]
@@ -96,6 +103,8 @@ pub(crate) struct CountArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
     pub(crate) output: ListArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
@@ -105,6 +114,8 @@ pub(crate) struct CountArgs {
 pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
     #[command(flatten)]
     pub(crate) output: ListArgs,
     #[command(flatten)]
@@ -140,19 +151,22 @@ pub(crate) struct ManArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// An .evtx file, a folder (searched for them), or - for a file on standard input
+    /// A server (a name or address, a range dc[01:12], a glob or @group of the inventory, or
+    /// even6://HOST[:MAPPER-PORT][?endpoint=PORT]), an .evtx file, a folder (searched for them),
+    /// or - for a file on standard input
     #[arg(value_name = "SOURCE", required = true, value_hint = ValueHint::AnyPath)]
     pub(crate) sources: Vec<OsString>,
 }
 
 const FILTER: &str = "Which events";
+const SERVERS: &str = "Servers";
 const ORDER: &str = "How many, in which order";
 const OUTPUT: &str = "Output";
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = FILTER)]
 pub(crate) struct FilterArgs {
-    /// Of this log (channel); a glob, repeatable
+    /// Of this log (channel); a glob, repeatable [default: System of a server, all of a file]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) log: Vec<String>,
     /// From this time on: 8h, "2 days ago", yesterday, 2026-11-22T06:00 (local, or with a zone)
@@ -187,6 +201,79 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     pub(crate) xpath: Option<String>,
 }
+
+/// How servers are found and read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = SERVERS)]
+pub(crate) struct ServerArgs {
+    /// Sign in as this user: USER, DOMAIN\\USER or USER@REALM [default: the inventory's]
+    #[arg(short = 'u', long, value_name = "USER", value_hint = ValueHint::Username)]
+    pub(crate) username: Option<String>,
+    /// Read the password from the first line of a file, instead of asking for it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "password")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Read the password from an open file descriptor
+    #[arg(long, value_name = "N", group = "password")]
+    pub(crate) password_fd: Option<u32>,
+    /// Read the password from an environment variable
+    #[arg(long, value_name = "NAME", group = "password")]
+    pub(crate) password_env: Option<String>,
+    /// How to sign in [default: negotiate]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) authentication: Option<Authentication>,
+    /// The file of servers, groups and credentials [default: quarry/inventory.toml in the user's
+    /// configuration folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) inventory: Option<PathBuf>,
+    /// How long making a connection may take
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    pub(crate) connect_timeout: Duration,
+    /// How long a server may say nothing
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub(crate) timeout: Duration,
+    /// When all has to be done; what came by then is kept
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// Servers open at once
+    #[arg(short = 'j', long, value_name = "N", default_value = "1000")]
+    pub(crate) connections: std::num::NonZeroUsize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Authentication {
+    /// SPNEGO: what both sides have
+    Negotiate,
+    /// NTLM by itself
+    Ntlm,
+}
+
+impl From<Authentication> for quarry_fleet::inventory::Authentication {
+    fn from(how: Authentication) -> Self {
+        match how {
+            Authentication::Negotiate => Self::Negotiate,
+            Authentication::Ntlm => Self::Ntlm,
+        }
+    }
+}
+
+/// A length of time: `500ms`, `5s`, `2m`, `1h30m`; a number alone is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text} is no length of time such as 500ms, 5s or 2m");
+    let time = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+            Duration::try_from(span).map_err(|_| wrong())?
+        }
+    };
+    match time <= MAX_TIME {
+        true => Ok(time),
+        false => Err(format!("{text} is over a year")),
+    }
+}
+
+/// The longest time-out.
+const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
 
 /// The output of `count` and `logs`.
 #[derive(Debug, Args)]

@@ -4,44 +4,63 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use quarry_event::filter::Matcher;
+use quarry_event::filter::Glob;
 use quarry_event::text::Plain;
-use quarry_event::{EventTime, Field, FieldSource, Origin};
-use quarry_eventlog::Direction;
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
+use quarry_eventlog::{Direction, LogInfo};
+use quarry_fleet::{Request, Source as _};
 use serde_json::{Value as Json, json};
 
-use crate::args::{CountArgs, ListArgs, ListFormat, LogsArgs};
+use crate::args::{CountArgs, ListArgs, ListFormat, LogsArgs, ServerArgs, SourceArgs};
 use crate::console::{grouped, stdout_color, stdout_width};
-use crate::engine::{self, Batch, Next};
+use crate::engine::{self, Batch, Next, Open};
 use crate::error::Failure;
-use crate::filter;
+use crate::filter::{Matchers, Tests};
 use crate::run::{Closed, Run};
+use crate::servers::Server;
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
-    let matcher = filter::matcher(&args.filter)?;
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    list(run, &Count { matcher, by_channel: false }, &args.sources, &args.output)
+    let work = Count { tests: Some(Tests::new(&args.filter)?), by_channel: false };
+    list(run, &work, &args.sources, &args.servers, &args.output)
 }
 
-/// The channels that the events of each source are of.
+/// The logs of each server, and the channels that the events of each file are of.
 pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    list(run, &Count { matcher: None, by_channel: true }, &args.sources, &args.output)
+    let work = Count { tests: None, by_channel: true };
+    list(run, &work, &args.sources, &args.servers, &args.output)
 }
+
+/// Of each source, by its place, its name and its logs.
+type Found = BTreeMap<usize, (String, BTreeMap<String, Tally>)>;
 
 fn list(
     mut run: Run,
     work: &Count,
-    sources: &crate::args::SourceArgs,
+    sources: &SourceArgs,
+    servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
-    // By source, then by log.
-    let mut lines: BTreeMap<usize, (String, BTreeMap<String, Tally>)> = BTreeMap::new();
-    run.read(sources, work, &mut |_, source, batch: &mut Batch<Tallies>| {
-        let (_, logs) = lines.entry(source.index).or_insert_with(|| {
-            // A log is counted even if there is nothing in it.
-            let log = (!work.by_channel).then(|| (source.log.clone(), Tally::default()));
+    let mut inputs = run.inputs(sources, servers)?;
+    let mut found = Found::new();
+    // Servers know their logs; only what passes a filter has to be read.
+    if work.tests.as_ref().is_none_or(Tests::pass_all) {
+        let servers = std::mem::take(&mut inputs.servers);
+        survey(&mut run, work, &servers, inputs.files.len(), &mut found)?;
+    }
+    let request = work.tests.as_ref().map(|tests| Request {
+        logs: tests.logs.clone(),
+        filter: tests.filter.clone(),
+        ..Request::default()
+    });
+    run.read(inputs, request.unwrap_or_default(), work, &mut |_, source, batch| {
+        let batch: &mut Batch<Tallies> = batch;
+        let (_, logs) = found.entry(source.index).or_insert_with(|| {
+            // A file's log is counted even if there is nothing in it.
+            let is_known = !work.by_channel && !source.is_server();
+            let log = is_known.then(|| (source.log.clone(), Tally::default()));
             (source.name.clone(), log.into_iter().collect())
         });
         let mut matched = 0;
@@ -53,8 +72,8 @@ fn list(
             }
         }
         (matched, Next::Go)
-    });
-    let lines: Vec<Line<'_>> = lines
+    })?;
+    let lines: Vec<Line<'_>> = found
         .values()
         .flat_map(|(source, logs)| logs.iter().map(move |(log, tally)| Line { source, log, tally }))
         .collect();
@@ -69,9 +88,51 @@ fn list(
     Ok(run.outcome.exit_code())
 }
 
+/// Asks servers what is in their logs.
+fn survey(
+    run: &mut Run,
+    work: &Count,
+    servers: &[Server],
+    first: usize,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    // All there are, or those asked for, or those that are a server's by default.
+    let every: Vec<Glob> = Glob::parse("*").into_iter().collect();
+    let patterns: Vec<Vec<Glob>> = servers
+        .iter()
+        .map(|server| match &work.tests {
+            None => every.clone(),
+            Some(tests) if !tests.logs.is_empty() => tests.logs.clone(),
+            Some(_) => server.logs().to_vec(),
+        })
+        .collect();
+    let named: Vec<Glob> = patterns.concat();
+    let question = move |n: usize, log| quarry_fleet::survey(log, patterns[n].clone());
+    run.ask(servers, question, |run, n, surveyed, _| {
+        let logs = &mut found
+            .entry(first + n)
+            .or_insert_with(|| (servers[n].address().to_owned(), BTreeMap::new()));
+        for (log, info) in surveyed {
+            match info {
+                Ok(LogInfo { records, oldest, newest, .. }) => {
+                    run.records += records;
+                    run.matched += records;
+                    logs.1.insert(log.0, Tally { events: records, oldest, newest });
+                }
+                Err(error) => {
+                    let failure = quarry_fleet::Failure::of(&*servers[n], &error, 0);
+                    let is_named = named.iter().any(|name| name.as_str() == log.0);
+                    run.log_failed(failure, is_named);
+                }
+            }
+        }
+    })
+}
+
 /// Counts events, on any thread.
 struct Count {
-    matcher: Option<Matcher>,
+    /// Which are counted; none for all.
+    tests: Option<Tests>,
     /// By what the events say they are of, rather than by the log they were read from.
     by_channel: bool,
 }
@@ -100,20 +161,32 @@ impl Tally {
 }
 
 impl engine::Work for Count {
-    type Worker = (Option<Matcher>, Vec<u8>);
+    type Worker = (Option<Matchers>, Vec<u8>);
     type Output = Tallies;
 
     fn worker(&self) -> Self::Worker {
-        (self.matcher.clone(), Vec::new())
+        (self.tests.as_ref().map(Tests::matchers), Vec::new())
+    }
+
+    fn wants<S: PartialSource>(
+        &self,
+        (matchers, _): &mut Self::Worker,
+        event: &S,
+        open: &Open,
+        _: &Tallies,
+    ) -> bool {
+        let matcher = matchers.as_mut().and_then(|matchers| matchers.of(open.is_server()));
+        !matcher.is_some_and(|matcher| matcher.rules_out(event))
     }
 
     fn event<S: FieldSource>(
         &self,
-        (matcher, name): &mut Self::Worker,
+        (matchers, name): &mut Self::Worker,
         event: &S,
         origin: &Origin<'_>,
         output: &mut Tallies,
     ) {
+        let matcher = matchers.as_mut().and_then(|matchers| matchers.of(origin.host.is_some()));
         if let Some(matcher) = matcher
             && !matcher.matches(event, None)
         {

@@ -11,10 +11,13 @@ mod engine;
 mod error;
 mod filter;
 mod list;
+mod live;
 mod lock;
 mod meta;
 mod run;
 mod scan;
+mod secret;
+mod servers;
 mod sort;
 mod source;
 

@@ -36,7 +36,7 @@ pub use guid::Guid;
 pub use level::{Keywords, Level, LevelName};
 pub use place::Place;
 pub use sid::Sid;
-pub use source::{DataName, FieldSource, Fields, Origin, Sink};
+pub use source::{DataName, FieldSource, Fields, Origin, PartialSource, Sink};
 pub use text::{Ansi, Utf16};
 pub use time::EventTime;
 pub use value::Value;

@@ -59,6 +59,37 @@ pub trait FieldSource {
     }
 }
 
+/// What is known of an event of which not everything was looked at. Any [`FieldSource`] knows it
+/// as well.
+pub trait PartialSource {
+    /// A field of `<System>`; NULL where the event has none.
+    fn known_field(&self, field: Field) -> Value<'_>;
+
+    /// The values of `<EventData>` that have a name, or all of them, until `visit` breaks. `None`
+    /// where they aren't known; some may have been visited.
+    fn known_data<'a, F>(&'a self, wanted: Option<&str>, visit: F) -> Option<ControlFlow<()>>
+    where
+        F: FnMut(Value<'a>) -> ControlFlow<()>;
+}
+
+impl<S: FieldSource> PartialSource for S {
+    #[inline]
+    fn known_field(&self, field: Field) -> Value<'_> {
+        self.field(field)
+    }
+
+    #[inline]
+    fn known_data<'a, F>(&'a self, wanted: Option<&str>, mut visit: F) -> Option<ControlFlow<()>>
+    where
+        F: FnMut(Value<'a>) -> ControlFlow<()>,
+    {
+        Some(match wanted {
+            Some(wanted) => self.each_data_named(wanted, visit),
+            None => self.each_data(|_, value| visit(value)),
+        })
+    }
+}
+
 /// Takes an event's tree in document order.
 pub trait Sink<'a> {
     /// An element begins.

@@ -3,7 +3,7 @@
 use super::error::{FilterError, FilterProblem};
 use super::numbers::Ranges;
 use crate::query::Number;
-use crate::{Field, FieldSource, Keywords};
+use crate::{Field, Keywords, PartialSource};
 
 /// A set of levels, and of audits.
 ///
@@ -47,14 +47,14 @@ impl Levels {
 
     /// Whether an event has one of the levels, or of the audits.
     #[inline]
-    pub(crate) fn contain<S: FieldSource>(&self, source: &S) -> bool {
+    pub(crate) fn contain<S: PartialSource>(&self, source: &S) -> bool {
         if let Some(ranges) = &self.ranges
-            && ranges.contains(&source.field(Field::Level))
+            && ranges.contains(&source.known_field(Field::Level))
         {
             return true;
         }
         self.audits.0 != 0
-            && Number::bits(&source.field(Field::Keywords))
+            && Number::bits(&source.known_field(Field::Keywords))
                 .is_some_and(|keywords| Keywords(keywords).intersects(self.audits))
     }
 }

@@ -9,7 +9,7 @@ use super::users::Users;
 use super::{Filter, Glob, Pattern};
 use crate::query::{CompiledQuery, Scratch};
 use crate::text::Plain;
-use crate::{EventTime, Field, FieldSource, Sink, Value};
+use crate::{EventTime, Field, FieldSource, PartialSource, Sink, Value};
 
 /// Tests events for a filter. It has room of its own to work in: clone it for another thread.
 pub struct Matcher {
@@ -66,38 +66,71 @@ impl Matcher {
         }
     }
 
-    /// What can be said of an event without its message, which is dear to get.
-    pub fn verdict<S: FieldSource>(&mut self, source: &S) -> Verdict {
+    /// Whether an event doesn't match, as what is known of it tells. Where that isn't enough,
+    /// [`verdict`](Self::verdict) has to tell.
+    #[inline]
+    pub fn rules_out<S: PartialSource>(&mut self, source: &S) -> bool {
+        self.fails_a_test(source)
+            || self.query.as_ref().is_some_and(|query| query.rules_out(source, &mut self.scratch))
+    }
+
+    /// Whether an event fails one of the filter's tests on fields and named data, so far as they
+    /// are known.
+    #[inline]
+    fn fails_a_test<S: PartialSource>(&mut self, source: &S) -> bool {
         let filter = &*self.filter;
         if let Some(ids) = &filter.ids
-            && !ids.ranges.contains(&source.field(Field::EventId))
+            && !ids.ranges.contains(&source.known_field(Field::EventId))
         {
-            return Verdict::No;
+            return true;
         }
         if self.has_time {
-            let Some(time) = source.field(Field::TimeCreated).as_time() else { return Verdict::No };
-            if filter.since.is_some_and(|since| time < since)
-                || filter.until.is_some_and(|until| time > until)
-            {
-                return Verdict::No;
+            let time = source.known_field(Field::TimeCreated).as_time();
+            let is_in = |time: EventTime| {
+                filter.since.is_none_or(|since| time >= since)
+                    && filter.until.is_none_or(|until| time <= until)
+            };
+            if !time.is_some_and(is_in) {
+                return true;
             }
         }
         if let Some(levels) = &filter.levels
             && !levels.contain(source)
         {
-            return Verdict::No;
+            return true;
         }
         let names = [
             (Field::Channel, &filter.channels),
             (Field::ProviderName, &filter.providers),
             (Field::Computer, &filter.computers),
         ];
-        for (field, globs) in names {
-            if !globs.is_empty() && !is_named(&source.field(field), globs, &mut self.text) {
-                return Verdict::No;
-            }
+        let is_other = |&(field, globs): &(Field, &Vec<Glob>)| {
+            !globs.is_empty() && !is_named(&source.known_field(field), globs, &mut self.text)
+        };
+        if names.iter().any(is_other) {
+            return true;
         }
-        if !filter.data.iter().all(|test| passes(test, source, &mut self.text)) {
+        let fails = |test: &DataTest| {
+            // A place takes all the data to count.
+            test.place.is_none()
+                && source.known_data(Some(&test.name), |value| {
+                    match is_wanted(&test.wanted, &value, &mut self.text) {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
+                    }
+                }) == Some(ControlFlow::Continue(()))
+        };
+        filter.data.iter().any(fails)
+    }
+
+    /// What can be said of an event without its message, which is dear to get.
+    pub fn verdict<S: FieldSource>(&mut self, source: &S) -> Verdict {
+        if self.fails_a_test(source) {
+            return Verdict::No;
+        }
+        let filter = &*self.filter;
+        let mut of_places = filter.data.iter().filter_map(|test| Some((test, test.place?)));
+        if !of_places.all(|(test, place)| passes(test, place, source, &mut self.text)) {
             return Verdict::No;
         }
         if !filter.users.is_empty() && !self.users.are_named(&filter.users, source, &mut self.text)
@@ -145,15 +178,13 @@ fn is_named(value: &Value<'_>, globs: &[Glob], scratch: &mut Vec<u8>) -> bool {
     })
 }
 
-/// Whether the event's data pass a test.
-fn passes<S: FieldSource>(test: &DataTest, source: &S, scratch: &mut Vec<u8>) -> bool {
-    let mut verdict = |value| match is_wanted(&test.wanted, &value, scratch) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
-    let Some(wanted_place) = test.place else {
-        return source.each_data_named(&test.name, verdict).is_break();
-    };
+/// Whether the event's data pass a test on the value of a place or of its name.
+fn passes<S: FieldSource>(
+    test: &DataTest,
+    wanted_place: u32,
+    source: &S,
+    scratch: &mut Vec<u8>,
+) -> bool {
     let mut place = 0u32;
     let found = source.each_data(|name, value| {
         place = place.saturating_add(1);
@@ -161,7 +192,10 @@ fn passes<S: FieldSource>(test: &DataTest, source: &S, scratch: &mut Vec<u8>) ->
             Some(name) => name.as_str() == test.name,
             None => place == wanted_place,
         };
-        if asked { verdict(value) } else { ControlFlow::Continue(()) }
+        match asked && is_wanted(&test.wanted, &value, scratch) {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     });
     found.is_break()
 }

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::ast::{Argument, Expr, Kind, Literal, NodeTest, Op, Operand, Path, Step};
 use super::tree::{Evaluator, Tree, milliseconds};
 use super::{Body, Number, Query};
-use crate::{EventTime, Field, FieldSource};
+use crate::{EventTime, Field, FieldSource, PartialSource};
 
 /// A query ready for testing events.
 #[derive(Clone, Debug)]
@@ -123,6 +123,15 @@ impl CompiledQuery {
         selected
     }
 
+    /// Whether an event is not selected, as what is known of it tells.
+    pub fn rules_out<S: PartialSource>(&self, source: &S, scratch: &mut Scratch) -> bool {
+        let mut look = |condition: &Condition| condition.look(source, &mut scratch.text);
+        !self.queries.iter().any(|query| {
+            query.selects.iter().any(|select| look(select) != Look::No)
+                && !query.suppresses.iter().any(|suppress| look(suppress) == Look::Yes)
+        })
+    }
+
     /// The same without a quick look, to test that by.
     #[cfg(any(test, feature = "testing"))]
     pub fn matches_slowly<S: FieldSource>(&self, source: &S) -> bool {
@@ -146,14 +155,7 @@ struct Tested<'a, 's, S> {
 
 impl<S: FieldSource> Tested<'_, '_, S> {
     fn meets(&mut self, condition: &Condition) -> bool {
-        if let Some(channel) = &condition.channel {
-            let same = |text: &str| same_channel(text, channel);
-            let of_event = self.source.field(Field::Channel);
-            if of_event.is_empty() || !of_event.with_text(same) {
-                return false;
-            }
-        }
-        match condition.quick.look(self.source, &mut self.scratch.text) {
+        match condition.look(self.source, &mut self.scratch.text) {
             Look::No => false,
             Look::Yes => true,
             Look::Maybe => {
@@ -175,6 +177,19 @@ impl<S: FieldSource> Tested<'_, '_, S> {
     }
 }
 
+impl Condition {
+    fn look<S: PartialSource>(&self, source: &S, scratch: &mut Vec<u8>) -> Look {
+        if let Some(channel) = &self.channel {
+            let same = |text: &str| same_channel(text, channel);
+            let of_event = source.known_field(Field::Channel);
+            if of_event.is_empty() || !of_event.with_text(same) {
+                return Look::No;
+            }
+        }
+        self.quick.look(source, scratch)
+    }
+}
+
 fn same_channel(one: &str, other: &str) -> bool {
     if one.is_ascii() && other.is_ascii() {
         return one.eq_ignore_ascii_case(other);
@@ -183,7 +198,7 @@ fn same_channel(one: &str, other: &str) -> bool {
 }
 
 impl Test {
-    fn look<S: FieldSource>(&self, source: &S, scratch: &mut Vec<u8>) -> Look {
+    fn look<S: PartialSource>(&self, source: &S, scratch: &mut Vec<u8>) -> Look {
         match self {
             Test::Maybe => Look::Maybe,
             Test::Event => Look::Yes,
@@ -208,35 +223,34 @@ impl Test {
                 worst
             }
             // Empty is either there without text, or not there at all: only the tree tells.
-            Test::Field(field) if source.field(*field).is_empty() => Look::Maybe,
+            Test::Field(field) if source.known_field(*field).is_empty() => Look::Maybe,
             Test::Field(_) => Look::Yes,
             Test::Compare(field, op, literal) => {
-                let value = source.field(*field);
+                let value = source.known_field(*field);
                 match literal.compares(&value, *op, scratch) {
                     true if value.is_empty() => Look::Maybe,
                     holds => holds.into(),
                 }
             }
-            Test::Band(field, mask) => {
-                Number::bits(&source.field(*field)).is_some_and(|bits| bits & mask != 0).into()
-            }
-            Test::TimeDiff { from, to, op, number } => match source.field(*from).as_time() {
+            Test::Band(field, mask) => Number::bits(&source.known_field(*field))
+                .is_some_and(|bits| bits & mask != 0)
+                .into(),
+            Test::TimeDiff { from, to, op, number } => match source.known_field(*from).as_time() {
                 Some(from) => op.holds(&milliseconds(from, *to), number).into(),
                 None => Look::No,
             },
             Test::Data { name, op, literal } => {
-                let found = source.each_data(|name_of, value| {
-                    let named = match name {
-                        Some(name) => name_of.is_some_and(|name_of| name_of.as_str() == name),
-                        None => true,
-                    };
-                    if named && literal.compares(&value, *op, scratch) {
-                        return ControlFlow::Break(());
+                let found = source.known_data(name.as_deref(), |value| {
+                    match literal.compares(&value, *op, scratch) {
+                        true => ControlFlow::Break(()),
+                        false => ControlFlow::Continue(()),
                     }
-                    ControlFlow::Continue(())
                 });
                 // A value of that name may be of an element other than <Data>, or deeper.
-                if found.is_break() { Look::Maybe } else { Look::No }
+                match found {
+                    Some(ControlFlow::Continue(())) => Look::No,
+                    Some(ControlFlow::Break(())) | None => Look::Maybe,
+                }
             }
         }
     }
