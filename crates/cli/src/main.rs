@@ -18,6 +18,7 @@ mod run;
 mod scan;
 mod secret;
 mod servers;
+mod sim;
 mod sort;
 mod source;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Count(args) => (list::count(&args), args.output.terminal.color),
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
         Command::Decode(args) => (decode::run(&args), When::Auto),
+        Command::Sim(args) => (sim::run(&args), When::Auto),
         Command::Completions(args) => (meta::completions(&args), When::Auto),
         Command::Man(args) => (meta::man(&args), When::Auto),
         Command::Lock(args) => return lock::run(args).unwrap_or_else(report),
