@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
     Lock(crate::lock::LockArgs),
+    /// Simulate Windows servers on loopback, to develop and load-test against
+    #[command(after_help = after_sim())]
+    Sim(SimArgs),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the man page, of quarry or of one of its commands
@@ -180,6 +183,64 @@ pub(crate) struct DecodeArgs {
     /// The format
     #[arg(short, long, value_name = "FORMAT", default_value = "xml")]
     pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// How many servers, or their names with commas between
+    #[arg(long, value_name = "N|NAMES", default_value = "4")]
+    pub(crate) servers: String,
+    /// How many events each of a server's logs System, Security and Application has
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(crate) events: u64,
+    /// From one event to the next, back from now
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub(crate) every: Duration,
+    /// The number of the first record
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) first_record: u64,
+    /// Fill each event up to about so many bytes, at most 60000
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) size: Option<usize>,
+    /// What the events are made from: the same seed, the same events
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) seed: u64,
+    /// Channels without events, which every server has besides
+    #[arg(long, value_name = "N", default_value = "1100")]
+    pub(crate) channels: usize,
+    /// Serve the events of this file, instead of generated ones; repeatable
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) evtx: Vec<PathBuf>,
+    /// How long a question is on its way before it is answered
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0")]
+    pub(crate) latency: Duration,
+    /// What is wrong with a server; NAME may be a glob; repeatable
+    #[arg(long, value_name = "NAME=KIND")]
+    pub(crate) fault: Vec<String>,
+    /// Write an inventory of the servers, and the password into a file beside it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Don't log the queries that come
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// The kinds of faults, out of their one definition.
+fn after_sim() -> String {
+    let mut text = "\
+Examples:
+  quarry sim --servers fred,barney --inventory sim.toml
+  quarry sim --servers 20 --latency 50ms --fault server03=silent:500 --inventory sim.toml
+  quarry scan --inventory sim.toml @all
+
+Kinds of faults (their defaults in brackets):
+"
+    .to_owned();
+    for (kind, what) in quarry_sim::Fault::KINDS {
+        text += &format!("  {kind:<25}{what}\n");
+    }
+    text += "\nIt serves until it is interrupted, and exits with 0.";
+    text
 }
 
 #[derive(Debug, Args)]

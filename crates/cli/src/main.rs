@@ -21,6 +21,7 @@ mod run;
 mod scan;
 mod secret;
 mod servers;
+mod sim;
 mod sort;
 mod source;
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Hosts(args) => (hosts::run(&args), When::Auto),
         Command::Demo(args) => (demo::run(&args), When::Auto),
         Command::Decode(args) => (decode::run(&args), When::Auto),
+        Command::Sim(args) => (sim::run(&args), When::Auto),
         Command::Completions(args) => (meta::completions(&args), When::Auto),
         Command::Man(args) => (meta::man(&args), When::Auto),
         Command::Lock(args) => return lock::run(args).unwrap_or_else(report),
