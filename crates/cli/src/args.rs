@@ -314,7 +314,7 @@ pub(crate) struct FilterArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = SERVERS)]
 pub(crate) struct ServerArgs {
-    /// Sign in as this user: USER, DOMAIN\\USER or USER@REALM [default: the inventory's]
+    /// Sign in as this user: USER, DOMAIN\USER or USER@REALM [default: the inventory's]
     #[arg(short = 'u', long, value_name = "USER", value_hint = ValueHint::Username)]
     pub(crate) username: Option<String>,
     /// Read the password from the first line of a file, instead of asking for it

@@ -84,7 +84,9 @@ impl Run {
         self.budgets = live::budgets(servers);
         let inputs = expand(&sources.sources, &mut Servers::new(servers)?);
         self.files.all = inputs.files.len() as u64;
-        self.servers.all = inputs.servers.len() as u64;
+        self.servers.failed = inputs.failed_servers.len() as u64;
+        self.servers.all = inputs.servers.len() as u64 + self.servers.failed;
+        inputs.failed_servers.iter().for_each(|failure| self.console.error(failure));
         inputs.notes.iter().for_each(|note| self.console.note(note));
         catch_interrupts(&mut self.console);
         Ok(inputs)
