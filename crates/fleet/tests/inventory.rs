@@ -240,3 +240,20 @@ fn a_large_inventory_is_read() {
     assert_eq!(inventory.server("s000100.corp").endpoint, None);
     assert_eq!(inventory.select("@g").unwrap().len(), 100_000);
 }
+
+#[test]
+fn the_example_of_the_documentation_says_what_its_comments_say() {
+    let page = include_str!("../../../docs/inventory.md");
+    let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let inventory = Inventory::parse(example).unwrap();
+    assert_eq!(inventory.servers().len(), 12 + 1 + 2 + 3);
+    assert_eq!(inventory.select("@dcs").unwrap().len(), 12);
+    assert_eq!(inventory.select("@front").unwrap().len(), 6);
+    let second = inventory.server("gw2.dmz.corp");
+    assert_eq!((&*second.address, second.endpoint), ("192.0.2.12", Some(49664)));
+    let credential = |host: &str| inventory.server(host).credential;
+    assert_eq!(credential("dc12.corp").as_deref(), Some("corp"));
+    assert_eq!(credential("fred").as_deref(), Some("lab"));
+    assert_eq!(credential("elsewhere.dmz.corp").as_deref(), Some("dmz"));
+    assert_eq!(inventory.credential("dmz").unwrap().secret, SecretSource::Prompt);
+}

@@ -17,27 +17,35 @@ fn check(cases: &[(&str, &str, Option<&str>)]) {
         let error = error(&text);
         let line = before.split('\n').count();
         let column = before.rsplit('\n').next().unwrap().chars().count() + 1;
-        assert_eq!(error.problem.to_string(), *message, "{text}");
+        let said = error.problem.to_string();
+        if *message == PARSER {
+            assert!(said.starts_with(PARSER) && said.len() > PARSER.len(), "{said}");
+        } else {
+            assert_eq!(said, *message, "{text}");
+        }
         assert_eq!((error.line, error.column), (line, column), "{text}");
         assert_eq!(error.hint().as_deref(), *hint, "{text}");
-        assert_eq!(error.to_string(), format!("line {line}, column {column}: {message}"));
+        assert_eq!(error.to_string(), format!("line {line}, column {column}: {said}"));
         let caret = error.snippet().lines().last().unwrap();
         assert_eq!(caret.chars().count(), column, "{text}");
         assert!(caret.ends_with('^'));
     }
 }
 
+/// Before what the TOML parser says, in its own words.
+const PARSER: &str = "not TOML: ";
+const BACKSLASH: &str = "in double quotes a backslash begins an escape; write accounts and Windows \
+                         paths in single quotes: 'CORP\\ann'";
+
 #[test]
 fn what_is_no_toml_is_told_where_it_begins_to_be_none() {
     check(&[
-        ("a = ▸", "not TOML: string values must be quoted, expected literal string", None),
-        (
-            "[servers.fred]\naddress = ▸localhost",
-            "not TOML: string values must be quoted, expected literal string",
-            None,
-        ),
-        ("[servers.fred▸", "not TOML: unclosed table, expected `]`", None),
-        ("credential = \"corp▸\n", "not TOML: invalid basic string, expected `\"`", None),
+        ("a = ▸", PARSER, None),
+        ("[servers.fred]\naddress = ▸localhost", PARSER, None),
+        ("[credentials.corp]\nusername = \"CORP\\▸ann\"", PARSER, Some(BACKSLASH)),
+        ("[credentials.corp]\npassword-file = \"C:\\u▸sers\\ann\"", PARSER, Some(BACKSLASH)),
+        ("[servers.fred▸", PARSER, None),
+        ("credential = \"corp▸\n", PARSER, None),
     ]);
 }
 
