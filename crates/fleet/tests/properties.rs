@@ -116,18 +116,7 @@ fn written(meant: &Meant) -> String {
     }
     for (name, own) in &meant.servers {
         writeln!(text, "[servers.{}]", quoted(name)).unwrap();
-        let mut line = |key: &str, value: Option<String>| {
-            if let Some(value) = value {
-                writeln!(text, "{key} = {value}").unwrap();
-            }
-        };
-        line("address", own.address.as_deref().map(quoted));
-        line("mapper-port", own.mapper_port.map(|port| port.to_string()));
-        line("endpoint", own.endpoint.map(|port| format!("{port:#x}")));
-        line("credential", own.credential.map(quoted));
-        line("authentication", own.authentication.map(|way| quoted(&way.to_string())));
-        line("logs", own.logs.as_deref().map(list));
-        line("groups", (!own.groups.is_empty()).then(|| list(&own.groups)));
+        write_own(own, &mut text);
     }
     writeln!(text, "[groups]").unwrap();
     for (name, members) in &meant.groups {
@@ -135,6 +124,32 @@ fn written(meant: &Meant) -> String {
     }
     text
 }
+
+fn write_own(own: &Own, text: &mut String) {
+    let mut line = |key: &str, value: Option<String>| {
+        if let Some(value) = value {
+            writeln!(text, "{key} = {value}").unwrap();
+        }
+    };
+    line("address", own.address.as_deref().map(quoted));
+    line("mapper-port", own.mapper_port.map(|port| port.to_string()));
+    line("endpoint", own.endpoint.map(|port| format!("{port:#x}")));
+    line("credential", own.credential.map(quoted));
+    line("authentication", own.authentication.map(|way| quoted(&way.to_string())));
+    line("logs", own.logs.as_deref().map(list));
+    line("groups", (!own.groups.is_empty()).then(|| list(&own.groups)));
+}
+
+/// Overrides' names, and for each what it matches.
+type Matches = fn(&str) -> bool;
+const OVERRIDES: [(&str, Matches); 6] = [
+    ("*", |_| true),
+    ("a*", |name| name.starts_with('a')),
+    ("*B", |name| name.ends_with('b')),
+    ("[a:b]?", |name| name.len() == 2 && name.starts_with(['a', 'b'])),
+    ("Ab", |name| name == "ab"),
+    ("[b:c]b", |name| ["bb", "cb"].contains(&name)),
+];
 
 proptest! {
     #[test]
@@ -178,6 +193,49 @@ proptest! {
                 prop_assert_eq!(server.groups.iter().any(|name| &**name == group), is_member);
             }
         }
+    }
+
+    #[test]
+    fn what_is_said_last_holds_and_a_servers_own_word_over_all(
+        order in Just((0..OVERRIDES.len()).collect::<Vec<_>>()).prop_shuffle(),
+        said in vec(own(), 0..OVERRIDES.len()),
+        own in option::of(own()),
+        name in "[a-c]{1,2}",
+    ) {
+        let said: Vec<_> = said
+            .into_iter()
+            .map(|own| Own { address: None, groups: Vec::new(), ..own })
+            .zip(order.iter().map(|&place| OVERRIDES[place]))
+            .collect();
+        let mut text = String::new();
+        for name in CREDENTIALS {
+            writeln!(text, "[credentials.{}]\nusername = 'ann'", quoted(name)).unwrap();
+        }
+        if let Some(own) = &own {
+            writeln!(text, "[servers.{name}]").unwrap();
+            write_own(own, &mut text);
+        }
+        for (said, (name, _)) in &said {
+            writeln!(text, "[overrides.{}]", quoted(name)).unwrap();
+            write_own(said, &mut text);
+        }
+        let server = Inventory::parse(&text).unwrap().server(&name.to_uppercase());
+        // Of those that say something, the last: a server's own table comes after all.
+        let all: Vec<_> = said
+            .iter()
+            .filter(|(_, (_, matches))| matches(&name))
+            .map(|(said, _)| said)
+            .chain(&own)
+            .collect();
+        let last = |of: fn(&Own) -> Option<u16>| all.iter().rev().find_map(|said| of(said));
+        prop_assert_eq!(server.mapper_port, last(|said| said.mapper_port).unwrap_or(135));
+        prop_assert_eq!(server.endpoint, last(|said| said.endpoint));
+        let credential = all.iter().rev().find_map(|said| said.credential);
+        prop_assert_eq!(server.credential.as_deref(), credential);
+        let authentication = all.iter().rev().find_map(|said| said.authentication);
+        prop_assert_eq!(server.authentication, authentication.unwrap_or_default());
+        let logs = all.iter().rev().find_map(|said| said.logs.as_deref());
+        prop_assert_eq!(&*server.logs, logs.unwrap_or_default());
     }
 
     #[test]
