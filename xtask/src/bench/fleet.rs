@@ -74,8 +74,18 @@ impl Sim {
     fn scan(&self, quarry: &Path, servers: &str, threads: &str) -> Result<Cost> {
         let inventory = self.inventory().to_string_lossy().into_owned();
         let words = [
-            &*quarry.to_string_lossy(), "scan", servers, "-q", "-o", "jsonl", "-l", "Security",
-            "--threads", threads, "--inventory", &inventory,
+            &*quarry.to_string_lossy(),
+            "scan",
+            servers,
+            "-q",
+            "-o",
+            "jsonl",
+            "-l",
+            "Security",
+            "--threads",
+            threads,
+            "--inventory",
+            &inventory,
         ];
         cost(&words.map(str::to_owned))
     }
@@ -148,9 +158,8 @@ fn impacket(sim: &Sim) -> Result<f64> {
 
 fn many_servers(quarry: &Path) -> Result<()> {
     let (all, each) = (SERVERS.to_string(), EACH.to_string());
-    let mut arguments = vec![
-        "--servers", &all, "--events", &each, "--latency", "50ms", "--size", SIZE,
-    ];
+    let mut arguments =
+        vec!["--servers", &all, "--events", &each, "--latency", "50ms", "--size", SIZE];
     let holes: Vec<String> =
         (SERVERS - BLACK_HOLES + 1..=SERVERS).map(|n| format!("server{n:04}=black-hole")).collect();
     for hole in &holes {
