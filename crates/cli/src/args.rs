@@ -43,6 +43,10 @@ pub(crate) enum Command {
     Count(CountArgs),
     /// List the logs (channels) that servers have, or that files hold events of
     Logs(LogsArgs),
+    /// The inventory: list servers, test whether they can be read
+    Hosts(HostsArgs),
+    /// Scan four simulated servers, one of which dies, over the real protocol
+    Demo(DemoArgs),
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
     Lock(crate::lock::LockArgs),
@@ -123,6 +127,49 @@ pub(crate) struct LogsArgs {
     pub(crate) output: ListArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsArgs {
+    #[command(subcommand)]
+    pub(crate) command: HostsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostsCommand {
+    /// List servers as the inventory has them
+    List(HostsListArgs),
+    /// Connect to servers, sign in, and ask for their logs
+    Test(HostsTestArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsListArgs {
+    /// Names, ranges, globs or @groups [default: all of the inventory]
+    #[arg(value_name = "SERVER")]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
+    pub(crate) output: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsTestArgs {
+    /// Names, ranges, globs or @groups [default: all of the inventory]
+    #[arg(value_name = "SERVER")]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
+    pub(crate) output: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The format [default: table on a terminal, jsonl elsewhere]
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
 }
 
 #[derive(Debug, Args)]
@@ -267,7 +314,7 @@ pub(crate) struct FilterArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = SERVERS)]
 pub(crate) struct ServerArgs {
-    /// Sign in as this user: USER, DOMAIN\\USER or USER@REALM [default: the inventory's]
+    /// Sign in as this user: USER, DOMAIN\USER or USER@REALM [default: the inventory's]
     #[arg(short = 'u', long, value_name = "USER", value_hint = ValueHint::Username)]
     pub(crate) username: Option<String>,
     /// Read the password from the first line of a file, instead of asking for it

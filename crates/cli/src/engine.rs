@@ -14,7 +14,7 @@ use quarry_event::{FieldSource, Origin, PartialSource};
 use quarry_eventlog::{
     Batch as Raw, BatchReader, Damage, Direction, FileLog, LogName, Visitor, pool,
 };
-use quarry_fleet::{Control, Health, Room};
+use quarry_fleet::{Control, Room};
 use quarry_logfile::OpenError;
 
 use crate::error::{Failure, plain};
@@ -85,7 +85,6 @@ pub(crate) struct ServerEnd {
     pub(crate) failures: Vec<quarry_fleet::Failure>,
     /// Logs that nobody named and that can't be read.
     pub(crate) left_out: Vec<quarry_fleet::Failure>,
-    pub(crate) health: Health,
 }
 
 /// What was made of some records.
@@ -286,8 +285,8 @@ fn task(servers: &[Arc<Open>], report: quarry_fleet::Report) -> Option<Task> {
             Task::Batch(Arc::clone(&servers[source]), batch, room)
         }
         Fleet::Retrying { error, .. } => Task::Retrying(error),
-        Fleet::Ended { failures, left_out, health, .. } => {
-            Task::End(End::Server(ServerEnd { failures, left_out, health }))
+        Fleet::Ended { failures, left_out, .. } => {
+            Task::End(End::Server(ServerEnd { failures, left_out }))
         }
         _ => return None,
     })

@@ -1,22 +1,23 @@
 //! `quarry count` and `quarry logs`: what there is in the sources, a line a source and log.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use quarry_event::filter::Glob;
+use quarry_event::output::local_time;
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::{Direction, LogInfo};
 use quarry_fleet::{Request, Source as _};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
-use crate::args::{CountArgs, ListArgs, ListFormat, LogsArgs, ServerArgs, SourceArgs};
-use crate::console::{grouped, stdout_color, stdout_width};
+use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
+use crate::console::grouped;
 use crate::engine::{self, Batch, Next, Open};
 use crate::error::Failure;
 use crate::filter::{Matchers, Tests};
-use crate::run::{Closed, Run};
+use crate::listing::{self, Cell, Column};
+use crate::run::Run;
 use crate::servers::Server;
 
 /// How many records, oldest and newest, a source and log a line.
@@ -73,20 +74,31 @@ fn list(
         }
         (matched, Next::Go)
     })?;
-    let lines: Vec<Line<'_>> = found
+    let zone = jiff::tz::TimeZone::system();
+    let time = |time: Option<EventTime>| match time {
+        Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
+        None => Cell::new(Json::Null, ""),
+    };
+    let row = |source: &str, log: &str, tally: &Tally| {
+        let records = Cell::new(tally.events, grouped(tally.events));
+        vec![Cell::text(source), Cell::text(log), records, time(tally.oldest), time(tally.newest)]
+    };
+    let rows: Vec<Vec<Cell>> = found
         .values()
-        .flat_map(|(source, logs)| logs.iter().map(move |(log, tally)| Line { source, log, tally }))
+        .flat_map(|(source, logs)| logs.iter().map(|(log, tally)| row(source, log, tally)))
         .collect();
-    let mut text = Vec::new();
-    write(&lines, args, &mut text);
-    let mut out = io::stdout().lock();
-    match out.write_all(&text).and_then(|()| out.flush()).map_err(Closed::from) {
-        Err(Closed::Failed(failure)) => return Err(failure),
-        Err(Closed::Pipe) | Ok(()) => {}
-    }
+    listing::print(&COLUMNS, &rows, args)?;
     run.summarize();
     Ok(run.outcome.exit_code())
 }
+
+const COLUMNS: [Column; 5] = [
+    Column::text("source").giving_way(),
+    Column::text("log").giving_way(),
+    Column::number("records"),
+    Column::text("oldest"),
+    Column::text("newest"),
+];
 
 /// Asks servers what is in their logs.
 fn survey(
@@ -214,106 +226,5 @@ impl engine::Work for Count {
 impl engine::Output for Tallies {
     fn clear(&mut self) {
         self.logs.clear();
-    }
-}
-
-struct Line<'a> {
-    source: &'a str,
-    log: &'a str,
-    tally: &'a Tally,
-}
-
-fn write(lines: &[Line<'_>], args: &ListArgs, out: &mut Vec<u8>) {
-    let terminal = io::stdout().is_terminal();
-    let default = if terminal { ListFormat::Table } else { ListFormat::Jsonl };
-    let object = |line: &Line<'_>| {
-        let time =
-            |time: Option<EventTime>| time.map_or(Json::Null, |time| json!(time.to_string()));
-        json!({
-            "source": line.source,
-            "log": line.log,
-            "records": line.tally.events,
-            "oldest": time(line.tally.oldest),
-            "newest": time(line.tally.newest),
-        })
-    };
-    match args.output.unwrap_or(default) {
-        ListFormat::Table => table(lines, stdout_color(args.terminal.color), out),
-        ListFormat::Jsonl => {
-            for line in lines {
-                // Writing to a vector can't fail.
-                let _ = writeln!(out, "{}", object(line));
-            }
-        }
-        ListFormat::Json => {
-            let array: Vec<Json> = lines.iter().map(object).collect();
-            let _ = writeln!(out, "{:#}", Json::Array(array));
-        }
-        ListFormat::Csv => {
-            out.extend_from_slice(b"source,log,records,oldest,newest\r\n");
-            for line in lines {
-                let Json::Object(object) = object(line) else { continue };
-                let cells: Vec<String> = object.values().map(csv_cell).collect();
-                let _ = write!(out, "{}\r\n", cells.join(","));
-            }
-        }
-    }
-}
-
-fn csv_cell(value: &Json) -> String {
-    match value {
-        Json::Null => String::new(),
-        Json::String(text) if text.contains([',', '"', '\r', '\n']) => {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Columns as wide as what stands in them; the source gives way where that is too wide.
-fn table(lines: &[Line<'_>], color: bool, out: &mut Vec<u8>) {
-    use quarry_event::output::{local_time, push_cell};
-    let zone = jiff::tz::TimeZone::system();
-    let time = |time: Option<EventTime>| time.map_or(String::new(), |t| local_time(t, &zone));
-    let mut rows = vec![["SOURCE", "LOG", "RECORDS", "OLDEST", "NEWEST"].map(str::to_owned)];
-    rows.extend(lines.iter().map(|line| {
-        let Tally { events, oldest, newest } = *line.tally;
-        [line.source.into(), line.log.into(), grouped(events), time(oldest), time(newest)]
-    }));
-    let mut widths = [0; 5];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(push_cell(cell, None, &mut Vec::new()));
-        }
-    }
-    if let Some(room) = stdout_width() {
-        let gaps = 2 * (widths.len() - 1);
-        for column in [0, 1] {
-            let total: usize = widths.iter().sum::<usize>() + gaps;
-            let least = widths[column].min(16);
-            widths[column] = widths[column].saturating_sub(total.saturating_sub(room)).max(least);
-        }
-    }
-    let bold = if color { anstyle::Style::new().bold() } else { anstyle::Style::new() };
-    for (i, row) in rows.iter().enumerate() {
-        let style = if i == 0 { bold } else { anstyle::Style::new() };
-        for (column, cell) in row.iter().enumerate() {
-            let mut text = Vec::new();
-            let used = push_cell(cell, Some(widths[column]), &mut text);
-            let pad = widths[column] - used;
-            let (before, behind) = match column {
-                2 => (pad, 0),
-                4 => (0, 0),
-                _ => (0, pad),
-            };
-            let gap = if column == 0 { 0 } else { 2 };
-            out.resize(out.len() + gap + before, b' ');
-            let _ = write!(out, "{style}");
-            out.extend_from_slice(&text);
-            let _ = write!(out, "{style:#}");
-            out.resize(out.len() + behind, b' ');
-        }
-        out.push(b'\n');
     }
 }

@@ -84,10 +84,24 @@ impl Run {
         self.budgets = live::budgets(servers);
         let inputs = expand(&sources.sources, &mut Servers::new(servers)?);
         self.files.all = inputs.files.len() as u64;
-        self.servers.all = inputs.servers.len() as u64;
+        self.servers.failed = inputs.failed_servers.len() as u64;
+        self.servers.all = inputs.servers.len() as u64 + self.servers.failed;
+        inputs.failed_servers.iter().for_each(|failure| self.console.error(failure));
         inputs.notes.iter().for_each(|note| self.console.note(note));
         catch_interrupts(&mut self.console);
         Ok(inputs)
+    }
+
+    /// Servers that are asked something, without other sources.
+    pub(crate) fn expect_servers(&mut self, args: &ServerArgs, servers: usize) {
+        self.budgets = live::budgets(args);
+        self.servers.all = servers as u64;
+        catch_interrupts(&mut self.console);
+    }
+
+    /// Why servers failed so far.
+    pub(crate) fn failures(&self) -> &[quarry_fleet::Failure] {
+        &self.failures
     }
 
     /// Reads the sources. `take` is given each batch with its source, in order, and
@@ -175,14 +189,14 @@ impl Run {
         let (threads, budgets) = (self.threads, self.budgets.clone());
         let begin = || Ask::begin(live::sources(servers), budgets, question);
         live::ask(threads, &INTERRUPTED, begin, |answer| {
-            let (failures, health) = match answer.result {
+            let failures = match answer.result {
                 Ok(told) => {
                     take(self, answer.source, told, answer.health);
-                    (std::mem::take(&mut self.failed_logs), answer.health)
+                    std::mem::take(&mut self.failed_logs)
                 }
-                Err(failure) => (vec![failure], answer.health),
+                Err(failure) => vec![failure],
             };
-            self.server_ended(ServerEnd { failures, left_out: Vec::new(), health });
+            self.server_ended(ServerEnd { failures, left_out: Vec::new() });
             self.show_progress();
         })?;
         self.end();
@@ -271,6 +285,17 @@ impl Run {
 
     /// Says how it went.
     pub(crate) fn summarize(&self) {
+        let records = if self.records == 1 { "record" } else { "records" };
+        let (all, matched) = (grouped(self.records), grouped(self.matched));
+        self.sum_up(&[format!("{all} {records}, {matched} matched")]);
+    }
+
+    /// Says how it went with servers of which no records were read.
+    pub(crate) fn summarize_servers(&self) {
+        self.sum_up(&[]);
+    }
+
+    fn sum_up(&self, records: &[String]) {
         let kinds = [
             (&self.files, "file", "files", "read"),
             (&self.servers, "server", "servers", "answered"),
@@ -287,9 +312,7 @@ impl Run {
                 parts.push(text);
             }
         }
-        let records = if self.records == 1 { "record" } else { "records" };
-        let (all, matched) = (grouped(self.records), grouped(self.matched));
-        parts.push(format!("{all} {records}, {matched} matched"));
+        parts.extend_from_slice(records);
         let before = if self.outcome.interrupted { "interrupted: " } else { "" };
         self.console.note(&format!("{before}{}", parts.join("; ")));
         self.sum_up_failures();

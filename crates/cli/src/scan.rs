@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
 
 use quarry_event::output::{Column, Printer, Scratch, TableOptions, UnknownColumn};
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
@@ -13,12 +12,12 @@ use quarry_fleet::Request;
 use crate::args::{Format, ScanArgs, When};
 use crate::console::{stdout_color, stdout_width};
 use crate::engine::{self, Batch, Next, Open};
-use crate::error::Failure;
+use crate::error::{Failure, Outcome};
 use crate::filter::{Matchers, Tests};
 use crate::run::{Closed, Run};
 use crate::sort::Sorter;
 
-pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
+pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let tests = Tests::new(&args.filter)?;
     let printer = printer(args.output, &args.fields, args.terminal.color)?;
     if args.lines == Some(0) {
@@ -80,7 +79,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
         Some(Closed::Pipe) => {}
         None => run.summarize(),
     }
-    Ok(run.outcome.exit_code())
+    Ok(run.outcome)
 }
 
 /// The printer for what the options ask for.

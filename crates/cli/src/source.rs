@@ -54,6 +54,8 @@ pub(crate) struct Inputs {
     pub(crate) files: Vec<Input>,
     /// The servers, in the order given, each once.
     pub(crate) servers: Vec<Server>,
+    /// Why servers can't even be asked.
+    pub(crate) failed_servers: Vec<Failure>,
     /// What was left out.
     pub(crate) notes: Vec<String>,
 }
@@ -78,7 +80,7 @@ pub(crate) fn expand(sources: &[std::ffi::OsString], servers: &mut Servers<'_>) 
 fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     let entries = match servers.entries(text) {
         Ok(entries) => entries,
-        Err(failure) => return inputs.files.push(Input::Failed(failure)),
+        Err(failure) => return inputs.failed_servers.push(failure),
     };
     // Many that can't be signed in to for one reason are told of once.
     let mut told: Option<String> = None;
@@ -92,7 +94,7 @@ fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
             Err(failure) if told.as_ref() == Some(&failure.message) => {}
             Err(failure) => {
                 told = Some(failure.message.clone());
-                inputs.files.push(Input::Failed(failure));
+                inputs.failed_servers.push(failure);
             }
         }
     }
@@ -115,7 +117,15 @@ fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let is_path = path.components().count() > 1 || extension(&path).is_some();
             match path.to_str() {
-                Some(name) if !is_path => expand_servers(name, inputs, servers),
+                Some(name) if !is_path => {
+                    let before = inputs.failed_servers.len();
+                    expand_servers(name, inputs, servers);
+                    // It may have been meant as a file.
+                    for failure in &mut inputs.failed_servers[before..] {
+                        let hint = failure.hint.take().map_or_else(String::new, |hint| hint + "; ");
+                        failure.hint = Some(format!("{hint}there is no file {name} here either"));
+                    }
+                }
                 _ => {
                     let failure = Failure::new(format!("there is no file or folder {shown}"));
                     inputs.files.push(Input::Failed(failure));

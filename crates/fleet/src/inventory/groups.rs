@@ -43,8 +43,8 @@ impl Groups {
     pub(super) fn new(drafts: &[Draft]) -> Result<Self, GroupsProblem> {
         let mut resolver = Resolver { drafts, done: Vec::new(), open: Vec::new(), memberships: 0 };
         resolver.done.resize_with(drafts.len(), || None);
-        for place in 0..drafts.len() {
-            resolver.resolve(place, drafts[place].at)?;
+        for (place, draft) in drafts.iter().enumerate() {
+            resolver.resolve(place, draft.at)?;
         }
         let members = resolver.done.into_iter().map(|done| done.unwrap_or_default().members);
         let names = drafts.iter().map(|draft| Arc::from(&*draft.name));
