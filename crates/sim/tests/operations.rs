@@ -244,7 +244,7 @@ async fn there_are_over_a_thousand_channels_with_their_configuration() {
     let missing = client.channel_config("Nowhere").await;
     assert_eq!(status(missing), Win32Error::EVT_CHANNEL_NOT_FOUND);
     let publishers = client.publishers().await.unwrap();
-    assert!(publishers.iter().any(|name| name.to_string() == "Service Control Manager"));
+    assert!(publishers.iter().any(|name| *name == "Service Control Manager"));
 }
 
 #[tokio::test]
