@@ -8,6 +8,7 @@ mod evtx;
 mod help;
 mod interrupted;
 mod output;
+mod sources;
 
 use std::ffi::OsStr;
 use std::fs;
