@@ -160,7 +160,6 @@ impl Decoder {
     }
 
     /// An event. What [`begin`](Self::begin) has found of it isn't looked for again.
-
     fn parse<'d>(
         &'d mut self,
         mut cursor: Cursor<'d>,
