@@ -366,7 +366,7 @@ fn field(name: &str, text: &str) -> Element {
 }
 
 #[test]
-fn an_event_whose_fields_could_come_from_inside_has_no_head() {
+fn an_event_whose_fields_could_come_from_inside_or_of_too_many_values_has_no_head() {
     let slot = |id| Content::Piece(Piece::value(id, ValueType::BinXml));
     let system = |id: &str| Element::new("System").child(field("EventID", id));
     let in_place = |element| Content::Element(element);
@@ -388,9 +388,15 @@ fn an_event_whose_fields_could_come_from_inside_has_no_head() {
         vec![in_place(system("7")), slot(0)],
         vec![binxml(Element::new("EventData").child(field("Data", "x")))],
     );
-    for (fragment, has_head) in
-        [(before, false), (dropped, false), (in_system, false), (in_field, false), (text, true)]
-    {
+    let many = instance(vec![in_place(system("7"))], vec![TypedValue::Null; 300]);
+    for (fragment, has_head) in [
+        (before, false),
+        (dropped, false),
+        (in_system, false),
+        (in_field, false),
+        (many, false),
+        (text, true),
+    ] {
         let checker = check(std::slice::from_ref(&fragment), &[]);
         assert_eq!(checker.heads, if has_head { checker.events } else { 0 }, "{fragment:?}");
         let mut bytes = Vec::new();
