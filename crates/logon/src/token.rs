@@ -16,11 +16,7 @@ pub struct Token {
 }
 
 impl Token {
-    pub(crate) fn new(
-        inner: sys::Token,
-        identity: Identity,
-        network: Option<Credential>,
-    ) -> Self {
+    pub(crate) fn new(inner: sys::Token, identity: Identity, network: Option<Credential>) -> Self {
         Self { inner: Arc::new(inner), identity: Arc::new(identity), network }
     }
 

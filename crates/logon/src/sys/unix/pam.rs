@@ -93,8 +93,12 @@ pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accep
     // Whatever depends on the account is a refusal: here the password has not been proven yet.
     match status {
         code::SUCCESS => {}
-        code::OPEN_ERR | code::SYMBOL_ERR | code::SERVICE_ERR | code::SYSTEM_ERR
-        | code::BUF_ERR | code::ABORT => return Err(handle.not_set_up(logon, status)),
+        code::OPEN_ERR
+        | code::SYMBOL_ERR
+        | code::SERVICE_ERR
+        | code::SYSTEM_ERR
+        | code::BUF_ERR
+        | code::ABORT => return Err(handle.not_set_up(logon, status)),
         _ => {
             let mut refusal = Refusal::new(handle.text(status));
             if !is_service_there(&logon.service) {
@@ -108,8 +112,12 @@ pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accep
     match handle.call(handle.pam.acct_mgmt, code::SILENT | code::DISALLOW_NULL_AUTHTOK) {
         code::SUCCESS => {}
         code::NEW_AUTHTOK_REQD => return Err(Error::PasswordExpired),
-        status @ (code::OPEN_ERR | code::SYMBOL_ERR | code::SERVICE_ERR | code::SYSTEM_ERR
-        | code::BUF_ERR | code::ABORT) => return Err(handle.not_set_up(logon, status)),
+        status @ (code::OPEN_ERR
+        | code::SYMBOL_ERR
+        | code::SERVICE_ERR
+        | code::SYSTEM_ERR
+        | code::BUF_ERR
+        | code::ABORT) => return Err(handle.not_set_up(logon, status)),
         status => return Err(Error::Restricted(Refusal::new(handle.text(status)))),
     }
     let user = handle.user().unwrap_or_else(|| name.to_owned());
@@ -176,8 +184,7 @@ struct Response {
     code: c_int,
 }
 
-type Converse =
-    extern "C" fn(c_int, *mut *const Message, *mut *mut Response, *mut c_void) -> c_int;
+type Converse = extern "C" fn(c_int, *mut *const Message, *mut *mut Response, *mut c_void) -> c_int;
 
 #[repr(C)]
 struct Conversation {
@@ -349,8 +356,7 @@ impl Handle {
 
     fn authenticate(&mut self, secret: &Secret) -> c_int {
         self.talk.secret.store(ptr::from_ref(secret).cast_mut(), Relaxed);
-        let status =
-            self.call(self.pam.authenticate, code::SILENT | code::DISALLOW_NULL_AUTHTOK);
+        let status = self.call(self.pam.authenticate, code::SILENT | code::DISALLOW_NULL_AUTHTOK);
         self.talk.secret.store(ptr::null_mut(), Relaxed);
         status
     }
@@ -416,10 +422,8 @@ impl Handle {
                 && variables.len() < MOST_VARIABLES
             {
                 let (name, value) = (&bytes[..equals], &bytes[equals + 1..]);
-                variables.push((
-                    OsStr::from_bytes(name).to_owned(),
-                    OsString::from_vec(value.to_vec()),
-                ));
+                variables
+                    .push((OsStr::from_bytes(name).to_owned(), OsString::from_vec(value.to_vec())));
             }
             // SAFETY: it was allocated for us, and is not used any more.
             unsafe { libc::free(text.cast()) };

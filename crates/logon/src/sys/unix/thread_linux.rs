@@ -17,15 +17,15 @@ use crate::Error;
 
 /// The system calls with 32-bit ids. Older architectures have others under the plain names.
 mod number {
-    #[cfg(any(target_arch = "x86", target_arch = "arm", target_arch = "sparc"))]
-    pub(super) use libc::{
-        SYS_setfsgid32 as SETFSGID, SYS_setfsuid32 as SETFSUID, SYS_setgroups32 as SETGROUPS,
-        SYS_setresgid32 as SETRESGID, SYS_setresuid32 as SETRESUID,
-    };
     #[cfg(not(any(target_arch = "x86", target_arch = "arm", target_arch = "sparc")))]
     pub(super) use libc::{
         SYS_setfsgid as SETFSGID, SYS_setfsuid as SETFSUID, SYS_setgroups as SETGROUPS,
         SYS_setresgid as SETRESGID, SYS_setresuid as SETRESUID,
+    };
+    #[cfg(any(target_arch = "x86", target_arch = "arm", target_arch = "sparc"))]
+    pub(super) use libc::{
+        SYS_setfsgid32 as SETFSGID, SYS_setfsuid32 as SETFSUID, SYS_setgroups32 as SETGROUPS,
+        SYS_setresgid32 as SETRESGID, SYS_setresuid32 as SETRESUID,
     };
 }
 
@@ -363,7 +363,8 @@ fn are_groups(expected: &[u32]) -> io::Result<bool> {
 /// The ids that count for files follow the effective ones, unless somebody sets them apart.
 fn check_file_system_ids(uid: u32, gid: u32) -> Result<(), Failure> {
     // SAFETY: an id that is none changes nothing; the call returns the one that is.
-    let found = unsafe { (libc::syscall(number::SETFSUID, ASK), libc::syscall(number::SETFSGID, ASK)) };
+    let found =
+        unsafe { (libc::syscall(number::SETFSUID, ASK), libc::syscall(number::SETFSGID, ASK)) };
     // On 32 bits a large id is negative, so it is compared as what it is.
     if (found.0 as u32, found.1 as u32) == (uid, gid) {
         Ok(())
@@ -438,7 +439,9 @@ fn ambient_among(inheritable: u64) -> u64 {
     let is_set = |bit: u32| unsafe {
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET, bit, 0, 0) == 1
     };
-    (0..64).filter(|&bit| inheritable & (1 << bit) != 0 && is_set(bit)).fold(0, |set, bit| set | 1 << bit)
+    (0..64)
+        .filter(|&bit| inheritable & (1 << bit) != 0 && is_set(bit))
+        .fold(0, |set, bit| set | 1 << bit)
 }
 
 fn raise_ambient(set: u64) -> io::Result<()> {
