@@ -43,6 +43,7 @@ pub(crate) enum Command {
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
     Lock(crate::lock::LockArgs),
+    RunAs(crate::run_as::RunAsArgs),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the man page, of quarry or of one of its commands

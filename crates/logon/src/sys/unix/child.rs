@@ -42,6 +42,7 @@ enum Start {
 pub(crate) fn spawn(command: Command) -> Result<process::Child, Error> {
     let token = command.token.clone();
     let ids = token.inner().ids.clone();
+    let has_keyring = token.inner().has_keyring;
     let same = thread::effective_ids()? == ids;
     if !same {
         thread::check_privileges()?;
@@ -70,6 +71,9 @@ pub(crate) fn spawn(command: Command) -> Result<process::Child, Error> {
         // Somebody who can't become others, and need not, has nothing to drop.
         if !same {
             thread::become_for_good(&ids)?;
+            if !has_keyring {
+                thread::leave_keyring()?;
+            }
         }
         enter(&start)?;
         thread::close_all_but_standard()

@@ -46,6 +46,8 @@ pub(crate) struct Token {
     pub(crate) ids: Ids,
     /// What PAM's modules want in the environment of the user's programs.
     pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Whether the session came with a keyring, which its programs are to keep.
+    pub(crate) has_keyring: bool,
     /// Closed when the token is dropped.
     session: Mutex<Option<pam::Session>>,
 }
@@ -79,10 +81,12 @@ pub(crate) fn log_on(logon: &Logon, secret: &Secret) -> Result<(Token, Identity)
     let known = nss::user_by_name(&accepted.user)?
         .ok_or_else(|| Error::UnknownToSystem { user: name.clone() })?;
     let mut ids = Ids::new(known.uid, known.gid, nss::groups_of(&accepted.user, known.gid)?);
+    let keyring = thread::session_keyring();
     let session = session.then(|| accepted.open_session(&mut ids)).transpose()?;
     let environment = session.as_ref().map(pam::Session::environment).unwrap_or_default();
     let identity = identity_of(&ids, known, logon.account.authority());
-    Ok((Token { ids, environment, session: Mutex::new(session) }, identity))
+    let has_keyring = thread::session_keyring() != keyring;
+    Ok((Token { ids, environment, has_keyring, session: Mutex::new(session) }, identity))
 }
 
 /// Whoever this process is.
@@ -96,7 +100,10 @@ pub(crate) fn current() -> Result<(Token, Identity), Error> {
         shell: None,
     });
     let identity = identity_of(&ids, known, None);
-    Ok((Token { ids, environment: Vec::new(), session: Mutex::new(None) }, identity))
+    Ok((
+        Token { ids, environment: Vec::new(), has_keyring: true, session: Mutex::new(None) },
+        identity,
+    ))
 }
 
 /// Whether this program got privileges from its file, by the set-user-id or set-group-id bit or by

@@ -4,6 +4,7 @@
 use std::{
     ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_uint, c_void},
     os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
     ptr,
     sync::{
         Mutex, OnceLock, PoisonError,
@@ -85,6 +86,12 @@ pub(super) struct Accepted {
 
 /// Asks PAM whether the password is right and the account may be used.
 pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accepted, Error> {
+    if !is_service_there(&logon.service) {
+        return Err(Error::NotSetUp {
+            what: format!("PAM has no service {}", logon.service),
+            reason: format!("there is no file /etc/pam.d/{}", logon.service),
+        });
+    }
     let mut handle = Handle::start(&logon.service, name)?;
     handle.set_text(TTY, logon.terminal.as_deref())?;
     handle.set_text(RUSER, logon.asked_by.as_deref())?;
@@ -101,10 +108,6 @@ pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accep
         | code::ABORT => return Err(handle.not_set_up(logon, status)),
         _ => {
             let mut refusal = Refusal::new(handle.text(status));
-            if !is_service_there(&logon.service) {
-                refusal.reason.push_str("; PAM has no service of the name ");
-                refusal.reason.push_str(&logon.service);
-            }
             refusal.delay = handle.talk.delay();
             return Err(Error::Refused(refusal));
         }
@@ -540,11 +543,15 @@ extern "C" fn note_delay(_: c_int, microseconds: c_uint, data: *mut c_void) {
     }
 }
 
-/// Whether PAM has a file for the service. Without one, the rules of `other` apply.
+/// Whether PAM has rules for the service. Without any, those of `other` would apply, which on most
+/// systems refuse everybody: a mistake in setting up would look like a wrong password.
 fn is_service_there(service: &str) -> bool {
-    ["/etc/pam.d", "/usr/lib/pam.d", "/usr/share/pam.d", "/usr/local/etc/pam.d"]
-        .iter()
-        .any(|folder| std::path::Path::new(folder).join(service).exists())
+    let etc = Path::new("/etc/pam.d");
+    // A system with one file for all services is left to PAM.
+    !etc.is_dir()
+        || [etc, Path::new("/usr/lib/pam.d"), Path::new("/usr/local/etc/pam.d")]
+            .iter()
+            .any(|folder| !service.contains('/') && folder.join(service).exists())
 }
 
 fn groups_of_process() -> Result<Vec<libc::gid_t>, Error> {

@@ -215,6 +215,31 @@ pub(super) fn become_for_good(ids: &Ids) -> io::Result<()> {
     Ok(())
 }
 
+/// Which keyring the calling thread's session has; zero where the kernel has none.
+pub(super) fn session_keyring() -> i64 {
+    const GET_KEYRING_ID: libc::c_int = 0;
+    const SESSION_KEYRING: libc::c_int = -3;
+    // SAFETY: numbers only.
+    unsafe { libc::syscall(libc::SYS_keyctl, GET_KEYRING_ID, SESSION_KEYRING, 0) as i64 }.max(0)
+}
+
+/// Gives a process that is about to become a program a session keyring of its own, empty and the
+/// user's. Whoever has a keyring may read the keys in it, whoever they belong to.
+pub(super) fn leave_keyring() -> io::Result<()> {
+    const JOIN_SESSION_KEYRING: libc::c_int = 1;
+    // SAFETY: a null name asks for a new keyring without one.
+    let joined = unsafe {
+        libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, ptr::null::<libc::c_char>())
+    };
+    if joined >= 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    // A kernel, or a container's filter of system calls, that has no keyrings.
+    let none = [libc::ENOSYS, libc::EPERM, libc::EACCES, libc::EOPNOTSUPP];
+    if error.raw_os_error().is_some_and(|code| none.contains(&code)) { Ok(()) } else { Err(error) }
+}
+
 /// From the third descriptor on, nothing is open in the program that this process becomes.
 pub(super) fn close_all_but_standard() -> io::Result<()> {
     const FIRST: libc::c_uint = 3;
