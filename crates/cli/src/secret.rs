@@ -46,25 +46,35 @@ pub(crate) fn read(
     Secret::from_bytes(bytes).map_err(|error| not_a_password(source, &error).into())
 }
 
-/// Reads the password of an account from the system's keyring.
-#[cfg(any(target_os = "linux", windows))]
+/// Reads the password of an account from the kernel's keyring: from what the session keyring
+/// holds or links to.
+#[cfg(target_os = "linux")]
+pub(crate) fn from_keyring(account: &str) -> Result<Secret, Failure> {
+    use linux_keyutils::{KeyRing, KeyRingIdentifier};
+
+    let name = format!("{KEYRING_SERVICE}:{account}");
+    let key = KeyRing::from_special_id(KeyRingIdentifier::Session, false)
+        .and_then(|session| session.search(&name))
+        .and_then(|key| key.read_to_vec());
+    let bytes = key.map_err(|error| {
+        Failure::new(format!("the keyring has no key {name} to read: {error}"))
+            .hint(format!("to put it there: keyctl padd user '{name}' @s"))
+    })?;
+    Secret::from_bytes(bytes)
+        .map_err(|error| Failure::new(format!("the keyring's key {name}: {error}")))
+}
+
+/// Reads the password of an account from the credential manager.
+#[cfg(windows)]
 pub(crate) fn from_keyring(account: &str) -> Result<Secret, Failure> {
     let failed = |error: keyring::Error| {
-        let failure = Failure::new(format!("the keyring has no password for {account}: {error}"));
-        failure.hint(if cfg!(windows) {
-            format!("cmdkey /generic:{account}.{KEYRING_SERVICE} /user:{account} /pass")
-        } else {
-            format!("keyctl padd user 'keyring-rs:{account}@{KEYRING_SERVICE}' @s")
-        })
+        Failure::new(format!("the keyring has no password for {account}: {error}")).hint(format!(
+            "to put it there: cmdkey /generic:{account}.{KEYRING_SERVICE} /user:{account} /pass"
+        ))
     };
     let entry = keyring::Entry::new(KEYRING_SERVICE, account).map_err(failed)?;
-    // Windows keeps UTF-16 and gives text; the kernel keeps bytes.
-    let bytes = if cfg!(windows) {
-        entry.get_password().map(String::into_bytes)
-    } else {
-        entry.get_secret()
-    };
-    Secret::from_bytes(bytes.map_err(failed)?)
+    let text = entry.get_password().map_err(failed)?;
+    Secret::from_bytes(text.into_bytes())
         .map_err(|error| Failure::new(format!("the keyring's entry for {account}: {error}")))
 }
 

@@ -42,7 +42,7 @@ enum Start {
 pub(crate) fn spawn(command: Command) -> Result<process::Child, Error> {
     let token = command.token.clone();
     let ids = token.inner().ids.clone();
-    let has_keyring = token.inner().has_keyring;
+    let has_keyring = token.inner().is_keyring_here();
     let same = thread::effective_ids()? == ids;
     if !same {
         thread::check_privileges()?;

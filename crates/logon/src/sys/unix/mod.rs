@@ -46,10 +46,18 @@ pub(crate) struct Token {
     pub(crate) ids: Ids,
     /// What PAM's modules want in the environment of the user's programs.
     pub(crate) environment: Vec<(OsString, OsString)>,
-    /// Whether the session came with a keyring, which its programs are to keep.
-    pub(crate) has_keyring: bool,
+    /// The keyring that came with the session, which its programs are to keep.
+    keyring: Option<i64>,
     /// Closed when the token is dropped.
     session: Mutex<Option<pam::Session>>,
+}
+
+impl Token {
+    /// Whether the calling thread has the keyring of the token's session. A session that another
+    /// thread opened gave it to that one.
+    fn is_keyring_here(&self) -> bool {
+        self.keyring.is_some_and(|keyring| keyring == thread::session_keyring())
+    }
 }
 
 impl Drop for Token {
@@ -85,8 +93,9 @@ pub(crate) fn log_on(logon: &Logon, secret: &Secret) -> Result<(Token, Identity)
     let session = session.then(|| accepted.open_session(&mut ids)).transpose()?;
     let environment = session.as_ref().map(pam::Session::environment).unwrap_or_default();
     let identity = identity_of(&ids, known, logon.account.authority());
-    let has_keyring = thread::session_keyring() != keyring;
-    Ok((Token { ids, environment, has_keyring, session: Mutex::new(session) }, identity))
+    let keyring =
+        Some(thread::session_keyring()).filter(|&new| session.is_some() && new != keyring);
+    Ok((Token { ids, environment, keyring, session: Mutex::new(session) }, identity))
 }
 
 /// Whoever this process is.
@@ -100,10 +109,7 @@ pub(crate) fn current() -> Result<(Token, Identity), Error> {
         shell: None,
     });
     let identity = identity_of(&ids, known, None);
-    Ok((
-        Token { ids, environment: Vec::new(), has_keyring: true, session: Mutex::new(None) },
-        identity,
-    ))
+    Ok((Token { ids, environment: Vec::new(), keyring: None, session: Mutex::new(None) }, identity))
 }
 
 /// Whether this program got privileges from its file, by the set-user-id or set-group-id bit or by

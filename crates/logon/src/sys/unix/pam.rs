@@ -137,14 +137,18 @@ impl Accepted {
         };
         // What gives groups adds to those that the process is in.
         let before = groups_of_process()?;
-        set_groups_of_process(&ids.groups)?;
+        if before != ids.groups {
+            set_groups_of_process(&ids.groups)?;
+        }
         let status = handle.call(handle.pam.setcred, code::SILENT | code::ESTABLISH_CRED);
-        let given = groups_of_process();
-        set_groups_of_process(&before)?;
+        let given = groups_of_process()?;
+        if given != before {
+            set_groups_of_process(&before)?;
+        }
         if status != code::SUCCESS {
             return Err(failed(&handle, "establish the user's credentials", status));
         }
-        *ids = Ids::new(ids.uid, ids.gid, given?);
+        *ids = Ids::new(ids.uid, ids.gid, given);
         let status = handle.call(handle.pam.open_session, code::SILENT);
         if status != code::SUCCESS {
             handle.call(handle.pam.setcred, code::SILENT | code::DELETE_CRED);
