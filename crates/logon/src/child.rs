@@ -4,7 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitStatus,
 };
 
@@ -43,7 +43,7 @@ pub enum Folder {
 /// be taken back is checked. On Windows it is started with the token as its primary one.
 #[derive(Debug)]
 pub struct Command {
-    pub(crate) token: Token,
+    pub(crate) who: Who,
     pub(crate) program: OsString,
     pub(crate) arguments: Vec<OsString>,
     /// Zeroth argument where it isn't the program's name.
@@ -56,10 +56,19 @@ pub struct Command {
     pub(crate) files: [Option<File>; 3],
 }
 
+/// As whom a program is started.
+#[derive(Debug)]
+pub(crate) enum Who {
+    Token(Token),
+    /// The system logs the user on as it starts the program.
+    #[cfg(windows)]
+    Logon(crate::Logon, quarry_cred::Secret),
+}
+
 impl Command {
-    pub(crate) fn new(token: Token, program: OsString) -> Self {
+    pub(crate) fn new(who: Who, program: OsString) -> Self {
         Self {
-            token,
+            who,
             program,
             arguments: Vec::new(),
             name: None,
@@ -130,7 +139,15 @@ impl Command {
     /// [`Error::Privilege`] if this process may not start programs as others, and
     /// [`Error::Run`] if the user can't run the program or enter the folder.
     pub fn spawn(self) -> Result<Child, Error> {
-        let token = self.token.clone();
+        let token = match &self.who {
+            Who::Token(token) => Some(token.clone()),
+            #[cfg(windows)]
+            Who::Logon(logon, _) => {
+                let logon = logon.clone();
+                let start = || stack::as_base(|| sys::spawn(self));
+                return Ok(Child { inner: logon.with_delay(start)?, _token: None });
+            }
+        };
         let inner = stack::as_base(|| sys::spawn(self))?;
         Ok(Child { inner, _token: token })
     }
@@ -141,7 +158,7 @@ impl Command {
 #[derive(Debug)]
 pub struct Child {
     inner: sys::Child,
-    _token: Token,
+    _token: Option<Token>,
 }
 
 impl Child {
@@ -179,9 +196,4 @@ impl Child {
     pub fn as_std_mut(&mut self) -> &mut std::process::Child {
         &mut self.inner
     }
-}
-
-/// The home folder, where there is one to start in.
-pub(crate) fn home(token: &Token) -> Option<&Path> {
-    token.identity().home()
 }

@@ -3,6 +3,8 @@
 mod child;
 mod error;
 mod identity;
+#[cfg(any(windows, test))]
+mod quoting;
 mod refusal_log;
 mod request;
 mod stack;

@@ -150,8 +150,16 @@ impl Logon {
     /// [`Error::Refused`], [`Error::Restricted`] and [`Error::PasswordExpired`] are about the
     /// user; everything else is about this system.
     pub fn log_on(&self, secret: Secret) -> Result<Token, Error> {
+        self.with_delay(|| self.attempt(secret))
+    }
+
+    /// Answers a refusal no sooner than it is to be.
+    pub(crate) fn with_delay<T>(
+        &self,
+        attempt: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Error> {
         let began = Instant::now();
-        let result = self.attempt(secret);
+        let result = attempt();
         if let Err(error) = &result
             && error.is_refusal()
             && !self.refusal_delay.is_zero()
@@ -168,6 +176,27 @@ impl Logon {
         let logon = self.clone();
         task::on_a_thread("quarry-logon", move || logon.log_on(secret))
             .unwrap_or_else(|error| Task::ready(Err(error)))
+    }
+
+    /// A program to be run as the user, whom the system logs on as it starts it. For an interactive
+    /// and for a network-only logon that needs no privilege, unlike [`Token::command`]. With other
+    /// types the user is logged on here.
+    ///
+    /// # Errors
+    /// As [`Logon::log_on`], where the user is logged on here.
+    #[cfg(windows)]
+    pub fn command(
+        &self,
+        secret: Secret,
+        program: impl Into<std::ffi::OsString>,
+    ) -> Result<crate::Command, Error> {
+        match self.logon_type {
+            LogonType::Interactive | LogonType::NewCredentials => {
+                let who = crate::child::Who::Logon(self.clone(), secret);
+                Ok(crate::Command::new(who, program.into()))
+            }
+            _ => Ok(self.log_on(secret)?.command(program)),
+        }
     }
 
     fn attempt(&self, secret: Secret) -> Result<Token, Error> {

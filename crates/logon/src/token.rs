@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData, sync::Arc};
 
 use quarry_cred::Credential;
 
-use crate::{Command, Error, Identity, Task, stack, sys, task};
+use crate::{Command, Error, Identity, Task, child::Who, stack, sys, task};
 
 /// A user who is logged on. It can be kept, cloned, sent to other threads and used many times;
 /// the logon ends when its last clone, guard and child are gone.
@@ -71,7 +71,7 @@ impl Token {
         work: impl FnOnce() -> R + Send + 'static,
     ) -> Task<Result<R, Error>> {
         let token = self.clone();
-        let expected = match stack::as_base(sys::Base::capture) {
+        let expected = match stack::as_base(sys::Base::of_new_thread) {
             Ok(base) => base,
             Err(error) => return Task::ready(Err(error)),
         };
@@ -91,7 +91,7 @@ impl Token {
 
     /// A program to be run as the user, who can't be left again by it.
     pub fn command(&self, program: impl Into<std::ffi::OsString>) -> Command {
-        Command::new(self.clone(), program.into())
+        Command::new(Who::Token(self.clone()), program.into())
     }
 
     pub(crate) fn inner(&self) -> &sys::Token {

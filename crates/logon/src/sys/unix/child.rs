@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::thread;
-use crate::{Command, Environment, Error, Folder};
+use crate::{Command, Environment, Error, Folder, child::Who};
 
 /// The search path of somebody about whose environment nothing is known.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -40,7 +40,8 @@ enum Start {
 
 /// Starts the program. The calling thread is whoever the process is.
 pub(crate) fn spawn(command: Command) -> Result<process::Child, Error> {
-    let token = command.token.clone();
+    let Who::Token(token) = &command.who;
+    let token = token.clone();
     let ids = token.inner().ids.clone();
     let has_keyring = token.inner().is_keyring_here();
     let same = thread::effective_ids()? == ids;
@@ -86,7 +87,7 @@ pub(crate) fn spawn(command: Command) -> Result<process::Child, Error> {
 }
 
 fn set_environment(child: &mut process::Command, command: &Command) {
-    let token = &command.token;
+    let Who::Token(token) = &command.who;
     let identity = token.identity();
     match command.environment {
         Environment::Callers => {
@@ -101,7 +102,7 @@ fn set_environment(child: &mut process::Command, command: &Command) {
         }
     }
     child.env("USER", identity.user()).env("LOGNAME", identity.user());
-    child.env("HOME", crate::child::home(token).unwrap_or(std::path::Path::new("/")));
+    child.env("HOME", identity.home().unwrap_or(std::path::Path::new("/")));
     child.env("SHELL", identity.shell().unwrap_or(std::path::Path::new("/bin/sh")));
     for (name, value) in token.inner().environment.iter().chain(&command.variables) {
         child.env(name, value);

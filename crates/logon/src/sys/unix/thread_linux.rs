@@ -59,6 +59,11 @@ impl Base {
         })
     }
 
+    /// Who a thread is that the calling one makes: the same.
+    pub(crate) fn of_new_thread() -> Result<Self, Error> {
+        Self::capture()
+    }
+
     /// Makes the calling thread, which is this, the token's user. On an error it is this again.
     pub(crate) fn enter(&self, token: &Token) -> Result<(), Error> {
         if self.is(&token.ids) {

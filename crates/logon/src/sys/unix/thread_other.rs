@@ -17,6 +17,11 @@ impl Base {
         effective_ids().map(Self)
     }
 
+    /// Who a thread is that the calling one makes: the same.
+    pub(crate) fn of_new_thread() -> Result<Self, Error> {
+        Self::capture()
+    }
+
     pub(crate) fn enter(&self, token: &Token) -> Result<(), Error> {
         if token.ids == self.0 {
             return Ok(());
