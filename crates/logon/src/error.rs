@@ -113,6 +113,7 @@ impl Error {
         }
     }
 
+    #[cfg(unix)]
     pub(crate) fn last(what: &'static str) -> Self {
         Self::System { what, source: io::Error::last_os_error() }
     }

@@ -13,13 +13,20 @@ pub(crate) fn command_line(program: &[u16], arguments: &[Vec<u16>]) -> Option<Ve
     line.push(QUOTE);
     for argument in arguments {
         line.push(b' '.into());
-        quote(&mut line, argument);
+        // cmd.exe, for one, doesn't know its options in quotes.
+        if argument.is_empty() || argument.iter().any(|unit| SEPARATORS.contains(unit)) {
+            quote(&mut line, argument);
+        } else {
+            line.extend_from_slice(argument);
+        }
     }
     line.push(0);
     Some(line)
 }
 
 const QUOTE: u16 = b'"' as u16;
+/// What an argument can only have in quotes.
+const SEPARATORS: [u16; 5] = [b' ' as u16, b'\t' as u16, b'\n' as u16, 0x0b, QUOTE];
 const BACKSLASH: u16 = b'\\' as u16;
 
 /// Backslashes are themselves, except before a quote, where two are one.
@@ -94,7 +101,7 @@ mod tests {
         let taken = taken_apart(&line);
         assert_eq!(taken[0], r"C:\Program Files\x.exe");
         assert_eq!(taken[1..], arguments);
-        assert!(line.starts_with(r#""C:\Program Files\x.exe" "" "a b" "say \"hi\"" "C:\dir\\""#));
+        assert!(line.starts_with(r#""C:\Program Files\x.exe" "" "a b" "say \"hi\"" C:\dir\ \ "#));
     }
 
     #[test]
