@@ -50,6 +50,7 @@ pub(crate) enum Command {
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
     Lock(crate::lock::LockArgs),
+    RunAs(crate::run_as::RunAsArgs),
     /// Simulate Windows servers on loopback, to develop and load-test against
     #[command(after_help = after_sim())]
     Sim(SimArgs),
@@ -326,6 +327,10 @@ pub(crate) struct ServerArgs {
     /// Read the password from an environment variable
     #[arg(long, value_name = "NAME", group = "password")]
     pub(crate) password_env: Option<String>,
+    /// Take the password from the system's keyring: the kernel's on Linux, the credential manager
+    /// of Windows, under the service quarry and the account
+    #[arg(long, group = "password")]
+    pub(crate) keyring: bool,
     /// How to sign in [default: negotiate]
     #[arg(long, value_name = "HOW")]
     pub(crate) authentication: Option<Authentication>,
