@@ -10,6 +10,7 @@ mod decode;
 mod demo;
 mod engine;
 mod error;
+mod evtx;
 mod filter;
 mod hosts;
 mod list;
