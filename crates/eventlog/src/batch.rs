@@ -25,12 +25,11 @@ enum Raw {
         name: Arc<LogName>,
         log: Arc<EvtxLog>,
         n: u64,
+        /// Only records with a greater number.
+        after: Option<u64>,
     },
     /// A server's answer, all of whose records are well-formed.
-    Wire {
-        batch: EventBatch,
-        logs: Arc<[LogName]>,
-    },
+    Wire { batch: EventBatch, logs: Arc<[LogName]> },
 }
 
 impl Batch {
@@ -44,7 +43,35 @@ impl Batch {
         n: u64,
         direction: Direction,
     ) -> Self {
-        Batch { direction, raw: Raw::Chunk { name, log, n } }
+        Batch { direction, raw: Raw::Chunk { name, log, n, after: None } }
+    }
+
+    /// The records of a chunk behind one, without the damage: it is told of before.
+    pub(crate) fn chunk_after(name: Arc<LogName>, log: Arc<EvtxLog>, n: u64, after: u64) -> Self {
+        let raw = Raw::Chunk { name, log, n, after: Some(after) };
+        Batch { direction: Direction::Forward, raw }
+    }
+
+    /// The same records in the opposite order.
+    pub fn reversed(self) -> Self {
+        let Batch { direction, raw } = self;
+        match raw {
+            Raw::Wire { batch, logs } => {
+                let (mut offsets, mut sizes, buffer) = batch.into_parts();
+                offsets.reverse();
+                sizes.reverse();
+                // What lay within the buffer still does.
+                let batch = EventBatch::new(offsets, sizes, buffer).unwrap_or_default();
+                Batch { direction, raw: Raw::Wire { batch, logs } }
+            }
+            raw => {
+                let direction = match direction {
+                    Direction::Forward => Direction::Backward,
+                    Direction::Backward => Direction::Forward,
+                };
+                Batch { direction, raw }
+            }
+        }
     }
 
     /// Records of a result set, whose logs are `logs`.
@@ -130,8 +157,14 @@ impl BatchReader {
     pub fn read(&mut self, batch: &Batch, visitor: &mut impl Visitor) {
         match &batch.raw {
             Raw::Damage(damage) => damage.iter().for_each(|damage| visitor.damage(damage)),
-            Raw::Chunk { name, log, n } => match log.chunk(*n, &mut self.bytes) {
+            Raw::Chunk { name, log, n, after } => match log.chunk(*n, &mut self.bytes) {
                 Ok(chunk) => {
+                    chunk.items(&mut self.items);
+                    if let Some(after) = after {
+                        let is_new =
+                            |item: &Item| matches!(item, Item::Record(r) if r.number > *after);
+                        self.items.retain(is_new);
+                    }
                     let (decoder, items) = (&mut self.decoder, &mut self.items);
                     read_chunk(decoder, items, chunk, &name.0, batch.direction, visitor);
                 }
@@ -186,18 +219,17 @@ impl Visitor for Events<'_> {
 
 fn read_chunk(
     decoder: &mut Decoder,
-    items: &mut Vec<Item>,
+    items: &mut [Item],
     chunk: Chunk<'_>,
     log: &str,
     direction: Direction,
     visitor: &mut impl Visitor,
 ) {
-    chunk.items(items);
     if direction == Direction::Backward {
         items.reverse();
     }
     let mut decoder = decoder.chunk(chunk.bytes());
-    for item in items {
+    for item in items.iter() {
         match item {
             Item::Damage(damage) => visitor.damage(&(*damage).into()),
             Item::Record(record) => {

@@ -33,6 +33,9 @@ pub enum LogError {
     /// The records behind the bookmark are gone; asked for strictly.
     #[error("the records behind the bookmark were overwritten")]
     Overwritten,
+    /// A file that has no path, which grows unseen.
+    #[error("this can't be followed: it has no path to open it again by")]
+    NotFollowed,
     /// The server answered what can't be.
     #[error("the server's answer makes no sense: {0}")]
     Nonsense(&'static str),
@@ -54,7 +57,7 @@ impl LogError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            LogError::Open(_) | LogError::HowManyLogs(_) => Blame::Us,
+            LogError::Open(_) | LogError::HowManyLogs(_) | LogError::NotFollowed => Blame::Us,
             LogError::NoSuchLog(_)
             | LogError::AccessDenied(_)
             | LogError::DirectLog(_)

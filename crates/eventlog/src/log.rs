@@ -43,6 +43,38 @@ pub trait EventLog: Send + Sync {
 
     /// The records of some logs, as a stream of batches.
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>>;
+
+    /// New records as they come: batches that don't end, and are empty when nothing came for some
+    /// time.
+    fn subscribe<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>>;
+}
+
+/// What to subscribe to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Subscription {
+    /// The logs, at least one and at most [`MAX_LOGS`].
+    pub logs: Vec<LogName>,
+    /// What is wanted, as in [`Query::filter`].
+    pub filter: Filter,
+    /// Where to begin.
+    pub start: Start,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Start {
+    /// With the records to come.
+    #[default]
+    Now,
+    /// With the oldest.
+    Oldest,
+    /// Behind a bookmark. Fails with [`LogError::Overwritten`] if the record there is gone.
+    After(Bookmark),
+    /// Behind a bookmark, or with what is left there.
+    AfterOrLater(Bookmark),
 }
 
 /// A stream of batches.

@@ -6,16 +6,17 @@ mod position;
 mod size;
 mod subscription;
 
-pub use subscription::{Start, Subscription, SubscriptionBatches};
-
 use std::time::Duration;
 
 use quarry_even::{ConnectOptions, EventClient};
 use quarry_event::filter::Filter;
 
 use crate::error::LogError;
-use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS, Query};
+use crate::log::{
+    Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS, Query, Subscription,
+};
 use batches::QueryBatches;
+use subscription::SubscriptionBatches;
 
 /// How a server is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,18 +68,6 @@ impl ServerLog {
     pub fn client(&self) -> &EventClient {
         &self.client
     }
-
-    /// Subscribes to logs: [`Batches`] that don't end, but wait for new records.
-    ///
-    /// # Errors
-    /// [`LogError`]; [`LogError::Overwritten`] for a bookmark whose successor is gone.
-    pub async fn subscribe(
-        &self,
-        subscription: &Subscription,
-    ) -> Result<SubscriptionBatches, LogError> {
-        check_logs(&subscription.logs)?;
-        SubscriptionBatches::open(self.client.clone(), self.options, subscription).await
-    }
 }
 
 impl EventLog for ServerLog {
@@ -102,6 +91,18 @@ impl EventLog for ServerLog {
             check_logs(&query.logs)?;
             let batches =
                 QueryBatches::open(self.client.clone(), self.options, query.clone()).await?;
+            Ok(Box::new(batches) as Box<dyn Batches>)
+        })
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
+        Box::pin(async move {
+            check_logs(&subscription.logs)?;
+            let (client, options) = (self.client.clone(), self.options);
+            let batches = SubscriptionBatches::open(client, options, subscription).await?;
             Ok(Box::new(batches) as Box<dyn Batches>)
         })
     }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use quarry_even::wire::{OperationControlHandle, SubscriptionHandle};
 use quarry_even::{EventClient, Next, SubscribeFlags, Win32Error};
-use quarry_event::filter::Filter;
 use tokio::time::Instant;
 
 use super::batches::{check_channels, pause};
@@ -13,36 +12,11 @@ use super::size::BatchSize;
 use super::{QueryText, ReadOptions, result_logs};
 use crate::batch::Batch;
 use crate::error::LogError;
-use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName};
-
-/// What to subscribe to.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Subscription {
-    /// The logs, at least one and at most [`MAX_LOGS`](crate::MAX_LOGS).
-    pub logs: Vec<LogName>,
-    /// What is wanted, as in [`Query::filter`](crate::Query::filter).
-    pub filter: Filter,
-    /// Where to begin.
-    pub start: Start,
-}
-
-/// Where a subscription begins.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Start {
-    /// With the records to come.
-    #[default]
-    Now,
-    /// With the oldest.
-    Oldest,
-    /// Behind a bookmark. Fails with [`LogError::Overwritten`] if the records there are gone.
-    After(Bookmark),
-    /// Behind a bookmark, or with what is left there.
-    AfterOrLater(Bookmark),
-}
+use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName, Start, Subscription};
 
 /// The batches of a subscription. They don't end; one is empty when nothing came for
 /// [`ReadOptions::heartbeat`].
-pub struct SubscriptionBatches {
+pub(super) struct SubscriptionBatches {
     client: EventClient,
     options: ReadOptions,
     text: QueryText,
