@@ -3,8 +3,7 @@
 use std::io::Cursor;
 
 use quarry_event::{FieldSource, PartialSource};
-use quarry_eventlog::{BatchReader, Direction, FileLog, LogName, Visitor};
-use quarry_logfile::Damage;
+use quarry_eventlog::{BatchReader, Damage, Direction, FileDamage, FileLog, LogName, Visitor};
 
 use super::use_event::{Known, compare_head, known, use_event};
 
@@ -41,7 +40,7 @@ impl Visitor for User {
         true
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
         use_event(event);
         if let Some(head) = self.head.take() {
             compare_head(&head, &known(event, &[None]));
@@ -51,6 +50,7 @@ impl Visitor for User {
 
     fn damage(&mut self, damage: &Damage) {
         self.head = None;
+        let Damage::File(FileDamage(damage)) = damage else { panic!("{damage}: of a file") };
         assert!(damage.offset <= self.size, "{damage}");
         assert!(!damage.to_string().is_empty());
     }

@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("eventlog", &["event", "binxml", "logfile", "cred", "rpc", "even", "winevt"]),
     ("lock", &[]),
     ("logon", &["cred"]),
-    ("fleet", &["event", "cred", "eventlog", "lock"]),
+    ("fleet", &["event", "cred", "rpc", "even", "eventlog", "lock"]),
     ("store", &["event", "lock"]),
     ("web", &["event", "message", "cred", "logon", "fleet", "store"]),
     ("sim", &["event", "binxml", "logfile", "cred", "rpc", "even"]),

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -13,7 +14,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Cyan.on_default().bold())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// Reads Windows event logs, on any system.
+/// Reads the event logs of many Windows servers at once, and log files, on any system.
 #[derive(Debug, Parser)]
 #[command(name = "quarry", bin_name = "quarry", version, styles = STYLES, max_term_width = 100)]
 #[command(after_help = AFTER_HELP)]
@@ -24,25 +25,34 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "\
 Examples:
+  quarry demo
+  quarry scan fred barney wilma betty -u 'CORP\\ann' -S 8h
   quarry scan Security.evtx -i 4624,4625 -S yesterday
   quarry scan logs/ -p error --sort time -o jsonl
   quarry count logs/
 
 Exit status: 0 events came, 1 none did, 2 a usage error or nothing could be read, 3 some sources
-could not be read (the others were), 130 interrupted.";
+failed (the rest was delivered), 130 interrupted.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Print the events of log files
+    /// Print the events of servers and log files
     #[command(after_help = AFTER_SCAN)]
     Scan(ScanArgs),
-    /// Count the records of log files, with the oldest and the newest time
+    /// Count the records of servers' logs and of log files, with the oldest and the newest time
     Count(CountArgs),
-    /// List the logs (channels) that files hold events of
+    /// List the logs (channels) that servers have, or that files hold events of
     Logs(LogsArgs),
+    /// The inventory: list servers, test whether they can be read
+    Hosts(HostsArgs),
+    /// Scan four simulated servers, one of which dies, over the real protocol
+    Demo(DemoArgs),
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
     Lock(crate::lock::LockArgs),
+    /// Simulate Windows servers on loopback, to develop and load-test against
+    #[command(after_help = after_sim())]
+    Sim(SimArgs),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the man page, of quarry or of one of its commands
@@ -52,6 +62,8 @@ pub(crate) enum Command {
 
 const AFTER_SCAN: &str = "\
 Examples:
+  quarry scan fred barney -u ann -S 8h          the System log of two servers, eight hours back
+  quarry scan @dcs -l Security -i 4625 -S 1d    failed logons on a group of the inventory
   quarry scan Security.evtx                     all of a file, as a table
   quarry scan logs/ -i 4625 -S 8h               failed logons of the last eight hours
   quarry scan logs/ -p error -n 20 -r           the newest 20 errors of each file
@@ -64,6 +76,8 @@ pub(crate) struct ScanArgs {
     pub(crate) sources: SourceArgs,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
 
     /// Print at most N events of each source
     #[arg(short = 'n', long, value_name = "N", help_heading = ORDER)]
@@ -96,6 +110,8 @@ pub(crate) struct CountArgs {
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
     pub(crate) output: ListArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
@@ -106,9 +122,54 @@ pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
     #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
     pub(crate) output: ListArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsArgs {
+    #[command(subcommand)]
+    pub(crate) command: HostsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostsCommand {
+    /// List servers as the inventory has them
+    List(HostsListArgs),
+    /// Connect to servers, sign in, and ask for their logs
+    Test(HostsTestArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsListArgs {
+    /// Names, ranges, globs or @groups [default: all of the inventory]
+    #[arg(value_name = "SERVER")]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
+    pub(crate) output: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HostsTestArgs {
+    /// Names, ranges, globs or @groups [default: all of the inventory]
+    #[arg(value_name = "SERVER")]
+    pub(crate) hosts: Vec<String>,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+    #[command(flatten)]
+    pub(crate) output: ListArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The format [default: table on a terminal, jsonl elsewhere]
+    #[arg(short, long, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +183,64 @@ pub(crate) struct DecodeArgs {
     /// The format
     #[arg(short, long, value_name = "FORMAT", default_value = "xml")]
     pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// How many servers, or their names with commas between
+    #[arg(long, value_name = "N|NAMES", default_value = "4")]
+    pub(crate) servers: String,
+    /// How many events each of a server's logs System, Security and Application has
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(crate) events: u64,
+    /// From one event to the next, back from now
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub(crate) every: Duration,
+    /// The number of the first record
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) first_record: u64,
+    /// Fill each event up to about so many bytes, at most 60000
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) size: Option<usize>,
+    /// What the events are made from: the same seed, the same events
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) seed: u64,
+    /// Channels without events, which every server has besides
+    #[arg(long, value_name = "N", default_value = "1100")]
+    pub(crate) channels: usize,
+    /// Serve the events of this file, instead of generated ones; repeatable
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) evtx: Vec<PathBuf>,
+    /// How long a question is on its way before it is answered
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0")]
+    pub(crate) latency: Duration,
+    /// What is wrong with a server; NAME may be a glob; repeatable
+    #[arg(long, value_name = "NAME=KIND")]
+    pub(crate) fault: Vec<String>,
+    /// Write an inventory of the servers, and the password into a file beside it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) inventory: Option<PathBuf>,
+    /// Don't log the queries that come
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// The kinds of faults, out of their one definition.
+fn after_sim() -> String {
+    let mut text = "\
+Examples:
+  quarry sim --servers fred,barney --inventory sim.toml
+  quarry sim --servers 20 --latency 50ms --fault server03=silent:500 --inventory sim.toml
+  quarry scan --inventory sim.toml @all
+
+Kinds of faults (their defaults in brackets):
+"
+    .to_owned();
+    for (kind, what) in quarry_sim::Fault::KINDS {
+        text += &format!("  {kind:<25}{what}\n");
+    }
+    text += "\nIt serves until it is interrupted, and exits with 0.";
+    text
 }
 
 #[derive(Debug, Args)]
@@ -140,19 +259,22 @@ pub(crate) struct ManArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// An .evtx file, a folder (searched for them), or - for a file on standard input
+    /// A server (a name or address, a range dc[01:12], a glob or @group of the inventory, or
+    /// even6://HOST[:MAPPER-PORT][?endpoint=PORT]), an .evtx file, a folder (searched for them),
+    /// or - for a file on standard input
     #[arg(value_name = "SOURCE", required = true, value_hint = ValueHint::AnyPath)]
     pub(crate) sources: Vec<OsString>,
 }
 
 const FILTER: &str = "Which events";
+const SERVERS: &str = "Servers";
 const ORDER: &str = "How many, in which order";
 const OUTPUT: &str = "Output";
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = FILTER)]
 pub(crate) struct FilterArgs {
-    /// Of this log (channel); a glob, repeatable
+    /// Of this log (channel); a glob, repeatable [default: System of a server, all of a file]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) log: Vec<String>,
     /// From this time on: 8h, "2 days ago", yesterday, 2026-11-22T06:00 (local, or with a zone)
@@ -187,6 +309,79 @@ pub(crate) struct FilterArgs {
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     pub(crate) xpath: Option<String>,
 }
+
+/// How servers are found and read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = SERVERS)]
+pub(crate) struct ServerArgs {
+    /// Sign in as this user: USER, DOMAIN\USER or USER@REALM [default: the inventory's]
+    #[arg(short = 'u', long, value_name = "USER", value_hint = ValueHint::Username)]
+    pub(crate) username: Option<String>,
+    /// Read the password from the first line of a file, instead of asking for it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "password")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Read the password from an open file descriptor
+    #[arg(long, value_name = "N", group = "password")]
+    pub(crate) password_fd: Option<u32>,
+    /// Read the password from an environment variable
+    #[arg(long, value_name = "NAME", group = "password")]
+    pub(crate) password_env: Option<String>,
+    /// How to sign in [default: negotiate]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) authentication: Option<Authentication>,
+    /// The file of servers, groups and credentials [default: quarry/inventory.toml in the user's
+    /// configuration folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) inventory: Option<PathBuf>,
+    /// How long making a connection may take
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
+    pub(crate) connect_timeout: Duration,
+    /// How long a server may say nothing
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub(crate) timeout: Duration,
+    /// When all has to be done; what came by then is kept
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) deadline: Option<Duration>,
+    /// Servers open at once
+    #[arg(short = 'j', long, value_name = "N", default_value = "1000")]
+    pub(crate) connections: std::num::NonZeroUsize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Authentication {
+    /// SPNEGO: what both sides have
+    Negotiate,
+    /// NTLM by itself
+    Ntlm,
+}
+
+impl From<Authentication> for quarry_fleet::inventory::Authentication {
+    fn from(how: Authentication) -> Self {
+        match how {
+            Authentication::Negotiate => Self::Negotiate,
+            Authentication::Ntlm => Self::Ntlm,
+        }
+    }
+}
+
+/// A length of time: `500ms`, `5s`, `2m`, `1h30m`; a number alone is seconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text} is no length of time such as 500ms, 5s or 2m");
+    let time = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let span: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+            Duration::try_from(span).map_err(|_| wrong())?
+        }
+    };
+    match time <= MAX_TIME {
+        true => Ok(time),
+        false => Err(format!("{text} is over a year")),
+    }
+}
+
+/// The longest time-out.
+const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
 
 /// The output of `count` and `logs`.
 #[derive(Debug, Args)]

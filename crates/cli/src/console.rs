@@ -22,6 +22,15 @@ pub(crate) struct Console {
     shared: bool,
 }
 
+/// How far the work is. Of files and servers, where there are any, those done and all.
+pub(crate) struct Progress {
+    pub(crate) files: Option<(u64, u64)>,
+    pub(crate) servers: Option<(u64, u64)>,
+    pub(crate) failed: u64,
+    pub(crate) records: u64,
+    pub(crate) matched: u64,
+}
+
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
@@ -37,6 +46,11 @@ impl Console {
         }
     }
 
+    /// Whether errors are all that is shown.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Shows progress from now on, where there is a terminal for it.
     pub(crate) fn start_progress(&mut self) {
         if self.quiet || !io::stderr().is_terminal() {
@@ -50,19 +64,24 @@ impl Console {
     }
 
     /// Shows how far the work is.
-    pub(crate) fn progress(&self, done: u64, files: u64, records: u64, matched: u64) {
+    pub(crate) fn progress(&self, progress: &Progress) {
         if self.bar.is_hidden() {
             return;
         }
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
-        self.bar.set_message(format!(
-            "{} of {} files, {} records, {} matched, {}/s",
-            grouped(done),
-            grouped(files),
-            grouped(records),
-            grouped(matched),
-            grouped((records as f64 / seconds) as u64),
-        ));
+        let kinds = [(progress.files, "files"), (progress.servers, "servers")];
+        let mut parts: Vec<String> = kinds
+            .into_iter()
+            .filter_map(|(done, name)| done.map(|(done, all)| (done, all, name)))
+            .map(|(done, all, name)| format!("{} of {} {name}", grouped(done), grouped(all)))
+            .collect();
+        if progress.failed > 0 {
+            parts.push(format!("{} failed", grouped(progress.failed)));
+        }
+        parts.push(format!("{} records", grouped(progress.records)));
+        parts.push(format!("{} matched", grouped(progress.matched)));
+        parts.push(format!("{}/s", grouped((progress.records as f64 / seconds) as u64)));
+        self.bar.set_message(parts.join(", "));
     }
 
     /// Ends the progress, and leaves nothing of it.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use quarry_binxml::{BinXmlError, Decoder};
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::{FieldSource, Origin};
-use quarry_eventlog::{BatchReader, Direction, FileLog, LogName, Visitor};
+use quarry_eventlog::{BatchReader, Direction, FileDamage, FileLog, Visitor};
 use quarry_logfile::{Damage, DamageKind, OpenError};
 
 use crate::args::{DecodeArgs, When};
@@ -67,19 +67,22 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
 fn fragment(bytes: &[u8], wire: bool, printing: &mut Printing<'_>) -> Result<(), BinXmlError> {
     let mut decoder = Decoder::new();
     if wire {
-        printing.event(&decoder.event(bytes)?, None);
+        printing.event(&decoder.event(bytes)?, LOG, None);
     } else {
-        printing.event(&decoder.chunk(bytes).event(0..bytes.len())?, None);
+        printing.event(&decoder.chunk(bytes).event(0..bytes.len())?, LOG, None);
     }
     Ok(())
 }
+
+/// The name of the log, which a fragment doesn't have.
+const LOG: &str = "-";
 
 /// The events in a chunk of a file: a fragment of one refers to names elsewhere in its chunk.
 fn chunk(bytes: Vec<u8>, printing: &mut Printing<'_>) -> Result<(), OpenError> {
     /// What stands before the first chunk.
     const FILE_HEADER: usize = 4096;
     let file = [vec![0; FILE_HEADER], bytes].concat();
-    let log = FileLog::new(String::new(), LogName(String::new()), io::Cursor::new(file))?;
+    let log = FileLog::new(String::new(), LOG.into(), io::Cursor::new(file))?;
     let mut reader = BatchReader::default();
     log.batches(Direction::Forward).for_each(|batch| reader.read(&batch, printing));
     printing.damage.retain(|damage| damage.kind != DamageKind::FileHeader);
@@ -100,8 +103,8 @@ struct Printing<'n> {
 }
 
 impl Visitor for Printing<'_> {
-    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
-        let origin = Origin { source: self.name, host: None, log: "-", log_record };
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        let origin = Origin { source: self.name, host: None, log, log_record };
         if self.events > 0 {
             self.out.extend_from_slice(self.printer.separator());
         }
@@ -109,8 +112,10 @@ impl Visitor for Printing<'_> {
         self.events += 1;
     }
 
-    fn damage(&mut self, damage: &Damage) {
-        self.damage.push(*damage);
+    fn damage(&mut self, damage: &quarry_eventlog::Damage) {
+        if let quarry_eventlog::Damage::File(FileDamage(damage)) = damage {
+            self.damage.push(*damage);
+        }
     }
 }
 

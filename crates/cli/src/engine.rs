@@ -1,19 +1,24 @@
-//! Reads sources with all cores, and hands on what was made of them in the order of the sources
-//! and of their records, so that the output is the same with any number of threads.
+//! Reads sources with all cores, and hands on what was made of them. Files come in their order,
+//! and in that of their records, so that the output is the same with any number of threads;
+//! servers come as they answer, each in the order of its records.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use quarry_event::{FieldSource, Origin, PartialSource};
-use quarry_eventlog::{Batch as Raw, BatchReader, Direction, FileLog, LogName, Visitor, pool};
-use quarry_logfile::{Damage, DamageKind, OpenError};
+use quarry_eventlog::{
+    Batch as Raw, BatchReader, Damage, Direction, FileLog, LogName, Visitor, pool,
+};
+use quarry_fleet::{Control, Room};
+use quarry_logfile::OpenError;
 
 use crate::error::{Failure, plain};
+use crate::live::Live;
 use crate::source::Input;
 
 /// What is done with events, on any thread.
@@ -30,6 +35,7 @@ pub(crate) trait Work: Sync {
         &self,
         worker: &mut Self::Worker,
         event: &S,
+        open: &Open,
         output: &Self::Output,
     ) -> bool;
 
@@ -61,8 +67,24 @@ pub(crate) struct Options<'a> {
 pub(crate) enum Report<'r, O> {
     /// The next records of a source; the first batch, when it was opened, has none.
     Batch { source: &'r Open, batch: &'r mut Batch<O> },
-    /// The source was read to its end, or can't be read.
-    End { result: Result<(), Failure> },
+    /// The connection to a server was lost, and is made again.
+    Retrying { error: quarry_fleet::Failure },
+    /// A source was read to its end, or can't be read.
+    End { end: End },
+}
+
+/// How the reading of a source ended.
+pub(crate) enum End {
+    File(Result<(), Failure>),
+    Server(ServerEnd),
+}
+
+/// How the reading of a server ended.
+pub(crate) struct ServerEnd {
+    /// None if all went well.
+    pub(crate) failures: Vec<quarry_fleet::Failure>,
+    /// Logs that nobody named and that can't be read.
+    pub(crate) left_out: Vec<quarry_fleet::Failure>,
 }
 
 /// What was made of some records.
@@ -84,61 +106,88 @@ pub(crate) enum Next {
 
 /// A source that is open.
 pub(crate) struct Open {
-    /// Its place among the inputs.
+    /// Its place among all sources.
     pub(crate) index: usize,
     pub(crate) name: String,
+    /// The log; of a server, each record says it.
     pub(crate) log: String,
+    /// The server's name, of a server.
+    pub(crate) host: Option<String>,
+    /// Nobody wants the rest.
+    skipped: AtomicBool,
+}
+
+impl Open {
+    /// A server, which may not even be connected yet.
+    pub(crate) fn server(index: usize, address: &str, host: &str) -> Self {
+        let (name, host) = (address.to_owned(), Some(host.to_owned()));
+        Open { index, name, log: String::new(), host, skipped: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn is_server(&self) -> bool {
+        self.host.is_some()
+    }
+}
+
+/// Servers that are being read, and what is known of them, in the fleet's order.
+pub(crate) struct Servers {
+    pub(crate) live: Live,
+    pub(crate) open: Vec<Arc<Open>>,
 }
 
 /// The next thing to do.
 enum Task {
     Begin(Arc<Open>),
-    Batch(Arc<Open>, Raw),
-    End(Result<(), Failure>),
+    Batch(Arc<Open>, Raw, Room),
+    Retrying(quarry_fleet::Failure),
+    End(End),
 }
 
 /// What it came to.
 enum Done<O> {
-    Batch(Arc<Open>, Batch<O>),
-    End(Result<(), Failure>),
+    Batch(Arc<Open>, Batch<O>, Room),
+    Retrying(quarry_fleet::Failure),
+    End(End),
 }
 
-/// Reads inputs, until the caller or `options.stop` ends it.
+/// Reads files and servers, until the caller or `options.stop` ends it.
 pub(crate) fn read<W: Work>(
     inputs: Vec<Input>,
+    servers: Option<Servers>,
     options: Options<'_>,
     work: &W,
     take: &mut dyn FnMut(Report<'_, W::Output>) -> Next,
 ) {
-    // The source whose rest nobody wants.
-    let skipped = AtomicUsize::new(usize::MAX);
-    let tasks =
-        Tasks { inputs: inputs.into_iter().enumerate(), open: None, options, skipped: &skipped };
+    let control = servers.as_ref().map(|servers| servers.live.control());
+    let first_server = servers.as_ref().and_then(|s| s.open.first()).map(|open| open.index);
+    let tasks = Tasks { inputs: inputs.into_iter().enumerate(), open: None, servers, options };
     let spare = Mutex::new(Vec::new());
     pool::in_order(
         options.threads,
         tasks,
         || (BatchReader::default(), work.worker()),
         |(reader, worker), task| match task {
-            Task::End(result) => Done::End(result),
-            Task::Begin(open) => Done::Batch(open, Batch::default()),
-            Task::Batch(open, raw) => {
+            Task::End(end) => Done::End(end),
+            Task::Retrying(error) => Done::Retrying(error),
+            Task::Begin(open) => Done::Batch(open, Batch::default(), Room::default()),
+            Task::Batch(open, raw, room) => {
                 let mut batch: Batch<W::Output> =
                     spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
                 reader.read(&raw, &mut Reading { work, worker, open: &open, batch: &mut batch });
-                Done::Batch(open, batch)
+                Done::Batch(open, batch, room)
             }
         },
         |done| {
             let next = match done {
-                Done::End(result) => take(Report::End { result }),
-                Done::Batch(open, mut batch) => {
+                Done::End(end) => take(Report::End { end }),
+                Done::Retrying(error) => take(Report::Retrying { error }),
+                Done::Batch(open, mut batch, _room) => {
                     let mut next = Next::Go;
-                    if skipped.load(Ordering::Relaxed) != open.index {
+                    if !open.skipped.load(Ordering::Relaxed) {
                         next = take(Report::Batch { source: &open, batch: &mut batch });
                     }
                     if next == Next::Skip {
-                        skipped.store(open.index, Ordering::Relaxed);
+                        skip(&open, control.as_ref(), first_server);
                     }
                     batch.records = 0;
                     batch.damage.clear();
@@ -148,48 +197,99 @@ pub(crate) fn read<W: Work>(
                 }
             };
             match next {
-                Next::Stop => ControlFlow::Break(()),
+                Next::Stop => {
+                    // Whoever waits for a server waits no longer.
+                    control.iter().for_each(Control::stop);
+                    ControlFlow::Break(())
+                }
                 Next::Go | Next::Skip => ControlFlow::Continue(()),
             }
         },
     );
 }
 
-/// The inputs as tasks, in order.
+fn skip(open: &Open, control: Option<&Control>, first_server: Option<usize>) {
+    open.skipped.store(true, Ordering::Relaxed);
+    if let (true, Some(control), Some(first)) = (open.is_server(), control, first_server) {
+        control.skip(open.index - first);
+    }
+}
+
+/// What there is to do: the files in their order, and what comes of the servers in between.
 struct Tasks<'a> {
     inputs: std::iter::Enumerate<std::vec::IntoIter<Input>>,
     open: Option<(Arc<Open>, Box<dyn Iterator<Item = Raw> + Send>)>,
+    servers: Option<Servers>,
     options: Options<'a>,
-    skipped: &'a AtomicUsize,
 }
 
 impl Iterator for Tasks<'_> {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        if self.options.stop.load(Ordering::Relaxed) {
+        let stop = self.options.stop;
+        if stop.load(Ordering::Relaxed) {
             return None;
         }
+        if let Some(servers) = &mut self.servers {
+            while let Some(report) = servers.live.try_next() {
+                if let Some(task) = task(&servers.open, report) {
+                    return Some(task);
+                }
+            }
+        }
+        if let Some(task) = self.next_of_files() {
+            return Some(task);
+        }
+        let servers = self.servers.as_mut()?;
+        loop {
+            let report = servers.live.next(stop)?;
+            if let Some(task) = task(&servers.open, report) {
+                return Some(task);
+            }
+        }
+    }
+}
+
+impl Tasks<'_> {
+    fn next_of_files(&mut self) -> Option<Task> {
         if let Some((open, batches)) = &mut self.open {
-            let skipped = self.skipped.load(Ordering::Relaxed) == open.index;
+            let skipped = open.skipped.load(Ordering::Relaxed);
             if let Some(batch) = (!skipped).then(|| batches.next()).flatten() {
-                return Some(Task::Batch(Arc::clone(open), batch));
+                return Some(Task::Batch(Arc::clone(open), batch, Room::default()));
             }
             self.open = None;
-            return Some(Task::End(Ok(())));
+            return Some(Task::End(End::File(Ok(()))));
         }
         let (index, input) = self.inputs.next()?;
         match open(input, self.options.stop) {
             Ok((name, file)) => {
                 let log = file.name().0.clone();
                 let batches = Box::new(file.batches(self.options.direction));
-                let open = Arc::new(Open { index, name, log });
+                let open = Open { index, name, log, host: None, skipped: AtomicBool::new(false) };
+                let open = Arc::new(open);
                 self.open = Some((Arc::clone(&open), batches));
                 Some(Task::Begin(open))
             }
-            Err(failure) => Some(Task::End(Err(failure))),
+            Err(failure) => Some(Task::End(End::File(Err(failure)))),
         }
     }
+}
+
+/// What a fleet's report gives to do.
+fn task(servers: &[Arc<Open>], report: quarry_fleet::Report) -> Option<Task> {
+    use quarry_fleet::Report as Fleet;
+    Some(match report {
+        Fleet::Opened { source } => Task::Begin(Arc::clone(&servers[source])),
+        Fleet::Batch { source, batch, room } => {
+            Task::Batch(Arc::clone(&servers[source]), batch, room)
+        }
+        Fleet::Retrying { error, .. } => Task::Retrying(error),
+        Fleet::Ended { failures, left_out, .. } => {
+            Task::End(End::Server(ServerEnd { failures, left_out }))
+        }
+        _ => return None,
+    })
 }
 
 /// A batch while it is read.
@@ -203,25 +303,23 @@ struct Reading<'r, W: Work> {
 impl<W: Work> Visitor for Reading<'_, W> {
     #[inline]
     fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
-        let wanted = self.work.wants(self.worker, event, &self.batch.output);
+        let wanted = self.work.wants(self.worker, event, self.open, &self.batch.output);
         // One that isn't wanted is read all the same.
         self.batch.records += u64::from(!wanted);
         wanted
     }
 
     #[inline]
-    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
         self.batch.records += 1;
-        let origin =
-            Origin { source: &self.open.name, host: None, log: &self.open.log, log_record };
+        let Open { name, host, .. } = self.open;
+        let origin = Origin { source: name, host: host.as_deref(), log, log_record };
         self.work.event(self.worker, event, &origin, &mut self.batch.output);
     }
 
     fn damage(&mut self, damage: &Damage) {
-        if let DamageKind::Record(_) = damage.kind {
-            self.batch.records += 1;
-        }
-        self.batch.damage.push(*damage);
+        self.batch.records += u64::from(damage.is_record());
+        self.batch.damage.push(damage.clone());
     }
 }
 

@@ -6,7 +6,7 @@ use quarry_event::filter::FilterError;
 
 /// An error for the user: one line that says what is wrong, perhaps more lines that show where,
 /// and perhaps a hint on what to do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) shown: Option<String>,
@@ -70,7 +70,7 @@ impl Outcome {
     fn status(self) -> u8 {
         match self {
             Outcome { interrupted: true, .. } => 130,
-            Outcome { failed: 1.., read: 0, .. } => 2,
+            Outcome { failed: 1.., read: 0, matched: false, .. } => 2,
             Outcome { failed: 1.., .. } => 3,
             Outcome { matched: true, .. } => 0,
             _ => 1,
@@ -91,6 +91,8 @@ mod tests {
         assert_eq!(status(false, 1, 0, false), 1);
         assert_eq!(status(false, 0, 2, false), 2);
         assert_eq!(status(true, 1, 1, false), 3);
+        // What a server sent before it died.
+        assert_eq!(status(true, 0, 1, false), 3);
         assert_eq!(status(false, 1, 1, false), 3);
         assert_eq!(status(true, 1, 1, true), 130);
     }

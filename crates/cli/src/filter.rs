@@ -10,14 +10,74 @@ use quarry_event::query::Query;
 use crate::args::FilterArgs;
 use crate::error::Failure;
 
-/// Reads the options, and gives what tests events for them; nothing where every event passes.
-pub(crate) fn matcher(args: &FilterArgs) -> Result<Option<Matcher>, Failure> {
-    // Times such as `8h` count from now, and are in the local zone if they have none. Finding the
-    // zone takes longer than reading a small file.
-    let now = (args.since.is_some() || args.until.is_some()).then(Zoned::now);
-    let timestamp = now.as_ref().map_or_else(Timestamp::now, Zoned::timestamp);
-    let filter = build(args, now.as_ref())?;
-    Ok((!filter.is_empty()).then(|| filter.matcher(EventTime::from_timestamp(timestamp))))
+/// The filter of the options, and what tests events for it.
+pub(crate) struct Tests {
+    /// What servers are asked for.
+    pub(crate) filter: Filter,
+    /// The logs asked for, which are read of a server.
+    pub(crate) logs: Vec<Glob>,
+    of_files: Option<Matcher>,
+    of_servers: Option<Matcher>,
+}
+
+impl Tests {
+    /// Reads the options.
+    pub(crate) fn new(args: &FilterArgs) -> Result<Self, Failure> {
+        // Times such as `8h` count from now, and are in the local zone if they have none. Finding
+        // the zone takes longer than reading a small file.
+        let now = (args.since.is_some() || args.until.is_some()).then(Zoned::now);
+        let timestamp = now.as_ref().map_or_else(Timestamp::now, Zoned::timestamp);
+        let of_files = build(args, now.as_ref())?;
+        // A server's logs are those that are read; what an event of one says may differ, where it
+        // was forwarded.
+        let filter = Filter { channels: Vec::new(), ..of_files.clone() };
+        // Nor is its clock this one.
+        let now = EventTime::from_timestamp(timestamp);
+        let asked = Filter { query: filter.query.as_ref().map(|q| q.fixed(now)), ..filter.clone() };
+        let matcher = |filter: &Filter| (!filter.is_empty()).then(|| filter.matcher(now));
+        Ok(Tests {
+            of_servers: matcher(&filter),
+            logs: logs(&of_files)?,
+            of_files: matcher(&of_files),
+            filter: asked,
+        })
+    }
+
+    /// Whether every event passes, but for the choice of logs.
+    pub(crate) fn pass_all(&self) -> bool {
+        self.filter.is_empty()
+    }
+
+    /// What a thread tests with.
+    pub(crate) fn matchers(&self) -> Matchers {
+        Matchers { of_files: self.of_files.clone(), of_servers: self.of_servers.clone() }
+    }
+}
+
+/// What tests the events of files, and those of servers.
+pub(crate) struct Matchers {
+    of_files: Option<Matcher>,
+    of_servers: Option<Matcher>,
+}
+
+impl Matchers {
+    /// What tests the events of a source; nothing where every event passes.
+    #[inline]
+    pub(crate) fn of(&mut self, is_server: bool) -> Option<&mut Matcher> {
+        match is_server {
+            true => self.of_servers.as_mut(),
+            false => self.of_files.as_mut(),
+        }
+    }
+}
+
+/// The logs asked for, or those that a structured query names.
+fn logs(filter: &Filter) -> Result<Vec<Glob>, Failure> {
+    let channels = filter.query.iter().flat_map(Query::channels);
+    match filter.channels.is_empty() {
+        true => channels.map(|channel| of("--xpath", Glob::parse(channel))).collect(),
+        false => Ok(filter.channels.clone()),
+    }
 }
 
 fn build(args: &FilterArgs, now: Option<&Zoned>) -> Result<Filter, Failure> {

@@ -1,47 +1,67 @@
 //! `quarry count` and `quarry logs`: what there is in the sources, a line a source and log.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use quarry_event::filter::Matcher;
+use quarry_event::filter::Glob;
+use quarry_event::output::local_time;
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
-use quarry_eventlog::Direction;
-use serde_json::{Value as Json, json};
+use quarry_eventlog::{Direction, LogInfo};
+use quarry_fleet::{Request, Source as _};
+use serde_json::Value as Json;
 
-use crate::args::{CountArgs, ListArgs, ListFormat, LogsArgs};
-use crate::console::{grouped, stdout_color, stdout_width};
-use crate::engine::{self, Batch, Next};
+use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
+use crate::console::grouped;
+use crate::engine::{self, Batch, Next, Open};
 use crate::error::Failure;
-use crate::filter;
-use crate::run::{Closed, Run};
+use crate::filter::{Matchers, Tests};
+use crate::listing::{self, Cell, Column};
+use crate::run::Run;
+use crate::servers::Server;
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
-    let matcher = filter::matcher(&args.filter)?;
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    list(run, &Count { matcher, by_channel: false }, &args.sources, &args.output)
+    let work = Count { tests: Some(Tests::new(&args.filter)?), by_channel: false };
+    list(run, &work, &args.sources, &args.servers, &args.output)
 }
 
-/// The channels that the events of each source are of.
+/// The logs of each server, and the channels that the events of each file are of.
 pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    list(run, &Count { matcher: None, by_channel: true }, &args.sources, &args.output)
+    let work = Count { tests: None, by_channel: true };
+    list(run, &work, &args.sources, &args.servers, &args.output)
 }
+
+/// Of each source, by its place, its name and its logs.
+type Found = BTreeMap<usize, (String, BTreeMap<String, Tally>)>;
 
 fn list(
     mut run: Run,
     work: &Count,
-    sources: &crate::args::SourceArgs,
+    sources: &SourceArgs,
+    servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
-    // By source, then by log.
-    let mut lines: BTreeMap<usize, (String, BTreeMap<String, Tally>)> = BTreeMap::new();
-    run.read(sources, work, &mut |_, source, batch: &mut Batch<Tallies>| {
-        let (_, logs) = lines.entry(source.index).or_insert_with(|| {
-            // A log is counted even if there is nothing in it.
-            let log = (!work.by_channel).then(|| (source.log.clone(), Tally::default()));
+    let mut inputs = run.inputs(sources, servers)?;
+    let mut found = Found::new();
+    // Servers know their logs; only what passes a filter has to be read.
+    if work.tests.as_ref().is_none_or(Tests::pass_all) {
+        let servers = std::mem::take(&mut inputs.servers);
+        survey(&mut run, work, &servers, inputs.files.len(), &mut found)?;
+    }
+    let request = work.tests.as_ref().map(|tests| Request {
+        logs: tests.logs.clone(),
+        filter: tests.filter.clone(),
+        ..Request::default()
+    });
+    run.read(inputs, request.unwrap_or_default(), work, &mut |_, source, batch| {
+        let batch: &mut Batch<Tallies> = batch;
+        let (_, logs) = found.entry(source.index).or_insert_with(|| {
+            // A file's log is counted even if there is nothing in it.
+            let is_known = !work.by_channel && !source.is_server();
+            let log = is_known.then(|| (source.log.clone(), Tally::default()));
             (source.name.clone(), log.into_iter().collect())
         });
         let mut matched = 0;
@@ -53,25 +73,78 @@ fn list(
             }
         }
         (matched, Next::Go)
-    });
-    let lines: Vec<Line<'_>> = lines
+    })?;
+    let zone = jiff::tz::TimeZone::system();
+    let time = |time: Option<EventTime>| match time {
+        Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
+        None => Cell::new(Json::Null, ""),
+    };
+    let row = |source: &str, log: &str, tally: &Tally| {
+        let records = Cell::new(tally.events, grouped(tally.events));
+        vec![Cell::text(source), Cell::text(log), records, time(tally.oldest), time(tally.newest)]
+    };
+    let rows: Vec<Vec<Cell>> = found
         .values()
-        .flat_map(|(source, logs)| logs.iter().map(move |(log, tally)| Line { source, log, tally }))
+        .flat_map(|(source, logs)| logs.iter().map(|(log, tally)| row(source, log, tally)))
         .collect();
-    let mut text = Vec::new();
-    write(&lines, args, &mut text);
-    let mut out = io::stdout().lock();
-    match out.write_all(&text).and_then(|()| out.flush()).map_err(Closed::from) {
-        Err(Closed::Failed(failure)) => return Err(failure),
-        Err(Closed::Pipe) | Ok(()) => {}
-    }
+    listing::print(&COLUMNS, &rows, args)?;
     run.summarize();
     Ok(run.outcome.exit_code())
 }
 
+const COLUMNS: [Column; 5] = [
+    Column::text("source").giving_way(),
+    Column::text("log").giving_way(),
+    Column::number("records"),
+    Column::text("oldest"),
+    Column::text("newest"),
+];
+
+/// Asks servers what is in their logs.
+fn survey(
+    run: &mut Run,
+    work: &Count,
+    servers: &[Server],
+    first: usize,
+    found: &mut Found,
+) -> Result<(), Failure> {
+    // All there are, or those asked for, or those that are a server's by default.
+    let every: Vec<Glob> = Glob::parse("*").into_iter().collect();
+    let patterns: Vec<Vec<Glob>> = servers
+        .iter()
+        .map(|server| match &work.tests {
+            None => every.clone(),
+            Some(tests) if !tests.logs.is_empty() => tests.logs.clone(),
+            Some(_) => server.logs().to_vec(),
+        })
+        .collect();
+    let named: Vec<Glob> = patterns.concat();
+    let question = move |n: usize, log| quarry_fleet::survey(log, patterns[n].clone());
+    run.ask(servers, question, |run, n, surveyed, _| {
+        let logs = &mut found
+            .entry(first + n)
+            .or_insert_with(|| (servers[n].address().to_owned(), BTreeMap::new()));
+        for (log, info) in surveyed {
+            match info {
+                Ok(LogInfo { records, oldest, newest, .. }) => {
+                    run.records += records;
+                    run.matched += records;
+                    logs.1.insert(log.0, Tally { events: records, oldest, newest });
+                }
+                Err(error) => {
+                    let failure = quarry_fleet::Failure::of(&*servers[n], &error, 0);
+                    let is_named = named.iter().any(|name| name.as_str() == log.0);
+                    run.log_failed(failure, is_named);
+                }
+            }
+        }
+    })
+}
+
 /// Counts events, on any thread.
 struct Count {
-    matcher: Option<Matcher>,
+    /// Which are counted; none for all.
+    tests: Option<Tests>,
     /// By what the events say they are of, rather than by the log they were read from.
     by_channel: bool,
 }
@@ -100,29 +173,32 @@ impl Tally {
 }
 
 impl engine::Work for Count {
-    type Worker = (Option<Matcher>, Vec<u8>);
+    type Worker = (Option<Matchers>, Vec<u8>);
     type Output = Tallies;
 
     fn worker(&self) -> Self::Worker {
-        (self.matcher.clone(), Vec::new())
+        (self.tests.as_ref().map(Tests::matchers), Vec::new())
     }
 
     fn wants<S: PartialSource>(
         &self,
-        (matcher, _): &mut Self::Worker,
+        (matchers, _): &mut Self::Worker,
         event: &S,
+        open: &Open,
         _: &Tallies,
     ) -> bool {
-        !matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event))
+        let matcher = matchers.as_mut().and_then(|matchers| matchers.of(open.is_server()));
+        !matcher.is_some_and(|matcher| matcher.rules_out(event))
     }
 
     fn event<S: FieldSource>(
         &self,
-        (matcher, name): &mut Self::Worker,
+        (matchers, name): &mut Self::Worker,
         event: &S,
         origin: &Origin<'_>,
         output: &mut Tallies,
     ) {
+        let matcher = matchers.as_mut().and_then(|matchers| matchers.of(origin.host.is_some()));
         if let Some(matcher) = matcher
             && !matcher.matches(event, None)
         {
@@ -150,106 +226,5 @@ impl engine::Work for Count {
 impl engine::Output for Tallies {
     fn clear(&mut self) {
         self.logs.clear();
-    }
-}
-
-struct Line<'a> {
-    source: &'a str,
-    log: &'a str,
-    tally: &'a Tally,
-}
-
-fn write(lines: &[Line<'_>], args: &ListArgs, out: &mut Vec<u8>) {
-    let terminal = io::stdout().is_terminal();
-    let default = if terminal { ListFormat::Table } else { ListFormat::Jsonl };
-    let object = |line: &Line<'_>| {
-        let time =
-            |time: Option<EventTime>| time.map_or(Json::Null, |time| json!(time.to_string()));
-        json!({
-            "source": line.source,
-            "log": line.log,
-            "records": line.tally.events,
-            "oldest": time(line.tally.oldest),
-            "newest": time(line.tally.newest),
-        })
-    };
-    match args.output.unwrap_or(default) {
-        ListFormat::Table => table(lines, stdout_color(args.terminal.color), out),
-        ListFormat::Jsonl => {
-            for line in lines {
-                // Writing to a vector can't fail.
-                let _ = writeln!(out, "{}", object(line));
-            }
-        }
-        ListFormat::Json => {
-            let array: Vec<Json> = lines.iter().map(object).collect();
-            let _ = writeln!(out, "{:#}", Json::Array(array));
-        }
-        ListFormat::Csv => {
-            out.extend_from_slice(b"source,log,records,oldest,newest\r\n");
-            for line in lines {
-                let Json::Object(object) = object(line) else { continue };
-                let cells: Vec<String> = object.values().map(csv_cell).collect();
-                let _ = write!(out, "{}\r\n", cells.join(","));
-            }
-        }
-    }
-}
-
-fn csv_cell(value: &Json) -> String {
-    match value {
-        Json::Null => String::new(),
-        Json::String(text) if text.contains([',', '"', '\r', '\n']) => {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// Columns as wide as what stands in them; the source gives way where that is too wide.
-fn table(lines: &[Line<'_>], color: bool, out: &mut Vec<u8>) {
-    use quarry_event::output::{local_time, push_cell};
-    let zone = jiff::tz::TimeZone::system();
-    let time = |time: Option<EventTime>| time.map_or(String::new(), |t| local_time(t, &zone));
-    let mut rows = vec![["SOURCE", "LOG", "RECORDS", "OLDEST", "NEWEST"].map(str::to_owned)];
-    rows.extend(lines.iter().map(|line| {
-        let Tally { events, oldest, newest } = *line.tally;
-        [line.source.into(), line.log.into(), grouped(events), time(oldest), time(newest)]
-    }));
-    let mut widths = [0; 5];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(push_cell(cell, None, &mut Vec::new()));
-        }
-    }
-    if let Some(room) = stdout_width() {
-        let gaps = 2 * (widths.len() - 1);
-        for column in [0, 1] {
-            let total: usize = widths.iter().sum::<usize>() + gaps;
-            let least = widths[column].min(16);
-            widths[column] = widths[column].saturating_sub(total.saturating_sub(room)).max(least);
-        }
-    }
-    let bold = if color { anstyle::Style::new().bold() } else { anstyle::Style::new() };
-    for (i, row) in rows.iter().enumerate() {
-        let style = if i == 0 { bold } else { anstyle::Style::new() };
-        for (column, cell) in row.iter().enumerate() {
-            let mut text = Vec::new();
-            let used = push_cell(cell, Some(widths[column]), &mut text);
-            let pad = widths[column] - used;
-            let (before, behind) = match column {
-                2 => (pad, 0),
-                4 => (0, 0),
-                _ => (0, pad),
-            };
-            let gap = if column == 0 { 0 } else { 2 };
-            out.resize(out.len() + gap + before, b' ');
-            let _ = write!(out, "{style}");
-            out.extend_from_slice(&text);
-            let _ = write!(out, "{style:#}");
-            out.resize(out.len() + behind, b' ');
-        }
-        out.push(b'\n');
     }
 }

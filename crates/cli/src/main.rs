@@ -7,14 +7,21 @@
 mod args;
 mod console;
 mod decode;
+mod demo;
 mod engine;
 mod error;
 mod filter;
+mod hosts;
 mod list;
+mod listing;
+mod live;
 mod lock;
 mod meta;
 mod run;
 mod scan;
+mod secret;
+mod servers;
+mod sim;
 mod sort;
 mod source;
 
@@ -24,6 +31,7 @@ use clap::Parser;
 
 use args::{Cli, Command, When};
 use console::Console;
+use error::Outcome;
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| {
@@ -34,10 +42,13 @@ fn main() -> ExitCode {
         std::process::exit(if error.use_stderr() { usage } else { 0 });
     });
     let (result, color) = match cli.command {
-        Command::Scan(args) => (scan::run(&args), args.terminal.color),
+        Command::Scan(args) => (scan::run(&args).map(Outcome::exit_code), args.terminal.color),
         Command::Count(args) => (list::count(&args), args.output.terminal.color),
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
+        Command::Hosts(args) => (hosts::run(&args), When::Auto),
+        Command::Demo(args) => (demo::run(&args), When::Auto),
         Command::Decode(args) => (decode::run(&args), When::Auto),
+        Command::Sim(args) => (sim::run(&args), When::Auto),
         Command::Completions(args) => (meta::completions(&args), When::Auto),
         Command::Man(args) => (meta::man(&args), When::Auto),
         Command::Lock(args) => return lock::run(args).unwrap_or_else(report),

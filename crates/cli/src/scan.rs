@@ -1,24 +1,24 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
-use std::process::ExitCode;
 
-use quarry_event::filter::Matcher;
 use quarry_event::output::{Column, Printer, Scratch, TableOptions, UnknownColumn};
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 
 use quarry_eventlog::Direction;
+use quarry_fleet::Request;
 
 use crate::args::{Format, ScanArgs, When};
 use crate::console::{stdout_color, stdout_width};
-use crate::engine::{self, Batch, Next};
-use crate::error::Failure;
-use crate::filter;
+use crate::engine::{self, Batch, Next, Open};
+use crate::error::{Failure, Outcome};
+use crate::filter::{Matchers, Tests};
 use crate::run::{Closed, Run};
 use crate::sort::Sorter;
 
-pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
-    let matcher = filter::matcher(&args.filter)?;
+pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
+    let tests = Tests::new(&args.filter)?;
     let printer = printer(args.output, &args.fields, args.terminal.color)?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
     let scan = Scan {
         separator: if args.sort.is_some() { b"" } else { printer.separator() },
         printer,
-        matcher,
+        tests,
         lines: args.lines,
         times: args.sort.is_some(),
     };
@@ -34,16 +34,24 @@ pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.terminal, &args.work, direction);
     let mut out = Out::new(&scan.printer);
     let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
-    // The source that is being read, and how many more of its events are wanted.
-    let mut wanted = (usize::MAX, u64::MAX);
+    let inputs = run.inputs(&args.sources, &args.servers)?;
+    let request = Request {
+        logs: scan.tests.logs.clone(),
+        direction,
+        filter: scan.tests.filter.clone(),
+        limit: args.lines,
+    };
+    // How many more events of a source are wanted.
+    let mut wanted: HashMap<usize, u64> = HashMap::new();
     let mut closed = None;
-    run.read(&args.sources, &scan, &mut |console, source, batch: &mut Batch<Events>| {
-        if wanted.0 != source.index {
-            wanted = (source.index, args.lines.unwrap_or(u64::MAX));
-        }
+    run.read(inputs, request, &scan, &mut |console, source, batch: &mut Batch<Events>| {
+        let wanted = match args.lines {
+            Some(lines) => wanted.entry(source.index).or_insert(lines),
+            None => &mut u64::MAX.clone(),
+        };
         let events = &mut batch.output;
-        events.keep(wanted.1);
-        wanted.1 -= events.count;
+        events.keep(*wanted);
+        *wanted -= events.count;
         let written = match &mut sorter {
             Some(sorter) => events
                 .each(|time, text| sorter.add(time, text))
@@ -55,10 +63,10 @@ pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
                 closed = Some(why);
                 (events.count, Next::Stop)
             }
-            Ok(()) if wanted.1 == 0 => (events.count, Next::Skip),
+            Ok(()) if *wanted == 0 => (events.count, Next::Skip),
             Ok(()) => (events.count, Next::Go),
         }
-    });
+    })?;
     if let (None, Some(sorter), false) = (&closed, sorter, run.outcome.interrupted) {
         closed = sorter.finish(&mut |text| out.events(text)).err().map(Closed::from);
     }
@@ -71,7 +79,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<ExitCode, Failure> {
         Some(Closed::Pipe) => {}
         None => run.summarize(),
     }
-    Ok(run.outcome.exit_code())
+    Ok(run.outcome)
 }
 
 /// The printer for what the options ask for.
@@ -122,7 +130,7 @@ fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
 /// Matches and prints events, on any thread.
 struct Scan {
     printer: Printer,
-    matcher: Option<Matcher>,
+    tests: Tests,
     /// The most events of a source; of a batch, therefore.
     lines: Option<u64>,
     /// Whether the events' times are needed.
@@ -140,28 +148,29 @@ struct Events {
 }
 
 impl engine::Work for Scan {
-    type Worker = (Option<Matcher>, Scratch);
+    type Worker = (Matchers, Scratch);
     type Output = Events;
 
     fn worker(&self) -> Self::Worker {
-        (self.matcher.clone(), Scratch::default())
+        (self.tests.matchers(), Scratch::default())
     }
 
     #[inline]
     fn wants<S: PartialSource>(
         &self,
-        (matcher, _): &mut Self::Worker,
+        (matchers, _): &mut Self::Worker,
         event: &S,
+        open: &Open,
         output: &Events,
     ) -> bool {
         self.lines.is_none_or(|lines| output.count < lines)
-            && !matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event))
+            && !matchers.of(open.is_server()).is_some_and(|matcher| matcher.rules_out(event))
     }
 
     #[inline]
     fn event<S: FieldSource>(
         &self,
-        (matcher, scratch): &mut Self::Worker,
+        (matchers, scratch): &mut Self::Worker,
         event: &S,
         origin: &Origin<'_>,
         output: &mut Events,
@@ -169,7 +178,7 @@ impl engine::Work for Scan {
         if self.lines.is_some_and(|lines| output.count >= lines) {
             return;
         }
-        if let Some(matcher) = matcher
+        if let Some(matcher) = matchers.of(origin.host.is_some())
             && !matcher.matches(event, None)
         {
             return;

@@ -1,11 +1,12 @@
 //! SOURCE: what is to be read. A text becomes a [`Source`] by its form alone; [`expand`] looks
-//! at the disk and makes the list of files, in order.
+//! at the disk and at the inventory, and makes the lists of files and of servers, in order.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Failure, plain};
+use crate::servers::{Server, Servers};
 
 /// What a SOURCE on the command line means.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -16,10 +17,8 @@ pub(crate) enum Source {
     Path(PathBuf),
     /// `.`: this machine.
     ThisMachine,
-    /// `even6://…` or `even://…`: a server, with its protocol.
-    Server(String),
-    /// `@group` of the inventory.
-    Group(String),
+    /// `even6://…`, `even://…` or `@group`: servers without doubt.
+    Servers(String),
 }
 
 impl Source {
@@ -30,17 +29,17 @@ impl Source {
             Some("-") => Source::Stdin,
             Some(".") => Source::ThisMachine,
             Some(server) if server.starts_with("even6://") || server.starts_with("even://") => {
-                Source::Server(server.to_owned())
+                Source::Servers(server.to_owned())
             }
             Some(text) if text.starts_with('@') && !Path::new(text).exists() => {
-                Source::Group(text[1..].to_owned())
+                Source::Servers(text.to_owned())
             }
             _ => Source::Path(text.into()),
         }
     }
 }
 
-/// Something that can be read, or why it can't.
+/// A file that can be read, or why a source can't be.
 #[derive(Debug)]
 pub(crate) enum Input {
     File(PathBuf),
@@ -48,47 +47,94 @@ pub(crate) enum Input {
     Failed(Failure),
 }
 
-/// The files that the sources stand for, in the order given, those of a folder by name; and notes
-/// on what was left out.
-pub(crate) fn expand(sources: &[std::ffi::OsString]) -> (Vec<Input>, Vec<String>) {
-    let mut inputs = Vec::new();
-    let mut notes = Vec::new();
+/// What sources stand for.
+#[derive(Default)]
+pub(crate) struct Inputs {
+    /// The files, in the order given, those of a folder by name; and what failed.
+    pub(crate) files: Vec<Input>,
+    /// The servers, in the order given, each once.
+    pub(crate) servers: Vec<Server>,
+    /// Why servers can't even be asked.
+    pub(crate) failed_servers: Vec<Failure>,
+    /// What was left out.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The files and servers that the sources stand for.
+pub(crate) fn expand(sources: &[std::ffi::OsString], servers: &mut Servers<'_>) -> Inputs {
+    let mut inputs = Inputs::default();
     for text in sources {
         match Source::parse(text) {
-            Source::Stdin => inputs.push(Input::Stdin),
-            Source::Path(path) => expand_path(path, &mut inputs, &mut notes),
-            Source::ThisMachine => inputs.push(Input::Failed(
+            Source::Stdin => inputs.files.push(Input::Stdin),
+            Source::Path(path) => expand_path(path, &mut inputs, servers),
+            Source::ThisMachine => inputs.files.push(Input::Failed(
                 Failure::new(". is this machine, whose logs can't be read yet")
                     .hint("write ./ for the current folder"),
             )),
-            Source::Server(server) => inputs.push(Input::Failed(not_yet(&server))),
-            Source::Group(group) => inputs.push(Input::Failed(not_yet(&format!("@{group}")))),
+            Source::Servers(text) => expand_servers(&text, &mut inputs, servers),
         }
     }
-    (inputs, notes)
+    inputs
 }
 
-fn not_yet(source: &str) -> Failure {
-    Failure::new(format!("{source} is not a file or folder"))
-        .hint("servers can't be read yet, only .evtx files and folders of them")
+fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
+    let entries = match servers.entries(text) {
+        Ok(entries) => entries,
+        Err(failure) => return inputs.failed_servers.push(failure),
+    };
+    // Many that can't be signed in to for one reason are told of once.
+    let mut told: Option<String> = None;
+    for entry in entries {
+        match servers.open(&entry) {
+            Ok(server) => {
+                if !inputs.servers.iter().any(|other| is_same(other, &server)) {
+                    inputs.servers.push(server);
+                }
+            }
+            Err(failure) if told.as_ref() == Some(&failure.message) => {}
+            Err(failure) => {
+                told = Some(failure.message.clone());
+                inputs.failed_servers.push(failure);
+            }
+        }
+    }
 }
 
-fn expand_path(path: PathBuf, inputs: &mut Vec<Input>, notes: &mut Vec<String>) {
+/// Whether two are one server, to be read once.
+fn is_same(one: &Server, other: &Server) -> bool {
+    let place = |server: &Server| {
+        let options = server.connect_options();
+        (options.host.to_lowercase(), options.mapper_port, options.port)
+    };
+    place(one) == place(other)
+}
+
+fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     let shown = path.display();
     match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => search(path, inputs, notes),
-        Ok(_) => inputs.push(Input::File(path)),
+        Ok(metadata) if metadata.is_dir() => search(path, &mut inputs.files, &mut inputs.notes),
+        Ok(_) => inputs.files.push(Input::File(path)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let is_path = path.components().count() > 1 || extension(&path).is_some();
-            let failure = if is_path {
-                Failure::new(format!("there is no file or folder {shown}"))
-            } else {
-                not_yet(&shown.to_string())
-            };
-            inputs.push(Input::Failed(failure));
+            match path.to_str() {
+                Some(name) if !is_path => {
+                    let before = inputs.failed_servers.len();
+                    expand_servers(name, inputs, servers);
+                    // It may have been meant as a file.
+                    for failure in &mut inputs.failed_servers[before..] {
+                        let hint = failure.hint.take().map_or_else(String::new, |hint| hint + "; ");
+                        failure.hint = Some(format!("{hint}there is no file {name} here either"));
+                    }
+                }
+                _ => {
+                    let failure = Failure::new(format!("there is no file or folder {shown}"));
+                    inputs.files.push(Input::Failed(failure));
+                }
+            }
         }
         Err(e) => {
-            inputs.push(Input::Failed(Failure::new(format!("{shown}: {}", plain(&e)))));
+            let failure = Failure::new(format!("{shown}: {}", plain(&e)));
+            inputs.files.push(Input::Failed(failure));
         }
     }
 }
@@ -165,8 +211,8 @@ mod tests {
         assert_eq!(parse("."), Source::ThisMachine);
         assert_eq!(parse("./"), Source::Path("./".into()));
         assert_eq!(parse("a.evtx"), Source::Path("a.evtx".into()));
-        assert_eq!(parse("even6://dc01"), Source::Server("even6://dc01".into()));
-        assert_eq!(parse("@web"), Source::Group("web".into()));
+        assert_eq!(parse("even6://dc01"), Source::Servers("even6://dc01".into()));
+        assert_eq!(parse("@web"), Source::Servers("@web".into()));
     }
 
     #[test]
@@ -178,8 +224,20 @@ mod tests {
             fs::write(root.join(name), "").unwrap();
         }
         fs::create_dir(root.join("dir.evtx")).unwrap();
-        let (inputs, notes) = expand(&[root.as_os_str().to_owned()]);
-        let names: Vec<String> = inputs
+        let inventory = folder.path().join("inventory.toml");
+        fs::write(&inventory, "").unwrap();
+        let words = [
+            "quarry".as_ref(),
+            "scan".as_ref(),
+            "x".as_ref(),
+            "--inventory".as_ref(),
+            inventory.as_os_str(),
+        ];
+        let cli = <crate::args::Cli as clap::Parser>::try_parse_from(words).unwrap();
+        let crate::args::Command::Scan(args) = cli.command else { panic!("it is a scan") };
+        let mut servers = Servers::new(&args.servers).unwrap();
+        let Inputs { files, notes, .. } = expand(&[root.as_os_str().to_owned()], &mut servers);
+        let names: Vec<String> = files
             .iter()
             .map(|input| match input {
                 Input::File(path) => {

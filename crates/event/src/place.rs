@@ -10,7 +10,7 @@ pub struct Place {
 impl Place {
     /// A place; a position past the end or inside a character is moved back to one that is none
     /// of these.
-    pub(crate) fn new(text: &str, at: usize) -> Self {
+    pub fn new(text: &str, at: usize) -> Self {
         Place { text: text.to_owned(), at: text.floor_char_boundary(at) }
     }
 

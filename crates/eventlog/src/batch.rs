@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use quarry_binxml::Decoder;
-use quarry_event::{FieldSource, PartialSource};
-use quarry_logfile::{Chunk, Damage, DamageKind, EvtxLog, Item};
+use quarry_even::ResultSetRecord;
+use quarry_even::wire::EventBatch;
+use quarry_event::filter::Matcher;
+use quarry_event::{Event, FieldSource, PartialSource};
+use quarry_logfile::{Chunk, DamageKind, EvtxLog, Item};
 
-use crate::log::Direction;
+use crate::damage::Damage;
+use crate::log::{Direction, LogName};
 
 /// Some events of a log, not decoded yet; a chunk of a file is not even read yet.
 pub struct Batch {
@@ -15,11 +19,17 @@ pub struct Batch {
 }
 
 enum Raw {
-    /// Damage that concerns the file as a whole.
+    /// Damage that concerns the log as a whole.
     Damage(Vec<Damage>),
     Chunk {
+        name: Arc<LogName>,
         log: Arc<EvtxLog>,
         n: u64,
+    },
+    /// A server's answer, all of whose records are well-formed.
+    Wire {
+        batch: EventBatch,
+        logs: Arc<[LogName]>,
     },
 }
 
@@ -28,8 +38,56 @@ impl Batch {
         Batch { direction: Direction::Forward, raw: Raw::Damage(damage) }
     }
 
-    pub(crate) fn chunk(log: Arc<EvtxLog>, n: u64, direction: Direction) -> Self {
-        Batch { direction, raw: Raw::Chunk { log, n } }
+    pub(crate) fn chunk(
+        name: Arc<LogName>,
+        log: Arc<EvtxLog>,
+        n: u64,
+        direction: Direction,
+    ) -> Self {
+        Batch { direction, raw: Raw::Chunk { name, log, n } }
+    }
+
+    /// Records of a result set, whose logs are `logs`.
+    pub(crate) fn wire(batch: EventBatch, logs: Arc<[LogName]>) -> Self {
+        Batch { direction: Direction::Forward, raw: Raw::Wire { batch, logs } }
+    }
+
+    /// Nothing, as a sign of life.
+    pub(crate) fn empty() -> Self {
+        Batch::damage(Vec::new())
+    }
+
+    /// Whether there is nothing in it: the source lives, and searches on.
+    pub fn is_empty(&self) -> bool {
+        match &self.raw {
+            Raw::Damage(damage) => damage.is_empty(),
+            Raw::Chunk { .. } => false,
+            Raw::Wire { batch, .. } => batch.is_empty(),
+        }
+    }
+
+    /// How many records there are, where that is known before they are read.
+    pub fn records(&self) -> u64 {
+        match &self.raw {
+            Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Wire { batch, .. } => batch.len() as u64,
+        }
+    }
+
+    /// How many bytes of memory the batch holds.
+    pub fn bytes(&self) -> usize {
+        match &self.raw {
+            Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Wire { batch, .. } => batch.buffer().len(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Batch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("Batch");
+        shown.field("records", &self.records()).field("bytes", &self.bytes());
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -42,8 +100,8 @@ pub trait Visitor {
         true
     }
 
-    /// An event, and its record number in the log it was read from.
-    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>);
+    /// An event, the log it was read from, and its record number there.
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>);
 
     /// Something that couldn't be read.
     fn damage(&mut self, damage: &Damage);
@@ -72,20 +130,65 @@ impl BatchReader {
     pub fn read(&mut self, batch: &Batch, visitor: &mut impl Visitor) {
         match &batch.raw {
             Raw::Damage(damage) => damage.iter().for_each(|damage| visitor.damage(damage)),
-            Raw::Chunk { log, n } => match log.chunk(*n, &mut self.bytes) {
+            Raw::Chunk { name, log, n } => match log.chunk(*n, &mut self.bytes) {
                 Ok(chunk) => {
-                    read_chunk(&mut self.decoder, &mut self.items, chunk, batch.direction, visitor)
+                    let (decoder, items) = (&mut self.decoder, &mut self.items);
+                    read_chunk(decoder, items, chunk, &name.0, batch.direction, visitor);
                 }
-                Err(damage) => visitor.damage(&damage),
+                Err(damage) => visitor.damage(&damage.into()),
             },
+            Raw::Wire { batch, logs } => read_wire(&mut self.decoder, batch, logs, visitor),
         }
     }
+}
+
+/// An event that was decoded whole, and where it was read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReadEvent {
+    /// The event.
+    pub event: Event,
+    /// The log.
+    pub log: String,
+    /// Its record number there.
+    pub log_record: Option<u64>,
+}
+
+impl BatchReader {
+    /// The events of a batch that pass a filter, each decoded whole: simpler than a [`Visitor`],
+    /// and slower. What can't be read is left out.
+    pub fn events(&mut self, batch: &Batch, matcher: &mut Matcher) -> Vec<ReadEvent> {
+        let mut events = Events { matcher, found: Vec::new() };
+        self.read(batch, &mut events);
+        events.found
+    }
+}
+
+/// Decodes events that match.
+struct Events<'m> {
+    matcher: &'m mut Matcher,
+    found: Vec<ReadEvent>,
+}
+
+impl Visitor for Events<'_> {
+    fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
+        !self.matcher.rules_out(event)
+    }
+
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        if self.matcher.matches(event, None) {
+            let event = Event::from_source(event);
+            self.found.push(ReadEvent { event, log: log.to_owned(), log_record });
+        }
+    }
+
+    fn damage(&mut self, _damage: &Damage) {}
 }
 
 fn read_chunk(
     decoder: &mut Decoder,
     items: &mut Vec<Item>,
     chunk: Chunk<'_>,
+    log: &str,
     direction: Direction,
     visitor: &mut impl Visitor,
 ) {
@@ -96,17 +199,41 @@ fn read_chunk(
     let mut decoder = decoder.chunk(chunk.bytes());
     for item in items {
         match item {
-            Item::Damage(damage) => visitor.damage(damage),
+            Item::Damage(damage) => visitor.damage(&(*damage).into()),
             Item::Record(record) => {
                 match decoder.event_if(record.binxml.clone(), |head| visitor.wants(head)) {
-                    Ok(Some(event)) => visitor.event(&event, Some(record.number)),
+                    Ok(Some(event)) => visitor.event(&event, log, Some(record.number)),
                     Ok(None) => {}
-                    Err(error) => visitor.damage(&Damage {
-                        offset: record.offset,
-                        record: Some(record.number),
-                        kind: DamageKind::Record(error),
-                    }),
+                    Err(error) => {
+                        let damage = quarry_logfile::Damage {
+                            offset: record.offset,
+                            record: Some(record.number),
+                            kind: DamageKind::Record(error),
+                        };
+                        visitor.damage(&damage.into());
+                    }
                 }
+            }
+        }
+    }
+}
+
+fn read_wire(
+    decoder: &mut Decoder,
+    batch: &EventBatch,
+    logs: &[LogName],
+    visitor: &mut impl Visitor,
+) {
+    for record in batch.records() {
+        // Checked when the batch came.
+        let Ok(record) = ResultSetRecord::parse(record) else { continue };
+        let number = record.position.record_id();
+        let Some(log) = logs.get(record.position.current_channel as usize) else { continue };
+        match decoder.event_if(record.binxml, |head| visitor.wants(head)) {
+            Ok(Some(event)) => visitor.event(&event, &log.0, Some(number)),
+            Ok(None) => {}
+            Err(error) => {
+                visitor.damage(&Damage::Record { log: log.clone(), record: number, error });
             }
         }
     }

@@ -5,15 +5,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quarry_event::{EventTime, Field, FieldSource};
-use quarry_logfile::{Damage, EvtxLog, OpenError, ReadAt};
+use quarry_logfile::{EvtxLog, OpenError, ReadAt};
 
 use crate::batch::{Batch, BatchReader, Visitor};
-use crate::log::{Batches, BoxFuture, Direction, EventLog, LogError, LogInfo, LogName, Query};
+use crate::damage::Damage;
+use crate::error::LogError;
+use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query};
 
 /// An `.evtx` file. It has one log, named after the file, whatever the channels of its events.
 pub struct FileLog {
     source: String,
-    name: LogName,
+    name: Arc<LogName>,
     log: Arc<EvtxLog>,
 }
 
@@ -30,7 +32,8 @@ impl FileLog {
         name: LogName,
         file: impl ReadAt + 'static,
     ) -> Result<Self, OpenError> {
-        Ok(FileLog { source, name, log: Arc::new(EvtxLog::open(file)?) })
+        let log = Arc::new(EvtxLog::open(file)?);
+        Ok(FileLog { source, name: Arc::new(name), log })
     }
 
     /// The name of the log.
@@ -46,7 +49,13 @@ impl FileLog {
     /// The file's batches, one after the other: what is wrong with it as a whole, and a batch for
     /// each chunk. None of them is read yet.
     pub fn batches(&self, direction: Direction) -> FileBatches {
-        FileBatches { log: Arc::clone(&self.log), direction, next: 0, told_damage: false }
+        FileBatches {
+            name: Arc::clone(&self.name),
+            log: Arc::clone(&self.log),
+            direction,
+            next: 0,
+            told_damage: false,
+        }
     }
 }
 
@@ -56,13 +65,14 @@ fn log_name(path: &Path) -> LogName {
     LogName(stem.replace("%4", "/"))
 }
 
+/// A bookmark isn't used: a file is read whole.
 impl EventLog for FileLog {
     fn source(&self) -> &str {
         &self.source
     }
 
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>> {
-        Box::pin(async { Ok(vec![self.name.clone()]) })
+        Box::pin(async { Ok(vec![LogName::clone(&self.name)]) })
     }
 
     fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>> {
@@ -79,7 +89,10 @@ impl EventLog for FileLog {
 
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
         Box::pin(async move {
-            self.check_name(&query.log)?;
+            match &*query.logs {
+                [log] => self.check_name(log)?,
+                logs => return Err(LogError::HowManyLogs(logs.len())),
+            }
             Ok(Box::new(self.batches(query.direction)) as Box<dyn Batches>)
         })
     }
@@ -87,12 +100,13 @@ impl EventLog for FileLog {
 
 impl FileLog {
     fn check_name(&self, log: &LogName) -> Result<(), LogError> {
-        if *log == self.name { Ok(()) } else { Err(LogError::NoSuchLog(log.clone())) }
+        if *log == *self.name { Ok(()) } else { Err(LogError::NoSuchLog(log.clone())) }
     }
 }
 
 /// The batches of a file. See [`FileLog::batches`].
 pub struct FileBatches {
+    name: Arc<LogName>,
     log: Arc<EvtxLog>,
     direction: Direction,
     next: u64,
@@ -104,7 +118,7 @@ impl Iterator for FileBatches {
 
     fn next(&mut self) -> Option<Batch> {
         if !std::mem::replace(&mut self.told_damage, true) && !self.log.damage().is_empty() {
-            return Some(Batch::damage(self.log.damage().to_vec()));
+            return Some(Batch::damage(self.log.damage().iter().map(|&d| d.into()).collect()));
         }
         let chunks = self.log.chunks();
         let at = self.next;
@@ -116,7 +130,7 @@ impl Iterator for FileBatches {
             Direction::Forward => at,
             Direction::Backward => chunks - 1 - at,
         };
-        Some(Batch::chunk(Arc::clone(&self.log), n, self.direction))
+        Some(Batch::chunk(Arc::clone(&self.name), Arc::clone(&self.log), n, self.direction))
     }
 }
 
@@ -133,7 +147,7 @@ struct Survey {
 }
 
 impl Visitor for Survey {
-    fn event<S: FieldSource>(&mut self, event: &S, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
         self.info.records += 1;
         if let Some(time) = event.field(Field::TimeCreated).as_time() {
             let LogInfo { oldest, newest, .. } = &mut self.info;
@@ -143,6 +157,6 @@ impl Visitor for Survey {
     }
 
     fn damage(&mut self, damage: &Damage) {
-        self.info.damage.push(*damage);
+        self.info.damage.push(damage.clone());
     }
 }

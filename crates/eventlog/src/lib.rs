@@ -11,10 +11,19 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod damage;
+mod error;
 mod file;
 mod log;
 pub mod pool;
+mod server;
 
-pub use batch::{Batch, BatchReader, Visitor};
+pub use batch::{Batch, BatchReader, ReadEvent, Visitor};
+pub use damage::{Damage, FileDamage};
+pub use error::LogError;
 pub use file::FileLog;
-pub use log::{Batches, BoxFuture, Direction, EventLog, LogError, LogInfo, LogName, Query};
+pub use log::{
+    Batches, Bookmark, BookmarkEntry, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS,
+    Query,
+};
+pub use server::{ReadOptions, ServerLog, Start, Subscription, SubscriptionBatches};

@@ -3,9 +3,13 @@
 use std::pin::Pin;
 
 use quarry_event::EventTime;
-use quarry_logfile::Damage;
+use quarry_event::filter::Filter;
+
+pub use quarry_even::{Bookmark, BookmarkEntry};
 
 use crate::batch::Batch;
+use crate::damage::Damage;
+use crate::error::LogError;
 
 /// A future that an object-safe method gives.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -20,6 +24,12 @@ impl std::fmt::Display for LogName {
     }
 }
 
+impl From<&str> for LogName {
+    fn from(name: &str) -> Self {
+        LogName(name.to_owned())
+    }
+}
+
 /// An event log, or a source of several.
 pub trait EventLog: Send + Sync {
     /// The source's name, as an event's identity has it: a path, or a server's address.
@@ -31,23 +41,58 @@ pub trait EventLog: Send + Sync {
     /// How many records a log has, and from when to when.
     fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>>;
 
-    /// The records of a log, as a stream of batches.
+    /// The records of some logs, as a stream of batches.
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>>;
 }
 
 /// A stream of batches.
 pub trait Batches: Send {
-    /// The next batch; nothing at the end.
+    /// The next batch; nothing at the end. A batch may be empty: the source lives, and searches
+    /// on. After an error there is no more.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>>;
+
+    /// How many bytes the next batch will probably hold, for those who have to keep to a budget.
+    fn expected_bytes(&self) -> usize {
+        0
+    }
+
+    /// Where the last batch ended; [`Query::after`] goes on there. Nothing before the first
+    /// record, or where a source has no bookmarks.
+    fn bookmark(&self) -> Option<&Bookmark> {
+        None
+    }
+
+    /// Tells the source that no more is wanted, where it would otherwise keep something.
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// What to read, and which way.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug, Default)]
 pub struct Query {
-    /// The log.
-    pub log: LogName,
+    /// The logs, at least one and at most [`MAX_LOGS`]. Several are read as one, in the source's
+    /// order; if one of them can't be read, none is.
+    pub logs: Vec<LogName>,
     /// The order.
     pub direction: Direction,
+    /// What is wanted. A source may use it to send less, and never leaves out what passes; what
+    /// comes has to be tested all the same. Its channels are not used.
+    pub filter: Filter,
+    /// How many of the records that pass are wanted, where there is a limit. More may come.
+    pub limit: Option<u64>,
+    /// The record behind which to begin: what [`Batches::bookmark`] gave for the same query.
+    pub after: Option<Bookmark>,
+}
+
+/// The most logs of one query: MS-EVEN6 has room for 512 selects, and a filter becomes up to 8.
+pub const MAX_LOGS: usize = 64;
+
+impl Query {
+    /// All records of a log.
+    pub fn new(log: LogName, direction: Direction) -> Self {
+        Query { logs: vec![log], direction, ..Query::default() }
+    }
 }
 
 /// The order of records.
@@ -65,22 +110,11 @@ pub enum Direction {
 pub struct LogInfo {
     /// How many records there are.
     pub records: u64,
-    /// The earliest time of an event.
+    /// The time of the oldest event: for a file the earliest, for a server that of its first
+    /// record.
     pub oldest: Option<EventTime>,
-    /// The latest time of an event.
+    /// The time of the newest event, likewise.
     pub newest: Option<EventTime>,
     /// What of the log can't be read.
     pub damage: Vec<Damage>,
-}
-
-/// Why a log can't be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum LogError {
-    /// A file that can't be opened as a log.
-    #[error(transparent)]
-    Open(#[from] quarry_logfile::OpenError),
-    /// There is no such log at the source.
-    #[error("there is no log {0} here")]
-    NoSuchLog(LogName),
 }

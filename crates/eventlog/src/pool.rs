@@ -14,7 +14,8 @@ const AHEAD: usize = 4;
 /// when the one before them is still being worked on.
 ///
 /// The results are the same for any number of threads. With one, everything is done on the
-/// calling thread.
+/// calling thread. With more, the next job may take long to come (from a network): the results
+/// before it are taken meanwhile.
 pub fn in_order<J, W, R>(
     threads: NonZeroUsize,
     mut jobs: impl Iterator<Item = J> + Send,
@@ -31,8 +32,8 @@ pub fn in_order<J, W, R>(
         return;
     }
     let shared = Shared {
+        jobs: Mutex::new(jobs),
         state: Mutex::new(State {
-            jobs,
             given: 0,
             taken: 0,
             done: BTreeMap::new(),
@@ -66,8 +67,7 @@ pub fn in_order<J, W, R>(
     });
 }
 
-struct State<I, R> {
-    jobs: I,
+struct State<R> {
     /// Jobs that threads have been given, and results that have been taken.
     given: u64,
     taken: u64,
@@ -79,7 +79,9 @@ struct State<I, R> {
 }
 
 struct Shared<I, R> {
-    state: Mutex<State<I, R>>,
+    /// Locked before `state` by who locks both.
+    jobs: Mutex<I>,
+    state: Mutex<State<R>>,
     /// There is room for a result again.
     room: Condvar,
     /// There is another result, or a thread has ended.
@@ -87,11 +89,12 @@ struct Shared<I, R> {
 }
 
 impl<J, I: Iterator<Item = J>, R> Shared<I, R> {
-    fn lock(&self) -> MutexGuard<'_, State<I, R>> {
+    fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn next_job(&self, ahead: usize) -> Option<(u64, J)> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
         while !state.stop && state.given - state.taken >= ahead as u64 {
             state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -99,10 +102,11 @@ impl<J, I: Iterator<Item = J>, R> Shared<I, R> {
         if state.stop {
             return None;
         }
-        let n = state.given;
-        let job = state.jobs.next()?;
+        drop(state);
+        let job = jobs.next()?;
+        let mut state = self.lock();
         state.given += 1;
-        Some((n, job))
+        Some((state.given - 1, job))
     }
 
     fn next_result(&self) -> Option<R> {
@@ -171,6 +175,29 @@ mod tests {
         for threads in [1, 2, 3, 16] {
             assert_eq!(run(threads, u64::MAX / 3), expected);
         }
+    }
+
+    #[test]
+    fn a_result_is_taken_while_the_next_job_is_awaited() {
+        let (sender, jobs) = std::sync::mpsc::channel();
+        sender.send(1).unwrap();
+        let mut sender = Some(sender);
+        let mut taken = Vec::new();
+        in_order(
+            NonZeroUsize::new(2).unwrap(),
+            jobs.into_iter(),
+            || (),
+            |(), job| job,
+            |result| {
+                taken.push(result);
+                // The second job comes only when the first result was taken.
+                if let Some(sender) = sender.take() {
+                    sender.send(2).unwrap();
+                }
+                ControlFlow::Continue(())
+            },
+        );
+        assert_eq!(taken, [1, 2]);
     }
 
     #[test]

@@ -22,8 +22,8 @@ use quarry_binxml::write::{
 use quarry_event::filter::{DataTest, Filter, Ids, Matcher};
 use quarry_event::testing::{events, filters, now};
 use quarry_event::{Event, EventTime, Field, FieldSource, Guid, PartialSource};
-use quarry_eventlog::{BatchReader, Direction, FileLog, LogName, Visitor};
-use quarry_logfile::{Damage, EvtxWriter};
+use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, LogName, Visitor};
+use quarry_logfile::EvtxWriter;
 
 /// Names of data that a test asks for; a name that none has is one of them.
 const MAX_NAMES: usize = 64;
@@ -119,7 +119,7 @@ impl Visitor for Checker {
         true
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
         self.record(event);
     }
 
@@ -136,7 +136,7 @@ struct Survey {
 }
 
 impl Visitor for Survey {
-    fn event<S: FieldSource>(&mut self, event: &S, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
         let mut data = Vec::new();
         let _ = event.each_data(|name, value| {
             data.extend(name.map(|name| (name.as_str().to_owned(), value.to_string())));
@@ -323,7 +323,7 @@ impl Visitor for OfId {
         head.known_field(Field::EventId).as_u64() == Some(self.id)
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
         self.visited.extend(event.field(Field::EventId).as_u64());
     }
 

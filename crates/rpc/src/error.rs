@@ -110,8 +110,8 @@ pub struct NetworkError {
 pub enum Stage {
     /// Looking up the host's addresses.
     Resolve,
-    /// Making the TCP connection.
-    Connect,
+    /// Making the TCP connection to this port.
+    Connect(u16),
     /// Binding and the security handshake.
     Bind,
     /// A call, or waiting for the next.
@@ -120,12 +120,12 @@ pub enum Stage {
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Resolve => "looking up the host",
-            Self::Connect => "connecting",
-            Self::Bind => "binding",
-            Self::Call => "calling",
-        })
+        match self {
+            Self::Resolve => f.write_str("looking up the host"),
+            Self::Connect(port) => write!(f, "connecting to port {port}"),
+            Self::Bind => f.write_str("binding"),
+            Self::Call => f.write_str("calling"),
+        }
     }
 }
 

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::{Event as Decoded, FieldSource, Origin};
-use quarry_eventlog::{BatchReader, Direction, FileLog, Visitor};
-use quarry_logfile::Damage;
+use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::*;
 
@@ -71,7 +70,7 @@ struct Twice {
 }
 
 impl Visitor for Twice {
-    fn event<S: FieldSource>(&mut self, event: &S, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
         self.events += 1;
         let decoded = Decoded::from_source(event);
         let origin = Origin { source: "s", host: None, log: "l", log_record };

@@ -26,7 +26,8 @@ fn quarry(folder: &Path) -> Command {
     for name in ["COLUMNS", "LINES", "NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE"] {
         command.env_remove(name);
     }
-    command.env("TZ", "UTC");
+    // No inventory of the tester's.
+    command.env("TZ", "UTC").env("XDG_CONFIG_HOME", folder).env("HOME", folder);
     command
 }
 

@@ -12,6 +12,7 @@ mod ast;
 mod compare;
 mod compile;
 mod error;
+mod fixed;
 mod list;
 mod number;
 mod parse;
@@ -44,6 +45,24 @@ pub const MAX_PREDICATES: usize = 8;
 #[derive(Clone, PartialEq, Debug)]
 pub struct Query {
     body: Body,
+}
+
+/// A select or suppress of a query.
+#[derive(Clone, PartialEq, Debug)]
+pub struct QueryClause {
+    /// Which `<Query>` of the list it is in, from 0. An event is selected by one of these: by any
+    /// of its selects, and by none of its suppresses.
+    pub query: usize,
+    /// That `<Query>`'s `Id`.
+    pub id: Option<i64>,
+    /// Where it looks: a channel, or a file as `file://…`; its own or its `<Query>`'s.
+    pub path: Option<String>,
+    /// Whether it takes events away.
+    pub suppresses: bool,
+    /// Which events, as an XPath query by itself.
+    pub condition: Query,
+    /// How many comparisons and other conditions it has, which servers limit.
+    pub expressions: usize,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -86,6 +105,31 @@ impl Query {
         matches!(self.body, Body::List(_))
     }
 
+    /// The selects and suppresses of a `<QueryList>`, or an XPath expression as the only select:
+    /// for who knows of each event which log it is in, which may not be the one that it names.
+    pub fn clauses(&self) -> Vec<QueryClause> {
+        let clause = |query, id, path: Option<&str>, suppresses, expr: &Expr| QueryClause {
+            query,
+            id,
+            path: path.map(str::to_owned),
+            suppresses,
+            condition: Query { body: Body::XPath(Box::new(expr.clone())) },
+            expressions: expressions(expr),
+        };
+        match &self.body {
+            Body::XPath(expr) => vec![clause(0, None, None, false, expr)],
+            Body::List(queries) => queries
+                .iter()
+                .enumerate()
+                .flat_map(|(n, query)| query.clauses.iter().map(move |one| (n, query, one)))
+                .map(|(n, query, one)| {
+                    let path = one.path.as_deref().or(query.path.as_deref());
+                    clause(n, query.id, path, one.suppresses, &one.expr)
+                })
+                .collect(),
+        }
+    }
+
     /// The condition on an event that the query is, where it is one path whose answer doesn't
     /// depend on the clock, and how many comparisons it has. Empty where every event meets it.
     pub(crate) fn condition(&self) -> Option<(String, usize)> {
@@ -107,6 +151,20 @@ impl Query {
             _ => Expr::And(conditions).to_string(),
         };
         Some((text, comparisons))
+    }
+}
+
+/// The comparisons, and the paths that only have to be there, in a condition.
+fn expressions(expr: &Expr) -> usize {
+    let in_path = |path: &Path| {
+        let predicates = path.steps.iter().flat_map(|step| &step.predicates);
+        predicates.map(expressions).sum::<usize>()
+    };
+    match expr {
+        Expr::Or(terms) | Expr::And(terms) => terms.iter().map(expressions).sum(),
+        Expr::Path(path) => in_path(path).max(1),
+        Expr::Compare(Operand::Path(path), ..) => 1 + in_path(path),
+        Expr::Compare(..) | Expr::Band(..) => 1,
     }
 }
 

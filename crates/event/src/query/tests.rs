@@ -338,3 +338,23 @@ fn what_is_said_of_a_document_is_brief_however_long_its_tags_are() {
     let document = format!("<QueryList><Query Id=\"{}\"></Query></QueryList>", "9".repeat(5000));
     assert!(Query::parse(&document).unwrap_err().to_string().len() < 400);
 }
+
+#[test]
+fn the_clauses_of_a_list_say_where_they_look() {
+    let query = Query::parse(
+        "<QueryList><Query Id='3' Path='System'><Select>*[System[EventID=1 or EventID=2]]</Select>\
+         <Suppress Path='Setup'>*</Suppress></Query><Query><Select>*</Select></Query></QueryList>",
+    )
+    .unwrap();
+    let clauses = query.clauses();
+    let places: Vec<_> =
+        clauses.iter().map(|c| (c.query, c.id, c.path.as_deref(), c.suppresses)).collect();
+    let expected = [
+        (0, Some(3), Some("System"), false),
+        (0, Some(3), Some("Setup"), true),
+        (1, None, None, false),
+    ];
+    assert_eq!(places, expected);
+    assert_eq!(clauses.iter().map(|c| c.expressions).collect::<Vec<_>>(), [2, 1, 1]);
+    assert_eq!(clauses[0].condition.to_string(), "*[System[EventID=1 or EventID=2]]");
+}

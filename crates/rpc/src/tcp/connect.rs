@@ -81,7 +81,7 @@ pub async fn connect_stream(target: &Target, limit: Duration) -> Result<TcpStrea
             Err(_) => NetworkErrorKind::TimedOut(limit),
         };
     }
-    Err(fail(Stage::Connect, last))
+    Err(fail(Stage::Connect(target.port), last))
 }
 
 /// Sorts what the system said.

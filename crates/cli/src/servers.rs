@@ -1,0 +1,252 @@
+//! Which servers a text stands for, and who signs in to them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quarry_cred::{Account, Credential, Gate, SecretSource};
+use quarry_fleet::inventory::{self, Inventory, SelectError, limits};
+use quarry_rpc::tcp::Timeouts;
+
+use crate::args::ServerArgs;
+use crate::error::{Failure, plain};
+use crate::secret;
+
+/// The inventory, and the credentials that were read for servers. Each secret is read, or asked
+/// for, once, and only if a server needs it.
+pub(crate) struct Servers<'a> {
+    args: &'a ServerArgs,
+    inventory: Inventory,
+    /// Where relative paths in the inventory begin.
+    folder: PathBuf,
+    /// By the name in the inventory; that of the command line has none.
+    credentials: HashMap<Option<String>, Result<(Credential, Gate), Failure>>,
+}
+
+/// A server to read.
+pub(crate) type Server = Arc<quarry_fleet::Server>;
+
+impl<'a> Servers<'a> {
+    /// Reads the inventory, where there is one.
+    pub(crate) fn new(args: &'a ServerArgs) -> Result<Self, Failure> {
+        let (inventory, folder) = match &args.inventory {
+            Some(path) => (load(path)?, folder(path)),
+            None => match default_path().filter(|path| path.exists()) {
+                Some(path) => (load(&path)?, folder(&path)),
+                None => (Inventory::default(), PathBuf::new()),
+            },
+        };
+        let secrets = args.password_file.is_some() || args.password_fd.is_some();
+        if args.username.is_none() && (secrets || args.password_env.is_some()) {
+            return Err(Failure::new("a password is given, but not whose it is")
+                .hint("add -u USER, or -u 'DOMAIN\\USER'"));
+        }
+        Ok(Servers { args, inventory, folder, credentials: HashMap::new() })
+    }
+
+    pub(crate) fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
+    /// The entries that a name, range, glob, `@group` or URL stands for.
+    pub(crate) fn entries(&self, text: &str) -> Result<Vec<inventory::Server>, Failure> {
+        if let Some(rest) = text.strip_prefix("even6://") {
+            return url(text, rest, |host| self.inventory.server(host)).map(|server| vec![server]);
+        }
+        if text.starts_with("even://") {
+            return Err(Failure::new(format!("{text}: MS-EVEN can't be spoken yet"))
+                .hint("even6:// is for Windows Vista, 2008 and later"));
+        }
+        self.inventory.resolve(text).map_err(|error| {
+            let failure = Failure::new(format!("{text}: {error}"));
+            let missing = matches!(
+                error,
+                SelectError::UnknownGroup { .. }
+                    | SelectError::NoMatch(_)
+                    | SelectError::EmptyGroup(_)
+            );
+            match missing && self.inventory.servers().is_empty() {
+                true => failure.hint("there is no inventory; --inventory FILE names one"),
+                false => failure,
+            }
+        })
+    }
+
+    /// The server of an entry, with who signs in there.
+    pub(crate) fn open(&mut self, entry: &inventory::Server) -> Result<Server, Failure> {
+        let (credential, gate) = self.credential(entry)?;
+        let mut entry = entry.clone();
+        if let Some(authentication) = self.args.authentication {
+            entry.authentication = authentication.into();
+        }
+        let seconds = |time: Duration| time.max(Duration::from_millis(1));
+        let timeouts = Timeouts {
+            connect: seconds(self.args.connect_timeout),
+            silence: seconds(self.args.timeout),
+        };
+        quarry_fleet::Server::of_inventory(&entry, credential, gate, timeouts)
+            .map(Arc::new)
+            .map_err(|e| Failure::new(format!("the logs of {} in the inventory: {e}", entry.name)))
+    }
+
+    fn credential(&mut self, entry: &inventory::Server) -> Result<(Credential, Gate), Failure> {
+        // Who signs in is said on the command line, or else by the inventory.
+        let key = match self.args.username {
+            Some(_) => None,
+            None => entry.credential.clone(),
+        };
+        if self.args.username.is_none() && key.is_none() {
+            return Err(Failure::new(format!("{}: no user name to sign in with", entry.name))
+                .hint("give -u USER (or -u 'DOMAIN\\USER'), or a credential in the inventory"));
+        }
+        if let Some(known) = self.credentials.get(&key) {
+            return known.clone();
+        }
+        let read = self.read_credential(key.as_deref());
+        self.credentials.insert(key, read.clone());
+        read
+    }
+
+    fn read_credential(&self, name: Option<&str>) -> Result<(Credential, Gate), Failure> {
+        let (account, source) = match name {
+            None => self.told_account()?,
+            Some(name) => {
+                // The inventory was checked to have it.
+                let Some(entry) = self.inventory.credential(name) else {
+                    return Err(Failure::new(format!("the inventory has no credential {name}")));
+                };
+                let source = match &entry.secret {
+                    SecretSource::File(path) => SecretSource::File(self.folder.join(path)),
+                    other => other.clone(),
+                };
+                (entry.account.clone(), source)
+            }
+        };
+        let secret = secret::read(&source, &account.to_string())?;
+        Ok((Credential::new(account, secret), Gate::default()))
+    }
+
+    /// The account of the command line, and where its password is.
+    fn told_account(&self) -> Result<(Account, SecretSource), Failure> {
+        let ServerArgs { username, password_file, password_fd, password_env, .. } = self.args;
+        let account = username.as_deref().unwrap_or_default().parse().map_err(|e| {
+            Failure::new(format!("--username: {e}")).hint("write USER, DOMAIN\\USER or USER@REALM")
+        })?;
+        let source = match (password_file, password_fd, password_env) {
+            (Some(path), _, _) => SecretSource::File(path.clone()),
+            (_, Some(number), _) => SecretSource::Descriptor(*number),
+            (_, _, Some(name)) => SecretSource::Environment(name.clone()),
+            (None, None, None) => SecretSource::Prompt,
+        };
+        Ok((account, source))
+    }
+}
+
+/// The server of `even6://HOST[:MAPPER-PORT][?endpoint=PORT]`.
+fn url(
+    text: &str,
+    rest: &str,
+    server: impl Fn(&str) -> inventory::Server,
+) -> Result<inventory::Server, Failure> {
+    let wrong = |what: &str| {
+        Failure::new(format!("{text}: {what}"))
+            .hint("the form is even6://HOST[:MAPPER-PORT][?endpoint=PORT], IPv6 in brackets")
+    };
+    let port = |text: &str, what: &str| match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(wrong(&format!("{what} is a number from 1 to 65535"))),
+    };
+    let (place, query) = match rest.split_once('?') {
+        Some((place, query)) => (place, Some(query)),
+        None => (rest, None),
+    };
+    let place = place.strip_suffix('/').unwrap_or(place);
+    let (host, mapper_port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (host, behind) = rest.split_once(']').ok_or_else(|| wrong("a [ without its ]"))?;
+            match behind.strip_prefix(':') {
+                Some(text) => (host, Some(port(text, "the mapper's port")?)),
+                None if behind.is_empty() => (host, None),
+                None => return Err(wrong("something behind the ]")),
+            }
+        }
+        None => match place.split_once(':') {
+            Some((host, text)) => (host, Some(port(text, "the mapper's port")?)),
+            None => (place, None),
+        },
+    };
+    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    if host.is_empty() || !host.chars().all(is_host) {
+        return Err(wrong("this is no host's name or address"));
+    }
+    let mut server = server(host);
+    if let Some(mapper_port) = mapper_port {
+        server.mapper_port = mapper_port;
+    }
+    match query.map(|query| query.split_once('=')) {
+        None => {}
+        Some(Some(("endpoint", text))) => server.endpoint = Some(port(text, "the endpoint")?),
+        Some(_) => return Err(wrong("only ?endpoint=PORT may follow the host")),
+    }
+    Ok(server)
+}
+
+/// Where the inventory is unless it is named.
+pub(crate) fn default_path() -> Option<PathBuf> {
+    dirs::config_dir().map(|folder| folder.join("quarry").join("inventory.toml"))
+}
+
+fn folder(path: &Path) -> PathBuf {
+    path.parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn load(path: &Path) -> Result<Inventory, Failure> {
+    let shown = path.display();
+    let mut text = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(limits::MAX_TEXT_BYTES as u64 + 1).read_to_end(&mut text))
+        .map_err(|e| Failure::new(format!("the inventory {shown}: {}", plain(&e))))?;
+    let text = String::from_utf8(text)
+        .map_err(|_| Failure::new(format!("the inventory {shown} is not text in UTF-8")))?;
+    Inventory::parse(&text).map_err(|error| {
+        let mut failure = Failure::new(format!("{shown}: {error}"));
+        failure.shown = Some(error.snippet().to_owned());
+        failure.hint = error.hint();
+        failure
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_a_host_and_ports() {
+        let read = |text: &str| {
+            let server = url(text, text, inventory::Server::new).map_err(|e| e.message)?;
+            Ok::<_, String>((server.name, server.mapper_port, server.endpoint))
+        };
+        assert_eq!(read("dc01"), Ok(("dc01".into(), 135, None)));
+        assert_eq!(read("dc01:4000"), Ok(("dc01".into(), 4000, None)));
+        assert_eq!(read("dc01?endpoint=5"), Ok(("dc01".into(), 135, Some(5))));
+        assert_eq!(read("[::1]:4000?endpoint=5"), Ok(("::1".into(), 4000, Some(5))));
+        assert_eq!(read("[fe80::1]"), Ok(("fe80::1".into(), 135, None)));
+        for wrong in [
+            "",
+            "dc01:",
+            "dc01:0",
+            "dc01:70000",
+            "[::1",
+            "[::1]x",
+            "a b",
+            "dc01?x=1",
+            "dc01?",
+            "a/b",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Why a log can't be read.
+
+use quarry_even::Win32Error;
+use quarry_rpc::Blame;
+
+use crate::log::LogName;
+
+/// Why a log can't be read.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// A file that can't be opened as a log.
+    #[error(transparent)]
+    Open(std::sync::Arc<quarry_logfile::OpenError>),
+    /// There is no such log at the source.
+    #[error("there is no log {0} here")]
+    NoSuchLog(LogName),
+    /// The log's access list keeps the account out.
+    #[error("access to {0} denied")]
+    AccessDenied(LogName),
+    /// An analytic or debug log, which can't be read so (backwards, by subscription) while it is
+    /// enabled.
+    #[error("{0} is an analytic or debug log, which can't be read this way while it is enabled")]
+    DirectLog(LogName),
+    /// The server doesn't take the query, not even without the filter.
+    #[error("the server refuses the query on {log}: {status}")]
+    QueryRefused {
+        /// The log, or the first of several.
+        log: LogName,
+        /// What it answered.
+        status: Win32Error,
+    },
+    /// The records behind the bookmark are gone; asked for strictly.
+    #[error("the records behind the bookmark were overwritten")]
+    Overwritten,
+    /// The server answered what can't be.
+    #[error("the server's answer makes no sense: {0}")]
+    Nonsense(&'static str),
+    /// A mistake of the caller: no log, or over [`MAX_LOGS`](crate::MAX_LOGS).
+    #[error("a query is of 1 to 64 logs, not of {0}")]
+    HowManyLogs(usize),
+    /// Anything else that went wrong in a call.
+    #[error(transparent)]
+    Server(#[from] quarry_even::Error),
+}
+
+impl From<quarry_logfile::OpenError> for LogError {
+    fn from(error: quarry_logfile::OpenError) -> Self {
+        LogError::Open(std::sync::Arc::new(error))
+    }
+}
+
+impl LogError {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            LogError::Open(_) | LogError::HowManyLogs(_) => Blame::Us,
+            LogError::NoSuchLog(_)
+            | LogError::AccessDenied(_)
+            | LogError::DirectLog(_)
+            | LogError::QueryRefused { .. }
+            | LogError::Overwritten => Blame::Refusal,
+            LogError::Nonsense(_) => Blame::Peer,
+            LogError::Server(error) => error.blame(),
+        }
+    }
+
+    /// Whether the same attempt may succeed later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            LogError::Server(quarry_even::Error::Rpc(error)) => error.is_transient(),
+            _ => false,
+        }
+    }
+
+    /// Whether the connection can still be used after it.
+    pub fn leaves_connection_usable(&self) -> bool {
+        match self {
+            LogError::Server(quarry_even::Error::Rpc(error)) => error.leaves_connection_usable(),
+            LogError::Nonsense(_) => false,
+            LogError::Server(error) => error.blame() == Blame::Refusal,
+            _ => true,
+        }
+    }
+
+    /// What a status that an operation on logs returned means.
+    pub(crate) fn of_log(error: quarry_even::Error, log: &LogName) -> Self {
+        let log = log.clone();
+        match error.status() {
+            Some(
+                Win32Error::EVT_CHANNEL_NOT_FOUND
+                | Win32Error::EVT_INVALID_CHANNEL_PATH
+                | Win32Error::FILE_NOT_FOUND
+                | Win32Error::PATH_NOT_FOUND,
+            ) => LogError::NoSuchLog(log),
+            Some(Win32Error::ACCESS_DENIED) => LogError::AccessDenied(log),
+            Some(
+                Win32Error::EVT_SUBSCRIPTION_TO_DIRECT_CHANNEL
+                | Win32Error::EVT_OPERATION_OVER_ENABLED_DIRECT_CHANNEL,
+            ) => LogError::DirectLog(log),
+            Some(status) if is_query_refused(status) => LogError::QueryRefused { log, status },
+            _ => LogError::Server(error),
+        }
+    }
+
+    /// Whether a simpler query may do.
+    pub(crate) fn is_query_refused(&self) -> bool {
+        matches!(self, LogError::QueryRefused { .. })
+    }
+}
+
+fn is_query_refused(status: Win32Error) -> bool {
+    matches!(
+        status,
+        Win32Error::EVT_INVALID_QUERY
+            | Win32Error::EVT_FILTER_TOO_COMPLEX
+            | Win32Error::EVT_FILTER_UNSUPPORTED_OP
+            | Win32Error::EVT_FILTER_UNEXPECTED_TOKEN
+    )
+}

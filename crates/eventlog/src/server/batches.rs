@@ -1,0 +1,282 @@
+//! A query's records as batches (3.1.4.12 to 3.1.4.14).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quarry_even::wire::{EventBatch, LogQueryHandle, OperationControlHandle};
+use quarry_even::{
+    Bookmark, EventClient, Next, QueryFlags, RegisteredQuery, SeekFlags, Win32Error,
+};
+use tokio::time::Instant;
+
+use super::position::Position;
+use super::size::BatchSize;
+use super::{QueryText, ReadOptions, direction_flag, result_logs};
+use crate::batch::Batch;
+use crate::damage::Damage;
+use crate::error::LogError;
+use crate::log::{Batches, BoxFuture, LogName, Query};
+
+/// Answers in a row that a server may give without a record and without having waited.
+const MAX_EMPTY: u32 = 32;
+
+/// How long to wait at least before a server is asked again that had nothing.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Times that a query may be opened again before a record comes: a batch of 1,024 can be halved
+/// ten times.
+const MAX_REOPENED: u32 = 16;
+
+/// The records of a query on a server.
+pub(super) struct QueryBatches {
+    client: EventClient,
+    options: ReadOptions,
+    query: Query,
+    text: QueryText,
+    opened: Opened,
+    logs: Arc<[LogName]>,
+    position: Position,
+    size: BatchSize,
+    /// Records that are wanted still.
+    wanted: Option<u64>,
+    /// What is to be told before the next records.
+    damage: Vec<Damage>,
+    /// The next batch may begin with records that have come already.
+    resumed: bool,
+    /// Since the last record.
+    reopened: u32,
+    ended: bool,
+}
+
+/// The server's handles for a query.
+#[derive(Clone, Copy, Debug)]
+struct Opened {
+    handle: LogQueryHandle,
+    control: OperationControlHandle,
+}
+
+impl QueryBatches {
+    pub(super) async fn open(
+        client: EventClient,
+        options: ReadOptions,
+        query: Query,
+    ) -> Result<Self, LogError> {
+        let mut text = QueryText::new(&query.logs, &query.filter);
+        let registered = match register(&client, &text, &query).await {
+            // Better to read too much than nothing: what comes is tested.
+            Err(error) if error.is_query_refused() && text.filters => {
+                text = QueryText::everything(&query.logs);
+                register(&client, &text, &query).await?
+            }
+            registered => registered?,
+        };
+        let opened = Opened { handle: registered.handle, control: registered.control };
+        let logs = result_logs(&registered.channels, &query.logs);
+        let position = Position::new(logs.clone(), query.direction, query.after.as_ref());
+        let mut batches = QueryBatches {
+            client,
+            options,
+            wanted: query.limit.filter(|_| text.exact),
+            size: BatchSize::new(options.batch_bytes),
+            text,
+            opened,
+            logs: logs.into(),
+            position,
+            damage: Vec::new(),
+            resumed: false,
+            reopened: 0,
+            ended: false,
+            query,
+        };
+        if let Some(after) = batches.query.after.clone() {
+            batches.seek_bookmark(&after).await?;
+        }
+        Ok(batches)
+    }
+
+    async fn next_batch(&mut self) -> Result<Option<Batch>, LogError> {
+        let mut empty = 0;
+        loop {
+            if !self.damage.is_empty() {
+                return Ok(Some(Batch::damage(std::mem::take(&mut self.damage))));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            let wanted = self.wanted.unwrap_or(u64::MAX).max(1);
+            let count = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.size.count());
+            let asked = Instant::now();
+            let next = self.client.query_next(self.opened.handle, count, self.options.heartbeat);
+            match next.await {
+                Ok(Next::End) => self.ended = true,
+                Ok(Next::Events(batch) | Next::TimedOut(batch)) if !batch.is_empty() => {
+                    if let Some(batch) = self.take(batch)? {
+                        return Ok(Some(batch));
+                    }
+                }
+                // A heartbeat: nothing found yet.
+                Ok(Next::TimedOut(_)) => {
+                    self.size.waited();
+                    pause(asked).await;
+                    return Ok(Some(Batch::empty()));
+                }
+                Ok(Next::Events(_)) => {
+                    empty += 1;
+                    if empty > MAX_EMPTY {
+                        return Err(LogError::Nonsense("answers without records or an end"));
+                    }
+                    pause(asked).await;
+                }
+                // The position has moved past records that never came.
+                Err(error) if error.is_batch_too_large() => self.ask_for_less(error).await?,
+                Err(error) => return Err(LogError::of_log(error, &self.query.logs[0])),
+            }
+        }
+    }
+
+    fn take(&mut self, batch: EventBatch) -> Result<Option<Batch>, LogError> {
+        let (records, bytes) = (batch.len(), batch.buffer().len());
+        let batch = self.position.advance(batch, std::mem::take(&mut self.resumed))?;
+        self.size.succeeded(records, bytes);
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        self.reopened = 0;
+        if let Some(wanted) = &mut self.wanted {
+            *wanted = wanted.saturating_sub(batch.len() as u64);
+            self.ended = *wanted == 0;
+        }
+        Ok(Some(Batch::wire(batch, Arc::clone(&self.logs))))
+    }
+
+    /// Opens the query again behind the last record that came, to ask for fewer; a record that
+    /// is too large by itself is skipped and told of.
+    async fn ask_for_less(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
+        self.reopened += 1;
+        if self.reopened > MAX_REOPENED {
+            return Err(error.into());
+        }
+        let smaller = self.size.halve();
+        self.release().await;
+        let registered = register(&self.client, &self.text, &self.query).await?;
+        self.opened = Opened { handle: registered.handle, control: registered.control };
+        let bookmark = self.position.bookmark().cloned();
+        if smaller {
+            match bookmark {
+                Some(bookmark) => self.seek_bookmark(&bookmark).await,
+                None => Ok(()),
+            }
+        } else {
+            self.skip_one(bookmark).await
+        }
+    }
+
+    /// Goes to the record of the bookmark, which then comes again: behind the last record there
+    /// is no place to go to strictly.
+    async fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
+        self.resumed = true;
+        let from = SeekFlags::RELATIVE_TO_BOOKMARK;
+        match self.seek(0, Some(bookmark), from | SeekFlags::STRICT).await {
+            Err(error) if error.status().is_some() => {
+                // The record is gone. What is left of the log is read, and the gap told.
+                let (log, after) = self.position.last();
+                self.damage.push(Damage::Overwritten { log, after });
+                match self.seek(0, Some(bookmark), from).await {
+                    Err(error) if error.status().is_some() => {
+                        self.seek(0, None, SeekFlags::RELATIVE_TO_FIRST).await
+                    }
+                    sought => sought,
+                }
+            }
+            sought => sought,
+        }
+        .map_err(|error| LogError::of_log(error, &self.query.logs[0]))
+    }
+
+    /// Goes past the record that can't be sent, if there is another behind it.
+    async fn skip_one(&mut self, bookmark: Option<Bookmark>) -> Result<(), LogError> {
+        let (log, after) = self.position.last();
+        self.damage.push(Damage::TooLarge { log, after });
+        let (position, from) = match bookmark {
+            Some(_) => (2, SeekFlags::RELATIVE_TO_BOOKMARK),
+            None => (1, SeekFlags::RELATIVE_TO_FIRST),
+        };
+        match self.seek(position, bookmark.as_ref(), from | SeekFlags::STRICT).await {
+            // There is none.
+            Err(error) if error.status().is_some() => self.ended = true,
+            sought => sought.map_err(|error| LogError::of_log(error, &self.query.logs[0]))?,
+        }
+        Ok(())
+    }
+
+    async fn seek(
+        &self,
+        position: i64,
+        bookmark: Option<&Bookmark>,
+        flags: SeekFlags,
+    ) -> quarry_even::Result<()> {
+        let bookmark = bookmark.map(Bookmark::to_xml);
+        self.client.query_seek(self.opened.handle, position, bookmark.as_deref(), flags).await
+    }
+
+    /// Gives the handles back. That this fails is of no consequence: they go with the connection.
+    async fn release(&self) {
+        let Opened { handle, control } = self.opened;
+        let _ = tokio::join!(self.client.close(handle.into()), self.client.close(control.into()));
+    }
+}
+
+impl Batches for QueryBatches {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
+        Box::pin(async {
+            let next = self.next_batch().await;
+            self.ended |= next.is_err();
+            next.transpose()
+        })
+    }
+
+    fn expected_bytes(&self) -> usize {
+        self.size.expected_bytes()
+    }
+
+    fn bookmark(&self) -> Option<&Bookmark> {
+        self.position.bookmark()
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.release().await })
+    }
+}
+
+async fn register(
+    client: &EventClient,
+    text: &QueryText,
+    query: &Query,
+) -> Result<RegisteredQuery, LogError> {
+    let flags = QueryFlags::CHANNEL_PATH | direction_flag(query.direction);
+    let registered = client.register_log_query(text.path.as_deref(), &text.query, flags).await;
+    let registered = registered.map_err(|error| LogError::of_log(error, &query.logs[0]))?;
+    check_channels(&registered.channels, &query.logs)?;
+    Ok(registered)
+}
+
+/// Fails when a channel takes no part: its events would be missing unnoticed.
+pub(super) fn check_channels(
+    channels: &[quarry_even::wire::ChannelInfo],
+    logs: &[LogName],
+) -> Result<(), LogError> {
+    let Some(channel) = channels.iter().find(|channel| !channel.status.is_success()) else {
+        return Ok(());
+    };
+    let log = channel.name.as_ref().map_or(logs[0].clone(), |name| LogName(name.to_string()));
+    let (operation, info) = (quarry_even::Opnum::RegisterLogQuery, Default::default());
+    let status: Win32Error = channel.status;
+    Err(LogError::of_log(quarry_even::Error::Status { operation, status, info }, &log))
+}
+
+/// Waits a little when a server had nothing and didn't take its time to say so.
+pub(super) async fn pause(asked: Instant) {
+    if asked.elapsed() < PAUSE {
+        tokio::time::sleep_until(asked + PAUSE).await;
+    }
+}

@@ -1,0 +1,75 @@
+//! What is known of a log as a whole (3.1.4.15, 3.1.4.19).
+
+use quarry_even::{BinXmlVariant, EventClient, LogProperty, Next, QueryFlags, RegisteredQuery};
+use quarry_event::{EventTime, Field, FieldSource};
+
+use super::ReadOptions;
+use crate::batch::{Batch, BatchReader, Visitor};
+use crate::damage::Damage;
+use crate::error::LogError;
+use crate::log::{LogInfo, LogName};
+
+/// Asks for the number of records and for both ends of the log, all at once.
+pub(super) async fn info(
+    client: &EventClient,
+    options: ReadOptions,
+    log: &LogName,
+) -> Result<LogInfo, LogError> {
+    let (records, oldest, newest) = tokio::try_join!(
+        records(client, log),
+        end(client, options, log, QueryFlags::FORWARD),
+        async {
+            match end(client, options, log, QueryFlags::REVERSE).await {
+                // Analytic and debug logs have no backward.
+                Err(LogError::DirectLog(_)) => Ok(None),
+                newest => newest,
+            }
+        }
+    )?;
+    Ok(LogInfo { records, oldest, newest, damage: Vec::new() })
+}
+
+async fn records(client: &EventClient, log: &LogName) -> Result<u64, LogError> {
+    let fail = |error| LogError::of_log(error, log);
+    let handle = client.open_log(&log.0, QueryFlags::CHANNEL_PATH).await.map_err(fail)?;
+    let records = client.log_info(handle, LogProperty::NumberOfLogRecords).await;
+    let _ = client.close(handle.into()).await;
+    records.as_ref().map(BinXmlVariant::as_u64).map_err(|error| fail(error.clone()))
+}
+
+/// The time of the first record in a direction.
+async fn end(
+    client: &EventClient,
+    options: ReadOptions,
+    log: &LogName,
+    direction: QueryFlags,
+) -> Result<Option<EventTime>, LogError> {
+    let fail = |error| LogError::of_log(error, log);
+    let flags = QueryFlags::CHANNEL_PATH | direction;
+    let RegisteredQuery { handle, control, .. } =
+        client.register_log_query(Some(&log.0), "*", flags).await.map_err(fail)?;
+    let next = client.query_next(handle, 1, options.heartbeat).await;
+    let _ = tokio::join!(client.close(handle.into()), client.close(control.into()));
+    Ok(match next.map_err(fail)? {
+        Next::Events(batch) | Next::TimedOut(batch) => {
+            let mut time = Time(None);
+            let batch = Batch::wire(batch, [log.clone()].into());
+            BatchReader::default().read(&batch, &mut time);
+            time.0
+        }
+        Next::End => None,
+    })
+}
+
+/// Keeps the time of the first event.
+struct Time(Option<EventTime>);
+
+impl Visitor for Time {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+        if self.0.is_none() {
+            self.0 = event.field(Field::TimeCreated).as_time();
+        }
+    }
+
+    fn damage(&mut self, _damage: &Damage) {}
+}

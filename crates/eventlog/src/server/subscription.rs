@@ -1,0 +1,190 @@
+//! A pull subscription (3.1.4.8, 3.1.4.10): records that are there, and new ones as they come.
+
+use std::sync::Arc;
+
+use quarry_even::wire::{OperationControlHandle, SubscriptionHandle};
+use quarry_even::{EventClient, Next, SubscribeFlags, Win32Error};
+use quarry_event::filter::Filter;
+use tokio::time::Instant;
+
+use super::batches::{check_channels, pause};
+use super::position::Position;
+use super::size::BatchSize;
+use super::{QueryText, ReadOptions, result_logs};
+use crate::batch::Batch;
+use crate::error::LogError;
+use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName};
+
+/// What to subscribe to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Subscription {
+    /// The logs, at least one and at most [`MAX_LOGS`](crate::MAX_LOGS).
+    pub logs: Vec<LogName>,
+    /// What is wanted, as in [`Query::filter`](crate::Query::filter).
+    pub filter: Filter,
+    /// Where to begin.
+    pub start: Start,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Start {
+    /// With the records to come.
+    #[default]
+    Now,
+    /// With the oldest.
+    Oldest,
+    /// Behind a bookmark. Fails with [`LogError::Overwritten`] if the records there are gone.
+    After(Bookmark),
+    /// Behind a bookmark, or with what is left there.
+    AfterOrLater(Bookmark),
+}
+
+/// The batches of a subscription. They don't end; one is empty when nothing came for
+/// [`ReadOptions::heartbeat`].
+pub struct SubscriptionBatches {
+    client: EventClient,
+    options: ReadOptions,
+    text: QueryText,
+    start: Start,
+    handle: SubscriptionHandle,
+    control: OperationControlHandle,
+    asked: Vec<LogName>,
+    logs: Arc<[LogName]>,
+    position: Position,
+    size: BatchSize,
+    resumed: bool,
+}
+
+impl SubscriptionBatches {
+    pub(super) async fn open(
+        client: EventClient,
+        options: ReadOptions,
+        subscription: &Subscription,
+    ) -> Result<Self, LogError> {
+        let Subscription { logs, filter, start } = subscription;
+        let mut text = QueryText::new(logs, filter);
+        let registered = match register(&client, &text, logs, start).await {
+            Err(error) if error.is_query_refused() && text.filters => {
+                text = QueryText::everything(logs);
+                register(&client, &text, logs, start).await?
+            }
+            registered => registered?,
+        };
+        let after = match start {
+            Start::After(bookmark) | Start::AfterOrLater(bookmark) => Some(bookmark),
+            Start::Now | Start::Oldest => None,
+        };
+        let names = result_logs(&registered.channels, logs);
+        Ok(SubscriptionBatches {
+            client,
+            options,
+            text,
+            start: start.clone(),
+            handle: registered.handle,
+            control: registered.control,
+            asked: logs.clone(),
+            logs: names.clone().into(),
+            position: Position::new(names, Direction::Forward, after),
+            size: BatchSize::new(options.batch_bytes),
+            resumed: after.is_some(),
+        })
+    }
+
+    /// Waits for records, for at most a heartbeat.
+    async fn next_batch(&mut self) -> Result<Batch, LogError> {
+        let asked = Instant::now();
+        let next = loop {
+            let (count, heartbeat) = (self.size.count(), self.options.heartbeat);
+            match self.client.subscription_next(self.handle, count, heartbeat).await {
+                // The position has moved past records that never came.
+                Err(error) if error.is_batch_too_large() && self.size.halve() => {
+                    self.subscribe_again().await?;
+                }
+                next => break next.map_err(|error| LogError::of_log(error, &self.asked[0]))?,
+            }
+        };
+        let (Next::Events(batch) | Next::TimedOut(batch)) = next else {
+            pause(asked).await;
+            return Ok(Batch::empty());
+        };
+        if batch.is_empty() {
+            pause(asked).await;
+            return Ok(Batch::empty());
+        }
+        let (records, bytes) = (batch.len(), batch.buffer().len());
+        let batch = self.position.advance(batch, std::mem::take(&mut self.resumed))?;
+        self.size.succeeded(records, bytes);
+        Ok(Batch::wire(batch, Arc::clone(&self.logs)))
+    }
+
+    /// Behind the last record that came.
+    async fn subscribe_again(&mut self) -> Result<(), LogError> {
+        self.release().await;
+        let start = match self.position.bookmark() {
+            Some(bookmark) => Start::After(bookmark.clone()),
+            None => self.start.clone(),
+        };
+        let registered = register(&self.client, &self.text, &self.asked, &start).await?;
+        (self.handle, self.control) = (registered.handle, registered.control);
+        self.resumed = true;
+        Ok(())
+    }
+
+    /// Gives the handles back. That this fails is of no consequence: they go with the connection.
+    async fn release(&self) {
+        let (handle, control) = (self.handle.into(), self.control.into());
+        let _ = tokio::join!(self.client.close(handle), self.client.close(control));
+    }
+}
+
+impl Batches for SubscriptionBatches {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
+        Box::pin(async { Some(self.next_batch().await) })
+    }
+
+    fn expected_bytes(&self) -> usize {
+        self.size.expected_bytes()
+    }
+
+    fn bookmark(&self) -> Option<&Bookmark> {
+        self.position.bookmark()
+    }
+
+    fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move { self.release().await })
+    }
+}
+
+async fn register(
+    client: &EventClient,
+    text: &QueryText,
+    logs: &[LogName],
+    start: &Start,
+) -> Result<quarry_even::RegisteredSubscription, LogError> {
+    // Without "strict" the server would pass over what is gone without a word.
+    let (flags, bookmark) = match start {
+        Start::Now => (SubscribeFlags::FUTURE_EVENTS, None),
+        Start::Oldest => (SubscribeFlags::START_AT_OLDEST, None),
+        Start::After(bookmark) => {
+            let flags = SubscribeFlags::START_AFTER_BOOKMARK | SubscribeFlags::STRICT;
+            (flags, Some(bookmark.to_xml()))
+        }
+        Start::AfterOrLater(bookmark) => {
+            (SubscribeFlags::START_AFTER_BOOKMARK, Some(bookmark.to_xml()))
+        }
+    };
+    let (path, query) = (text.path.as_deref(), &*text.query);
+    let flags = SubscribeFlags::PULL | flags;
+    let registered = client.register_subscription(path, query, bookmark.as_deref(), flags).await;
+    let registered = registered.map_err(|error| match error.status() {
+        Some(
+            Win32Error::EVT_QUERY_RESULT_STALE
+            | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION
+            | Win32Error::NOT_FOUND,
+        ) => LogError::Overwritten,
+        _ => LogError::of_log(error, &logs[0]),
+    })?;
+    check_channels(&registered.channels, logs)?;
+    Ok(registered)
+}

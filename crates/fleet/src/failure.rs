@@ -1,0 +1,263 @@
+//! Why a source failed, in the words of whoever has to do something about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use quarry_even::Error as CallError;
+use quarry_eventlog::{LogError, LogName};
+use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
+
+use crate::source::Source;
+
+/// A source that failed, wholly or in part.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The source's name.
+    pub source: String,
+    /// Who signed in, where somebody was to.
+    pub account: Option<String>,
+    /// Why.
+    pub cause: Cause,
+    /// Records that had come before.
+    pub records: u64,
+}
+
+/// Why a source failed. Sources that failed alike have equal causes.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The name has no address.
+    UnknownHost,
+    /// Nothing came back on a port.
+    NoAnswer {
+        /// The port.
+        port: u16,
+        /// Whether it is the event log's own, which the endpoint mapper has named.
+        dynamic: bool,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Nothing listens on a port.
+    Refused {
+        /// The port.
+        port: u16,
+        /// Whether it is the event log's own.
+        dynamic: bool,
+    },
+    /// There is no route.
+    Unreachable,
+    /// The server was silent while an answer was due.
+    Silent(Duration),
+    /// The connection was lost.
+    Lost(String),
+    /// The name or password is wrong, or the account is locked, disabled or kept out.
+    LogonRefused(String),
+    /// Not tried, since another server refused the same credential.
+    NotTried {
+        /// That server.
+        refused_by: String,
+    },
+    /// The server can't or won't seal what is sent as has to be.
+    Security(String),
+    /// The server has no event log service of this kind.
+    NotServed,
+    /// The account may not read a log.
+    AccessDenied(LogName),
+    /// There is no such log.
+    NoSuchLog(LogName),
+    /// A log can't be read in the way asked for.
+    Unreadable(String),
+    /// The server answers what can't be.
+    Nonsense(String),
+    /// It wasn't done in the time that all had.
+    Deadline,
+    /// Anything else.
+    Other(String),
+}
+
+impl Failure {
+    pub(crate) fn new(source: &dyn Source, cause: Cause, records: u64) -> Self {
+        Failure {
+            source: source.name().to_owned(),
+            account: source.account().map(ToString::to_string),
+            cause,
+            records,
+        }
+    }
+
+    /// What an error of a source means, after so many records.
+    pub fn of(source: &dyn Source, error: &LogError, records: u64) -> Self {
+        Failure::new(source, Cause::of(error, source.mapper_port()), records)
+    }
+
+    /// What to do about it, where that can be said.
+    pub fn remedy(&self) -> Option<String> {
+        let name = &self.source;
+        Some(match &self.cause {
+            Cause::UnknownHost => "check the name, or give its address".to_owned(),
+            Cause::NoAnswer { dynamic: false, .. } => {
+                "is it up, and is the firewall rule \"Remote Event Log Management\" on?".to_owned()
+            }
+            Cause::NoAnswer { dynamic: true, .. } => "its endpoint mapper answers, so a firewall \
+                 is in the way: is the rule \"Remote Event Log Management (RPC)\" on?"
+                .to_owned(),
+            Cause::Refused { dynamic: false, .. } => {
+                "is it a Windows server, and does its RPC service run?".to_owned()
+            }
+            Cause::Refused { dynamic: true, .. } => "does its event log service run?".to_owned(),
+            Cause::Unreachable => "check the network and the routes to it".to_owned(),
+            Cause::Silent(_) => "it may be overloaded; --timeout allows it more silence".to_owned(),
+            Cause::Lost(_) => "try again; its event log has why, if it went down".to_owned(),
+            Cause::LogonRefused(_) => {
+                "check the user name and the password, and whether the account is locked".to_owned()
+            }
+            Cause::NotTried { .. } => {
+                "a wrong password is tried once, so that it locks no account".to_owned()
+            }
+            Cause::Security(_) => {
+                "only sealed connections with NTLMv2 or Kerberos and 128 bits are made".to_owned()
+            }
+            Cause::NotServed => "only Windows Vista, 2008 and later have this service".to_owned(),
+            Cause::AccessDenied(_) => "members of Event Log Readers may".to_owned(),
+            Cause::NoSuchLog(_) => format!("quarry logs {name} lists those there are"),
+            Cause::Nonsense(_) => "is it a Windows server? If so, please report it".to_owned(),
+            Cause::Deadline => "give it more time with --deadline, or ask for less".to_owned(),
+            Cause::Unreadable(_) | Cause::Other(_) => return None,
+        })
+    }
+
+    /// What happened, without the source's name: what sources that failed alike have in common.
+    pub fn what(&self) -> String {
+        let account = self.account.as_deref().unwrap_or("the account");
+        match &self.cause {
+            // These ports differ from server to server.
+            Cause::NoAnswer { dynamic: true, waited, .. } => {
+                format!("no answer on the event log's own port in {}", seconds(*waited))
+            }
+            Cause::Refused { dynamic: true, .. } => {
+                "connection to the event log's own port refused".to_owned()
+            }
+            Cause::LogonRefused(_) => format!("logon refused for {account}"),
+            Cause::AccessDenied(log) => format!("{account} may not read {log}"),
+            cause => cause.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.source;
+        let account = self.account.as_deref().unwrap_or("the account");
+        match &self.cause {
+            cause @ (Cause::UnknownHost
+            | Cause::NoAnswer { .. }
+            | Cause::Refused { .. }
+            | Cause::Unreachable) => write!(f, "cannot reach {name}: {cause}")?,
+            Cause::LogonRefused(reason) => {
+                write!(f, "logon refused for {account} on {name}: {reason}")?;
+            }
+            Cause::NotTried { refused_by } => {
+                write!(f, "{name} was not asked: {refused_by} refused {account}")?;
+            }
+            Cause::AccessDenied(log) => write!(f, "{account} may not read {log} on {name}")?,
+            Cause::NoSuchLog(log) => write!(f, "there is no log {log} on {name}")?,
+            cause => write!(f, "{name}: {cause}")?,
+        }
+        match self.records {
+            0 => Ok(()),
+            1 => f.write_str(", after 1 record"),
+            records => write!(f, ", after {records} records"),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::UnknownHost => f.write_str("unknown host"),
+            Cause::NoAnswer { port, waited, .. } => {
+                write!(f, "no answer on port {port} in {}", seconds(*waited))
+            }
+            Cause::Refused { port, .. } => write!(f, "connection to port {port} refused"),
+            Cause::Unreachable => f.write_str("host or network unreachable"),
+            Cause::Silent(waited) => write!(f, "silent for {}", seconds(*waited)),
+            Cause::Lost(how) => write!(f, "connection lost ({how})"),
+            Cause::LogonRefused(reason) => write!(f, "logon refused: {reason}"),
+            Cause::NotTried { refused_by } => {
+                write!(f, "not asked, since {refused_by} refused the credential")
+            }
+            Cause::Security(what) | Cause::Unreadable(what) | Cause::Other(what) => {
+                f.write_str(what)
+            }
+            Cause::NotServed => f.write_str("no MS-EVEN6 event log service"),
+            Cause::AccessDenied(log) => write!(f, "access to {log} denied"),
+            Cause::NoSuchLog(log) => write!(f, "there is no log {log}"),
+            Cause::Nonsense(what) => write!(f, "the server breaks the protocol: {what}"),
+            Cause::Deadline => f.write_str("not done by the deadline"),
+        }
+    }
+}
+
+impl Cause {
+    fn of(error: &LogError, mapper_port: Option<u16>) -> Self {
+        let error = match error {
+            LogError::AccessDenied(log) => return Cause::AccessDenied(log.clone()),
+            LogError::NoSuchLog(log) => return Cause::NoSuchLog(log.clone()),
+            LogError::DirectLog(_) | LogError::QueryRefused { .. } | LogError::Open(_) => {
+                return Cause::Unreadable(error.to_string());
+            }
+            LogError::Nonsense(what) => return Cause::Nonsense((*what).to_owned()),
+            LogError::Server(error) => error,
+            error => return Cause::Other(error.to_string()),
+        };
+        match error {
+            CallError::CredentialRefused(refusal) => {
+                Cause::NotTried { refused_by: refusal.server.clone() }
+            }
+            CallError::Nonsense { .. } | CallError::ResultSet(_) => {
+                Cause::Nonsense(error.to_string())
+            }
+            CallError::Rpc(error) => Cause::of_rpc(error, mapper_port),
+            error => Cause::Other(error.to_string()),
+        }
+    }
+
+    fn of_rpc(error: &RpcError, mapper_port: Option<u16>) -> Self {
+        match error {
+            RpcError::Network(error) => Cause::of_network(error, mapper_port),
+            RpcError::Shutdown => Cause::Lost("the server shuts down".to_owned()),
+            RpcError::LogonRefused(reason) => Cause::LogonRefused(reason.to_string()),
+            RpcError::Security(error) => Cause::Security(error.to_string()),
+            RpcError::InterfaceRefused(_) => Cause::NotServed,
+            RpcError::Protocol(error) => Cause::Nonsense(error.to_string()),
+            RpcError::Stub(error) => Cause::Nonsense(error.to_string()),
+            error => Cause::Other(error.to_string()),
+        }
+    }
+
+    fn of_network(error: &NetworkError, mapper_port: Option<u16>) -> Self {
+        let port = match error.during {
+            Stage::Connect(port) => Some(port),
+            _ => None,
+        };
+        let dynamic = mapper_port.is_some() && port != mapper_port;
+        match (&error.kind, port) {
+            (NetworkErrorKind::UnknownHost, _) => Cause::UnknownHost,
+            (NetworkErrorKind::TimedOut(waited), Some(port)) => {
+                Cause::NoAnswer { port, dynamic, waited: *waited }
+            }
+            (NetworkErrorKind::TimedOut(_), None) => Cause::UnknownHost,
+            (NetworkErrorKind::Refused, Some(port)) => Cause::Refused { port, dynamic },
+            (NetworkErrorKind::Unreachable, _) => Cause::Unreachable,
+            (NetworkErrorKind::Silent(waited), _) => Cause::Silent(*waited),
+            (NetworkErrorKind::Closed, _) => Cause::Lost("closed by the server".to_owned()),
+            (NetworkErrorKind::Reset, _) => Cause::Lost("reset".to_owned()),
+            (kind, _) => Cause::Lost(kind.to_string()),
+        }
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    let text = format!("{:.1}", time.as_secs_f64());
+    format!("{} s", text.strip_suffix(".0").unwrap_or(&text))
+}

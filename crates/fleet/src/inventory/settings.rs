@@ -1,0 +1,229 @@
+//! The tables of an inventory that say how servers are read: settings and credentials.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use quarry_cred::{Account, SecretSource};
+use quarry_event::filter::Glob;
+
+use super::document::{Document, Entry, Text};
+use super::error::{InventoryError, InventoryProblem};
+use super::limits::MAX_LOGS;
+use super::{CredentialEntry, Server};
+use crate::name;
+
+type Result<T> = std::result::Result<T, InventoryError>;
+
+const SERVER_KEYS: &[&str] =
+    &["address", "mapper-port", "endpoint", "credential", "authentication", "logs", "groups"];
+const OVERRIDE_KEYS: &[&str] = &["mapper-port", "endpoint", "credential", "authentication", "logs"];
+const CREDENTIAL_KEYS: &[&str] = &["username", "password-file", "password-env"];
+
+/// How a server's identity is proved.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[non_exhaustive]
+pub enum Authentication {
+    /// SPNEGO: client and server agree on what they have.
+    #[default]
+    Negotiate,
+    /// NTLM by itself, for servers that don't negotiate.
+    Ntlm,
+}
+
+/// A text that is no [`Authentication`].
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("`{0}` is not a way to authenticate; there are negotiate and ntlm")]
+pub struct UnknownAuthentication(pub String);
+
+impl FromStr for Authentication {
+    type Err = UnknownAuthentication;
+
+    fn from_str(text: &str) -> std::result::Result<Self, UnknownAuthentication> {
+        match text {
+            "negotiate" => Ok(Self::Negotiate),
+            "ntlm" => Ok(Self::Ntlm),
+            _ => Err(UnknownAuthentication(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Negotiate => "negotiate",
+            Self::Ntlm => "ntlm",
+        })
+    }
+}
+
+/// What a server's or an override's table says; nothing where it says nothing.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Settings {
+    pub(super) mapper_port: Option<u16>,
+    pub(super) endpoint: Option<u16>,
+    pub(super) credential: Option<Text>,
+    pub(super) authentication: Option<Authentication>,
+    pub(super) logs: Option<Arc<[String]>>,
+}
+
+/// What only a server's own table says.
+#[derive(Default)]
+pub(super) struct OwnSettings {
+    pub(super) settings: Settings,
+    pub(super) address: Option<Text>,
+    pub(super) groups: Vec<Text>,
+}
+
+impl Settings {
+    /// Reads an override's table.
+    pub(super) fn of_override(document: Document<'_>, table: &Entry<'_>) -> Result<Self> {
+        let mut settings = Settings::default();
+        for entry in document.table(table)? {
+            if settings.read(document, &entry)? {
+                continue;
+            }
+            let instead = match &*entry.key.value {
+                "address" => "one address can't be that of many servers; it belongs in [servers]",
+                "groups" => "write the glob into the group: [groups] NAME = [\"GLOB\"]",
+                _ => return Err(unknown_key(document, &entry, "an override", OVERRIDE_KEYS)),
+            };
+            let key = entry.key.value.clone();
+            let problem = InventoryProblem::Misplaced { key, instead };
+            return Err(document.error(entry.key.span.start, problem));
+        }
+        Ok(settings)
+    }
+
+    /// Reads an entry that both servers and overrides have; false if it is another.
+    fn read(&mut self, document: Document<'_>, entry: &Entry<'_>) -> Result<bool> {
+        match &*entry.key.value {
+            "mapper-port" => self.mapper_port = Some(document.port(entry)?),
+            "endpoint" => self.endpoint = Some(document.port(entry)?),
+            "credential" => self.credential = Some(document.text(entry)?),
+            "authentication" => {
+                let text = document.text(entry)?;
+                let parsed = text.value.parse().map_err(|UnknownAuthentication(other)| {
+                    document.error(text.span.start, InventoryProblem::Authentication(other))
+                })?;
+                self.authentication = Some(parsed);
+            }
+            "logs" => self.logs = Some(logs(document, entry)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Puts what is said into a server.
+    pub(super) fn apply(&self, server: &mut Server) {
+        server.mapper_port = self.mapper_port.unwrap_or(server.mapper_port);
+        server.endpoint = self.endpoint.or(server.endpoint);
+        server.authentication = self.authentication.unwrap_or(server.authentication);
+        if let Some(credential) = &self.credential {
+            server.credential = Some(credential.value.clone());
+        }
+        if let Some(logs) = &self.logs {
+            server.logs = Arc::clone(logs);
+        }
+    }
+}
+
+impl OwnSettings {
+    /// Reads a server's table.
+    pub(super) fn of_server(document: Document<'_>, table: &Entry<'_>) -> Result<Self> {
+        let mut own = OwnSettings::default();
+        for entry in document.table(table)? {
+            match &*entry.key.value {
+                "address" => own.address = Some(document.text(&entry)?),
+                "groups" => own.groups = document.texts(&entry)?,
+                _ if own.settings.read(document, &entry)? => {}
+                _ => return Err(unknown_key(document, &entry, "a server", SERVER_KEYS)),
+            }
+        }
+        Ok(own)
+    }
+}
+
+impl CredentialEntry {
+    /// Reads a credential's table.
+    pub(super) fn read(document: Document<'_>, table: &Entry<'_>) -> Result<Self> {
+        let (mut account, mut secret) = (None, None);
+        for entry in document.table(table)? {
+            let at = entry.key.span.start;
+            match &*entry.key.value {
+                "username" => {
+                    let text = document.text(&entry)?;
+                    let parsed = text.value.parse::<Account>().map_err(|error| {
+                        document.error(text.span.start, InventoryProblem::Account(error))
+                    })?;
+                    account = Some(parsed);
+                }
+                "password-file" | "password-env" if secret.is_some() => {
+                    return Err(document.error(at, InventoryProblem::TwoSecrets));
+                }
+                "password-file" => {
+                    let text = document.text(&entry)?;
+                    secret = Some(SecretSource::File(PathBuf::from(text.value)));
+                }
+                "password-env" => {
+                    let text = document.text(&entry)?;
+                    let parsed = format!("env:{}", text.value)
+                        .parse()
+                        .map_err(|_| document.error(text.span.start, InventoryProblem::Variable))?;
+                    secret = Some(parsed);
+                }
+                "password" => {
+                    let problem = InventoryProblem::InlinePassword;
+                    return Err(document.error_without_value(&entry, problem));
+                }
+                _ => return Err(unknown_key(document, &entry, "a credential", CREDENTIAL_KEYS)),
+            }
+        }
+        let name = &table.key;
+        let no_username = || {
+            let problem = InventoryProblem::NoUsername(name.value.clone());
+            document.error(name.span.start, problem)
+        };
+        let account = account.ok_or_else(no_username)?;
+        Ok(CredentialEntry { account, secret: secret.unwrap_or(SecretSource::Prompt) })
+    }
+}
+
+/// An error about a key that a table doesn't have. Its value isn't shown: it may be a misspelt
+/// key's password.
+pub(super) fn unknown_key(
+    document: Document<'_>,
+    entry: &Entry<'_>,
+    table: &'static str,
+    known: &'static [&'static str],
+) -> InventoryError {
+    let key = entry.key.value.clone();
+    let nearest = name::nearest(&key, known.iter().copied());
+    let near = known.iter().copied().find(|known| Some(*known) == nearest);
+    let problem = InventoryProblem::UnknownKey { key: brief(&key), table, near, known };
+    document.error_without_value(entry, problem)
+}
+
+/// A text to be shown in a message, cut where it is long.
+pub(super) fn brief(text: &str) -> String {
+    const MOST: usize = 60;
+    match text.char_indices().nth(MOST) {
+        Some((at, _)) => format!("{}…", text[..at].escape_debug()),
+        None => text.escape_debug().to_string(),
+    }
+}
+
+fn logs(document: Document<'_>, entry: &Entry<'_>) -> Result<Arc<[String]>> {
+    let texts = document.texts(entry)?;
+    if let Some(text) = texts.get(MAX_LOGS) {
+        let problem = InventoryProblem::TooMany { what: "logs of a server", limit: MAX_LOGS };
+        return Err(document.error(text.span.start, problem));
+    }
+    for text in &texts {
+        Glob::parse(&text.value).map_err(|error| {
+            document.error_in(text, error.place.byte(), InventoryProblem::Glob(error.problem))
+        })?;
+    }
+    Ok(texts.into_iter().map(|text| text.value).collect())
+}

@@ -1,0 +1,49 @@
+//! What logs a source has, and what is in them.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt};
+use quarry_event::filter::Glob;
+use quarry_eventlog::{EventLog, LogError, LogInfo, LogName};
+
+use crate::reader::literal;
+
+/// Logs of a source that are asked about at once. A server has over 1,000, and each takes some
+/// calls that are answered one after the other.
+const AT_ONCE: usize = 8;
+
+/// A log, and what is in it or why that can't be told.
+pub type Surveyed = (LogName, Result<LogInfo, LogError>);
+
+/// Looks into the logs that patterns stand for, in the source's order, as a question for
+/// [`Ask`](crate::Ask).
+///
+/// # Errors
+/// [`LogError`]: one that ends the connection; others are each log's own.
+pub async fn survey(
+    log: Arc<dyn EventLog>,
+    patterns: Vec<Glob>,
+) -> Result<Vec<Surveyed>, LogError> {
+    let log = &*log;
+    let mut names: Vec<LogName> = patterns.iter().filter_map(literal).collect();
+    if patterns.iter().any(|pattern| literal(pattern).is_none()) {
+        let known = log.logs().await?;
+        names.extend(known.into_iter().filter(|name| {
+            let is_meant = |pattern: &Glob| literal(pattern).is_none() && pattern.is_match(&name.0);
+            patterns.iter().any(is_meant)
+        }));
+    }
+    let look = |name: LogName| async move {
+        let info = log.info(&name).await;
+        (name, info)
+    };
+    let mut surveyed = stream::iter(names).map(look).buffered(AT_ONCE);
+    let mut logs = Vec::new();
+    while let Some((name, info)) = surveyed.next().await {
+        match info {
+            Err(error) if !error.leaves_connection_usable() => return Err(error),
+            info => logs.push((name, info)),
+        }
+    }
+    Ok(logs)
+}

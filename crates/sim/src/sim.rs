@@ -1,0 +1,545 @@
+//! Starting simulated servers, and what can be done with them while they run.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quarry_cred::{Account, Credential, Secret};
+use quarry_even::{INTERFACE, Win32Error};
+use quarry_event::{Event, EventTime, Field, FieldSource};
+use quarry_rpc::security::{
+    Acceptor, Accounts, NegotiateAcceptor, NtHash, NtlmAcceptor, NtlmTarget,
+};
+use quarry_rpc::tcp::EndpointMap;
+use quarry_rpc::{AcceptorFactory, ENDPOINT_MAPPER, ServedInterface, ServerConfig, pdu::AuthType};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinSet;
+
+use crate::channels::empty_channels;
+use crate::fault::{Fault, Faults};
+use crate::files::{self, FileLogs};
+use crate::generate::{CHANNELS, Catalog, mix, utf16};
+use crate::journal::{Journal, OnQuery, QueryEntry};
+use crate::log::{Generator, Log};
+use crate::net::{self, BlackHole, Endpoint};
+use crate::plan::Testers;
+use crate::server::{Server, Stats, World, now};
+
+/// The most servers in one simulation.
+pub const MAX_SERVERS: usize = 10_000;
+
+/// What to simulate.
+#[derive(Clone)]
+pub struct SimOptions {
+    /// The servers.
+    pub servers: Vec<ServerOptions>,
+    /// The one account that every server knows, and its password.
+    pub credential: Arc<Credential>,
+    /// How long a question is on its way before it is answered, on every connection.
+    pub latency: Duration,
+    /// How many events each of the logs System, Security and Application has. At most 2⁴⁰.
+    pub events: u64,
+    /// The number of the first record.
+    pub first_record: u64,
+    /// From one event to the next, on average.
+    pub every: Duration,
+    /// The time of the newest event.
+    pub newest: EventTime,
+    /// What else decides on the events: the same seed, the same events.
+    pub seed: u64,
+    /// About how many bytes an event takes, up to 60,000; by its kind (1.5 to 5 KB) when it isn't
+    /// said, or less than that.
+    pub event_size: Option<usize>,
+    /// How many channels without events there are besides, up to 8,000.
+    pub empty_channels: usize,
+    /// Logs to have instead of generated ones, on every server.
+    pub files: Option<Arc<FileLogs>>,
+    /// Where to listen.
+    pub address: Ipv4Addr,
+    /// Is told of each query as it comes.
+    pub on_query: Option<OnQuery>,
+}
+
+/// One server to simulate.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerOptions {
+    /// Its name, which has to be another one than the other servers'.
+    pub name: String,
+    /// What its events say that it is called; `NAME.sim.test` when it isn't said.
+    pub computer: Option<String>,
+    /// How many events its logs have, where that is not as with the others.
+    pub events: Option<u64>,
+    /// What is wrong with it.
+    pub faults: Vec<Fault>,
+}
+
+/// Why a simulation does not start, or can't do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SimError {
+    /// No server at all, or too many.
+    #[error("there can be 1 to {MAX_SERVERS} simulated servers, not {0}")]
+    Servers(usize),
+    /// Two servers of one name.
+    #[error("two servers are called {0}")]
+    SameName(String),
+    /// This machine has no port to spare, or no file descriptor.
+    #[error("cannot listen for {server}: {error}")]
+    Listen {
+        /// For which server.
+        server: String,
+        /// Why.
+        error: io::Error,
+    },
+    /// A channel that the servers don't have.
+    #[error("there is no channel {0}")]
+    NoChannel(String),
+    /// An event that can't be sent.
+    #[error("the event can't be written as BinXML")]
+    Event,
+    /// The generated events can't be written.
+    #[error(transparent)]
+    Generate(#[from] quarry_binxml::write::WriteError),
+}
+
+impl SimOptions {
+    /// Servers with a thousand events in each log, one every 30 seconds until now.
+    pub fn new(servers: Vec<ServerOptions>, account: Account, password: Secret) -> Self {
+        Self {
+            servers,
+            credential: Arc::new(Credential::new(account, password)),
+            latency: Duration::ZERO,
+            events: 1000,
+            first_record: 1,
+            every: Duration::from_secs(30),
+            newest: now(),
+            seed: 1,
+            event_size: None,
+            empty_channels: 1100,
+            files: None,
+            address: Ipv4Addr::LOCALHOST,
+            on_query: None,
+        }
+    }
+}
+
+impl ServerOptions {
+    /// A server without faults.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// With one more fault.
+    pub fn with(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+}
+
+/// Simulated servers, which run until this is dropped.
+pub struct Sim {
+    servers: Vec<SimServer>,
+    world: Arc<World>,
+    credential: Arc<Credential>,
+    address: Ipv4Addr,
+    _tasks: JoinSet<()>,
+    _kept: Kept,
+}
+
+/// One of the servers.
+pub struct SimServer {
+    inner: Arc<Server>,
+    address: Ipv4Addr,
+    mapper_port: u16,
+    event_port: u16,
+}
+
+/// Ports that are not served, and must be nobody else's.
+#[derive(Default)]
+struct Kept {
+    _closed: Vec<TcpSocket>,
+    _black_holes: Vec<BlackHole>,
+}
+
+impl Sim {
+    /// Starts the servers; they answer when this returns.
+    ///
+    /// # Errors
+    /// [`SimError`].
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its I/O and its timers.
+    pub async fn start(options: SimOptions) -> Result<Self, SimError> {
+        let count = options.servers.len();
+        if !(1..=MAX_SERVERS).contains(&count) {
+            return Err(SimError::Servers(count));
+        }
+        let world = Arc::new(world(&options));
+        let catalog = Arc::new(Catalog::new(options.seed, options.event_size)?);
+        let accounts: Arc<dyn Accounts> = Arc::new(OneAccount::new(&options.credential));
+        let mut starting = Starting {
+            options: &options,
+            accounts,
+            tasks: JoinSet::new(),
+            closed: Vec::new(),
+            black_holes: JoinSet::new(),
+        };
+        let mut servers: Vec<SimServer> = Vec::with_capacity(count);
+        let mut names = std::collections::HashSet::new();
+        for one in &options.servers {
+            if !names.insert(one.name.to_lowercase()) {
+                return Err(SimError::SameName(one.name.clone()));
+            }
+            let server = server(one, &options, &world, &catalog);
+            let listening = starting.server(Arc::new(server));
+            let error = |error| SimError::Listen { server: one.name.clone(), error };
+            servers.push(listening.map_err(error)?);
+        }
+        let Starting { tasks, closed, mut black_holes, .. } = starting;
+        let mut filled = Vec::new();
+        while let Some(black_hole) = black_holes.join_next().await {
+            let black_hole = black_hole.map_err(io::Error::other).flatten();
+            let error = |error| SimError::Listen { server: "a black hole".to_owned(), error };
+            filled.push(black_hole.map_err(error)?);
+        }
+        Ok(Self {
+            servers,
+            world,
+            credential: options.credential,
+            address: options.address,
+            _tasks: tasks,
+            _kept: Kept { _closed: closed, _black_holes: filled },
+        })
+    }
+
+    /// The servers, in the order in which they were asked for.
+    pub fn servers(&self) -> &[SimServer] {
+        &self.servers
+    }
+
+    /// The server of a name.
+    pub fn server(&self, name: &str) -> Option<&SimServer> {
+        self.servers.iter().find(|server| server.name().eq_ignore_ascii_case(name))
+    }
+
+    /// What lets one in.
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// The queries and subscriptions that clients registered or tried to, in order; the last
+    /// [`MAX_QUERIES`](crate::MAX_QUERIES) of them.
+    pub fn queries(&self) -> Vec<QueryEntry> {
+        self.world.journal.entries()
+    }
+
+    /// An inventory of the servers (TOML). `password_file` is where the reader is to find the
+    /// password: a path, or a name in the inventory's own folder.
+    pub fn inventory(&self, password_file: &str) -> String {
+        let mut text = String::from("credential = \"sim\"\n\n[credentials.sim]\n");
+        let account = self.credential.account().to_string();
+        let _ = writeln!(text, "username = {}", toml_string(&account));
+        let _ = writeln!(text, "password-file = {}", toml_string(password_file));
+        for server in &self.servers {
+            let _ = writeln!(text, "\n[servers.{}]", toml_key(server.name()));
+            let _ = writeln!(text, "address = \"{}\"", self.address);
+            let _ = writeln!(text, "mapper-port = {}", server.mapper_port);
+        }
+        text
+    }
+}
+
+impl SimServer {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// What its events say that it is called.
+    pub fn computer(&self) -> &str {
+        &self.inner.computer
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Its endpoint mapper's port.
+    pub fn mapper_port(&self) -> u16 {
+        self.mapper_port
+    }
+
+    /// The event log's port, which the mapper names.
+    pub fn event_port(&self) -> u16 {
+        self.event_port
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> Stats {
+        self.inner.counts.stats()
+    }
+
+    /// Appends an event to a log; the record's number. The event's own time is taken for the time
+    /// when it was written, where it has one.
+    ///
+    /// # Errors
+    /// [`SimError::NoChannel`], [`SimError::Event`].
+    pub fn append(&self, log: &str, event: &Event) -> Result<u64, SimError> {
+        let log = self.log(log)?;
+        let mut binxml = Vec::new();
+        files::encode(event, &mut binxml).ok_or(SimError::Event)?;
+        let time = event.field(Field::TimeCreated).as_time().unwrap_or_else(now);
+        let number = log.write().append(time, binxml.into());
+        self.inner.appended.notify_waiters();
+        Ok(number)
+    }
+
+    /// Appends generated events of now to a log, one of System, Security and Application.
+    ///
+    /// # Errors
+    /// [`SimError::NoChannel`].
+    pub fn append_generated(&self, log: &str, count: u64) -> Result<(), SimError> {
+        let log = self.log(log)?;
+        match self.inner.append_generated(&log, count) {
+            appended if appended == count => Ok(()),
+            _ => Err(SimError::NoChannel(log.name.clone())),
+        }
+    }
+
+    /// Clears a log. Record numbers go on.
+    ///
+    /// # Errors
+    /// [`SimError::NoChannel`].
+    pub fn clear(&self, log: &str) -> Result<(), SimError> {
+        self.log(log)?.write().clear();
+        self.inner.appended.notify_waiters();
+        Ok(())
+    }
+
+    /// Drops a log's oldest records, up to below a number, as a log that wraps does.
+    ///
+    /// # Errors
+    /// [`SimError::NoChannel`].
+    pub fn wrap(&self, log: &str, oldest: u64) -> Result<(), SimError> {
+        self.log(log)?.write().drop_below(oldest);
+        self.inner.appended.notify_waiters();
+        Ok(())
+    }
+
+    fn log(&self, log: &str) -> Result<Arc<Log>, SimError> {
+        self.inner.log(log).map_err(|_: Win32Error| SimError::NoChannel(log.to_owned()))
+    }
+}
+
+/// Servers on their way up.
+struct Starting<'o> {
+    options: &'o SimOptions,
+    accounts: Arc<dyn Accounts>,
+    tasks: JoinSet<()>,
+    closed: Vec<TcpSocket>,
+    black_holes: JoinSet<io::Result<BlackHole>>,
+}
+
+impl Starting<'_> {
+    fn server(&mut self, server: Arc<Server>) -> io::Result<SimServer> {
+        let address = self.options.address;
+        let faults = &server.faults;
+        let any_port = SocketAddr::from((address, 0));
+        let event_port = if faults.black_hole || faults.port_dropped {
+            self.black_hole(any_port)?
+        } else if faults.port_closed {
+            self.closed(any_port)?
+        } else {
+            let listener = net::listen(any_port)?;
+            let port = listener.local_addr()?.port();
+            let config = self.config(&server, INTERFACE, true, port);
+            let endpoint = Arc::new(Endpoint::new(Arc::clone(&server)));
+            self.serve(listener, config, endpoint, &server);
+            port
+        };
+        let mapper_port = if faults.black_hole {
+            self.black_hole(any_port)?
+        } else if faults.no_mapper {
+            self.closed(any_port)?
+        } else {
+            let listener = net::listen(any_port)?;
+            let port = listener.local_addr()?.port();
+            let config = self.config(&server, ENDPOINT_MAPPER, false, port);
+            let entries = vec![(INTERFACE, event_port)];
+            let map = Arc::new(EndpointMap { entries, address: Some(address) });
+            self.serve(listener, config, map, &server);
+            port
+        };
+        Ok(SimServer { inner: server, address, mapper_port, event_port })
+    }
+
+    fn closed(&mut self, address: SocketAddr) -> io::Result<u16> {
+        let socket = net::closed(address)?;
+        let port = socket.local_addr()?.port();
+        self.closed.push(socket);
+        Ok(port)
+    }
+
+    fn black_hole(&mut self, address: SocketAddr) -> io::Result<u16> {
+        let listener = BlackHole::listen(address)?;
+        let port = listener.local_addr()?.port();
+        self.black_holes.spawn(BlackHole::fill(listener));
+        Ok(port)
+    }
+
+    fn serve<V: quarry_rpc::tcp::Service>(
+        &mut self,
+        listener: TcpListener,
+        config: ServerConfig,
+        service: Arc<V>,
+        server: &Arc<Server>,
+    ) {
+        let latency = self.options.latency;
+        self.tasks.spawn(net::serve(listener, config, service, Arc::clone(server), latency));
+    }
+
+    fn config(
+        &self,
+        server: &Server,
+        syntax: quarry_rpc::SyntaxId,
+        privacy: bool,
+        port: u16,
+    ) -> ServerConfig {
+        let accounts: Arc<dyn Accounts> = match server.faults.refuse_logon {
+            true => Arc::new(Nobody),
+            false => Arc::clone(&self.accounts),
+        };
+        let acceptors = acceptors(&server.name, accounts);
+        ServerConfig::new(vec![ServedInterface { syntax, privacy }], port, acceptors)
+    }
+}
+
+fn world(options: &SimOptions) -> World {
+    /// Of 8,192 that a list can have, some are for logs with events.
+    const MAX_EMPTY: usize = 8000;
+    let mut channels: Vec<String> = match &options.files {
+        Some(files) => files.logs.keys().take(100).cloned().collect(),
+        None => CHANNELS.map(str::to_owned).into(),
+    };
+    let standard = CHANNELS.map(str::to_owned).into_iter();
+    let empty = empty_channels(options.empty_channels.min(MAX_EMPTY));
+    for name in standard.chain(empty) {
+        if !channels.iter().any(|known| known.eq_ignore_ascii_case(&name)) {
+            channels.push(name);
+        }
+    }
+    let index = |(n, name): (usize, &String)| (name.to_lowercase(), n);
+    let channel_index: HashMap<_, _> = channels.iter().enumerate().map(index).collect();
+    World {
+        channels,
+        channel_index,
+        files: options.files.clone(),
+        testers: Testers::default(),
+        journal: Journal::new(options.on_query.clone()),
+    }
+}
+
+fn server(
+    one: &ServerOptions,
+    options: &SimOptions,
+    world: &Arc<World>,
+    catalog: &Arc<Catalog>,
+) -> Server {
+    const MAX_EVENTS: u64 = 1 << 40;
+    let computer = one.computer.clone().unwrap_or_else(|| format!("{}.sim.test", one.name));
+    let faults = Faults::new(&one.faults);
+    let units = options.every.as_nanos() / 100;
+    let generator = Generator {
+        catalog: Arc::clone(catalog),
+        server: one.name.bytes().fold(0, |sum, byte| mix(sum, byte.into())),
+        computer: utf16(&computer).into(),
+        newest: options.newest,
+        every: u64::try_from(units).unwrap_or(u64::MAX),
+        first: options.first_record.clamp(1, MAX_EVENTS),
+        count: one.events.unwrap_or(options.events).min(MAX_EVENTS),
+        forwarded: faults.forwarded,
+    };
+    Server::new(one.name.clone(), computer, Arc::clone(world), faults, generator)
+}
+
+/// The account that every server knows.
+struct OneAccount {
+    user: String,
+    domain: String,
+    hash: NtHash,
+}
+
+impl OneAccount {
+    fn new(credential: &Credential) -> Self {
+        let (user, domain) = credential.account().ntlm_names();
+        Self { user, domain, hash: NtHash::of_password(credential.secret().expose()) }
+    }
+}
+
+impl Accounts for OneAccount {
+    fn nt_hash(&self, user: &str, domain: &str) -> Option<NtHash> {
+        let same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
+        // As on a server whose own account it is, the domain may be left out.
+        let known = same(user, &self.user) && (domain.is_empty() || same(domain, &self.domain));
+        known.then(|| self.hash.clone())
+    }
+}
+
+struct Nobody;
+
+impl Accounts for Nobody {
+    fn nt_hash(&self, _: &str, _: &str) -> Option<NtHash> {
+        None
+    }
+}
+
+fn acceptors(name: &str, accounts: Arc<dyn Accounts>) -> AcceptorFactory {
+    // NetBIOS names have at most 15 characters.
+    let netbios: String = name.chars().take(15).collect();
+    let target = Arc::new(NtlmTarget {
+        netbios_domain: "SIM".into(),
+        netbios_computer: netbios.to_uppercase(),
+        dns_domain: "sim.test".into(),
+        dns_computer: format!("{name}.sim.test"),
+    });
+    Arc::new(move |auth_type| {
+        let ntlm = NtlmAcceptor::new(Arc::clone(&target), Arc::clone(&accounts));
+        match auth_type {
+            AuthType::NTLM => Some(Box::new(ntlm) as Box<dyn Acceptor>),
+            AuthType::NEGOTIATE => Some(Box::new(NegotiateAcceptor::new(ntlm))),
+            _ => None,
+        }
+    })
+}
+
+fn toml_key(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { basic(name) }
+}
+
+fn toml_string(text: &str) -> String {
+    if text.contains('\'') || text.chars().any(char::is_control) {
+        return basic(text);
+    }
+    format!("'{text}'")
+}
+
+/// A basic string, with its escapes.
+fn basic(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
