@@ -132,6 +132,13 @@ impl Failure {
         match &self.cause {
             Cause::LogonRefused(_) => format!("logon refused for {account}"),
             Cause::AccessDenied(log) => format!("{account} may not read {log}"),
+            // Each server has another one.
+            Cause::NoAnswer { dynamic: true, waited, .. } => {
+                format!("no answer on the event log's own port in {}", seconds(*waited))
+            }
+            Cause::Refused { dynamic: true, .. } => {
+                "connection to the event log's own port refused".to_owned()
+            }
             cause => cause.to_string(),
         }
     }

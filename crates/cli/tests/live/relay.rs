@@ -112,6 +112,8 @@ async fn pass(
             let _ = up.await;
             let _ = from_server.as_ref().set_zero_linger();
             let _ = to_client.as_ref().set_zero_linger();
+            // Else it says an orderly end first.
+            to_client.forget();
         }
         Fate::HalfClose => {
             let mut to_client = to_client;
