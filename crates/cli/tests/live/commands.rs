@@ -50,9 +50,7 @@ fn what_passes_a_filter_is_counted_here() {
     for server in fleet.sim.servers() {
         for log in ["System", "Security"] {
             let mut known = fleet.known(server.name(), log);
-            known.retain(|(_, event)| {
-                matches!(number(event, Field::EventId), 7036 | 4624..=4634)
-            });
+            known.retain(|(_, event)| matches!(number(event, Field::EventId), 7036 | 4624..=4634));
             assert!(known.len() > 50);
             sum += known.len();
             let key = (format!("even6://{}", server.name()), log.to_owned());
@@ -136,7 +134,10 @@ fn the_inventory_is_listed_without_its_secrets() {
         assert_eq!(row["username"], ACCOUNT);
         let is_second = server.name() == "server02";
         assert_eq!(row["port"], if is_second { 4711 } else { server.mapper_port() });
-        assert_eq!(row["groups"], if is_second { serde_json::json!([]) } else { serde_json::json!(["web"]) });
+        assert_eq!(
+            row["groups"],
+            if is_second { serde_json::json!([]) } else { serde_json::json!(["web"]) }
+        );
     }
     assert_eq!(listed[1]["logs"], serde_json::json!(["System", "Sec*"]));
     assert!(!ran.stdout.contains("password"));

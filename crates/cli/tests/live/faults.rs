@@ -99,19 +99,16 @@ fn case(kind: &str, mapper: u16, event: u16) -> Case {
             "members of Event Log Readers may",
         ),
         "big-batch" => well("big-batch:20000"),
-        "few-clauses" => Case {
-            args: &["-i", "1,41,7031,7036,10016", "-p", "warning"],
-            ..well("few-clauses:2")
-        },
+        "few-clauses" => {
+            Case { args: &["-i", "1,41,7031,7036,10016", "-p", "warning"], ..well("few-clauses:2") }
+        }
         "garbage" | "oversized" => {
             fails(kind, format!("{name}: the server breaks the protocol: "), "please report it")
         }
         // What was not read yet is gone, but nothing is wrong with the server.
-        "cleared" => Case {
-            comes: Comes::First(100),
-            warning: Some("overwritten"),
-            ..well("cleared:100")
-        },
+        "cleared" => {
+            Case { comes: Comes::First(100), warning: Some("overwritten"), ..well("cleared:100") }
+        }
         "wrapped" => Case {
             comes: Comes::Around(100, 201),
             warning: Some("overwritten"),
@@ -125,8 +122,8 @@ fn case(kind: &str, mapper: u16, event: u16) -> Case {
 fn check(kind: &str) {
     let mut options = servers(20);
     let Case { fault, events, .. } = case(kind, 0, 0);
-    options[FAULTY - 1] = ServerOptions { events: Some(events), ..ServerOptions::new(name(FAULTY)) }
-        .with(fault);
+    options[FAULTY - 1] =
+        ServerOptions { events: Some(events), ..ServerOptions::new(name(FAULTY)) }.with(fault);
     let fleet = Fleet::new(options, EVENTS);
     if kind == "refuse-logon" {
         // It has an account of its own: see the module `logon` for one that is shared.
@@ -150,7 +147,10 @@ fn check(kind: &str) {
                 && (1..=3).contains(&number(event, Field::Level)))
     });
     let all = expected.remove(&name(FAULTY)).unwrap();
-    assert!(expected.values().all(|numbers| numbers.len() > 20), "{kind}: the test asks too little");
+    assert!(
+        expected.values().all(|numbers| numbers.len() > 20),
+        "{kind}: the test asks too little"
+    );
     match comes {
         Comes::All => drop(expected.insert(name(FAULTY), all)),
         Comes::Nothing => {}
@@ -215,8 +215,23 @@ fn a_fault_of_one_server_of_twenty_costs_the_others_nothing() {
     std::thread::scope(|scope| {
         let checks: Vec<_> =
             kinds.iter().map(|kind| (kind, scope.spawn(move || check(kind)))).collect();
-        let failed: Vec<_> =
-            checks.into_iter().filter_map(|(kind, check)| check.join().is_err().then_some(kind)).collect();
+        let failed: Vec<_> = checks
+            .into_iter()
+            .filter_map(|(kind, check)| check.join().is_err().then_some(kind))
+            .collect();
         assert!(failed.is_empty(), "{failed:?}");
     });
+}
+
+#[test]
+fn a_log_that_wraps_behind_one_who_reads_backwards_ends_sooner() {
+    let options = vec![ServerOptions::new("server01").with(Fault::Wrapped(100))];
+    let fleet = Fleet::new(options, EVENTS);
+    let ran = fleet.scan(&["@all", "-r"]);
+    // The older half of what was not read yet is gone, as if it had never been there.
+    assert_eq!(ran.by_host()["server01"], (101..=300).rev().collect::<Vec<_>>());
+    assert_eq!(
+        (ran.status, &*ran.stderr),
+        (Some(0), "1 of 1 server answered; 200 records, 200 matched\n")
+    );
 }

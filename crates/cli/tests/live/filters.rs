@@ -80,8 +80,10 @@ fn eight_hours_are_those_until_now() {
     assert_eq!(ran.status, Some(0), "{}", ran.shown());
     // An event may be eight hours old just while it runs.
     let came = ran.by_host();
-    let (most, least) =
-        (fleet.everywhere(|event| time(event) >= before), fleet.everywhere(|event| time(event) >= after));
+    let (most, least) = (
+        fleet.everywhere(|event| time(event) >= before),
+        fleet.everywhere(|event| time(event) >= after),
+    );
     assert!(came == most || came == least, "{came:?}");
     assert!(most.values().all(|numbers| (158..=162).contains(&numbers.len())));
     for server in ["server01", "server02", "server03"] {
@@ -171,5 +173,26 @@ fn no_more_lines_than_wanted_are_asked_for_and_a_server_skips_the_rest() {
         // 2.2.4's flag for newest first.
         assert_eq!(question(&fleet, server).flags & 0x300, 0x200);
         assert_eq!(sent(&fleet, server), 5);
+    }
+}
+
+#[test]
+fn the_newest_of_several_logs_are_those_by_time() {
+    let fleet = Fleet::new(servers(2), 300);
+    let ran = fleet.scan(&["@all", "-n", "7", "-r", "-l", "System", "-l", "Security"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    let place = |event: &Json| {
+        (event["log"].as_str().unwrap().to_owned(), event["log_record"].as_u64().unwrap())
+    };
+    for server in ["server01", "server02"] {
+        let mut all: Vec<_> = ["System", "Security"]
+            .iter()
+            .flat_map(|log| fleet.known(server, log).into_iter().map(move |known| (log, known)))
+            .map(|(log, (number, event))| (time(&event), ((*log).to_owned(), number)))
+            .collect();
+        all.sort();
+        let expected: Vec<_> = all.into_iter().rev().take(7).map(|(_, place)| place).collect();
+        let came = ran.json().into_iter().filter(|event| event["host"] == server);
+        assert_eq!(came.map(|event| place(&event)).collect::<Vec<_>>(), expected);
     }
 }

@@ -21,7 +21,8 @@ fn a_wrong_password_is_tried_on_one_server_of_twenty() {
     ran.line(&format!("error: logon refused for {ACCOUNT} on {refused_by}"));
     for server in fleet.sim.servers().iter().map(|server| server.name()) {
         if server != refused_by {
-            let not_asked = format!("error: {server} was not asked: {refused_by} refused {ACCOUNT}");
+            let not_asked =
+                format!("error: {server} was not asked: {refused_by} refused {ACCOUNT}");
             assert!(ran.errors().contains(&&*not_asked), "{}", ran.shown());
         }
     }
@@ -69,7 +70,8 @@ fn servers_that_hang_while_one_signs_in_keep_no_other_waiting() {
     let turn = Turn::take();
     let running = spawn(command);
     let begun = Instant::now();
-    let all_sent = || fleet.sim.servers()[4..].iter().all(|server| server.stats().records_sent == 50);
+    let all_sent =
+        || fleet.sim.servers()[4..].iter().all(|server| server.stats().records_sent == 50);
     while !all_sent() && begun.elapsed() < Duration::from_secs(15) {
         std::thread::sleep(Duration::from_millis(20));
     }

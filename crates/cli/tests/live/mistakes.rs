@@ -35,7 +35,8 @@ fn all_kinds_of_failures_at_once() {
         server.faults.extend(fault);
     }
     let fleet = Fleet::new(options, 60);
-    let own = format!("\n[credentials.own]\nusername = '{ACCOUNT}'\npassword-file = '{PASSWORD_FILE}'\n");
+    let own =
+        format!("\n[credentials.own]\nusername = '{ACCOUNT}'\npassword-file = '{PASSWORD_FILE}'\n");
     // One of an account of its own, one with a log that it hasn't, one that has no address.
     let inventory = fleet.inventory_with(|server| match server {
         "server09" => "credential = \"own\"\n".to_owned(),
@@ -43,23 +44,25 @@ fn all_kinds_of_failures_at_once() {
         _ => String::new(),
     });
     let mapper = |n: usize| fleet.sim.servers()[n - 1].mapper_port();
-    let address = format!("[servers.server16]\naddress = \"127.0.0.1\"\nmapper-port = {}\n", mapper(16));
+    let address =
+        format!("[servers.server16]\naddress = \"127.0.0.1\"\nmapper-port = {}\n", mapper(16));
     let nowhere = "[servers.server16]\naddress = \"no-such-host.invalid\"\n";
     assert!(inventory.contains(&address));
     fleet.write_inventory(&(inventory.replace(&address, nowhere) + &own));
 
     let ran = fleet.scan(&["@all"]);
     let mut expected = fleet.everywhere(|_| true);
-    expected.retain(|server, _| {
-        ["server01", "server14", "server15", "server17"].contains(&&**server)
-    });
+    expected
+        .retain(|server, _| ["server01", "server14", "server15", "server17"].contains(&&**server));
     expected.insert(name(2), (1..=30).collect());
     expected.insert(name(3), (1..=30).collect());
     expected.insert(name(13), (1..=30).chain(46..=60).collect());
     assert_eq!(ran.by_host(), expected, "{}", ran.shown());
     assert_eq!(ran.status, Some(3));
     // What comes first is chance.
-    let (before, summary) = ran.stderr.split_at(ran.stderr.find("4 of 17 servers").unwrap_or_else(|| panic!("{}", ran.shown())));
+    let (before, summary) = ran
+        .stderr
+        .split_at(ran.stderr.find("4 of 17 servers").unwrap_or_else(|| panic!("{}", ran.shown())));
     let mut lines: Vec<&str> = before.lines().collect();
     lines.sort();
     let mut shown = format!("{}\n---\n{summary}", lines.join("\n"));
@@ -74,7 +77,8 @@ fn all_kinds_of_failures_at_once() {
 fn hosts_that_are_not_there_are_told_apart() {
     let fleet = Fleet::new(servers(1), 20);
     let closed = closed_port();
-    let (refused, unknown) = (format!("even6://127.0.0.1:{closed}"), "even6://no-such-host.invalid");
+    let (refused, unknown) =
+        (format!("even6://127.0.0.1:{closed}"), "even6://no-such-host.invalid");
     let ran = fleet.scan(&["server01", &refused, unknown]);
     assert_eq!(ran.status, Some(3), "{}", ran.shown());
     assert_eq!(ran.by_host(), fleet.everywhere(|_| true));

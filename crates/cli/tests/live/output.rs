@@ -14,7 +14,9 @@ fn three() -> Fleet {
 }
 
 fn of_log(ran: &Ran) -> BTreeMap<String, Vec<u64>> {
-    ran.by(|event| format!("{} {}", event["host"].as_str().unwrap(), event["log"].as_str().unwrap()))
+    ran.by(|event| {
+        format!("{} {}", event["host"].as_str().unwrap(), event["log"].as_str().unwrap())
+    })
 }
 
 fn all_of(fleet: &Fleet, logs: &[&str]) -> BTreeMap<String, Vec<u64>> {
@@ -167,9 +169,7 @@ fn files_and_servers_are_sorted_into_one_order_of_time() {
         let mut all: Vec<EventTime> = (1..=30)
             .map(|n| match n {
                 1..=10 => EventTime::parse(&format!("2026-08-22T00:00:{n:02}.5000000Z")).unwrap(),
-                _ => EventTime::from_filetime(
-                    among.as_filetime() + n * 7 * EventTime::SECOND,
-                ),
+                _ => EventTime::from_filetime(among.as_filetime() + n * 7 * EventTime::SECOND),
             })
             .collect();
         for server in fleet.sim.servers() {
@@ -179,9 +179,8 @@ fn files_and_servers_are_sorted_into_one_order_of_time() {
         all
     };
     let times = |args: &[&str]| -> Vec<EventTime> {
-        let ran = fleet.run(
-            &[&["scan", "a.evtx", "@all", "--sort", "time", "-o", "jsonl"], args].concat(),
-        );
+        let ran = fleet
+            .run(&[&["scan", "a.evtx", "@all", "--sort", "time", "-o", "jsonl"], args].concat());
         assert_eq!(ran.status, Some(0), "{}", ran.shown());
         ran.line("1 of 1 file read; 3 of 3 servers answered; 150 records, 150 matched");
         let time = |event: &Json| EventTime::parse(event["time"].as_str().unwrap()).unwrap();
