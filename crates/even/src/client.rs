@@ -17,9 +17,6 @@ use crate::flags::{LogProperty, QueryFlags, SeekFlags, SubscribeFlags};
 use crate::wire::*;
 use crate::{BinXmlVariant, INTERFACE, Opnum};
 
-/// How long a server that was shown an unproven credential may take before it is tried elsewhere.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// How to sign in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Authentication {
@@ -71,6 +68,9 @@ impl ConnectOptions {
         }
     }
 }
+
+/// How long a server that was shown an unproven credential may take before another is.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection to an MS-EVEN6 server. Clones are the same connection.
 #[derive(Clone, Debug)]

@@ -102,7 +102,8 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
     let name = name.to_lowercase();
     let length = name.chars().count();
     let most = (length / 3).max(1);
-    if length > MAX_CHARS {
+    // One letter is near to any other.
+    if !(2..=MAX_CHARS).contains(&length) {
         return None;
     }
     let near = known.into_iter().filter(|other| other.chars().count().abs_diff(length) <= most);
@@ -190,5 +191,6 @@ mod tests {
         assert_eq!(nearest("BARNY", known), Some("barney"));
         assert_eq!(nearest("dino", known), None);
         assert_eq!(nearest(&"x".repeat(100), known), None);
+        assert_eq!(nearest("a", ["b"]), None);
     }
 }

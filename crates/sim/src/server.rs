@@ -39,7 +39,7 @@ pub(crate) struct Server {
     /// Says that some log has something new.
     pub(crate) appended: Notify,
     pub(crate) counts: Counts,
-    /// The next connection that is closed is reset.
+    /// Connections that are closed are reset, from now on.
     pub(crate) dies: AtomicBool,
     /// The faults that come once and have come: a kind and a log.
     once: Mutex<HashSet<(&'static str, String)>>,

@@ -8,6 +8,8 @@ mod evtx;
 mod help;
 mod interrupted;
 mod output;
+mod sim;
+mod sources;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -218,6 +218,13 @@ impl InventoryProblem {
     fn hint(&self) -> Option<String> {
         let fixed = |hint: &str| Some(hint.to_owned());
         match self {
+            // The parser's words for a backslash that begins no escape.
+            Self::Toml(message) if message.contains("escape") || message.contains("unicode") => {
+                fixed(
+                    "in double quotes a backslash begins an escape; write accounts and Windows \
+                     paths in single quotes: 'CORP\\ann'",
+                )
+            }
             Self::UnknownKey { near: Some(near), .. } => Some(format!("did you mean {near}?")),
             Self::Misplaced { instead, .. } => fixed(instead),
             Self::UnknownCredential { near: Some(near), .. } => {
@@ -350,8 +357,9 @@ fn sounds_secret(text: &str) -> bool {
     let text = &text[text.ceil_char_boundary(text.len().saturating_sub(MAX_KEY))..];
     let key = text.rsplit(|c: char| !(c.is_alphanumeric() || "-_".contains(c))).next();
     let key = key.unwrap_or_default().to_lowercase();
-    !matches!(&*key, "password-file" | "password-env")
-        && ["pass", "pwd", "secret"].iter().any(|word| key.contains(word))
+    // A variable's name may be the password itself, put there by mistake; so may a path, but paths
+    // are what backslashes go wrong in, which one has to see.
+    key != "password-file" && ["pas", "pw", "secret"].iter().any(|word| key.contains(word))
 }
 
 #[cfg(test)]
@@ -375,6 +383,8 @@ mod tests {
             "client-secret = 'hunter2'",
             "password = \"\"\"\nhunter2\"\"\"",
             "password = '''\nx\nhunter2",
+            "pasword = 'hunter2'",
+            "password-env = 'hunter2'",
         ] {
             for at in 0..text.len() {
                 assert!(!shown(text, at).contains("hunter2"), "{text} {at}");
@@ -383,8 +393,8 @@ mod tests {
     }
 
     #[test]
-    fn where_a_password_comes_from_is_shown() {
-        for text in ["password-file = 'a'", "password-env = 'A'", "username = 'pass'"] {
+    fn what_can_be_no_password_is_shown() {
+        for text in ["password-file = 'a'", "username = 'pass'"] {
             assert_eq!(shown(text, 2), format!("{text}\n  ^"));
         }
         let text = "password = '''\nx'''\nusername = ''";

@@ -1,12 +1,13 @@
 //! Selecting servers by a text: a group, a glob, a range or a name.
 
+use quarry_event::filter::{FilterError, Glob};
+
 use super::Inventory;
 use super::error::SelectError;
 use super::limits::MAX_GLOBS;
 use super::settings::brief;
 use crate::name;
 use crate::pattern::Pattern;
-use quarry_event::filter::{FilterError, Glob};
 
 /// A glob on servers' keys, so that case doesn't count.
 pub(super) fn glob(text: &str) -> Result<Glob, FilterError> {
