@@ -51,10 +51,10 @@ fn case(kind: &str, mapper: u16, event: u16) -> Case {
     let name = name(FAULTY);
     match kind {
         // Each batch takes longer than a server may be silent, but it says that it lives.
-        "slow" => Case { events: 20, ..well("slow:2500") },
+        "slow" => Case { events: 8, ..well("slow:5000") },
         "silent" => Case {
             comes: Comes::First(100),
-            ..fails("silent:100", format!("{name}: silent for 2 s, after 100 records"), "--timeout")
+            ..fails("silent:100", format!("{name}: silent for 4 s, after 100 records"), "--timeout")
         },
         "reset" => Case {
             comes: Comes::First(100),

@@ -32,8 +32,9 @@ const PASSWORD_FILE: &str = "fleet.password";
 /// The columns that tell which record of which server it is.
 const PLACE: [&str; 4] = ["-o", "jsonl", "--fields", "host,log,log_record"];
 
-/// So that nothing takes longer than it has to.
-const IMPATIENT: [&str; 4] = ["--connect-timeout", "1s", "--timeout", "2s"];
+/// So that nothing takes longer than it has to; on a busy machine, a server that is well may need a
+/// second or two.
+const IMPATIENT: [&str; 4] = ["--connect-timeout", "1s", "--timeout", "4s"];
 
 /// When a run hangs.
 const HANGS: Duration = Duration::from_secs(50);
@@ -63,14 +64,25 @@ impl Fleet {
         set(&mut options);
         let sim = runtime.block_on(Sim::start(options)).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(PASSWORD_FILE), format!("{PASSWORD}\n")).unwrap();
         let fleet = Fleet { sim, folder, runtime };
+        fleet.write_password(PASSWORD);
         fleet.write_inventory(&fleet.sim.inventory(PASSWORD_FILE));
         fleet
     }
 
     fn root(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Writes the password file, for nobody else to read.
+    fn write_password(&self, password: &str) {
+        let path = self.root().join(PASSWORD_FILE);
+        std::fs::write(&path, format!("{password}\n")).unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        }
     }
 
     fn write_inventory(&self, text: &str) {
