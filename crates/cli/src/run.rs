@@ -82,7 +82,7 @@ impl Run {
         servers: &ServerArgs,
     ) -> Result<Inputs, Failure> {
         self.budgets = live::budgets(servers);
-        let inputs = expand(&sources.sources, &mut Servers::new(servers)?);
+        let inputs = expand(&sources.sources, &mut Servers::new(servers, &self.console)?);
         self.files.all = inputs.files.len() as u64;
         self.servers.failed = inputs.failed_servers.len() as u64;
         self.servers.all = inputs.servers.len() as u64 + self.servers.failed;

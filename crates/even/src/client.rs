@@ -62,6 +62,10 @@ impl ConnectOptions {
     }
 }
 
+/// How long a server may take to sign in before another may be tried with a credential that is
+/// still unproven.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A connection to an MS-EVEN6 server. Clones are the same connection.
 #[derive(Clone, Debug)]
 pub struct EventClient {
@@ -124,11 +128,19 @@ impl EventClient {
             .await
             .map_err(quarry_rpc::Error::from)?;
         // Only now: a server that cannot be reached holds up nobody.
-        let ticket = match &options.gate {
+        let mut ticket = match &options.gate {
             Some(gate) => Some(gate.enter().await?),
             None => None,
         };
-        let outcome = Self::sign_in(stream, options, ticket.is_some()).await;
+        let mut sign_in = std::pin::pin!(Self::sign_in(stream, options, ticket.is_some()));
+        let outcome = match tokio::time::timeout(PATIENCE, &mut sign_in).await {
+            Ok(outcome) => outcome,
+            // One that hangs keeps the others waiting no longer.
+            Err(_) => {
+                ticket.iter_mut().for_each(Ticket::step_aside);
+                sign_in.await
+            }
+        };
         settle(ticket, options, &outcome);
         outcome
     }

@@ -4,6 +4,7 @@
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
 //! are the same in every run and tell a change from noise.
 
+mod fleet;
 pub(crate) mod lock;
 mod measure;
 mod scan;
@@ -13,8 +14,8 @@ use anyhow::{Result, bail};
 pub(crate) fn run(which: &[&str]) -> Result<()> {
     let all = which.is_empty();
     for name in which {
-        if !["scan", "lock"].contains(name) {
-            bail!("there is no benchmark {name}; there are: scan, lock");
+        if !["scan", "lock", "fleet"].contains(name) {
+            bail!("there is no benchmark {name}; there are: scan, lock, fleet");
         }
     }
     if all || which.contains(&"scan") {
@@ -22,6 +23,9 @@ pub(crate) fn run(which: &[&str]) -> Result<()> {
     }
     if all || which.contains(&"lock") {
         lock::run()?;
+    }
+    if all || which.contains(&"fleet") {
+        fleet::run()?;
     }
     Ok(())
 }

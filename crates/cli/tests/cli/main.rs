@@ -9,6 +9,7 @@ mod help;
 mod interrupted;
 mod output;
 mod sim;
+mod sources;
 
 use std::ffi::OsStr;
 use std::fs;
