@@ -5,6 +5,7 @@
 //! are the same in every run and tell a change from noise.
 
 pub(crate) mod lock;
+pub(crate) mod logon;
 mod measure;
 mod scan;
 
@@ -13,8 +14,8 @@ use anyhow::{Result, bail};
 pub(crate) fn run(which: &[&str]) -> Result<()> {
     let all = which.is_empty();
     for name in which {
-        if !["scan", "lock"].contains(name) {
-            bail!("there is no benchmark {name}; there are: scan, lock");
+        if !["scan", "lock", "logon"].contains(name) {
+            bail!("there is no benchmark {name}; there are: scan, lock, logon");
         }
     }
     if all || which.contains(&"scan") {
@@ -22,6 +23,9 @@ pub(crate) fn run(which: &[&str]) -> Result<()> {
     }
     if all || which.contains(&"lock") {
         lock::run()?;
+    }
+    if all || which.contains(&"logon") {
+        logon::run()?;
     }
     Ok(())
 }
