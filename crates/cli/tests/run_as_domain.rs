@@ -116,13 +116,21 @@ fn domain_accounts_are_logged_on_as_pamtester_does_it() {
         "auth required pam_winbind.so\naccount required pam_winbind.so\nsession required pam_permit.so\n",
     );
     let fred = r"BEDROCK\fred";
+    let uid = printed(&domain.run("", &["id", "-u", fred]));
+    // Where Kerberos looks for tickets if nobody says where, and what an earlier run may have left.
+    let remove_tickets = || {
+        for user in [fred, r"BEDROCK\barney"] {
+            let uid = printed(&domain.run("", &["id", "-u", user]));
+            let _ = fs::remove_file(format!("/tmp/krb5cc_{}", uid.trim()));
+        }
+    };
+    remove_tickets();
     let output =
         domain.run_as(PASSWORD, &[fred], "plain", &["sh", "-c", "id -un; klist -s || echo none"]);
     assert_eq!(printed(&output), "BEDROCK\\fred\nnone\n");
 
     // Every way to write the name.
     let groups = numbers(&printed(&domain.run("", &["id", "-G", fred])));
-    let uid = printed(&domain.run("", &["id", "-u", fred]));
     assert!(groups.len() >= 2, "{groups:?}");
     for user in [&[fred][..], &["fred", "--domain", "BEDROCK"], &["fred@BEDROCK.TEST"]] {
         let command = ["sh", "-c", "id -un; id -u; id -G"];
@@ -157,4 +165,5 @@ fn domain_accounts_are_logged_on_as_pamtester_does_it() {
         }
     }
     assert_eq!(accepted, 2);
+    remove_tickets();
 }
