@@ -24,7 +24,7 @@ const MAX_EMPTY: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Times that a query may be opened again before a record comes: a batch of 1,024 can be halved
-/// ten times.
+/// ten times, and the log may wrap meanwhile.
 const MAX_REOPENED: u32 = 16;
 
 /// The records of a query on a server.
@@ -129,6 +129,10 @@ impl QueryBatches {
                 }
                 // The position has moved past records that never came.
                 Err(error) if error.is_batch_too_large() => self.ask_for_less(error).await?,
+                // Records are gone that were not read yet, and with them the position.
+                Err(error) if error.status() == Some(Win32Error::EVT_QUERY_RESULT_STALE) => {
+                    self.read_what_is_left(error).await?;
+                }
                 Err(error) => return Err(LogError::of_log(error, &self.query.logs[0])),
             }
         }
@@ -152,14 +156,8 @@ impl QueryBatches {
     /// Opens the query again behind the last record that came, to ask for fewer; a record that
     /// is too large by itself is skipped and told of.
     async fn ask_for_less(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
-        self.reopened += 1;
-        if self.reopened > MAX_REOPENED {
-            return Err(error.into());
-        }
         let smaller = self.size.halve();
-        self.release().await;
-        let registered = register(&self.client, &self.text, &self.query).await?;
-        self.opened = Opened { handle: registered.handle, control: registered.control };
+        self.reopen(error).await?;
         let bookmark = self.position.bookmark().cloned();
         if smaller {
             match bookmark {
@@ -169,6 +167,28 @@ impl QueryBatches {
         } else {
             self.skip_one(bookmark).await
         }
+    }
+
+    /// Goes on in a log that was cleared or has wrapped past the position, and tells of the gap.
+    async fn read_what_is_left(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
+        self.reopen(error).await?;
+        match self.position.bookmark().cloned() {
+            Some(bookmark) => self.seek_bookmark(&bookmark).await?,
+            None => self.damage.push(Damage::Overwritten { log: None, after: None }),
+        }
+        Ok(())
+    }
+
+    /// Opens the query again, at its beginning, because of an error.
+    async fn reopen(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
+        self.reopened += 1;
+        if self.reopened > MAX_REOPENED {
+            return Err(error.into());
+        }
+        self.release().await;
+        let registered = register(&self.client, &self.text, &self.query).await?;
+        self.opened = Opened { handle: registered.handle, control: registered.control };
+        Ok(())
     }
 
     /// Goes to the record of the bookmark, which then comes again: behind the last record there
