@@ -49,7 +49,7 @@ pub struct FollowRequest {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FollowReport {
-    /// A log is being followed.
+    /// A log is being followed, or is again after its connection was lost.
     Following {
         /// Which source.
         source: usize,
@@ -195,8 +195,7 @@ async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
 
 async fn follow_log(shared: &Shared, source: &dyn Source, index: usize, log: LogName) {
     let cursor = shared.request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
-    let mut follower =
-        Follower { line: Line::new(shared, source, index), log, cursor, told: false };
+    let mut follower = Follower { line: Line::new(shared, source, index), log, cursor };
     if let Err(failure) = follower.run().await {
         shared.tell(FollowReport::Failed { source: index, failure }).await;
     }
@@ -262,7 +261,6 @@ struct Follower<'a> {
     log: LogName,
     /// The last record that came, or that isn't wanted.
     cursor: Option<u64>,
-    told: bool,
 }
 
 impl Follower<'_> {
@@ -279,10 +277,8 @@ impl Follower<'_> {
             self.begin(open).await?;
         }
         let mut batches = self.subscribe(open).await?;
-        if !std::mem::replace(&mut self.told, true) {
-            let (source, log) = (self.line.index, self.log.clone());
-            self.line.shared.tell(FollowReport::Following { source, log }).await;
-        }
+        let (source, log) = (self.line.index, self.log.clone());
+        self.line.shared.tell(FollowReport::Following { source, log }).await;
         loop {
             let mut room = self.line.shared.budget.room(batches.expected_bytes()).await;
             let batch = match batches.next().await {
