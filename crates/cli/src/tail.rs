@@ -152,10 +152,14 @@ impl Tail {
 
     fn report(&mut self, kind: usize, report: FollowReport) -> Result<(), Closed> {
         match report {
-            FollowReport::Following { source, log } => {
-                if self.lost.remove(&(kind, source)) {
-                    let name = self.sources[kind][source].name();
-                    self.run.console.note(&format!("{name}: following {log} again"));
+            FollowReport::Following { source: index, log, cursor } => {
+                let source = Arc::clone(&self.sources[kind][index]);
+                if self.lost.remove(&(kind, index)) {
+                    self.run.console.note(&format!("{}: following {log} again", source.name()));
+                }
+                // Also where nothing comes: it is where to go on.
+                if let Some(cursors) = &mut self.cursors {
+                    cursors.set((source.address().to_owned(), log), cursor);
                 }
             }
             FollowReport::Batch { source, log, batch, skip, upto, cursor, room: _room } => {
@@ -198,9 +202,9 @@ impl Tail {
                 });
             }
             FollowReport::Lost { source, error } => {
-                if self.lost.insert((kind, source)) {
-                    self.run.console.warning(&format!("{error}; trying again"));
-                }
+                let is_new = self.lost.insert((kind, source));
+                let console = &self.run.console;
+                is_new.then(|| console.warning(&format!("{error}; trying again")));
             }
             FollowReport::Failed { failure, .. } => {
                 self.outcome.failed += 1;

@@ -55,6 +55,8 @@ pub enum FollowReport {
         source: usize,
         /// Which log.
         log: LogName,
+        /// The cursor behind which new records come.
+        cursor: u64,
     },
     /// Records of a log, in their order.
     Batch {
@@ -277,8 +279,8 @@ impl Follower<'_> {
             self.begin(open).await?;
         }
         let mut batches = self.subscribe(open).await?;
-        let (source, log) = (self.line.index, self.log.clone());
-        self.line.shared.tell(FollowReport::Following { source, log }).await;
+        let (source, log, cursor) = (self.line.index, self.log.clone(), self.cursor.unwrap_or(0));
+        self.line.shared.tell(FollowReport::Following { source, log, cursor }).await;
         loop {
             let mut room = self.line.shared.budget.room(batches.expected_bytes()).await;
             let batch = match batches.next().await {
