@@ -162,16 +162,15 @@ impl Tail {
                     cursors.set((source.address().to_owned(), log), cursor);
                 }
             }
-            FollowReport::Batch { source, log, batch, skip, upto, cursor, room: _room } => {
+            FollowReport::Batch { source, log, batch, cursor, room: _room } => {
                 let source = Arc::clone(&self.sources[kind][source]);
                 let mut print = Print {
                     printer: &self.printer,
                     scratch: &mut self.scratch,
                     matcher: self.matchers[kind].as_mut(),
-                    address: source.address(),
+                    // A file's is the path that was given.
+                    source: if kind == 1 { source.address() } else { source.name() },
                     host: (kind == 1).then(|| source.name()),
-                    skip,
-                    upto,
                     printed: 0,
                     text: &mut self.text,
                     damage: Vec::new(),
@@ -205,6 +204,10 @@ impl Tail {
                 let is_new = self.lost.insert((kind, source));
                 let console = &self.run.console;
                 is_new.then(|| console.warning(&format!("{error}; trying again")));
+            }
+            FollowReport::LeftOut { source, failure } => {
+                let name = self.sources[kind][source].name();
+                self.run.console.warning(&format!("{name}: left out: {}", failure.what()));
             }
             FollowReport::Failed { failure, .. } => {
                 self.outcome.failed += 1;
@@ -247,10 +250,8 @@ struct Print<'a> {
     printer: &'a Printer,
     scratch: &'a mut Scratch,
     matcher: Option<&'a mut Matcher>,
-    address: &'a str,
+    source: &'a str,
     host: Option<&'a str>,
-    skip: u64,
-    upto: u64,
     printed: u64,
     text: &'a mut Vec<u8>,
     damage: Vec<Damage>,
@@ -262,19 +263,13 @@ impl Visitor for Print<'_> {
     }
 
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
-        if log_record.is_some_and(|number| number > self.upto)
-            || self.matcher.as_mut().is_some_and(|matcher| !matcher.matches(event, None))
-        {
-            return;
-        }
-        if self.skip > 0 {
-            self.skip -= 1;
+        if self.matcher.as_mut().is_some_and(|matcher| !matcher.matches(event, None)) {
             return;
         }
         if self.printed > 0 {
             self.text.extend_from_slice(self.printer.separator());
         }
-        let origin = Origin { source: self.address, host: self.host, log, log_record };
+        let origin = Origin { source: self.source, host: self.host, log, log_record };
         self.printer.event(event, &origin, None, self.scratch, self.text);
         self.printed += 1;
     }
@@ -288,14 +283,18 @@ impl Visitor for Print<'_> {
 struct FileSource {
     path: PathBuf,
     name: String,
+    /// The path, wherever one is.
+    address: String,
     logs: Vec<Glob>,
 }
 
 impl FileSource {
     fn new(path: PathBuf) -> Self {
         let name = path.display().to_string();
+        let address = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        let address = address.display().to_string();
         // The one log it has, whatever its name.
-        FileSource { path, name, logs: Glob::parse("*").into_iter().collect() }
+        FileSource { path, name, address, logs: Glob::parse("*").into_iter().collect() }
     }
 }
 
@@ -305,7 +304,7 @@ impl Source for FileSource {
     }
 
     fn address(&self) -> &str {
-        &self.name
+        &self.address
     }
 
     fn logs(&self) -> &[Glob] {

@@ -1,5 +1,6 @@
 //! Events as they came, and their decoding.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use quarry_binxml::Decoder;
@@ -25,8 +26,8 @@ enum Raw {
         name: Arc<LogName>,
         log: Arc<EvtxLog>,
         n: u64,
-        /// Only records with a greater number.
-        after: Option<u64>,
+        /// Only records with these numbers, where not all are meant.
+        only: Option<RangeInclusive<u64>>,
     },
     /// A server's answer, all of whose records are well-formed.
     Wire { batch: EventBatch, logs: Arc<[LogName]> },
@@ -43,35 +44,19 @@ impl Batch {
         n: u64,
         direction: Direction,
     ) -> Self {
-        Batch { direction, raw: Raw::Chunk { name, log, n, after: None } }
+        Batch { direction, raw: Raw::Chunk { name, log, n, only: None } }
     }
 
-    /// The records of a chunk behind one, without the damage: it is told of before.
-    pub(crate) fn chunk_after(name: Arc<LogName>, log: Arc<EvtxLog>, n: u64, after: u64) -> Self {
-        let raw = Raw::Chunk { name, log, n, after: Some(after) };
+    /// Some records of a chunk, without the damage: it is told of before. What the chunk gets
+    /// between now and when it is read is none of them.
+    pub(crate) fn chunk_records(
+        name: Arc<LogName>,
+        log: Arc<EvtxLog>,
+        n: u64,
+        only: RangeInclusive<u64>,
+    ) -> Self {
+        let raw = Raw::Chunk { name, log, n, only: Some(only) };
         Batch { direction: Direction::Forward, raw }
-    }
-
-    /// The same records in the opposite order.
-    pub fn reversed(self) -> Self {
-        let Batch { direction, raw } = self;
-        match raw {
-            Raw::Wire { batch, logs } => {
-                let (mut offsets, mut sizes, buffer) = batch.into_parts();
-                offsets.reverse();
-                sizes.reverse();
-                // What lay within the buffer still does.
-                let batch = EventBatch::new(offsets, sizes, buffer).unwrap_or_default();
-                Batch { direction, raw: Raw::Wire { batch, logs } }
-            }
-            raw => {
-                let direction = match direction {
-                    Direction::Forward => Direction::Backward,
-                    Direction::Backward => Direction::Forward,
-                };
-                Batch { direction, raw }
-            }
-        }
     }
 
     /// Records of a result set, whose logs are `logs`.
@@ -157,13 +142,13 @@ impl BatchReader {
     pub fn read(&mut self, batch: &Batch, visitor: &mut impl Visitor) {
         match &batch.raw {
             Raw::Damage(damage) => damage.iter().for_each(|damage| visitor.damage(damage)),
-            Raw::Chunk { name, log, n, after } => match log.chunk(*n, &mut self.bytes) {
+            Raw::Chunk { name, log, n, only } => match log.chunk(*n, &mut self.bytes) {
                 Ok(chunk) => {
                     chunk.items(&mut self.items);
-                    if let Some(after) = after {
-                        let is_new =
-                            |item: &Item| matches!(item, Item::Record(r) if r.number > *after);
-                        self.items.retain(is_new);
+                    if let Some(only) = only {
+                        self.items.retain(
+                            |item| matches!(item, Item::Record(r) if only.contains(&r.number)),
+                        );
                     }
                     let (decoder, items) = (&mut self.decoder, &mut self.items);
                     read_chunk(decoder, items, chunk, &name.0, batch.direction, visitor);

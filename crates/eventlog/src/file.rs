@@ -114,7 +114,7 @@ impl EventLog for FileLog {
             let Some(path) = &self.path else {
                 return Err(LogError::NotFollowed);
             };
-            let follower = Follower::new(path.clone(), &self.name, &self.log, &subscription.start)?;
+            let follower = Follower::new(path.clone(), &self.name, &self.log, &subscription.start);
             Ok(Box::new(follower) as Box<dyn Batches>)
         })
     }

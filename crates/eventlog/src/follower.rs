@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quarry_logfile::{EvtxLog, Item};
+use quarry_logfile::{DamageKind, EvtxLog, Item};
+use tokio::time::Instant;
 
 use crate::batch::Batch;
 use crate::error::LogError;
@@ -18,46 +19,67 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// Glances after which an empty batch shows that the file is still looked at.
 const GLANCES: u32 = 50;
 
+/// When a file that hasn't changed for so long is as its writer wanted it. File systems keep the
+/// time of a change in steps of up to two seconds, in which more changes go unseen.
+const SETTLES: Duration = Duration::from_millis(2100);
+
+/// How long a file that lost its records is given to get them back, if it doesn't settle before:
+/// it may be in the middle of being copied.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Follows a file, by opening it again whenever it has changed.
 pub(crate) struct Follower {
     path: PathBuf,
     name: Arc<LogName>,
     /// The last record that came.
     last: u64,
+    /// Fails when records are gone.
+    is_strict: bool,
     bookmark: Option<Bookmark>,
-    /// What the file looked like when it was read.
+    /// What the file looked like when it was read, if it had settled.
     seen: Option<(u64, Option<SystemTime>)>,
+    /// Since when the last record that came is not there.
+    shrunk: Option<Instant>,
     ready: VecDeque<Batch>,
 }
 
+/// What was found in a file.
+enum Found {
+    /// Nothing new.
+    Nothing,
+    /// The last record that came is not there any more, nor a later one.
+    Less,
+    /// Records between the last that came and the first that is there are gone.
+    Gap,
+    /// New records up to a number, in these chunks, the last first.
+    More(u64, Vec<u64>),
+}
+
 impl Follower {
-    pub(crate) fn new(
-        path: PathBuf,
-        name: &Arc<LogName>,
-        log: &Arc<EvtxLog>,
-        start: &Start,
-    ) -> Result<Self, LogError> {
+    pub(crate) fn new(path: PathBuf, name: &Arc<LogName>, log: &EvtxLog, start: &Start) -> Self {
         let of_log = |bookmark: &Bookmark| {
             let entries = &bookmark.entries;
             let entry = entries.iter().find(|entry| entry.channel.eq_ignore_ascii_case(&name.0));
             entry.map_or(0, |entry| entry.record_id)
         };
-        let ends = || ends(log);
-        let last = match start {
-            Start::Now => ends().map_or(0, |(_, last)| last),
-            Start::Oldest => 0,
-            Start::After(bookmark) => {
-                let after = of_log(bookmark);
-                // Gone, or of another file: what comes next doesn't follow it.
-                if ends().is_some_and(|(first, last)| first > after || last < after) {
-                    return Err(LogError::Overwritten);
-                }
-                after
-            }
-            Start::AfterOrLater(bookmark) => of_log(bookmark),
+        let chunks = (0..log.chunks()).rev();
+        let newest = || chunks.filter_map(|n| numbers(log, n, true)).map(|(_, last)| last).max();
+        let (last, is_strict) = match start {
+            Start::Now => (newest().unwrap_or(0), true),
+            Start::Oldest => (0, true),
+            Start::After(bookmark) => (of_log(bookmark), true),
+            Start::AfterOrLater(bookmark) => (of_log(bookmark), false),
         };
-        let (name, ready) = (Arc::clone(name), VecDeque::new());
-        Ok(Follower { path, name, last, bookmark: None, seen: None, ready })
+        Follower {
+            path,
+            name: Arc::clone(name),
+            last,
+            is_strict,
+            bookmark: None,
+            seen: None,
+            shrunk: None,
+            ready: VecDeque::new(),
+        }
     }
 
     /// Finds the chunks with new records, if the file has changed.
@@ -69,12 +91,48 @@ impl Follower {
         if self.seen == Some(looks) {
             return Ok(());
         }
+        let is_settled = looks.1.is_none_or(|modified| match modified.elapsed() {
+            Ok(since) => since > SETTLES,
+            Err(e) => e.duration() > SETTLES,
+        });
         let log = Arc::new(EvtxLog::open(file)?);
-        let (mut newest, mut chunks) = (self.last, Vec::new());
+        match self.search(&log, is_settled) {
+            Found::Nothing => self.shrunk = None,
+            Found::Less => {
+                let since = *self.shrunk.get_or_insert_with(Instant::now);
+                if !is_settled && since.elapsed() < PATIENCE {
+                    return Ok(());
+                }
+                return Err(LogError::Overwritten);
+            }
+            Found::Gap if self.is_strict => return Err(LogError::Overwritten),
+            Found::Gap => {
+                self.last = 0;
+                return Ok(());
+            }
+            Found::More(newest, chunks) => {
+                self.shrunk = None;
+                for n in chunks.into_iter().rev() {
+                    let (name, log) = (Arc::clone(&self.name), Arc::clone(&log));
+                    let only = self.last + 1..=newest;
+                    self.ready.push_back(Batch::chunk_records(name, log, n, only));
+                }
+                self.last = newest;
+                self.is_strict = true;
+                self.bookmark = Some(Bookmark::single(self.name.0.clone(), newest));
+            }
+        }
+        self.seen = is_settled.then_some(looks);
+        Ok(())
+    }
+
+    fn search(&self, log: &EvtxLog, is_settled: bool) -> Found {
+        let (mut newest, mut oldest, mut chunks) = (0, u64::MAX, Vec::new());
         for n in (0..log.chunks()).rev() {
-            let Some((first, last)) = numbers(&log, n) else { continue };
+            // What is being written to is the newest chunk.
+            let Some((first, last)) = numbers(log, n, is_settled || newest > 0) else { continue };
+            (newest, oldest) = (newest.max(last), oldest.min(first));
             if last > self.last {
-                newest = newest.max(last);
                 chunks.push(n);
             }
             // What is before it has come already.
@@ -82,16 +140,12 @@ impl Follower {
                 break;
             }
         }
-        for n in chunks.into_iter().rev() {
-            let (name, log) = (Arc::clone(&self.name), Arc::clone(&log));
-            self.ready.push_back(Batch::chunk_after(name, log, n, self.last));
+        match newest {
+            newest if newest < self.last => Found::Less,
+            newest if newest == self.last => Found::Nothing,
+            _ if self.last > 0 && oldest > self.last + 1 => Found::Gap,
+            newest => Found::More(newest, chunks),
         }
-        if newest > self.last {
-            self.last = newest;
-            self.bookmark = Some(Bookmark::single(self.name.0.clone(), newest));
-        }
-        self.seen = Some(looks);
-        Ok(())
     }
 }
 
@@ -119,19 +173,19 @@ impl Batches for Follower {
     }
 }
 
-/// The numbers of a log's first and last record.
-fn ends(log: &EvtxLog) -> Option<(u64, u64)> {
-    let chunks = log.chunks();
-    let first = (0..chunks).find_map(|n| numbers(log, n))?.0;
-    let last = (0..chunks).rev().find_map(|n| numbers(log, n))?.1;
-    Some((first, last))
-}
-
-/// The numbers of a chunk's first and last record that are whole.
-fn numbers(log: &EvtxLog, n: u64) -> Option<(u64, u64)> {
+/// The numbers of a chunk's first and last record. While the chunk may be in the middle of being
+/// written, a record that isn't whole ends it.
+fn numbers(log: &EvtxLog, n: u64, is_written: bool) -> Option<(u64, u64)> {
     let (mut buffer, mut items) = (Vec::new(), Vec::new());
     log.chunk(n, &mut buffer).ok()?.items(&mut items);
-    let numbers = items.iter().filter_map(|item| match item {
+    let is_torn = |item: &Item| match item {
+        Item::Damage(damage) => {
+            matches!(damage.kind, DamageKind::RecordSize | DamageKind::NoRecord { .. })
+        }
+        Item::Record(_) => false,
+    };
+    let whole = items.iter().take_while(|item| is_written || !is_torn(item));
+    let numbers = whole.filter_map(|item| match item {
         Item::Record(record) => Some(record.number),
         Item::Damage(_) => None,
     });

@@ -45,7 +45,8 @@ pub trait EventLog: Send + Sync {
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>>;
 
     /// New records as they come: batches that don't end, and are empty when nothing came for some
-    /// time.
+    /// time. Where records are gone that were still to come, it fails with
+    /// [`LogError::Overwritten`].
     fn subscribe<'a>(
         &'a self,
         subscription: &'a Subscription,
@@ -92,6 +93,12 @@ pub trait Batches: Send {
     /// record, or where a source has no bookmarks.
     fn bookmark(&self) -> Option<&Bookmark> {
         None
+    }
+
+    /// Whether the source leaves out records that don't match, so that the bookmark stays behind
+    /// however many of those there are.
+    fn is_filtered(&self) -> bool {
+        false
     }
 
     /// Tells the source that no more is wanted, where it would otherwise keep something.

@@ -1,16 +1,18 @@
 //! Following many sources: their last records, and then new ones as they come.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use quarry_event::filter::{Filter, Glob, Matcher};
 use quarry_eventlog::{
-    Batch, BatchReader, Batches, Bookmark, Direction, EventLog, LogError, LogName, Query, Start,
-    Subscription,
+    Batch, BatchReader, Batches, Bookmark, Damage, Direction, EventLog, LogError, LogName, Query,
+    Start, Subscription,
 };
 use quarry_rpc::Blame;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, Room};
@@ -27,6 +29,12 @@ pub const MAX_LAST: u64 = 10_000;
 
 /// The longest pause before a connection is made again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The pause between two looks at what a filter has let pass unseen.
+const REVIEW: Duration = Duration::from_secs(5);
+
+/// How often in a row a log may have lost records without anything being paused.
+const MAX_OVERWRITTEN: u32 = 3;
 
 /// What to follow.
 #[derive(Clone, Default)]
@@ -49,7 +57,8 @@ pub struct FollowRequest {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FollowReport {
-    /// A log is being followed, or is again after its connection was lost.
+    /// A log is being followed, or is again after its connection was lost; or nothing up to the
+    /// cursor is wanted.
     Following {
         /// Which source.
         source: usize,
@@ -58,7 +67,7 @@ pub enum FollowReport {
         /// The cursor behind which new records come.
         cursor: u64,
     },
-    /// Records of a log, in their order.
+    /// Records of a log, in their order; those among them that don't pass the filter too.
     Batch {
         /// Which source.
         source: usize,
@@ -66,17 +75,13 @@ pub enum FollowReport {
         log: LogName,
         /// The records.
         batch: Batch,
-        /// How many of the batch's first records that pass the filter are not wanted: they are
-        /// before the last ones that are.
-        skip: u64,
-        /// Records with a greater number are not wanted: they come again.
-        upto: u64,
         /// The cursor behind the batch, when it is used up.
         cursor: Option<u64>,
         /// As in [`Report::Batch`](crate::Report::Batch).
         room: Room,
     },
-    /// Records that nobody has read are gone: the log was cleared or has wrapped.
+    /// Records that nobody has read are gone: the log was cleared or has wrapped. Some may not
+    /// have passed the filter, which nobody can tell any more.
     Gap {
         /// Which source.
         source: usize,
@@ -93,6 +98,13 @@ pub enum FollowReport {
         source: usize,
         /// Why.
         error: Failure,
+    },
+    /// A log that a glob stands for, and that can't be followed.
+    LeftOut {
+        /// Which source.
+        source: usize,
+        /// Why.
+        failure: Failure,
     },
     /// The log, or all of the source, is given up: the logon is refused, or there is no such log.
     Failed {
@@ -167,39 +179,51 @@ async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
         false => shared.request.logs.clone(),
     };
     let mut logs: Vec<LogName> = asked.iter().filter_map(literal).collect();
+    let named = logs.len();
     if asked.iter().any(|pattern| literal(pattern).is_none()) {
-        let mut line = Line::new(shared, &*source, index);
-        let known = loop {
-            match line.open().await {
-                Err(failure) => {
-                    return shared.tell(FollowReport::Failed { source: index, failure }).await;
-                }
-                Ok(log) => match log.logs().await {
-                    Ok(known) => break known,
-                    Err(error) => {
-                        if let Err(failure) = line.lost(error).await {
-                            return shared
-                                .tell(FollowReport::Failed { source: index, failure })
-                                .await;
-                        }
-                    }
-                },
+        let known = match known_logs(&mut Line::new(shared, &*source, index)).await {
+            Ok(known) => known,
+            Err(failure) => {
+                return shared.tell(FollowReport::Failed { source: index, failure }).await;
             }
         };
         let is_meant = |name: &LogName| {
-            asked.iter().any(|pattern| literal(pattern).is_none() && pattern.is_match(&name.0))
+            let is_named = logs.iter().any(|named| named.0.eq_ignore_ascii_case(&name.0));
+            !is_named && asked.iter().any(|pattern| pattern.is_match(&name.0))
         };
-        logs.extend(known.into_iter().filter(is_meant));
+        let meant: Vec<LogName> = known.into_iter().filter(is_meant).collect();
+        logs.extend(meant);
     }
-    let follow = |log| follow_log(shared, &*source, index, log);
-    futures_util::future::join_all(logs.into_iter().map(follow)).await;
+    let follow = |(n, log)| follow_log(shared, &*source, index, log, n < named);
+    futures_util::future::join_all(logs.into_iter().enumerate().map(follow)).await;
 }
 
-async fn follow_log(shared: &Shared, source: &dyn Source, index: usize, log: LogName) {
+/// The logs that a source has.
+async fn known_logs(line: &mut Line<'_>) -> Result<Vec<LogName>, Failure> {
+    loop {
+        match line.open().await?.logs().await {
+            Ok(known) => return Ok(known),
+            Err(error) => line.lost(error).await?,
+        }
+    }
+}
+
+async fn follow_log(
+    shared: &Shared,
+    source: &dyn Source,
+    index: usize,
+    log: LogName,
+    is_named: bool,
+) {
     let cursor = shared.request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
-    let mut follower = Follower { line: Line::new(shared, source, index), log, cursor };
-    if let Err(failure) = follower.run().await {
-        shared.tell(FollowReport::Failed { source: index, failure }).await;
+    let line = Line::new(shared, source, index);
+    let mut follower = Follower { line, log, cursor, is_fresh: false, is_gap_open: false };
+    if let Err((failure, is_of_log)) = follower.run().await {
+        let report = match is_of_log && !is_named {
+            true => FollowReport::LeftOut { source: index, failure },
+            false => FollowReport::Failed { source: index, failure },
+        };
+        shared.tell(report).await;
     }
 }
 
@@ -240,20 +264,29 @@ impl<'a> Line<'a> {
     /// use. A server that is down comes back some day, a wrong password does not get right.
     async fn lost(&mut self, error: LogError) -> Result<(), Failure> {
         let failure = Failure::of(self.source, &error, 0);
-        let is_final = match error.blame() {
-            Blame::Credential | Blame::Us => true,
-            Blame::Refusal => !error.is_transient(),
-            Blame::Network | Blame::Peer => false,
+        let is_final = match (&error, error.blame()) {
+            (_, Blame::Credential) => true,
+            (_, Blame::Network | Blame::Peer) => false,
+            // A server that starts up has no event log for a while, and a file may be replaced.
+            (LogError::Server(_) | LogError::Open(_), _) => {
+                !self.was_open && !error.is_transient()
+            }
+            (_, Blame::Refusal | Blame::Us) => true,
         };
         if is_final {
             return Err(failure);
         }
+        self.shared.tell(FollowReport::Lost { source: self.index, error: failure }).await;
+        self.pause().await;
+        Ok(())
+    }
+
+    /// Gives the connection up, and waits longer each time.
+    async fn pause(&mut self) {
         self.open = None;
         let pause = self.shared.options.first_pause.saturating_mul(1 << self.tries.min(10));
         self.tries += 1;
-        self.shared.tell(FollowReport::Lost { source: self.index, error: failure }).await;
         tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
-        Ok(())
     }
 }
 
@@ -261,120 +294,253 @@ impl<'a> Line<'a> {
 struct Follower<'a> {
     line: Line<'a>,
     log: LogName,
-    /// The last record that came, or that isn't wanted.
+    /// The last record that came, or that isn't wanted; 0 if there was none.
     cursor: Option<u64>,
+    /// The log was found empty, and all that comes is new.
+    is_fresh: bool,
+    /// The log was empty when it had lost the cursor's record: the first record to come shows
+    /// what is gone.
+    is_gap_open: bool,
+}
+
+/// A subscription, and whether it passes over what is gone.
+struct Subscribed {
+    batches: Box<dyn Batches>,
+    is_lenient: bool,
 }
 
 impl Follower<'_> {
-    async fn run(&mut self) -> Result<(), Failure> {
+    /// Why there is no use in going on, and whether that is the log's fault, not the source's.
+    async fn run(&mut self) -> Result<(), (Failure, bool)> {
+        let mut overwritten = 0;
         loop {
-            let open = self.line.open().await?;
+            let open = self.line.open().await.map_err(|failure| (failure, false))?;
+            let cursor = self.cursor;
             let Err(error) = self.follow(&*open).await;
-            self.line.lost(error).await?;
+            if self.cursor != cursor {
+                overwritten = 0;
+            }
+            if matches!(error, LogError::Overwritten) {
+                overwritten += 1;
+                self.line.open = None;
+                if overwritten > MAX_OVERWRITTEN {
+                    self.line.pause().await;
+                }
+                continue;
+            }
+            let is_of_log = !matches!(error, LogError::Server(_) | LogError::Open(_));
+            self.line.lost(error).await.map_err(|failure| (failure, is_of_log))?;
         }
     }
 
-    async fn follow(&mut self, open: &dyn EventLog) -> Result<std::convert::Infallible, LogError> {
+    async fn follow(&mut self, open: &dyn EventLog) -> Result<Infallible, LogError> {
         if self.cursor.is_none() {
             self.begin(open).await?;
         }
-        let mut batches = self.subscribe(open).await?;
-        let (source, log, cursor) = (self.line.index, self.log.clone(), self.cursor.unwrap_or(0));
-        self.line.shared.tell(FollowReport::Following { source, log, cursor }).await;
         loop {
-            let mut room = self.line.shared.budget.room(batches.expected_bytes()).await;
+            let Subscribed { mut batches, is_lenient } = self.subscribe(open).await?;
+            self.tell_cursor().await;
+            self.take(open, &mut *batches, is_lenient).await?;
+            batches.close().await;
+        }
+    }
+
+    /// Takes what comes. A lenient subscription ends with its first records.
+    async fn take(
+        &mut self,
+        open: &dyn EventLog,
+        batches: &mut dyn Batches,
+        is_lenient: bool,
+    ) -> Result<(), LogError> {
+        let mut review = Review { due: Instant::now() + REVIEW, unwanted: None };
+        let mut is_idle = false;
+        loop {
+            // What is idle holds no room, or many idle logs would leave none for the others.
+            let room = match is_idle {
+                true => None,
+                false => Some(self.line.shared.budget.room(batches.expected_bytes()).await),
+            };
             let batch = match batches.next().await {
                 Some(batch) => batch?,
                 None => return Err(LogError::Nonsense("a subscription that ends")),
             };
             self.line.tries = 0;
-            if batch.is_empty() {
+            is_idle = batch.is_empty();
+            if is_idle {
+                drop(room);
+                if batches.is_filtered() {
+                    self.review(open, &mut review).await?;
+                }
                 continue;
             }
-            room.shrink(batch.bytes());
-            let number = batches.bookmark().and_then(|bookmark| self.number(bookmark));
-            self.cursor = number.or(self.cursor);
-            self.give(batch, 0, u64::MAX, number, room).await;
-        }
-    }
-
-    async fn give(&self, batch: Batch, skip: u64, upto: u64, cursor: Option<u64>, room: Room) {
-        let (source, log) = (self.line.index, self.log.clone());
-        let report = FollowReport::Batch { source, log, batch, skip, upto, cursor, room };
-        self.line.shared.tell(report).await;
-    }
-
-    /// Finds where the log ends now, and gives its last records that are wanted.
-    async fn begin(&mut self, open: &dyn EventLog) -> Result<(), LogError> {
-        let Some(newest) = self.end(open, Direction::Backward).await? else {
-            self.cursor = Some(0);
-            return Ok(());
-        };
-        let FollowRequest { last, filter, matcher, .. } = &self.line.shared.request;
-        let wanted = (*last).min(MAX_LAST);
-        if wanted > 0 {
-            let query = Query {
-                filter: filter.clone(),
-                limit: Some(wanted),
-                ..Query::new(self.log.clone(), Direction::Backward)
+            review.unwanted = None;
+            let room = match room {
+                Some(mut room) => {
+                    room.shrink(batch.bytes());
+                    room
+                }
+                None => self.line.shared.budget.room(batch.bytes()).await,
             };
-            let mut batches = open.query(&query).await?;
-            let mut reader = BatchReader::default();
-            let mut matcher = matcher.clone();
-            let (mut found, mut kept) = (0, Vec::new());
-            while found < wanted {
-                let room = self.line.shared.budget.room(batches.expected_bytes()).await;
-                let Some(batch) = batches.next().await.transpose()? else { break };
-                found += count(&mut reader, &mut matcher, &batch, newest);
-                kept.push((batch, room));
+            if self.is_gap_open {
+                self.close_gap(open, &batch).await?;
             }
-            batches.close().await;
-            let mut skip = found.saturating_sub(wanted);
-            while let Some((batch, room)) = kept.pop() {
-                let is_last = kept.is_empty();
-                let cursor = is_last.then_some(newest);
-                let skip = std::mem::take(&mut skip);
-                self.give(batch.reversed(), skip, newest, cursor, room).await;
+            let cursor = batches.bookmark().and_then(number);
+            self.cursor = cursor.or(self.cursor);
+            let (source, log) = (self.line.index, self.log.clone());
+            let report = FollowReport::Batch { source, log, batch, cursor, room };
+            self.line.shared.tell(report).await;
+            if is_lenient && cursor.is_some() {
+                return Ok(());
             }
         }
-        self.cursor = Some(newest);
+    }
+
+    async fn tell_cursor(&self) {
+        let (source, log, cursor) = (self.line.index, self.log.clone(), self.cursor.unwrap_or(0));
+        self.line.shared.tell(FollowReport::Following { source, log, cursor }).await;
+    }
+
+    async fn tell_gap(&self, last: Option<u64>) {
+        let (source, log, first) =
+            (self.line.index, self.log.clone(), self.cursor.unwrap_or(0) + 1);
+        self.line.shared.tell(FollowReport::Gap { source, log, first, last }).await;
+    }
+
+    /// Finds the place before the last records that are wanted. They come again from there, with
+    /// what follows them.
+    async fn begin(&mut self, open: &dyn EventLog) -> Result<(), LogError> {
+        let newest = self.end(open, Direction::Backward).await?;
+        self.is_fresh = newest.is_none();
+        let wanted = self.line.shared.request.last.min(MAX_LAST);
+        let first = match (wanted, newest) {
+            (1.., Some(_)) => self.first_of_last(open, wanted).await?,
+            _ => None,
+        };
+        self.cursor = Some(first.map(|first| first.saturating_sub(1)).or(newest).unwrap_or(0));
         Ok(())
     }
 
-    /// Subscribes behind the cursor, and tells what is gone there.
-    async fn subscribe(&mut self, open: &dyn EventLog) -> Result<Box<dyn Batches>, LogError> {
-        let cursor = self.cursor.unwrap_or(0);
-        let bookmark = || Bookmark::single(self.log.0.clone(), cursor);
-        let at = |start| Subscription {
-            logs: vec![self.log.clone()],
-            filter: self.line.shared.request.filter.clone(),
-            start,
+    /// The number of the first of the last records that pass the filter.
+    async fn first_of_last(
+        &self,
+        open: &dyn EventLog,
+        wanted: u64,
+    ) -> Result<Option<u64>, LogError> {
+        let FollowRequest { filter, matcher, .. } = &self.line.shared.request;
+        let query = Query {
+            filter: filter.clone(),
+            limit: Some(wanted),
+            ..Query::new(self.log.clone(), Direction::Backward)
         };
-        if cursor == 0 {
-            return open.subscribe(&at(Start::Oldest)).await;
+        let mut batches = open.query(&query).await?;
+        let mut reader = BatchReader::default();
+        let mut last = Last { matcher: matcher.clone(), wanted, first: None };
+        while last.wanted > 0 {
+            let _room = self.line.shared.budget.room(batches.expected_bytes()).await;
+            let Some(batch) = batches.next().await.transpose()? else { break };
+            reader.read(&batch, &mut last);
         }
-        match open.subscribe(&at(Start::After(bookmark()))).await {
-            Err(LogError::Overwritten) => {}
-            subscribed => return subscribed,
+        batches.close().await;
+        Ok(last.first)
+    }
+
+    /// Subscribes behind the cursor, and tells what is gone there.
+    async fn subscribe(&mut self, open: &dyn EventLog) -> Result<Subscribed, LogError> {
+        let cursor = self.cursor.unwrap_or(0);
+        let is_fresh = std::mem::take(&mut self.is_fresh);
+        let bookmark = Bookmark::single(self.log.0.clone(), cursor);
+        let (log, filter) = (self.log.clone(), self.line.shared.request.filter.clone());
+        let at = |start| Subscription { logs: vec![log.clone()], filter: filter.clone(), start };
+        self.is_gap_open = false;
+        if cursor > 0 {
+            match open.subscribe(&at(Start::After(bookmark.clone()))).await {
+                Err(LogError::Overwritten) => {}
+                subscribed => return Ok(Subscribed { batches: subscribed?, is_lenient: false }),
+            }
         }
+        let batches = open.subscribe(&at(Start::Oldest)).await?;
+        // Only now: what goes until the subscription begins would be in no gap.
         let oldest = self.end(open, Direction::Forward).await?;
         let newest = self.end(open, Direction::Backward).await?;
-        let (source, log, first) = (self.line.index, self.log.clone(), cursor + 1);
-        let gap = |last| FollowReport::Gap { source, log: log.clone(), first, last };
         match (oldest, newest) {
-            // The numbers began again.
+            _ if is_fresh => {}
+            (None, _) | (_, None) => self.is_gap_open = true,
             (_, Some(newest)) if newest < cursor => {
-                self.line.shared.tell(gap(None)).await;
+                self.tell_gap(None).await;
                 self.cursor = Some(0);
-                return open.subscribe(&at(Start::Oldest)).await;
             }
-            (Some(oldest), _) if oldest > first => {
-                self.line.shared.tell(gap(Some(oldest - 1))).await;
+            (Some(oldest), _) if oldest > cursor + 1 => {
+                self.tell_gap(Some(oldest - 1)).await;
                 self.cursor = Some(oldest - 1);
             }
-            _ => {}
+            (Some(oldest), _) if oldest == cursor + 1 => {}
+            // Only the cursor's own record is not there.
+            _ => {
+                batches.close().await;
+                let batches = open.subscribe(&at(Start::AfterOrLater(bookmark))).await?;
+                return Ok(Subscribed { batches, is_lenient: true });
+            }
         }
-        open.subscribe(&at(Start::AfterOrLater(bookmark()))).await
+        Ok(Subscribed { batches, is_lenient: false })
+    }
+
+    /// Tells what is gone before the first records of a log that was empty.
+    async fn close_gap(&mut self, open: &dyn EventLog, batch: &Batch) -> Result<(), LogError> {
+        let oldest = self.end(open, Direction::Forward).await?;
+        let came = first_number(batch);
+        let Some(oldest) = oldest.into_iter().chain(came).min() else { return Ok(()) };
+        let cursor = self.cursor.unwrap_or(0);
+        if oldest <= cursor {
+            self.tell_gap(None).await;
+        } else if oldest > cursor + 1 {
+            self.tell_gap(Some(oldest - 1)).await;
+        }
+        self.is_gap_open = false;
+        Ok(())
+    }
+
+    /// After an answer without records, where the source leaves out what doesn't match: moves the
+    /// cursor over records that nobody wants. Else it would stay where the last one was that
+    /// matched, and when the log wraps past that, records would seem to be lost that were not.
+    ///
+    /// A query shows that nothing matches between the cursor and the newest record. What has gone
+    /// before the query was behind the subscription by then, if its next answer is not that it
+    /// has missed something.
+    async fn review(&mut self, open: &dyn EventLog, review: &mut Review) -> Result<(), LogError> {
+        if let Some(unwanted) = review.unwanted.take() {
+            self.cursor = Some(unwanted);
+            self.tell_cursor().await;
+        }
+        if Instant::now() < review.due || self.is_gap_open {
+            return Ok(());
+        }
+        let cursor = self.cursor.unwrap_or(0);
+        let newest = self.end(open, Direction::Backward).await?;
+        if let Some(newest) = newest.filter(|newest| *newest > cursor)
+            && !self.has_match(open, cursor).await?
+        {
+            review.unwanted = Some(newest);
+        }
+        review.due = Instant::now() + REVIEW;
+        Ok(())
+    }
+
+    /// Whether the source has a record behind the cursor that it selects.
+    async fn has_match(&self, open: &dyn EventLog, cursor: u64) -> Result<bool, LogError> {
+        let query = Query {
+            filter: self.line.shared.request.filter.clone(),
+            limit: Some(1),
+            after: (cursor > 0).then(|| Bookmark::single(self.log.0.clone(), cursor)),
+            ..Query::new(self.log.clone(), Direction::Forward)
+        };
+        let mut batches = open.query(&query).await?;
+        let mut has_match = false;
+        while !has_match {
+            let Some(batch) = batches.next().await.transpose()? else { break };
+            has_match = batch.records() > 0;
+        }
+        batches.close().await;
+        Ok(has_match)
     }
 
     /// The number of the log's first record in a direction.
@@ -385,21 +551,35 @@ impl Follower<'_> {
     ) -> Result<Option<u64>, LogError> {
         let query = Query { limit: Some(1), ..Query::new(self.log.clone(), direction) };
         let mut batches = open.query(&query).await?;
-        let mut first = First(None);
-        while first.0.is_none() {
+        let mut first = None;
+        while first.is_none() {
             let Some(batch) = batches.next().await.transpose()? else { break };
-            BatchReader::default().read(&batch, &mut first);
+            first = first_number(&batch);
         }
         batches.close().await;
-        Ok(first.0)
-    }
-
-    fn number(&self, bookmark: &Bookmark) -> Option<u64> {
-        bookmark.entries.iter().find(|entry| entry.is_current).map(|entry| entry.record_id)
+        Ok(first)
     }
 }
 
-/// Keeps the number of the first record.
+/// What is known of records that a filter has hidden.
+struct Review {
+    /// When to look again.
+    due: Instant,
+    /// Nothing up to this record matches.
+    unwanted: Option<u64>,
+}
+
+fn number(bookmark: &Bookmark) -> Option<u64> {
+    bookmark.entries.iter().find(|entry| entry.is_current).map(|entry| entry.record_id)
+}
+
+/// The number of a batch's first record.
+fn first_number(batch: &Batch) -> Option<u64> {
+    let mut first = First(None);
+    BatchReader::default().read(batch, &mut first);
+    first.0
+}
+
 struct First(Option<u64>);
 
 impl quarry_eventlog::Visitor for First {
@@ -407,40 +587,27 @@ impl quarry_eventlog::Visitor for First {
         self.0 = self.0.or(log_record);
     }
 
-    fn damage(&mut self, damage: &quarry_eventlog::Damage) {
-        if let quarry_eventlog::Damage::Record { record, .. } = damage {
-            self.0 = self.0.or(Some(*record));
-        }
+    fn damage(&mut self, damage: &Damage) {
+        self.0 = self.0.or(damage.record());
     }
 }
 
-/// How many events of a batch pass, of those up to a record.
-fn count(
-    reader: &mut BatchReader,
-    matcher: &mut Option<Matcher>,
-    batch: &Batch,
-    newest: u64,
-) -> u64 {
-    let mut counter = Counter { matcher, newest, found: 0 };
-    reader.read(batch, &mut counter);
-    counter.found
+/// Counts records that pass, from the last on.
+struct Last {
+    matcher: Option<Matcher>,
+    wanted: u64,
+    first: Option<u64>,
 }
 
-struct Counter<'m> {
-    matcher: &'m mut Option<Matcher>,
-    newest: u64,
-    found: u64,
-}
-
-impl quarry_eventlog::Visitor for Counter<'_> {
+impl quarry_eventlog::Visitor for Last {
     fn event<S: quarry_event::FieldSource>(&mut self, event: &S, _: &str, number: Option<u64>) {
-        let is_old = number.is_none_or(|number| number <= self.newest);
         let mut passes =
             || self.matcher.as_mut().is_none_or(|matcher| matcher.matches(event, None));
-        if is_old && passes() {
-            self.found += 1;
+        if self.wanted > 0 && passes() {
+            self.wanted -= 1;
+            self.first = number.or(self.first);
         }
     }
 
-    fn damage(&mut self, _: &quarry_eventlog::Damage) {}
+    fn damage(&mut self, _: &Damage) {}
 }

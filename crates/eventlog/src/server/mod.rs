@@ -24,15 +24,22 @@ pub struct ReadOptions {
     /// The time-out that calls carry. A server that has found nothing by then says so, which
     /// shows that it lives; so it has to be well below the silence that ends a connection.
     pub heartbeat: Duration,
+    /// The same of subscriptions, which mostly have nothing to say: the longer, the less an idle
+    /// log costs, and the later it shows that a server is gone.
+    pub idle_heartbeat: Duration,
     /// How many bytes a batch should have. Larger ones cost fewer round trips, smaller ones less
     /// memory.
     pub batch_bytes: usize,
 }
 
 impl Default for ReadOptions {
-    /// 5 s and 512 KiB.
+    /// 5 s, 20 s for subscriptions, and 512 KiB.
     fn default() -> Self {
-        ReadOptions { heartbeat: Duration::from_secs(5), batch_bytes: 512 << 10 }
+        ReadOptions {
+            heartbeat: Duration::from_secs(5),
+            idle_heartbeat: Duration::from_secs(20),
+            batch_bytes: 512 << 10,
+        }
     }
 }
 

@@ -1,21 +1,30 @@
 //! A pull subscription (3.1.4.8, 3.1.4.10): records that are there, and new ones as they come.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use quarry_even::wire::{OperationControlHandle, SubscriptionHandle};
+use quarry_even::wire::{EventBatch, OperationControlHandle, SubscriptionHandle};
 use quarry_even::{EventClient, Next, SubscribeFlags, Win32Error};
 use tokio::time::Instant;
 
-use super::batches::{check_channels, pause};
+use super::batches::check_channels;
 use super::position::Position;
 use super::size::BatchSize;
 use super::{QueryText, ReadOptions, result_logs};
 use crate::batch::Batch;
+use crate::damage::Damage;
 use crate::error::LogError;
 use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName, Start, Subscription};
 
+/// How long to wait at least before a server is asked again that had nothing and didn't take its
+/// time to say so, and how long at most, after a while in which that went on.
+const POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// Records in a row that a server may be unable to send.
+const MAX_TOO_LARGE: u32 = 64;
+
 /// The batches of a subscription. They don't end; one is empty when nothing came for
-/// [`ReadOptions::heartbeat`].
+/// [`ReadOptions::idle_heartbeat`].
 pub(super) struct SubscriptionBatches {
     client: EventClient,
     options: ReadOptions,
@@ -28,6 +37,10 @@ pub(super) struct SubscriptionBatches {
     position: Position,
     size: BatchSize,
     resumed: bool,
+    /// How long was last waited for a server that doesn't wait itself.
+    poll: Duration,
+    /// Records since the last that came that were too large.
+    too_large: u32,
 }
 
 impl SubscriptionBatches {
@@ -60,8 +73,14 @@ impl SubscriptionBatches {
             asked: logs.clone(),
             logs: names.clone().into(),
             position: Position::new(names, Direction::Forward, after),
-            size: BatchSize::new(options.batch_bytes),
+            // As long as there is no place to go back to, no batch may fail that could be halved.
+            size: match start {
+                Start::Now => BatchSize::beginning_with_one(options.batch_bytes),
+                _ => BatchSize::new(options.batch_bytes),
+            },
             resumed: after.is_some(),
+            poll: Duration::ZERO,
+            too_large: 0,
         })
     }
 
@@ -69,27 +88,45 @@ impl SubscriptionBatches {
     async fn next_batch(&mut self) -> Result<Batch, LogError> {
         let asked = Instant::now();
         let next = loop {
-            let (count, heartbeat) = (self.size.count(), self.options.heartbeat);
+            let (count, heartbeat) = (self.size.count(), self.options.idle_heartbeat);
             match self.client.subscription_next(self.handle, count, heartbeat).await {
                 // The position has moved past records that never came.
                 Err(error) if error.is_batch_too_large() && self.size.halve() => {
                     self.subscribe_again().await?;
                 }
+                // It has moved past the one that was asked for.
+                Err(error) if error.is_batch_too_large() && self.too_large < MAX_TOO_LARGE => {
+                    self.too_large += 1;
+                    let (log, after) = self.position.last();
+                    return Ok(Batch::damage(vec![Damage::TooLarge { log, after }]));
+                }
+                Err(error) if is_gone(error.status()) => return Err(LogError::Overwritten),
                 next => break next.map_err(|error| LogError::of_log(error, &self.asked[0]))?,
             }
         };
-        let (Next::Events(batch) | Next::TimedOut(batch)) = next else {
-            pause(asked).await;
-            return Ok(Batch::empty());
+        let batch = match next {
+            Next::Events(batch) | Next::TimedOut(batch) => batch,
+            Next::End => EventBatch::default(),
         };
         if batch.is_empty() {
-            pause(asked).await;
+            self.rest(asked).await;
             return Ok(Batch::empty());
         }
+        (self.poll, self.too_large) = (Duration::ZERO, 0);
         let (records, bytes) = (batch.len(), batch.buffer().len());
         let batch = self.position.advance(batch, std::mem::take(&mut self.resumed))?;
         self.size.succeeded(records, bytes);
         Ok(Batch::wire(batch, Arc::clone(&self.logs)))
+    }
+
+    /// After an answer without records. Whoever answers at once, time-out or not, is asked
+    /// again after a while, which gets longer.
+    async fn rest(&mut self, asked: Instant) {
+        self.size.waited();
+        let (least, most) = POLL;
+        self.poll = (self.poll * 2).clamp(least, most);
+        let due = asked + self.poll.min(self.options.idle_heartbeat);
+        tokio::time::sleep_until(due).await;
     }
 
     /// Behind the last record that came.
@@ -125,6 +162,10 @@ impl Batches for SubscriptionBatches {
         self.position.bookmark()
     }
 
+    fn is_filtered(&self) -> bool {
+        self.text.filters
+    }
+
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move { self.release().await })
     }
@@ -136,13 +177,13 @@ async fn register(
     logs: &[LogName],
     start: &Start,
 ) -> Result<quarry_even::RegisteredSubscription, LogError> {
-    // Without "strict" the server would pass over what is gone without a word.
+    // Without "strict" the server would pass over what is gone without a word, also later.
+    let strict = SubscribeFlags::STRICT;
     let (flags, bookmark) = match start {
-        Start::Now => (SubscribeFlags::FUTURE_EVENTS, None),
-        Start::Oldest => (SubscribeFlags::START_AT_OLDEST, None),
+        Start::Now => (SubscribeFlags::FUTURE_EVENTS | strict, None),
+        Start::Oldest => (SubscribeFlags::START_AT_OLDEST | strict, None),
         Start::After(bookmark) => {
-            let flags = SubscribeFlags::START_AFTER_BOOKMARK | SubscribeFlags::STRICT;
-            (flags, Some(bookmark.to_xml()))
+            (SubscribeFlags::START_AFTER_BOOKMARK | strict, Some(bookmark.to_xml()))
         }
         Start::AfterOrLater(bookmark) => {
             (SubscribeFlags::START_AFTER_BOOKMARK, Some(bookmark.to_xml()))
@@ -151,14 +192,22 @@ async fn register(
     let (path, query) = (text.path.as_deref(), &*text.query);
     let flags = SubscribeFlags::PULL | flags;
     let registered = client.register_subscription(path, query, bookmark.as_deref(), flags).await;
-    let registered = registered.map_err(|error| match error.status() {
-        Some(
-            Win32Error::EVT_QUERY_RESULT_STALE
-            | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION
-            | Win32Error::NOT_FOUND,
-        ) => LogError::Overwritten,
-        _ => LogError::of_log(error, &logs[0]),
+    let registered = registered.map_err(|error| match is_gone(error.status()) {
+        true => LogError::Overwritten,
+        false => LogError::of_log(error, &logs[0]),
     })?;
     check_channels(&registered.channels, logs)?;
     Ok(registered)
+}
+
+/// Whether a status says that records are gone which were still to come.
+fn is_gone(status: Option<Win32Error>) -> bool {
+    matches!(
+        status,
+        Some(
+            Win32Error::EVT_QUERY_RESULT_STALE
+                | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION
+                | Win32Error::NOT_FOUND
+        )
+    )
 }
