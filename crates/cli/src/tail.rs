@@ -138,6 +138,7 @@ impl Tail {
                     () = tokio::time::sleep(GLANCE) => None,
                 }
             });
+            let is_quiet = next.is_none();
             match next {
                 Some((kind, Some(report))) => self.report(kind, report)?,
                 Some((kind, None)) => follows[kind] = None,
@@ -145,6 +146,9 @@ impl Tail {
             }
             if let Some(cursors) = &mut self.cursors {
                 cursors.tick().map_err(Closed::Failed)?;
+            }
+            if is_quiet && is_closed(&self.out) {
+                return Err(Closed::Pipe);
             }
         }
         Ok(())
@@ -236,6 +240,21 @@ impl Tail {
         text.clear();
         Ok(())
     }
+}
+
+/// Whether nobody reads what is printed any more, which would else show with the next event.
+#[cfg(unix)]
+fn is_closed(out: &io::StdoutLock<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::new(out, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&now)).is_ok()
+        && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+#[cfg(not(unix))]
+fn is_closed(_: &io::StdoutLock<'_>) -> bool {
+    false
 }
 
 async fn next(follow: &mut Option<Follow>) -> Option<FollowReport> {

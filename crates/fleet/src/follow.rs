@@ -268,9 +268,7 @@ impl<'a> Line<'a> {
             (_, Blame::Credential) => true,
             (_, Blame::Network | Blame::Peer) => false,
             // A server that starts up has no event log for a while, and a file may be replaced.
-            (LogError::Server(_) | LogError::Open(_), _) => {
-                !self.was_open && !error.is_transient()
-            }
+            (LogError::Server(_) | LogError::Open(_), _) => !self.was_open && !error.is_transient(),
             (_, Blame::Refusal | Blame::Us) => true,
         };
         if is_final {

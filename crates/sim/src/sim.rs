@@ -353,6 +353,26 @@ impl SimServer {
         Ok(())
     }
 
+    /// Goes down, as a machine does that is switched off: its connections end, and no new ones
+    /// come about until [`start`](Self::start). What happens to its logs meanwhile still happens.
+    pub fn stop(&self) {
+        self.turn(1);
+    }
+
+    /// Comes up again, on the same ports.
+    pub fn start(&self) {
+        self.turn(0);
+    }
+
+    /// Turns to a number that is odd, or that is even.
+    fn turn(&self, odd: u64) {
+        self.inner.turns.send_if_modified(|turns| {
+            let is_due = *turns % 2 != odd;
+            *turns += u64::from(is_due);
+            is_due
+        });
+    }
+
     fn log(&self, log: &str) -> Result<Arc<Log>, SimError> {
         self.inner.log(log).map_err(|_: Win32Error| SimError::NoChannel(log.to_owned()))
     }
