@@ -217,7 +217,14 @@ async fn follow_log(
 ) {
     let cursor = shared.request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
     let line = Line::new(shared, source, index);
-    let mut follower = Follower { line, log, cursor, is_fresh: false, is_gap_open: false };
+    let mut follower = Follower {
+        line,
+        log,
+        cursor,
+        is_fresh: false,
+        is_gap_open: false,
+        is_overwritten: false,
+    };
     if let Err((failure, is_of_log)) = follower.run().await {
         let report = match is_of_log && !is_named {
             true => FollowReport::LeftOut { source: index, failure },
@@ -299,6 +306,8 @@ struct Follower<'a> {
     /// The log was empty when it had lost the cursor's record: the first record to come shows
     /// what is gone.
     is_gap_open: bool,
+    /// The subscription has said that records behind the cursor are gone.
+    is_overwritten: bool,
 }
 
 /// A subscription, and whether it passes over what is gone.
@@ -320,6 +329,8 @@ impl Follower<'_> {
             }
             if matches!(error, LogError::Overwritten) {
                 overwritten += 1;
+                self.is_overwritten = true;
+                // A file is to be opened again.
                 self.line.open = None;
                 if overwritten > MAX_OVERWRITTEN {
                     self.line.pause().await;
@@ -450,13 +461,14 @@ impl Follower<'_> {
         let (log, filter) = (self.log.clone(), self.line.shared.request.filter.clone());
         let at = |start| Subscription { logs: vec![log.clone()], filter: filter.clone(), start };
         self.is_gap_open = false;
-        if cursor > 0 {
+        if cursor > 0 && !self.is_overwritten {
             match open.subscribe(&at(Start::After(bookmark.clone()))).await {
                 Err(LogError::Overwritten) => {}
                 subscribed => return Ok(Subscribed { batches: subscribed?, is_lenient: false }),
             }
         }
         let batches = open.subscribe(&at(Start::Oldest)).await?;
+        self.is_overwritten = false;
         // Only now: what goes until the subscription begins would be in no gap.
         let oldest = self.end(open, Direction::Forward).await?;
         let newest = self.end(open, Direction::Backward).await?;

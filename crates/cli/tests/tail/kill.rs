@@ -193,7 +193,9 @@ fn world(fleet: &Fleet, mut chance: Chance, done: &AtomicBool) -> BTreeMap<Key, 
     }
     for server in fleet.sim.servers() {
         server.start();
-        LOGS.map(|log| write(server, log, 1));
+        for log in LOGS {
+            write(server, log, 1);
+        }
     }
     written
 }
