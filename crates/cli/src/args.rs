@@ -116,7 +116,9 @@ Examples:
                                                    started again, it goes on where it was
 
 It goes on until it is interrupted. A connection that is lost is made again, and nothing is lost or
-comes twice; records that were overwritten before they were read are told of on standard error.";
+comes twice; records that were overwritten before they were read are told of on standard error.
+With a cursor file that holds from one run to the next; after a kill, what was printed in the last
+second may come again.";
 
 #[derive(Debug, Args)]
 pub(crate) struct TailArgs {
@@ -127,7 +129,7 @@ pub(crate) struct TailArgs {
     #[command(flatten)]
     pub(crate) servers: ServerArgs,
 
-    /// First the last N events of each source
+    /// First the last N events of each log
     #[arg(short = 'n', long, value_name = "N", default_value = "10", help_heading = ORDER)]
     pub(crate) lines: u64,
     /// Keep in this file where each log was read to, and go on there the next time
@@ -238,6 +240,9 @@ pub(crate) struct SimArgs {
     /// From one event to the next, back from now
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub(crate) every: Duration,
+    /// Add an event to each of these logs every so often
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) grow: Option<Duration>,
     /// The number of the first record
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) first_record: u64,
