@@ -35,6 +35,11 @@ pub trait EventLog: Send + Sync {
     /// The source's name, as an event's identity has it: a path, or a server's address.
     fn source(&self) -> &str;
 
+    /// How many calls can be under way at once; more may wait for each other.
+    fn calls_at_once(&self) -> usize {
+        1
+    }
+
     /// The logs that the source has.
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>>;
 

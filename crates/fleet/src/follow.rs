@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quarry_event::filter::{Filter, Glob, Matcher};
@@ -32,6 +32,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The pause between two looks at what a filter has let pass unseen.
 const REVIEW: Duration = Duration::from_secs(5);
+
+/// The most logs of a source of which each has a connection of its own. Where there are more,
+/// they share some, if the source lets several calls wait at once.
+const MAX_OWN: usize = 8;
 
 /// How often in a row a log may have lost records without anything being paused.
 const MAX_OVERWRITTEN: u32 = 3;
@@ -172,7 +176,7 @@ impl Shared {
     }
 }
 
-/// Follows the logs of a source, each over a connection of its own: each waits by itself.
+/// Follows the logs of a source.
 async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
     let asked = match shared.request.logs.is_empty() {
         true => source.logs().to_vec(),
@@ -181,7 +185,8 @@ async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
     let mut logs: Vec<LogName> = asked.iter().filter_map(literal).collect();
     let named = logs.len();
     if asked.iter().any(|pattern| literal(pattern).is_none()) {
-        let known = match known_logs(&mut Line::new(shared, &*source, index)).await {
+        let lines = Lines::default();
+        let known = match known_logs(&mut Line::new(shared, &lines, &*source, index)).await {
             Ok(known) => known,
             Err(failure) => {
                 return shared.tell(FollowReport::Failed { source: index, failure }).await;
@@ -194,7 +199,9 @@ async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
         let meant: Vec<LogName> = known.into_iter().filter(is_meant).collect();
         logs.extend(meant);
     }
-    let follow = |(n, log)| follow_log(shared, &*source, index, log, n < named);
+    let lines = Lines { are_shared: logs.len() > MAX_OWN, ..Lines::default() };
+    let line = || Line::new(shared, &lines, &*source, index);
+    let follow = |(n, log)| follow_log(line(), log, n < named);
     futures_util::future::join_all(logs.into_iter().enumerate().map(follow)).await;
 }
 
@@ -208,23 +215,11 @@ async fn known_logs(line: &mut Line<'_>) -> Result<Vec<LogName>, Failure> {
     }
 }
 
-async fn follow_log(
-    shared: &Shared,
-    source: &dyn Source,
-    index: usize,
-    log: LogName,
-    is_named: bool,
-) {
+async fn follow_log(line: Line<'_>, log: LogName, is_named: bool) {
+    let (shared, source, index) = (line.shared, line.source, line.index);
     let cursor = shared.request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
-    let line = Line::new(shared, source, index);
-    let mut follower = Follower {
-        line,
-        log,
-        cursor,
-        is_fresh: false,
-        is_gap_open: false,
-        is_overwritten: false,
-    };
+    let mut follower =
+        Follower { line, log, cursor, is_fresh: false, is_gap_open: false, is_overwritten: false };
     if let Err((failure, is_of_log)) = follower.run().await {
         let report = match is_of_log && !is_named {
             true => FollowReport::LeftOut { source: index, failure },
@@ -234,9 +229,58 @@ async fn follow_log(
     }
 }
 
-/// A source's connection, made again as often as it is lost.
+/// The connections to a source.
+#[derive(Default)]
+struct Lines {
+    /// Whether several logs use one.
+    are_shared: bool,
+    open: Mutex<Vec<OpenLine>>,
+    /// Held while one is made; the last error, and when that was.
+    connecting: tokio::sync::Mutex<Option<(Instant, LogError)>>,
+}
+
+struct OpenLine {
+    log: Arc<dyn EventLog>,
+    users: usize,
+    is_lost: bool,
+}
+
+impl Lines {
+    /// A connection that has room for one more log.
+    fn join(&self) -> Option<Arc<dyn EventLog>> {
+        // A log has at most two calls at once.
+        let most = |log: &dyn EventLog| match self.are_shared {
+            true => (log.calls_at_once() / 2).max(1),
+            false => 1,
+        };
+        let mut open = self.open();
+        let line = open.iter_mut().find(|line| !line.is_lost && line.users < most(&*line.log))?;
+        line.users += 1;
+        Some(Arc::clone(&line.log))
+    }
+
+    fn add(&self, log: &Arc<dyn EventLog>) {
+        self.open().push(OpenLine { log: Arc::clone(log), users: 1, is_lost: false });
+    }
+
+    fn leave(&self, log: &Arc<dyn EventLog>, is_lost: bool) {
+        let mut open = self.open();
+        if let Some(line) = open.iter_mut().find(|line| Arc::ptr_eq(&line.log, log)) {
+            line.users -= 1;
+            line.is_lost |= is_lost;
+        }
+        open.retain(|line| line.users > 0);
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<OpenLine>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A log's connection to its source, made again as often as it is lost.
 struct Line<'a> {
     shared: &'a Shared,
+    lines: &'a Lines,
     source: &'a dyn Source,
     index: usize,
     open: Option<Arc<dyn EventLog>>,
@@ -244,9 +288,15 @@ struct Line<'a> {
     tries: u32,
 }
 
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.leave(false);
+    }
+}
+
 impl<'a> Line<'a> {
-    fn new(shared: &'a Shared, source: &'a dyn Source, index: usize) -> Self {
-        Line { shared, source, index, open: None, was_open: false, tries: 0 }
+    fn new(shared: &'a Shared, lines: &'a Lines, source: &'a dyn Source, index: usize) -> Self {
+        Line { shared, lines, source, index, open: None, was_open: false, tries: 0 }
     }
 
     async fn open(&mut self) -> Result<Arc<dyn EventLog>, Failure> {
@@ -254,10 +304,7 @@ impl<'a> Line<'a> {
             if let Some(log) = &self.open {
                 return Ok(Arc::clone(log));
             }
-            let connecting = self.shared.budget.connecting().await;
-            let opened = self.source.open().await;
-            drop(connecting);
-            match opened {
+            match self.connect().await {
                 Ok(log) => {
                     self.was_open = true;
                     self.open = Some(log);
@@ -267,9 +314,49 @@ impl<'a> Line<'a> {
         }
     }
 
+    async fn connect(&self) -> Result<Arc<dyn EventLog>, LogError> {
+        if let Some(log) = self.lines.join() {
+            return Ok(log);
+        }
+        let asked = Instant::now();
+        let mut last = match self.lines.are_shared {
+            true => Some(self.lines.connecting.lock().await),
+            false => None,
+        };
+        if let Some(last) = &last {
+            if let Some(log) = self.lines.join() {
+                return Ok(log);
+            }
+            // Another log has just tried.
+            if let Some((_, error)) = last.as_ref().filter(|(when, _)| *when > asked) {
+                return Err(error.clone());
+            }
+        }
+        let connecting = self.shared.budget.connecting().await;
+        let opened = self.source.open().await;
+        drop(connecting);
+        match &opened {
+            Ok(log) => self.lines.add(log),
+            Err(error) => {
+                if let Some(last) = &mut last {
+                    **last = Some((Instant::now(), error.clone()));
+                }
+            }
+        }
+        opened
+    }
+
+    /// Gives the connection up, for all who use it if it is lost.
+    fn leave(&mut self, is_lost: bool) {
+        if let Some(log) = self.open.take() {
+            self.lines.leave(&log, is_lost);
+        }
+    }
+
     /// After an error: waits, so that the source can be opened again; or says why that is of no
     /// use. A server that is down comes back some day, a wrong password does not get right.
     async fn lost(&mut self, error: LogError) -> Result<(), Failure> {
+        self.leave(!error.leaves_connection_usable());
         let failure = Failure::of(self.source, &error, 0);
         let is_final = match (&error, error.blame()) {
             (_, Blame::Credential) => true,
@@ -286,9 +373,8 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// Gives the connection up, and waits longer each time.
+    /// Waits, longer each time.
     async fn pause(&mut self) {
-        self.open = None;
         let pause = self.shared.options.first_pause.saturating_mul(1 << self.tries.min(10));
         self.tries += 1;
         tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
@@ -331,7 +417,7 @@ impl Follower<'_> {
                 overwritten += 1;
                 self.is_overwritten = true;
                 // A file is to be opened again.
-                self.line.open = None;
+                self.line.leave(false);
                 if overwritten > MAX_OVERWRITTEN {
                     self.line.pause().await;
                 }

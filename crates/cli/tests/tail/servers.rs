@@ -275,6 +275,33 @@ fn logs_of_a_glob_that_cannot_be_followed_are_left_out() {
     tail.wait_for(4);
     let ended = tail.stop();
     assert!(ended.said.iter().all(|line| line.starts_with("warning: server01: left out: ")));
+    assert_eq!(ended.status, Some(130));
+}
+
+#[test]
+fn many_logs_of_a_server_share_a_connection() {
+    let fleet = Fleet::one(3);
+    let server = fleet.server(1);
+    let tail = fleet.tail(&["server01", "-n", "1", "-l", "*", "-q"]);
+    tail.wait_for(3);
+    for (n, log) in ["System", "Security", "Application"].iter().enumerate() {
+        server.append_generated(log, 1).unwrap();
+        tail.wait_for(4 + n);
+    }
+    // The logs are asked for first; and each connection begins at the endpoint mapper.
+    let connections = server.stats().connections;
+    assert!(connections <= 6, "{connections} connections");
+    server.stop();
+    append(server, 2);
+    server.start();
+    tail.wait_for(8);
+    append(server, 1);
+    tail.wait_for(9);
+    let ended = tail.stop();
+    let came = places(&ended.printed);
+    assert_eq!(came[&("server01".to_owned(), "System".to_owned())], system(3..=7));
+    let connections = server.stats().connections;
+    assert!(connections <= 12, "{connections} connections");
 }
 
 #[test]

@@ -82,6 +82,10 @@ impl EventLog for ServerLog {
         &self.source
     }
 
+    fn calls_at_once(&self) -> usize {
+        self.client.rpc().max_calls()
+    }
+
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>> {
         Box::pin(async {
             let channels = self.client.channels().await?;
