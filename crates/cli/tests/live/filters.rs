@@ -98,7 +98,8 @@ fn eight_hours_are_those_until_now() {
 
 #[test]
 fn ids_and_levels_are_asked_of_the_server() {
-    let cases: [(&[&str], fn(&Event) -> bool, &[&str]); 4] = [
+    type Case = (&'static [&'static str], fn(&Event) -> bool, &'static [&'static str]);
+    let cases: [Case; 4] = [
         (&["-i", "7036"], |event| number(event, Field::EventId) == 7036, &["EventID=7036"]),
         (
             &["-i", "16-41,!19"],
