@@ -349,7 +349,8 @@ fn describe(error: &Error) -> Failure {
             Failure::new(format!("{what} needs {name}")).hint(*advice)
         }
         Error::NotSetUp { .. } if cfg!(unix) => failure.hint(
-            "quarry's PAM service is crates/logon/assets/pam.d/quarry; put it into /etc/pam.d",
+            "quarry comes with crates/logon/assets/pam.d/quarry.debian and quarry.redhat: install \
+             the one for your system as /etc/pam.d/quarry",
         ),
         _ => failure,
     }

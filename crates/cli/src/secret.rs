@@ -18,6 +18,7 @@ const KEYRING_SERVICE: &str = "quarry";
 #[derive(Debug)]
 pub(crate) enum NoSecret {
     /// Ctrl-C at the prompt.
+    #[cfg_attr(windows, allow(dead_code, reason = "it ends the process there"))]
     Interrupted,
     Failed(Failure),
 }

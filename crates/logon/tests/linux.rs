@@ -1,5 +1,6 @@
 //! Logging on and becoming users on Linux, with real accounts in a mount namespace of the test's.
 #![cfg(target_os = "linux")]
+#![allow(clippy::print_stdout, reason = "what a process said before it was aborted")]
 
 mod common;
 
@@ -584,7 +585,7 @@ fn run_blocking_is_the_user_on_a_thread_of_its_own() {
     assert_ne!(there, here);
     assert_eq!(status.uids, [7101, 7101, 0, 7101]);
     // A thread inherits who made it, so this one has to be made by root all the same.
-    let task = bob.run(|| alice.run_blocking(move || status_of_this())).expect("becoming");
+    let task = bob.run(|| alice.run_blocking(status_of_this)).expect("becoming");
     let status = task.wait().expect("becoming");
     assert_eq!(status.uids, [7101, 7101, 0, 7101]);
     assert_eq!(status_of_this().uids, [0; 4]);

@@ -1,6 +1,7 @@
 //! Becoming somebody on Windows, with the process's own token: what a guard does to the thread can
 //! be seen without another account. Tests with real accounts are those of `docs/verify-windows.ps1`.
 #![cfg(windows)]
+#![allow(clippy::print_stdout, reason = "what a process said before it was aborted")]
 
 use std::{
     os::windows::io::{FromRawHandle, OwnedHandle},

@@ -189,6 +189,30 @@ async fn a_query_moves_from_each_origin() {
 }
 
 #[tokio::test]
+async fn a_search_that_takes_long_says_that_it_lives() {
+    let mut options = options(vec![ServerOptions::new("fred")]);
+    options.events = 30_000;
+    let sim = Sim::start(options).await.unwrap();
+    let client = connect(&sim, "fred").await;
+    let rare = "*[EventData[Data='nobody'] or System[EventRecordID=29000]]";
+    let query = client.register_log_query(Some("Security"), rare, FORWARD).await.unwrap();
+    let (mut beats, mut found) = (0, Vec::new());
+    loop {
+        match client.query_next(query.handle, 5, Duration::from_millis(10)).await.unwrap() {
+            Next::TimedOut(batch) => {
+                assert!(batch.is_empty());
+                beats += 1;
+            }
+            Next::Events(batch) => found.extend(numbers(&records(&batch))),
+            Next::End => break,
+        }
+    }
+    assert_eq!(found, [29_000]);
+    assert!(beats > 2, "{beats} heartbeats");
+    assert_eq!(sim.servers()[0].stats().records_read, 30_000);
+}
+
+#[tokio::test]
 async fn a_log_says_how_many_records_it_has() {
     let sim = fred(&[]).await;
     let client = connect(&sim, "fred").await;

@@ -161,10 +161,24 @@ fn run_inside(test: &str, starter: &[&str]) -> Option<Output> {
         super::skip(test, "needs root, mount namespaces, pam_unix and util-linux");
         return None;
     }
-    let folder = env::temp_dir().join(format!("quarry-accounts-{}-{test}", std::process::id()));
+    let program = env::current_exe().expect("this program has a path");
+    let arguments = [test, "--exact", "--nocapture", "--test-threads=1"];
+    Some(run_program_inside(test, starter, &program, &arguments))
+}
+
+/// Runs a program among the accounts. `name` is for the folder, [`folder`] for the program.
+///
+/// # Panics
+/// If that is impossible.
+pub fn run_program_inside(
+    name: &str,
+    starter: &[&str],
+    program: &Path,
+    arguments: &[&str],
+) -> Output {
+    let folder = env::temp_dir().join(format!("quarry-accounts-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&folder);
     write(&folder);
-    let program = env::current_exe().expect("this program has a path");
     let mut command = Command::new("unshare");
     command
         .args(["--mount", "--propagation", "private", "sh", "-e", "-c", ENTER])
@@ -172,11 +186,11 @@ fn run_inside(test: &str, starter: &[&str]) -> Option<Output> {
         .args(["timeout", "--kill-after=5", LONGEST])
         .args(starter)
         .arg(program)
-        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .args(arguments)
         .env(FOLDER, &folder);
     let output = command.output().expect("unshare runs");
     fs::remove_dir_all(&folder).expect("the test's folder can be removed");
-    Some(output)
+    output
 }
 
 /// `$0` is the folder; the rest is what to run.

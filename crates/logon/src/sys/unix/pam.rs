@@ -202,26 +202,31 @@ struct Conversation {
 #[repr(C)]
 struct Opaque([u8; 0]);
 
+type Start = unsafe extern "C" fn(
+    *const c_char,
+    *const c_char,
+    *const Conversation,
+    *mut *mut Opaque,
+) -> c_int;
 type Step = unsafe extern "C" fn(*mut Opaque, c_int) -> c_int;
+type SetItem = unsafe extern "C" fn(*mut Opaque, c_int, *const c_void) -> c_int;
+type GetItem = unsafe extern "C" fn(*const Opaque, c_int, *mut *const c_void) -> c_int;
+type StrError = unsafe extern "C" fn(*mut Opaque, c_int) -> *const c_char;
+type GetEnvList = unsafe extern "C" fn(*mut Opaque) -> *mut *mut c_char;
 
 /// The library's functions.
 struct Pam {
-    start: unsafe extern "C" fn(
-        *const c_char,
-        *const c_char,
-        *const Conversation,
-        *mut *mut Opaque,
-    ) -> c_int,
+    start: Start,
     end: Step,
     authenticate: Step,
     acct_mgmt: Step,
     setcred: Step,
     open_session: Step,
     close_session: Step,
-    set_item: unsafe extern "C" fn(*mut Opaque, c_int, *const c_void) -> c_int,
-    get_item: unsafe extern "C" fn(*const Opaque, c_int, *mut *const c_void) -> c_int,
-    strerror: unsafe extern "C" fn(*mut Opaque, c_int) -> *const c_char,
-    getenvlist: unsafe extern "C" fn(*mut Opaque) -> *mut *mut c_char,
+    set_item: SetItem,
+    get_item: GetItem,
+    strerror: StrError,
+    getenvlist: GetEnvList,
 }
 
 impl std::fmt::Debug for Pam {
@@ -257,7 +262,7 @@ impl Pam {
             });
         }
         macro_rules! function {
-            ($name:literal) => {{
+            ($name:literal as $type:ty) => {{
                 // SAFETY: the library is loaded and the name ends with a NUL.
                 let address = unsafe { libc::dlsym(library, $name.as_ptr()) };
                 if address.is_null() {
@@ -265,21 +270,21 @@ impl Pam {
                 }
                 // SAFETY: the function of that name has the type of the field that this goes to,
                 // by PAM's headers (X/Open XSSO).
-                unsafe { std::mem::transmute(address) }
+                unsafe { std::mem::transmute::<*mut c_void, $type>(address) }
             }};
         }
         Ok(Self {
-            start: function!(c"pam_start"),
-            end: function!(c"pam_end"),
-            authenticate: function!(c"pam_authenticate"),
-            acct_mgmt: function!(c"pam_acct_mgmt"),
-            setcred: function!(c"pam_setcred"),
-            open_session: function!(c"pam_open_session"),
-            close_session: function!(c"pam_close_session"),
-            set_item: function!(c"pam_set_item"),
-            get_item: function!(c"pam_get_item"),
-            strerror: function!(c"pam_strerror"),
-            getenvlist: function!(c"pam_getenvlist"),
+            start: function!(c"pam_start" as Start),
+            end: function!(c"pam_end" as Step),
+            authenticate: function!(c"pam_authenticate" as Step),
+            acct_mgmt: function!(c"pam_acct_mgmt" as Step),
+            setcred: function!(c"pam_setcred" as Step),
+            open_session: function!(c"pam_open_session" as Step),
+            close_session: function!(c"pam_close_session" as Step),
+            set_item: function!(c"pam_set_item" as SetItem),
+            get_item: function!(c"pam_get_item" as GetItem),
+            strerror: function!(c"pam_strerror" as StrError),
+            getenvlist: function!(c"pam_getenvlist" as GetEnvList),
         })
     }
 }
