@@ -269,7 +269,10 @@ impl Batches for QueryBatches {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
         Box::pin(async {
             let next = self.next_batch().await;
-            self.ended |= next.is_err();
+            if next.is_err() {
+                self.ended = true;
+                self.damage.clear();
+            }
             next.transpose()
         })
     }
