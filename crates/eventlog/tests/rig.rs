@@ -210,12 +210,14 @@ fn compare(made: &Made, event: &Event) {
     let expected = json.get("event_data").and_then(Value::as_array).cloned().unwrap_or_default();
     // As the text that it is, without types.
     let plain = json.get("encoding").is_some_and(|encoding| encoding == "plain");
-    let expected: Vec<_> = expected.iter().flat_map(|item| texts(item, plain)).collect();
+    let mut expected: Vec<_> = expected.iter().flat_map(|item| texts(item, plain)).collect();
+    let binary = json.get("binary").and_then(Value::as_str);
+    expected.extend(binary.map(|hex| ("Binary".to_owned(), hex.to_uppercase())));
     assert_eq!(data.len(), expected.len(), "{data:?}\n{}", what());
     for ((name, value), (wanted_name, wanted)) in data.iter().zip(&expected) {
         assert_eq!(name, wanted_name, "{}", what());
         let kind = json["event_data"].as_array().unwrap().iter().find(|i| i[0] == name.as_str());
-        match kind.unwrap().get(2).and_then(Value::as_str) {
+        match kind.and_then(|kind| kind.get(2)).and_then(Value::as_str) {
             Some("guid") => assert!(value.eq_ignore_ascii_case(wanted), "{value} {wanted}"),
             // Milliseconds are all that a SYSTEMTIME has.
             Some("systime") => assert_eq!(value[..23], wanted[..23], "{value} {wanted}"),
