@@ -55,7 +55,26 @@ fn set_up() -> Result<()> {
         ("samba-testsuite", "ndrdump"),
         ("libevtx-utils", "evtxexport"),
         ("bsdutils", "script"),
-    ])
+        ("strace", "strace"),
+        // A domain for `quarry run-as`, and who else logs on through PAM.
+        ("pamtester", "pamtester"),
+        ("samba", "smbd"),
+        ("winbind", "winbindd"),
+        ("krb5-user", "kinit"),
+        ("iproute2", "ip"),
+    ])?;
+    // These bring no program to look for.
+    let libraries = [
+        "krb5-config",
+        "libnss-winbind",
+        "libpam-winbind",
+        "samba-ad-provision",
+        "samba-dsdb-modules",
+        "smbclient",
+    ];
+    let missing: Vec<&str> =
+        libraries.into_iter().filter(|package| !windows::is_installed(package)).collect();
+    tools::apt_install(&missing)
 }
 
 fn format() -> Result<()> {

@@ -62,6 +62,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
         ["test", "-p", "quarry-cli", "--test", "lock_windows", "--", "--test-threads=1"];
     run_to_success(&mut wine.cargo(&place, arguments))?;
 
+    step("quarry-logon under Wine");
+    run_to_success(
+        &mut wine.cargo(&place, ["test", "-p", "quarry-logon", "--lib", "--test", "windows"]),
+    )?;
+
     step("quarry scan under Wine");
     scan_says_the_same(&place, &wine)
 }
@@ -110,7 +115,7 @@ fn install_missing() -> anyhow::Result<()> {
     tools::apt_install(&missing).context("the Windows build needs Debian's packages")
 }
 
-fn is_installed(package: &str) -> bool {
+pub(crate) fn is_installed(package: &str) -> bool {
     let query = Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]).output();
     query.is_ok_and(|output| output.stdout == b"installed")
 }

@@ -9,7 +9,6 @@ use quarry_event::{Field, PartialSource, Value};
 
 use crate::cache::Cache;
 use crate::cursor::{Cursor, Dialect, token};
-use crate::limits::Limits;
 use crate::template::{Datum, DatumName, Template, Text};
 use crate::value::{ARRAY, BIN_XML, NULL, decode};
 
@@ -181,11 +180,15 @@ pub(crate) struct Values<'d> {
 }
 
 impl<'d> Values<'d> {
+    /// The most values that are looked at so. Events have a few dozen; of very many, finding each
+    /// by itself would take long.
+    const MAX: usize = 256;
+
     /// The values whose number comes next, if they are all there.
     #[inline]
     pub(crate) fn read(cursor: &mut Cursor<'d>) -> Option<Self> {
         let count = cursor.u32().ok()? as usize;
-        if count > Limits::VALUES {
+        if count > Self::MAX {
             return None;
         }
         let (descriptors, _) = cursor.take(4 * count).ok()?.as_chunks();
@@ -193,14 +196,12 @@ impl<'d> Values<'d> {
         let (mut len, mut kinds, mut binxml) = (0u32, 0, 0u32);
         for &descriptor in descriptors {
             let descriptor = u32::from_le_bytes(descriptor);
-            len = len.wrapping_add(descriptor & 0xffff);
+            len += descriptor & 0xffff;
             kinds |= descriptor;
             binxml += u32::from(descriptor >> 16 & 0xff == u32::from(BIN_XML));
         }
         let has_arrays = kinds >> 16 & u32::from(ARRAY) != 0;
         let at = cursor.at;
-        // So few values are no longer together than that number can say.
-        const { assert!(Limits::VALUES <= u32::MAX as usize / u16::MAX as usize) };
         cursor.take(len as usize).ok()?;
         Some(Values { descriptors, bytes: cursor.bytes, at, binxml: binxml as usize, has_arrays })
     }

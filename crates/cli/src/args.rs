@@ -50,6 +50,7 @@ pub(crate) enum Command {
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
     Lock(crate::lock::LockArgs),
+    RunAs(crate::run_as::RunAsArgs),
     /// Simulate Windows servers on loopback, to develop and load-test against
     #[command(after_help = after_sim())]
     Sim(SimArgs),
@@ -68,6 +69,7 @@ Examples:
   quarry scan logs/ -i 4625 -S 8h               failed logons of the last eight hours
   quarry scan logs/ -p error -n 20 -r           the newest 20 errors of each file
   quarry scan a.evtx --data TargetUserName=bob --fields time,computer,data.IpAddress -o csv
+  quarry scan dc01 -l Security -S 1d -o evtx > dc01.evtx
   zcat a.evtx.gz | quarry scan - -g '(?i)powershell'";
 
 #[derive(Debug, Args)]
@@ -92,7 +94,7 @@ pub(crate) struct ScanArgs {
 
     /// The format [default: table on a terminal, jsonl elsewhere]
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
-    pub(crate) output: Option<Format>,
+    pub(crate) output: Option<ScanFormat>,
     /// The columns (table, csv) or members (jsonl, json), with commas between; data.NAME is one
     /// value of the event
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
@@ -326,6 +328,10 @@ pub(crate) struct ServerArgs {
     /// Read the password from an environment variable
     #[arg(long, value_name = "NAME", group = "password")]
     pub(crate) password_env: Option<String>,
+    /// Take the password from the system's keyring: the kernel's on Linux, the credential manager
+    /// of Windows, under the service quarry and the account
+    #[arg(long, group = "password")]
+    pub(crate) keyring: bool,
     /// How to sign in [default: negotiate]
     #[arg(long, value_name = "HOW")]
     pub(crate) authentication: Option<Authentication>,
@@ -425,6 +431,37 @@ pub(crate) enum Format {
     Csv,
     /// An XML document, an event a line
     Xml,
+}
+
+/// The formats of `scan`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum ScanFormat {
+    /// Columns for people
+    Table,
+    /// A JSON object a line
+    Jsonl,
+    /// One JSON array
+    Json,
+    /// Comma-separated values, with a header line
+    Csv,
+    /// An XML document, an event a line
+    Xml,
+    /// A log file, for Event Viewer or quarry itself
+    Evtx,
+}
+
+impl ScanFormat {
+    /// The format, where it is one of text.
+    pub(crate) fn text(self) -> Option<Format> {
+        Some(match self {
+            ScanFormat::Table => Format::Table,
+            ScanFormat::Jsonl => Format::Jsonl,
+            ScanFormat::Json => Format::Json,
+            ScanFormat::Csv => Format::Csv,
+            ScanFormat::Xml => Format::Xml,
+            ScanFormat::Evtx => return None,
+        })
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -384,7 +384,9 @@ fn is_pipe(path: &Path) -> bool {
 }
 
 fn spool_file(path: &Path, stop: &AtomicBool) -> io::Result<File> {
-    spool(File::open(path)?, stop)
+    // Opening a pipe waits for the other end, too.
+    let path = path.to_owned();
+    spool(move || File::open(path), stop)
 }
 
 /// Standard input as a file: itself where it is one, else a temporary copy.
@@ -397,16 +399,19 @@ fn open_stdin(stop: &AtomicBool) -> io::Result<File> {
             return Ok(file);
         }
     }
-    spool(io::stdin(), stop)
+    spool(|| Ok(io::stdin()), stop)
 }
 
 /// Copies what is read from a pipe to a temporary file, of which any part can be read.
-fn spool(mut from: impl io::Read + Send + 'static, stop: &AtomicBool) -> io::Result<File> {
+fn spool<R: io::Read>(
+    open: impl FnOnce() -> io::Result<R> + Send + 'static,
+    stop: &AtomicBool,
+) -> io::Result<File> {
     let (sender, receiver) = mpsc::channel();
     // A read from a pipe can't be interrupted, so another thread waits in it.
     std::thread::spawn(move || {
         let copy = tempfile::tempfile().and_then(|mut file| {
-            io::copy(&mut from, &mut file)?;
+            io::copy(&mut open()?, &mut file)?;
             Ok(file)
         });
         // Nobody listens when the run was interrupted.

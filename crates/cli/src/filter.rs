@@ -31,15 +31,15 @@ impl Tests {
         // A server's logs are those that are read; what an event of one says may differ, where it
         // was forwarded.
         let filter = Filter { channels: Vec::new(), ..of_files.clone() };
-        let matcher = |filter: &Filter| {
-            let now = EventTime::from_timestamp(timestamp);
-            (!filter.is_empty()).then(|| filter.matcher(now))
-        };
+        // Nor is its clock this one.
+        let now = EventTime::from_timestamp(timestamp);
+        let asked = Filter { query: filter.query.as_ref().map(|q| q.fixed(now)), ..filter.clone() };
+        let matcher = |filter: &Filter| (!filter.is_empty()).then(|| filter.matcher(now));
         Ok(Tests {
             of_servers: matcher(&filter),
-            logs: of_files.channels.clone(),
+            logs: logs(&of_files)?,
             of_files: matcher(&of_files),
-            filter,
+            filter: asked,
         })
     }
 
@@ -68,6 +68,15 @@ impl Matchers {
             true => self.of_servers.as_mut(),
             false => self.of_files.as_mut(),
         }
+    }
+}
+
+/// The logs asked for, or those that a structured query names.
+fn logs(filter: &Filter) -> Result<Vec<Glob>, Failure> {
+    let channels = filter.query.iter().flat_map(Query::channels);
+    match filter.channels.is_empty() {
+        true => channels.map(|channel| of("--xpath", Glob::parse(channel))).collect(),
+        false => Ok(filter.channels.clone()),
     }
 }
 

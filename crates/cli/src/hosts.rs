@@ -7,7 +7,8 @@ use quarry_eventlog::{Direction, EventLog};
 use quarry_fleet::inventory;
 use serde_json::{Value as Json, json};
 
-use crate::args::{HostsArgs, HostsCommand, HostsListArgs, HostsTestArgs, WorkArgs};
+use crate::args::{HostsArgs, HostsCommand, HostsListArgs, HostsTestArgs, ListArgs, WorkArgs};
+use crate::console::Console;
 use crate::error::Failure;
 use crate::listing::{self, Cell, Column};
 use crate::run::Run;
@@ -44,6 +45,10 @@ fn select(servers: &Servers<'_>, texts: &[String]) -> Result<Vec<inventory::Serv
     Ok(entries)
 }
 
+fn console(args: &ListArgs) -> Console {
+    Console::new(args.terminal.color, args.terminal.quiet)
+}
+
 fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
     const COLUMNS: [Column; 6] = [
         Column::text("server").giving_way(),
@@ -53,7 +58,8 @@ fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
         Column::text("logs").giving_way(),
         Column::text("groups").giving_way(),
     ];
-    let servers = Servers::new(&args.servers)?;
+    let console = console(&args.output);
+    let servers = Servers::new(&args.servers, &console)?;
     let entries = select(&servers, &args.hosts)?;
     let row = |entry: &inventory::Server| {
         // The event log's own port, where the mapper isn't asked.
@@ -93,7 +99,8 @@ fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
         Column::number("logs"),
         Column::text("error"),
     ];
-    let mut servers = Servers::new(&args.servers)?;
+    let console = console(&args.output);
+    let mut servers = Servers::new(&args.servers, &console)?;
     let entries = select(&servers, &args.hosts)?;
     let opened: Vec<_> =
         entries.iter().map(|entry| servers.open(entry)).collect::<Result<_, _>>()?;

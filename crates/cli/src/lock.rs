@@ -4,7 +4,7 @@
 //! `--length`, of 2.41. What is added: `--range`, `--who`, saying who holds the lock while
 //! one waits at a terminal, and passing signals on to the command.
 
-mod child;
+pub(crate) mod child;
 mod who;
 
 use std::{

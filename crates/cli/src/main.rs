@@ -10,6 +10,7 @@ mod decode;
 mod demo;
 mod engine;
 mod error;
+mod evtx;
 mod filter;
 mod hosts;
 mod list;
@@ -18,6 +19,7 @@ mod live;
 mod lock;
 mod meta;
 mod run;
+mod run_as;
 mod scan;
 mod secret;
 mod servers;
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Completions(args) => (meta::completions(&args), When::Auto),
         Command::Man(args) => (meta::man(&args), When::Auto),
         Command::Lock(args) => return lock::run(args).unwrap_or_else(report),
+        Command::RunAs(args) => return run_as::run(&args),
     };
     result.unwrap_or_else(|failure| {
         Console::new(color, true).error(&failure);

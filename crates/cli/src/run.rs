@@ -82,7 +82,7 @@ impl Run {
         servers: &ServerArgs,
     ) -> Result<Inputs, Failure> {
         self.budgets = live::budgets(servers);
-        let inputs = expand(&sources.sources, &mut Servers::new(servers)?);
+        let inputs = expand(&sources.sources, &mut Servers::new(servers, &self.console)?);
         self.files.all = inputs.files.len() as u64;
         self.servers.failed = inputs.failed_servers.len() as u64;
         self.servers.all = inputs.servers.len() as u64 + self.servers.failed;
@@ -153,7 +153,7 @@ impl Run {
                     next
                 }
                 Report::Retrying { error } => {
-                    self.console.warning(&format!("{error}; trying again"));
+                    self.warn(&error.source, &format_args!("{}; trying again", error.what()));
                     Next::Go
                 }
                 Report::End { end } => {
@@ -321,16 +321,14 @@ impl Run {
     /// The servers that failed, those that did so alike together, with what to do.
     fn sum_up_failures(&self) {
         let mut alike: Vec<(String, Option<String>, Vec<&str>)> = Vec::new();
-        for failure in &self.failures {
+        let mut failures: Vec<_> = self.failures.iter().collect();
+        // By name rather than by chance.
+        failures.sort_by_key(|failure| &failure.source);
+        for failure in failures {
             let what = failure.what();
             match alike.iter_mut().find(|(other, ..)| *other == what) {
-                Some((_, remedy, names)) => {
-                    names.push(&failure.source);
-                    // What names one of them doesn't help with the others.
-                    if *remedy != failure.remedy() {
-                        *remedy = None;
-                    }
-                }
+                Some((.., names)) => names.push(&failure.source),
+                // A remedy that names a server names the first, as an example.
                 None => alike.push((what, failure.remedy(), vec![&failure.source])),
             }
         }

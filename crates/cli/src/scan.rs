@@ -9,17 +9,22 @@ use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::Direction;
 use quarry_fleet::Request;
 
-use crate::args::{Format, ScanArgs, When};
+use crate::args::{Format, ScanArgs, ScanFormat, When};
 use crate::console::{stdout_color, stdout_width};
 use crate::engine::{self, Batch, Next, Open};
 use crate::error::{Failure, Outcome};
+use crate::evtx;
 use crate::filter::{Matchers, Tests};
 use crate::run::{Closed, Run};
 use crate::sort::Sorter;
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
+    if args.output == Some(ScanFormat::Evtx) {
+        return evtx::run(args);
+    }
     let tests = Tests::new(&args.filter)?;
-    let printer = printer(args.output, &args.fields, args.terminal.color)?;
+    let printer =
+        printer(args.output.and_then(ScanFormat::text), &args.fields, args.terminal.color)?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }

@@ -12,13 +12,15 @@ use quarry_fleet::inventory::{self, Inventory, SelectError, limits};
 use quarry_rpc::tcp::Timeouts;
 
 use crate::args::ServerArgs;
+use crate::console::Console;
 use crate::error::{Failure, plain};
-use crate::secret;
+use crate::secret::{self, NoSecret};
 
 /// The inventory, and the credentials that were read for servers. Each secret is read, or asked
 /// for, once, and only if a server needs it.
 pub(crate) struct Servers<'a> {
     args: &'a ServerArgs,
+    console: &'a Console,
     inventory: Inventory,
     /// Where relative paths in the inventory begin.
     folder: PathBuf,
@@ -31,7 +33,7 @@ pub(crate) type Server = Arc<quarry_fleet::Server>;
 
 impl<'a> Servers<'a> {
     /// Reads the inventory, where there is one.
-    pub(crate) fn new(args: &'a ServerArgs) -> Result<Self, Failure> {
+    pub(crate) fn new(args: &'a ServerArgs, console: &'a Console) -> Result<Self, Failure> {
         let (inventory, folder) = match &args.inventory {
             Some(path) => (load(path)?, folder(path)),
             None => match default_path().filter(|path| path.exists()) {
@@ -39,12 +41,15 @@ impl<'a> Servers<'a> {
                 None => (Inventory::default(), PathBuf::new()),
             },
         };
-        let secrets = args.password_file.is_some() || args.password_fd.is_some();
-        if args.username.is_none() && (secrets || args.password_env.is_some()) {
+        let is_given = args.password_file.is_some()
+            || args.password_fd.is_some()
+            || args.password_env.is_some()
+            || args.keyring;
+        if args.username.is_none() && is_given {
             return Err(Failure::new("a password is given, but not whose it is")
                 .hint("add -u USER, or -u 'DOMAIN\\USER'"));
         }
-        Ok(Servers { args, inventory, folder, credentials: HashMap::new() })
+        Ok(Servers { args, console, inventory, folder, credentials: HashMap::new() })
     }
 
     pub(crate) fn inventory(&self) -> &Inventory {
@@ -112,6 +117,11 @@ impl<'a> Servers<'a> {
 
     fn read_credential(&self, name: Option<&str>) -> Result<(Credential, Gate), Failure> {
         let (account, source) = match name {
+            None if self.args.keyring => {
+                let account = self.told_account()?.0;
+                let secret = secret::from_keyring(&account.to_string())?;
+                return Ok((Credential::new(account, secret), Gate::default()));
+            }
             None => self.told_account()?,
             Some(name) => {
                 // The inventory was checked to have it.
@@ -125,7 +135,14 @@ impl<'a> Servers<'a> {
                 (entry.account.clone(), source)
             }
         };
-        let secret = secret::read(&source, &account.to_string())?;
+        let prompt = format!("Password for {account}: ");
+        let secret = match secret::read(&source, &prompt, self.console) {
+            Ok(secret) => secret,
+            Err(NoSecret::Failed(failure)) => return Err(failure),
+            Err(NoSecret::Interrupted) => {
+                return Err(Failure::new(format!("no password was given for {account}")));
+            }
+        };
         Ok((Credential::new(account, secret), Gate::default()))
     }
 

@@ -235,7 +235,8 @@ mod tests {
         ];
         let cli = <crate::args::Cli as clap::Parser>::try_parse_from(words).unwrap();
         let crate::args::Command::Scan(args) = cli.command else { panic!("it is a scan") };
-        let mut servers = Servers::new(&args.servers).unwrap();
+        let console = crate::console::Console::new(crate::args::When::Never, true);
+        let mut servers = Servers::new(&args.servers, &console).unwrap();
         let Inputs { files, notes, .. } = expand(&[root.as_os_str().to_owned()], &mut servers);
         let names: Vec<String> = files
             .iter()

@@ -1,13 +1,16 @@
 //! The client's stubs: a connection, and a method for each operation that
 //! Quarry uses. Any other is a [`call`](EventClient::call) away.
 
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use quarry_cred::{Credential, Gate, Refusal, Ticket};
 use quarry_rpc::ndr::{ContextHandle, WideString};
 use quarry_rpc::security::{Initiator, NegotiateInitiator, NtlmInitiator};
 use quarry_rpc::tcp::{Client, Target, Timeouts, connect_stream, resolve_port};
 use quarry_rpc::{ClientConfig, epm};
+use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::flags::{LogProperty, QueryFlags, SeekFlags, SubscribeFlags};
@@ -27,6 +30,8 @@ pub enum Authentication {
 /// Where a server is and how to sign in there.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
+    /// What the user calls it: the others are told so when it refuses the credential.
+    pub name: String,
     /// Its name or address.
     pub host: String,
     /// Its endpoint mapper's port.
@@ -49,8 +54,10 @@ pub struct ConnectOptions {
 impl ConnectOptions {
     /// The defaults for a host.
     pub fn new(host: impl Into<String>, credential: Credential) -> Self {
+        let host = host.into();
         Self {
-            host: host.into(),
+            name: host.clone(),
+            host,
             mapper_port: epm::MAPPER_PORT,
             port: None,
             credential,
@@ -61,6 +68,9 @@ impl ConnectOptions {
         }
     }
 }
+
+/// How long a server that was shown an unproven credential may take before another is.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection to an MS-EVEN6 server. Clones are the same connection.
 #[derive(Clone, Debug)]
@@ -123,20 +133,31 @@ impl EventClient {
         let stream = connect_stream(&target, options.timeouts.connect)
             .await
             .map_err(quarry_rpc::Error::from)?;
-        // Only now: a server that cannot be reached holds up nobody.
-        let ticket = match &options.gate {
-            Some(gate) => Some(gate.enter().await?),
-            None => None,
+        let held = Mutex::new(None);
+        let outcome = {
+            let mut signing = pin!(Self::sign_in(stream, options, &held));
+            loop {
+                match timeout(PATIENCE, &mut signing).await {
+                    Ok(outcome) => break outcome,
+                    // One that hangs just now must not keep all the others waiting.
+                    Err(_) => match &mut *lock(&held) {
+                        Some((ticket, since)) if since.elapsed() >= PATIENCE => {
+                            Ticket::step_aside(ticket);
+                        }
+                        _ => {}
+                    },
+                }
+            }
         };
-        let outcome = Self::sign_in(stream, options, ticket.is_some()).await;
-        settle(ticket, options, &outcome);
+        let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
+        settle(held.map(|(ticket, _)| ticket), options, &outcome);
         outcome
     }
 
     async fn sign_in(
         stream: tokio::net::TcpStream,
         options: &ConnectOptions,
-        prove: bool,
+        held: &Mutex<Option<(Ticket, Instant)>>,
     ) -> Result<Self> {
         let initiator: Box<dyn Initiator> = match options.authentication {
             Authentication::Negotiate => Box::new(NegotiateInitiator::new(&options.credential)?),
@@ -145,9 +166,17 @@ impl EventClient {
         let mut config = ClientConfig::new(INTERFACE);
         config.association_group = options.association_group;
         let silence = options.timeouts.silence;
-        let rpc = Client::bind(stream, config, Some(initiator), silence).await?;
+        // Only when the server has answered: one that can't be reached, or hangs, holds up nobody.
+        let enter = async || {
+            if let Some(gate) = &options.gate {
+                let ticket = gate.enter().await?;
+                *lock(held) = Some((ticket, Instant::now()));
+            }
+            Ok::<_, Error>(())
+        };
+        let rpc = Client::bind_when(stream, config, Some(initiator), silence, enter).await?;
         let client = Self { rpc };
-        if prove && !client.rpc.is_proven() {
+        if options.gate.is_some() && !client.rpc.is_proven() {
             client.prove().await?;
         }
         Ok(client)
@@ -409,7 +438,7 @@ fn settle(ticket: Option<Ticket>, options: &ConnectOptions, outcome: &Result<Eve
     match outcome {
         Ok(_) => ticket.accepted(),
         Err(Error::Rpc(error @ quarry_rpc::Error::LogonRefused(_))) => {
-            ticket.refused(Refusal { server: options.host.clone(), reason: error.to_string() });
+            ticket.refused(Refusal { server: options.name.clone(), reason: error.to_string() });
         }
         Err(_) => drop(ticket),
     }
@@ -422,6 +451,10 @@ fn next(operation: Opnum, status: crate::Win32Error, batch: EventBatch) -> Resul
         status if status.is_timeout() => Ok(Next::TimedOut(batch)),
         status => Err(Error::Status { operation, status, info: RpcInfo::default() }),
     }
+}
+
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Never "no limit", which is what all ones mean.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use quarry_binxml::Decoder;
 use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
-use quarry_event::{FieldSource, PartialSource};
+use quarry_event::filter::Matcher;
+use quarry_event::{Event, FieldSource, PartialSource};
 use quarry_logfile::{Chunk, DamageKind, EvtxLog, Item};
 
 use crate::damage::Damage;
@@ -139,6 +140,48 @@ impl BatchReader {
             Raw::Wire { batch, logs } => read_wire(&mut self.decoder, batch, logs, visitor),
         }
     }
+}
+
+/// An event that was decoded whole, and where it was read.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ReadEvent {
+    /// The event.
+    pub event: Event,
+    /// The log.
+    pub log: String,
+    /// Its record number there.
+    pub log_record: Option<u64>,
+}
+
+impl BatchReader {
+    /// The events of a batch that pass a filter, each decoded whole: simpler than a [`Visitor`],
+    /// and slower. What can't be read is left out.
+    pub fn events(&mut self, batch: &Batch, matcher: &mut Matcher) -> Vec<ReadEvent> {
+        let mut events = Events { matcher, found: Vec::new() };
+        self.read(batch, &mut events);
+        events.found
+    }
+}
+
+/// Decodes events that match.
+struct Events<'m> {
+    matcher: &'m mut Matcher,
+    found: Vec<ReadEvent>,
+}
+
+impl Visitor for Events<'_> {
+    fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
+        !self.matcher.rules_out(event)
+    }
+
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        if self.matcher.matches(event, None) {
+            let event = Event::from_source(event);
+            self.found.push(ReadEvent { event, log: log.to_owned(), log_record });
+        }
+    }
+
+    fn damage(&mut self, _damage: &Damage) {}
 }
 
 fn read_chunk(

@@ -18,7 +18,7 @@ mod log;
 pub mod pool;
 mod server;
 
-pub use batch::{Batch, BatchReader, Visitor};
+pub use batch::{Batch, BatchReader, ReadEvent, Visitor};
 pub use damage::{Damage, FileDamage};
 pub use error::LogError;
 pub use file::FileLog;

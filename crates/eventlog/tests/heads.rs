@@ -16,11 +16,12 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use quarry_binxml::Decoder;
 use quarry_binxml::write::{
-    Content, Fragment, Instance, Piece, Template, Templated, TypedValue, ValueType, templated, wire,
+    Content, Element, Fragment, Instance, Piece, Template, Templated, TypedValue, ValueType,
+    templated, wire,
 };
 use quarry_event::filter::{DataTest, Filter, Ids, Matcher};
 use quarry_event::testing::{events, filters, now};
-use quarry_event::{Event, EventTime, Field, FieldSource, PartialSource};
+use quarry_event::{Event, EventTime, Field, FieldSource, Guid, PartialSource};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, LogName, Visitor};
 use quarry_logfile::EvtxWriter;
 
@@ -346,4 +347,104 @@ fn an_event_that_is_not_wanted_is_not_visited() {
     let mut reader = BatchReader::default();
     log.batches(Direction::Forward).for_each(|batch| reader.read(&batch, &mut visitor));
     assert_eq!((visitor.asked, visitor.visited), (5, vec![2, 2]));
+}
+
+/// An event of a template with these in `<Event>`, and values.
+fn instance(content: Vec<Content>, values: Vec<TypedValue<'static>>) -> Fragment<'static> {
+    let root = Element { name: "Event".to_owned(), content, ..Element::default() };
+    let template = Template::new(Guid::from_bytes([9; 16]), root).unwrap();
+    Fragment::Instance(Instance { template, values })
+}
+
+fn binxml(element: Element) -> TypedValue<'static> {
+    TypedValue::BinXml(Box::new(Fragment::Element(element)))
+}
+
+/// An element of `<System>` with a text.
+fn field(name: &str, text: &str) -> Element {
+    Element::new(name).piece(Piece::Text(text.to_owned()))
+}
+
+#[test]
+fn an_event_whose_fields_could_come_from_inside_or_of_too_many_values_has_no_head() {
+    let slot = |id| Content::Piece(Piece::value(id, ValueType::BinXml));
+    let system = |id: &str| Element::new("System").child(field("EventID", id));
+    let in_place = |element| Content::Element(element);
+    let before = instance(vec![slot(0), in_place(system("1"))], vec![binxml(system("7"))]);
+    let dropped = instance(
+        vec![in_place(Element { depends_on: Some(0), ..system("1") }), slot(1)],
+        vec![TypedValue::Null, binxml(system("7"))],
+    );
+    let mut with_slot = system("7");
+    with_slot.content.push(slot(0));
+    let in_system = instance(vec![in_place(with_slot)], vec![binxml(field("Level", "3"))]);
+    let in_field = instance(
+        vec![in_place(
+            system("7").child(Element::new("Level").piece(Piece::value(0, ValueType::BinXml))),
+        )],
+        vec![binxml(field("x", "3"))],
+    );
+    let text = instance(
+        vec![in_place(system("7")), slot(0)],
+        vec![binxml(Element::new("EventData").child(field("Data", "x")))],
+    );
+    let many = instance(vec![in_place(system("7"))], vec![TypedValue::Null; 300]);
+    for (fragment, has_head) in [
+        (before, false),
+        (dropped, false),
+        (in_system, false),
+        (in_field, false),
+        (many, false),
+        (text, true),
+    ] {
+        let checker = check(std::slice::from_ref(&fragment), &[]);
+        assert_eq!(checker.heads, if has_head { checker.events } else { 0 }, "{fragment:?}");
+        let mut bytes = Vec::new();
+        wire(&fragment, &mut bytes).unwrap();
+        let mut decoder = Decoder::new();
+        let record = decoder.event_if(&bytes, |_| !has_head);
+        let id = record.unwrap().map(|record| record.field(Field::EventId).to_string());
+        assert_eq!(id.as_deref(), (!has_head).then_some("7"));
+    }
+}
+
+#[test]
+fn a_head_does_not_take_the_first_of_two_templates_in_a_value_for_all() {
+    let data = |text: &str| {
+        let element = Element::new("EventData").child(field("Data", text).attribute("Name", "A"));
+        let template = Template::new(Guid::from_bytes([8; 16]), element).unwrap();
+        let mut bytes = Vec::new();
+        let inner = Fragment::Instance(Instance { template, values: Vec::new() });
+        wire(&inner, &mut bytes).unwrap();
+        bytes.pop(); // Where the fragment ends, another one follows.
+        bytes
+    };
+    let both = [data("x"), data("y"), vec![0]].concat();
+    let len = both.len() as u16;
+    let system = Element::new("System").child(field("EventID", "7"));
+    let content =
+        vec![Content::Element(system), Content::Piece(Piece::value(0, ValueType::BinXml))];
+    let mut bytes = Vec::new();
+    wire(&instance(content, vec![TypedValue::Binary(both.into())]), &mut bytes).unwrap();
+    let [low, high] = len.to_le_bytes();
+    let binary = [low, high, ValueType::Binary as u8, 0];
+    let at = bytes.windows(4).position(|window| window == binary).unwrap();
+    bytes[at + 2] = ValueType::BinXml as u8;
+    let mut checker = Checker { names: ["A".to_owned()].into(), ..Checker::default() };
+    let mut decoder = Decoder::new();
+    for _ in 0..2 {
+        let record = decoder.event_if(&bytes, |head| {
+            checker.head(head);
+            true
+        });
+        let record = record.unwrap().unwrap();
+        let mut values = Vec::new();
+        let _ = record.each_data_named("A", |value| {
+            values.push(value.to_string());
+            ControlFlow::Continue(())
+        });
+        assert_eq!(values, ["x", "y"]);
+        checker.record(&record);
+    }
+    assert_eq!((checker.heads, checker.with_data), (2, 0));
 }

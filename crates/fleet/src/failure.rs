@@ -130,6 +130,13 @@ impl Failure {
     pub fn what(&self) -> String {
         let account = self.account.as_deref().unwrap_or("the account");
         match &self.cause {
+            // These ports differ from server to server.
+            Cause::NoAnswer { dynamic: true, waited, .. } => {
+                format!("no answer on the event log's own port in {}", seconds(*waited))
+            }
+            Cause::Refused { dynamic: true, .. } => {
+                "connection to the event log's own port refused".to_owned()
+            }
             Cause::LogonRefused(_) => format!("logon refused for {account}"),
             Cause::AccessDenied(log) => format!("{account} may not read {log}"),
             cause => cause.to_string(),

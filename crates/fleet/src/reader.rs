@@ -93,6 +93,7 @@ impl<'a> Reader<'a> {
                 // One of them can't be read: each by itself then, so that it fails alone.
                 Err(_) if part.len() > 1 && self.health.records == before => {
                     for (name, by_name) in part {
+                        let before = self.health.records;
                         match self.read_query(request, vec![name.clone()], false).await {
                             Ok(()) => {}
                             Err(error) if !error.leaves_connection_usable() => return Err(error),

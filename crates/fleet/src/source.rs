@@ -75,6 +75,7 @@ impl Server {
         timeouts: Timeouts,
     ) -> Result<Self, FilterError> {
         let connect = ConnectOptions {
+            name: entry.name.clone(),
             mapper_port: entry.mapper_port,
             port: entry.endpoint,
             authentication: match entry.authentication {

@@ -9,8 +9,8 @@ use quarry_eventlog::{EventLog, LogError, LogInfo, LogName};
 use crate::reader::literal;
 
 /// Logs of a source that are asked about at once. A server has over 1,000, and each takes some
-/// calls that are answered one after the other.
-const AT_ONCE: usize = 8;
+/// calls that are answered one after the other. A connection has 64 calls open at most.
+const AT_ONCE: usize = 32;
 
 /// A log, and what is in it or why that can't be told.
 pub type Surveyed = (LogName, Result<LogInfo, LogError>);

@@ -41,6 +41,9 @@ pub enum DamageKind {
         /// The bytes that are not there.
         missing: u64,
     },
+    /// A chunk that was there when the file was opened.
+    #[error("the file has been cut since it was opened: a chunk is gone")]
+    Gone,
     /// Bytes where a record should be.
     #[error("{skipped} bytes are no record and are left out")]
     NoRecord {

@@ -97,6 +97,8 @@ impl EvtxLog {
         let offset = self.offset_of(place);
         buffer.resize(CHUNK_SIZE, 0);
         match self.file.read_full_at(buffer, offset) {
+            // There was something when the file was opened.
+            Ok(0) => Err(Damage { offset, record: None, kind: DamageKind::Gone }),
             Ok(read) => Ok(Chunk::new(&buffer[..read], offset, self.dirty)),
             Err(e) => Err(Damage { offset, record: None, kind: DamageKind::Io(e.kind()) }),
         }

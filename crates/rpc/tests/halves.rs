@@ -53,7 +53,7 @@ fn initiator(negotiate: bool, password: &str) -> Option<Box<dyn Initiator>> {
 }
 
 /// 0 echoes, 1 answers with a fault, 2 never answers, 3 waits to be cancelled,
-/// 4 hangs up, 5 says who called, 6 answers with as many bytes as asked for.
+/// 4 hangs up, 5 says who called, 6 answers with as many bytes as asked for, 7 takes 10 ms.
 struct Echo;
 
 impl Service for Echo {
@@ -76,6 +76,10 @@ impl Service for Echo {
             6 => {
                 let len = u32::from_le_bytes(call.stub[..4].try_into().unwrap());
                 Reply::Stub((0..len).map(|n| n as u8).collect())
+            }
+            7 => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                Reply::Stub(call.stub)
             }
             _ => Reply::Fault(FaultStatus::OP_RANGE),
         }
@@ -223,6 +227,32 @@ async fn a_silent_server_is_given_up_and_a_slow_one_is_not() {
     assert!(kept.await.unwrap().is_err(), "the connection is given up as a whole");
     assert!(client.is_closed());
     assert!(matches!(client.call(0, vec![]).await, Err(Error::Network(_))));
+}
+
+#[tokio::test]
+async fn a_server_is_not_silent_because_its_client_is_busy() {
+    // The server has a thread of its own, and answers while the client's is kept busy.
+    let (ports, port) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            ports.send(listener.local_addr().unwrap()).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            serve_connection(stream, config(true), Associations::default(), Arc::new(Echo)).await
+        })
+    });
+    let stream = tokio::net::TcpStream::connect(port.recv().unwrap()).await.unwrap();
+    let config = ClientConfig::new(INTERFACE);
+    let client = Client::bind(stream, config, initiator(true, "right"), SILENCE).await.unwrap();
+    for _ in 0..12 {
+        let busy = async {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let call = client.call_within(7, vec![7], Duration::from_millis(30));
+        assert_eq!(tokio::join!(call, busy).0, Ok(vec![7]));
+    }
 }
 
 #[tokio::test]

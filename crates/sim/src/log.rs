@@ -300,3 +300,93 @@ impl Generator {
 pub(crate) fn generated_channel(name: &str) -> Option<usize> {
     CHANNELS.iter().position(|channel| channel.eq_ignore_ascii_case(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn generated(first: u64, count: u64) -> Log {
+        let generator = Generator {
+            catalog: Arc::new(Catalog::new(1, None).unwrap()),
+            server: 1,
+            computer: Arc::default(),
+            newest: EventTime::from_filetime(1 << 56),
+            every: 300_000_000,
+            first,
+            count,
+            forwarded: false,
+        };
+        Log::new("System".to_owned(), Base::Generated(Arc::new(generator), 0))
+    }
+
+    /// What is there, found upwards and downwards, one by one and by counting.
+    fn numbers(log: &Log) -> Vec<u64> {
+        let state = log.read();
+        let mut up = Vec::new();
+        let mut at = 0;
+        while let Some(number) = state.after(at) {
+            up.push(number);
+            at = number + 1;
+        }
+        let mut down = Vec::new();
+        let mut at = u64::MAX;
+        while let Some(number) = state.before(at) {
+            down.push(number);
+            at = number;
+        }
+        down.reverse();
+        assert_eq!(up, down);
+        assert_eq!(up.len() as u64, state.count());
+        assert!(up.iter().all(|number| state.has(*number)));
+        up
+    }
+
+    fn range(from: u64, to: u64) -> Vec<u64> {
+        (from..=to).collect()
+    }
+
+    #[test]
+    fn a_log_is_appended_to_wrapped_and_cleared_and_its_numbers_go_on() {
+        let log = generated(1000, 50);
+        assert_eq!(numbers(&log), range(1000, 1049));
+        for time in 1..=10 {
+            log.write().append(EventTime::from_filetime(time), Box::new([time as u8]));
+        }
+        assert_eq!(numbers(&log), range(1000, 1059));
+        let mut bytes = Vec::new();
+        log.read().binxml(1053, &mut bytes);
+        assert_eq!((bytes, log.read().time(1053)), (vec![4], EventTime::from_filetime(4)));
+        log.write().drop_below(1030);
+        assert_eq!(numbers(&log), range(1030, 1059));
+        log.write().drop_below(1055);
+        assert_eq!(numbers(&log), range(1055, 1059));
+        log.write().clear();
+        assert!(numbers(&log).is_empty());
+        assert_eq!(log.write().append(EventTime::from_filetime(1), Box::new([1])), 1060);
+        assert_eq!(numbers(&log), [1060]);
+        // Neither beyond what there is, nor back.
+        log.write().drop_below(5000);
+        log.write().drop_below(1);
+        assert!(numbers(&log).is_empty());
+        assert_eq!(log.read().next, 1061);
+    }
+
+    #[test]
+    fn an_empty_log_is_appended_to() {
+        let log = Log::new("Setup".to_owned(), Base::Empty);
+        assert!(numbers(&log).is_empty());
+        log.write().append(EventTime::from_filetime(1), Box::new([1]));
+        assert_eq!(numbers(&log), [1]);
+    }
+
+    #[test]
+    fn generated_events_are_in_order_of_time_up_to_the_newest() {
+        let log = generated(7, 500);
+        let state = log.read();
+        let times: Vec<_> = (7..507).map(|number| state.time(number).as_filetime()).collect();
+        assert!(times.is_sorted());
+        let last = *times.last().unwrap();
+        assert!(last <= 1 << 56 && last > (1 << 56) - 300_000_000);
+        assert!((1 << 56) - times[0] >= 499 * 300_000_000);
+    }
+}

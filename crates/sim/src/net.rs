@@ -228,8 +228,9 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.server.dies.swap(false, Relaxed) {
-            // Without an orderly end, closing it resets it.
+        if this.server.dies.load(Relaxed) {
+            // Without an orderly end, closing it resets it. To a client that has closed its side
+            // that is all the same.
             return Poll::Ready(this.stream.set_zero_linger());
         }
         Pin::new(&mut this.stream).poll_shutdown(cx)

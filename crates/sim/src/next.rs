@@ -14,11 +14,8 @@ use tokio::time::{Instant, sleep_until};
 use crate::generate::mix;
 use crate::handles::{Handles, Opened};
 use crate::log::Log;
-use crate::reader::{Peek, Reader};
+use crate::reader::{Peek, Reader, SLICE};
 use crate::server::Server;
-
-/// Records that are looked at before others get their turn.
-const SLICE: usize = 128;
 
 /// What a call asks for.
 #[derive(Clone, Copy)]

@@ -137,6 +137,11 @@ impl Parsed {
 }
 
 impl Plan {
+    /// Whether every event of a channel is selected.
+    pub(crate) fn selects_all(&self, channel: usize) -> bool {
+        self.channels[channel].everything
+    }
+
     /// Whether an event of a channel is selected, and by which subqueries.
     pub(crate) fn selects(
         &self,

@@ -6,6 +6,9 @@ use tokio::time::Instant;
 use crate::log::State;
 use crate::plan::{Plan, Testers};
 
+/// Records that are looked at before others get their turn.
+pub(crate) const SLICE: u64 = 128;
+
 /// A position in each of a query's logs.
 pub(crate) struct Reader {
     pub(crate) plan: Plan,
@@ -141,7 +144,7 @@ impl Reader {
     ///
     /// # Errors
     /// What Windows answers; the position is then as it was.
-    pub(crate) fn seek(
+    pub(crate) async fn seek(
         &mut self,
         offset: i64,
         bookmark: Option<&Bookmark>,
@@ -154,7 +157,7 @@ impl Reader {
             return Err(Win32Error::INVALID_PARAMETER);
         }
         let before = self.places.clone();
-        let outcome = self.try_seek(offset, bookmark, origin, strict, testers);
+        let outcome = self.try_seek(offset, bookmark, origin, strict, testers).await;
         if outcome.is_err() {
             self.places = before;
         } else {
@@ -163,7 +166,7 @@ impl Reader {
         outcome
     }
 
-    fn try_seek(
+    async fn try_seek(
         &mut self,
         offset: i64,
         bookmark: Option<&Bookmark>,
@@ -191,10 +194,10 @@ impl Reader {
             }
             _ => return Err(Win32Error::INVALID_PARAMETER),
         };
-        let moved = self.step(steps, testers);
+        let moved = self.step(steps, testers).await;
         // To the end itself is no miss, except from the first record.
-        let missed =
-            moved != steps || (origin == SeekFlags::RELATIVE_TO_FIRST && self.is_at_end(testers));
+        let missed = moved != steps
+            || (origin == SeekFlags::RELATIVE_TO_FIRST && self.is_at_end(testers).await);
         if strict && missed {
             return Err(Win32Error::NOT_FOUND);
         }
@@ -222,23 +225,29 @@ impl Reader {
     }
 
     /// Moves over so many selected records, ahead or back; how many there were.
-    fn step(&mut self, steps: i64, testers: &Testers) -> i64 {
+    async fn step(&mut self, steps: i64, testers: &Testers) -> i64 {
         let down = self.reverse != (steps < 0);
         let (mut binxml, mut subqueries) = (Vec::new(), Vec::new());
-        let mut moved = 0;
+        let (mut moved, mut read) = (0, 0u64);
         while moved != steps {
             let Peek::Record { channel, number, .. } = self.peek_to(down) else { break };
             self.pass_to(channel, number, down);
-            if self.test(channel, number, testers, &mut binxml, &mut subqueries) {
+            if self.plan.selects_all(channel)
+                || self.test(channel, number, testers, &mut binxml, &mut subqueries)
+            {
                 moved += steps.signum();
+            }
+            read += 1;
+            if read.is_multiple_of(SLICE) {
+                tokio::task::yield_now().await;
             }
         }
         moved
     }
 
-    fn is_at_end(&mut self, testers: &Testers) -> bool {
+    async fn is_at_end(&mut self, testers: &Testers) -> bool {
         let before = self.places.clone();
-        let moved = self.step(1, testers);
+        let moved = self.step(1, testers).await;
         self.places = before;
         moved == 0
     }

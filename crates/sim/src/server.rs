@@ -39,7 +39,7 @@ pub(crate) struct Server {
     /// Says that some log has something new.
     pub(crate) appended: Notify,
     pub(crate) counts: Counts,
-    /// The next connection that is closed is reset.
+    /// Connections that are closed are reset, from now on.
     pub(crate) dies: AtomicBool,
     /// The faults that come once and have come: a kind and a log.
     once: Mutex<HashSet<(&'static str, String)>>,
@@ -48,6 +48,7 @@ pub(crate) struct Server {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) connections: AtomicU64,
+    pub(crate) logons: AtomicU64,
     pub(crate) calls: AtomicU64,
     pub(crate) records_read: AtomicU64,
     pub(crate) records_sent: AtomicU64,
@@ -59,6 +60,8 @@ pub(crate) struct Counts {
 pub struct Stats {
     /// Connections that came about, to the endpoint mapper and to the event log.
     pub connections: u64,
+    /// Attempts to sign in, those that were refused among them.
+    pub logons: u64,
     /// Calls to the event log.
     pub calls: u64,
     /// Records that queries and subscriptions looked at.
@@ -73,6 +76,7 @@ impl Counts {
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             connections: self.connections.load(Relaxed),
+            logons: self.logons.load(Relaxed),
             calls: self.calls.load(Relaxed),
             records_read: self.records_read.load(Relaxed),
             records_sent: self.records_sent.load(Relaxed),

@@ -201,16 +201,14 @@ impl EventService for Server {
         let outcome = match context.association.query(request.query.0)? {
             Ok(opened) => {
                 let mut reader = opened.reader.lock().await;
-                let bookmark = match &request.bookmark {
-                    Some(xml) => Bookmark::from_xml(&xml.to_string())
-                        .map(Some)
-                        .map_err(|_| Win32Error::INVALID_PARAMETER),
-                    None => Ok(None),
-                };
-                let testers = &self.world.testers;
-                bookmark.and_then(|bookmark| {
-                    reader.seek(request.position, bookmark.as_ref(), request.flags, testers)
-                })
+                let bookmark = request.bookmark.as_ref();
+                match bookmark.map(|xml| Bookmark::from_xml(&xml.to_string())).transpose() {
+                    Ok(bookmark) => {
+                        let (offset, flags) = (request.position, request.flags);
+                        reader.seek(offset, bookmark.as_ref(), flags, &self.world.testers).await
+                    }
+                    Err(_) => Err(Win32Error::INVALID_PARAMETER),
+                }
             }
             Err(status) => Err(status),
         };

@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use quarry_binxml::Decoder;
 use quarry_cred::{Account, Credential, Secret};
 use quarry_even::{INTERFACE, Win32Error};
 use quarry_event::{Event, EventTime, Field, FieldSource};
@@ -303,6 +305,27 @@ impl SimServer {
         self.inner.counts.stats()
     }
 
+    /// The records that a log has now, as the server itself knows them: their numbers and what
+    /// they say, the oldest first. For what is expected of a client.
+    ///
+    /// # Errors
+    /// [`SimError::NoChannel`].
+    pub fn records(&self, log: &str) -> Result<Vec<(u64, Event)>, SimError> {
+        let log = self.log(log)?;
+        let state = log.read();
+        let mut decoder = Decoder::new();
+        let (mut records, mut binxml, mut next) = (Vec::new(), Vec::new(), 0);
+        while let Some(number) = state.after(next) {
+            binxml.clear();
+            state.binxml(number, &mut binxml);
+            // What can't be decoded was never written.
+            let event = decoder.event(&binxml).map_err(|_| SimError::Event)?;
+            records.push((number, Event::from_source(&event)));
+            next = number + 1;
+        }
+        Ok(records)
+    }
+
     /// Appends an event to a log; the record's number. The event's own time is taken for the time
     /// when it was written, where it has one.
     ///
@@ -441,7 +464,7 @@ impl Starting<'_> {
 
     fn config(
         &self,
-        server: &Server,
+        server: &Arc<Server>,
         syntax: quarry_rpc::SyntaxId,
         privacy: bool,
         port: u16,
@@ -450,6 +473,7 @@ impl Starting<'_> {
             true => Arc::new(Nobody),
             false => Arc::clone(&self.accounts),
         };
+        let accounts = Arc::new(Counted { accounts, server: Arc::clone(server) });
         let acceptors = acceptors(&server.name, accounts);
         ServerConfig::new(vec![ServedInterface { syntax, privacy }], port, acceptors)
     }
@@ -523,6 +547,19 @@ impl Accounts for OneAccount {
         // As on a server whose own account it is, the domain may be left out.
         let known = same(user, &self.user) && (domain.is_empty() || same(domain, &self.domain));
         known.then(|| self.hash.clone())
+    }
+}
+
+/// Counts the attempts to sign in: an acceptor asks for each once.
+struct Counted {
+    accounts: Arc<dyn Accounts>,
+    server: Arc<Server>,
+}
+
+impl Accounts for Counted {
+    fn nt_hash(&self, user: &str, domain: &str) -> Option<NtHash> {
+        self.server.counts.logons.fetch_add(1, Relaxed);
+        self.accounts.nt_hash(user, domain)
     }
 }
 

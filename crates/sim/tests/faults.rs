@@ -18,7 +18,7 @@ async fn read_until_error(client: &EventClient, flags: u32) -> (u64, Error) {
     let query = client.register_log_query(Some("System"), "*", flags.into()).await.unwrap();
     let mut count = 0;
     loop {
-        match client.query_next(query.handle, 40, SECOND).await {
+        match client.query_next(query.handle, 40, PATIENCE).await {
             Ok(Next::Events(batch)) => count += batch.len() as u64,
             Ok(other) => panic!("{other:?}"),
             Err(error) => return (count, error),
@@ -54,7 +54,7 @@ async fn a_slow_server_says_that_it_lives_and_then_goes_on() {
             Next::End => panic!("the end after {count}"),
         }
     }
-    assert!((4..=8).contains(&beats), "{beats} heartbeats");
+    assert!((2..=8).contains(&beats), "{beats} heartbeats");
     assert!(begun.elapsed() >= Duration::from_millis(700));
 }
 
@@ -64,10 +64,12 @@ async fn a_silent_server_says_nothing_after_its_last_record() {
     let client = connect(&sim, "fred").await;
     // In both directions, and a second time.
     for flags in [0x101, 0x201, 0x101] {
-        let client = connect(&sim, "fred").await;
+        let mut options = connect_options(&sim, "fred");
+        options.timeouts.silence = SHORT;
+        let client = EventClient::connect(&options).await.unwrap();
         let (count, error) = read_until_error(&client, flags).await;
         assert_eq!(count, 130);
-        assert_eq!(network(&error), NetworkErrorKind::Silent(SECOND));
+        assert_eq!(network(&error), NetworkErrorKind::Silent(SHORT));
     }
     // All else is answered.
     assert!(client.channels().await.is_ok());
@@ -109,9 +111,11 @@ async fn a_black_hole_is_found_by_the_connect_time_out_only() {
     let sim = Sim::start(options(servers)).await.unwrap();
     for server in ["fred", "barney"] {
         let begun = Instant::now();
-        let error = EventClient::connect(&connect_options(&sim, server)).await.unwrap_err();
-        assert_eq!(network(&error), NetworkErrorKind::TimedOut(SECOND), "{server}");
-        assert!(begun.elapsed() >= SECOND);
+        let mut options = connect_options(&sim, server);
+        options.timeouts.connect = SHORT;
+        let error = EventClient::connect(&options).await.unwrap_err();
+        assert_eq!(network(&error), NetworkErrorKind::TimedOut(SHORT), "{server}");
+        assert!(begun.elapsed() >= SHORT);
     }
     // Not the server, and not by the mapper's word.
     let mapper = sim.server("barney").unwrap().mapper_port();
@@ -125,7 +129,7 @@ async fn a_refused_port_is_refused_at_once() {
         let sim = fred(&[fault]).await;
         let begun = Instant::now();
         assert_eq!(network(&refused(&sim).await), NetworkErrorKind::Refused);
-        assert!(begun.elapsed() < Duration::from_millis(500));
+        assert!(begun.elapsed() < PATIENCE / 2);
     }
 }
 
@@ -158,9 +162,9 @@ async fn a_batch_that_is_too_big_fails_and_its_records_are_passed() {
     let sim = fred(&["big-batch:100000".parse().unwrap()]).await;
     let client = connect(&sim, "fred").await;
     let query = client.register_log_query(Some("System"), "*", FORWARD).await.unwrap();
-    let error = client.query_next(query.handle, 200, SECOND).await.unwrap_err();
+    let error = client.query_next(query.handle, 200, PATIENCE).await.unwrap_err();
     assert!(error.is_batch_too_large(), "{error}");
-    match client.query_next(query.handle, 10, SECOND).await.unwrap() {
+    match client.query_next(query.handle, 10, PATIENCE).await.unwrap() {
         Next::Events(batch) => assert_eq!(records(&batch)[0].number, 201),
         other => panic!("{other:?}"),
     }
@@ -176,7 +180,7 @@ async fn another_server_sends_no_more_than_two_mebibytes_at_once() {
     let sim = Sim::start(options).await.unwrap();
     let client = connect(&sim, "fred").await;
     let query = client.register_log_query(Some("System"), "*", FORWARD).await.unwrap();
-    match client.query_next(query.handle, 1000, SECOND).await.unwrap() {
+    match client.query_next(query.handle, 1000, PATIENCE).await.unwrap() {
         Next::Events(batch) => {
             assert!((38..42).contains(&batch.len()), "{}", batch.len());
             assert!(batch.buffer().len() <= 2 << 20);
@@ -201,7 +205,7 @@ async fn garbage_is_a_record_that_does_not_parse() {
     let sim = fred(&[Fault::Garbage]).await;
     let client = connect(&sim, "fred").await;
     let query = client.register_log_query(Some("System"), "*", FORWARD).await.unwrap();
-    match client.query_next(query.handle, 50, SECOND).await.unwrap() {
+    match client.query_next(query.handle, 50, PATIENCE).await.unwrap() {
         Next::Events(batch) => {
             let bad = |bytes| quarry_even::ResultSetRecord::parse(bytes).is_err();
             assert!(batch.len() == 50 && batch.records().all(bad));
@@ -216,7 +220,7 @@ async fn oversized_answers_are_the_servers_fault() {
     let client = connect(&sim, "fred").await;
     for _ in 0..4 {
         let query = client.register_log_query(Some("System"), "*", FORWARD).await.unwrap();
-        let error = client.query_next(query.handle, 100, SECOND).await.unwrap_err();
+        let error = client.query_next(query.handle, 100, PATIENCE).await.unwrap_err();
         assert_eq!(error.blame(), Blame::Peer, "{error}");
     }
 }
@@ -261,13 +265,16 @@ async fn one_servers_fault_is_not_anothers_and_all_end_with_the_simulation() {
     let servers =
         vec![ServerOptions::new("fred").with(Fault::Silent(0)), ServerOptions::new("barney")];
     let sim = Sim::start(options(servers)).await.unwrap();
-    assert_eq!(read_until_error(&connect(&sim, "fred").await, 0x101).await.0, 0);
+    let mut hasty = connect_options(&sim, "fred");
+    hasty.timeouts.silence = SHORT;
+    let client = EventClient::connect(&hasty).await.unwrap();
+    assert_eq!(read_until_error(&client, 0x101).await.0, 0);
     assert_eq!(read(&connect(&sim, "barney").await, "System", "*", FORWARD).await.len(), 300);
     let port = sim.server("barney").unwrap().event_port();
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut open = TcpStream::connect(address).await.unwrap();
     drop(sim);
-    let ended = tokio::time::timeout(SECOND, open.read_u8()).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, open.read_u8()).await.unwrap();
     assert!(ended.is_err());
     assert!(TcpStream::connect(address).await.is_err());
 }

@@ -153,7 +153,7 @@ async fn a_query_moves_from_each_origin() {
         let query = client.register_log_query(Some("Security"), filter, flags).await.unwrap();
         let bookmark = Bookmark::single("Security", all[40]).to_xml();
         let bookmark = Some(bookmark.as_str());
-        let next = async || match client.query_next(query.handle, 1, SECOND).await.unwrap() {
+        let next = async || match client.query_next(query.handle, 1, PATIENCE).await.unwrap() {
             Next::Events(batch) => Some(records(&batch)[0].number),
             _ => None,
         };
@@ -186,6 +186,30 @@ async fn a_query_moves_from_each_origin() {
         let forward = client.query_seek(query.handle, 1, None, SeekFlags::RELATIVE_TO_LAST).await;
         assert_eq!(status(forward), Win32Error::INVALID_PARAMETER);
     }
+}
+
+#[tokio::test]
+async fn a_search_that_takes_long_says_that_it_lives() {
+    let mut options = options(vec![ServerOptions::new("fred")]);
+    options.events = 30_000;
+    let sim = Sim::start(options).await.unwrap();
+    let client = connect(&sim, "fred").await;
+    let rare = "*[EventData[Data='nobody'] or System[EventRecordID=29000]]";
+    let query = client.register_log_query(Some("Security"), rare, FORWARD).await.unwrap();
+    let (mut beats, mut found) = (0, Vec::new());
+    loop {
+        match client.query_next(query.handle, 5, Duration::from_millis(10)).await.unwrap() {
+            Next::TimedOut(batch) => {
+                assert!(batch.is_empty());
+                beats += 1;
+            }
+            Next::Events(batch) => found.extend(numbers(&records(&batch))),
+            Next::End => break,
+        }
+    }
+    assert_eq!(found, [29_000]);
+    assert!(beats > 2, "{beats} heartbeats");
+    assert_eq!(sim.servers()[0].stats().records_read, 30_000);
 }
 
 #[tokio::test]
@@ -244,7 +268,7 @@ async fn there_are_over_a_thousand_channels_with_their_configuration() {
     let missing = client.channel_config("Nowhere").await;
     assert_eq!(status(missing), Win32Error::EVT_CHANNEL_NOT_FOUND);
     let publishers = client.publishers().await.unwrap();
-    assert!(publishers.iter().any(|name| name.to_string() == "Service Control Manager"));
+    assert!(publishers.iter().any(|name| *name == "Service Control Manager"));
 }
 
 #[tokio::test]
@@ -261,14 +285,14 @@ async fn a_subscription_hears_of_what_is_appended() {
     assert!(begun.elapsed() >= quiet);
     let waiting = {
         let (client, handle) = (client.clone(), future.handle);
-        tokio::spawn(async move { client.subscription_next(handle, 10, SECOND).await.unwrap() })
+        tokio::spawn(async move { client.subscription_next(handle, 10, PATIENCE).await.unwrap() })
     };
     tokio::time::sleep(Duration::from_millis(100)).await;
     sim.servers()[0].append_generated("System", 3).unwrap();
     let Next::Events(batch) = waiting.await.unwrap() else { panic!("nothing came") };
     let mut got = numbers(&records(&batch));
     while got.len() < 3 {
-        match client.subscription_next(future.handle, 10, SECOND).await.unwrap() {
+        match client.subscription_next(future.handle, 10, PATIENCE).await.unwrap() {
             Next::Events(batch) => got.extend(numbers(&records(&batch))),
             other => panic!("{other:?}"),
         }
@@ -278,7 +302,7 @@ async fn a_subscription_hears_of_what_is_appended() {
     // From the oldest, and after a bookmark.
     let flags = PULL | SubscribeFlags::START_AT_OLDEST;
     let oldest = client.register_subscription(Some("System"), "*", None, flags).await.unwrap();
-    let Next::Events(batch) = client.subscription_next(oldest.handle, 400, SECOND).await.unwrap()
+    let Next::Events(batch) = client.subscription_next(oldest.handle, 400, PATIENCE).await.unwrap()
     else {
         panic!("nothing came")
     };
@@ -287,7 +311,7 @@ async fn a_subscription_hears_of_what_is_appended() {
     let bookmark = Bookmark::single("System", 290).to_xml();
     let after = client.register_subscription(Some("System"), "*", Some(&bookmark), flags).await;
     let handle = after.unwrap().handle;
-    let Next::Events(batch) = client.subscription_next(handle, 400, SECOND).await.unwrap() else {
+    let Next::Events(batch) = client.subscription_next(handle, 400, PATIENCE).await.unwrap() else {
         panic!("nothing came")
     };
     assert_eq!(numbers(&records(&batch)), (291..=303).collect::<Vec<_>>());
@@ -305,16 +329,16 @@ async fn a_strict_subscription_says_what_it_missed_and_another_does_not() {
     let strict = subscribe(after | SubscribeFlags::STRICT).await.unwrap();
     let tolerant = subscribe(after).await.unwrap();
     sim.servers()[0].wrap("System", 100).unwrap();
-    let missed = client.subscription_next(strict.handle, 10, SECOND).await;
+    let missed = client.subscription_next(strict.handle, 10, PATIENCE).await;
     assert_eq!(status(missed), Win32Error::EVT_QUERY_RESULT_STALE);
-    match client.subscription_next(tolerant.handle, 3, SECOND).await.unwrap() {
+    match client.subscription_next(tolerant.handle, 3, PATIENCE).await.unwrap() {
         Next::Events(batch) => assert_eq!(numbers(&records(&batch)), [100, 101, 102]),
         other => panic!("{other:?}"),
     }
     let gone = subscribe(after | SubscribeFlags::STRICT).await;
     assert_eq!(status(gone), Win32Error::EVT_QUERY_RESULT_STALE);
     let none = client.register_subscription(Some("System"), "*", None, after).await.unwrap();
-    match client.subscription_next(none.handle, 1, SECOND).await.unwrap() {
+    match client.subscription_next(none.handle, 1, PATIENCE).await.unwrap() {
         Next::Events(batch) => assert_eq!(numbers(&records(&batch)), [100]),
         other => panic!("{other:?}"),
     }
@@ -350,7 +374,7 @@ async fn the_waiting_forms_answer_when_there_is_something() {
     };
     let (appended, waited, pushed) = tokio::join!(append, waited, pushed);
     assert!(waited >= appended && pushed >= appended);
-    let wrong = client.subscription_next(push.handle, 5, SECOND).await;
+    let wrong = client.subscription_next(push.handle, 5, PATIENCE).await;
     assert_eq!(status(wrong), Win32Error::INVALID_OPERATION);
 }
 
@@ -360,7 +384,7 @@ async fn a_control_handle_ends_a_call_that_waits() {
     let client = connect(&sim, "fred").await;
     let flags = PULL | SubscribeFlags::FUTURE_EVENTS;
     let one = client.register_subscription(Some("System"), "*", None, flags).await.unwrap();
-    let waiting = client.subscription_next(one.handle, 5, SECOND * 30);
+    let waiting = client.subscription_next(one.handle, 5, PATIENCE);
     let cancel = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         client.cancel(one.control).await.unwrap();
@@ -382,12 +406,12 @@ async fn handles_are_known_by_kind_and_until_they_are_closed() {
         Error::Rpc(quarry_rpc::Error::Fault(fault)) => fault,
         error => panic!("{error}"),
     };
-    let closed = client.query_next(query.handle, 1, SECOND).await;
+    let closed = client.query_next(query.handle, 1, PATIENCE).await;
     assert_eq!(mismatch(closed), FaultStatus::CONTEXT_MISMATCH);
     // Another client's handle is none.
     let query = client.register_log_query(Some("System"), "*", FORWARD).await.unwrap();
     let other = connect(&sim, "fred").await;
-    let foreign = other.query_next(query.handle, 1, SECOND).await;
+    let foreign = other.query_next(query.handle, 1, PATIENCE).await;
     assert_eq!(mismatch(foreign), FaultStatus::CONTEXT_MISMATCH);
     for requested in [0, 1025] {
         let request = QueryNextRequest { query: query.handle, requested, timeout: 100, flags: 0 };
@@ -443,20 +467,20 @@ async fn an_inventory_names_every_server_and_the_account() {
 #[tokio::test]
 async fn latency_delays_each_answer_and_not_the_calls_behind_it() {
     let mut options = options(vec![ServerOptions::new("fred")]);
-    options.latency = Duration::from_millis(100);
+    options.latency = Duration::from_millis(300);
     let sim = Sim::start(options).await.unwrap();
     let client = connect(&sim, "fred").await;
     let begun = Instant::now();
     let query = client.register_log_query(Some("System"), "*", FORWARD).await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_millis(100));
+    assert!(begun.elapsed() >= Duration::from_millis(300));
     // Several at once wait for it together.
     let begun = Instant::now();
     let calls = (0..10).map(|_| {
         let client = client.clone();
-        tokio::spawn(async move { client.query_next(query.handle, 10, SECOND).await.unwrap() })
+        tokio::spawn(async move { client.query_next(query.handle, 10, PATIENCE).await.unwrap() })
     });
     for call in calls.collect::<Vec<_>>() {
         assert!(matches!(call.await.unwrap(), Next::Events(batch) if batch.len() == 10));
     }
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_millis(2000), "{:?}", begun.elapsed());
 }

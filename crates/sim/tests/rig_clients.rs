@@ -74,7 +74,7 @@ async fn each_client_reads_thousands_of_events() {
     let ours = connect(&stage.sim, "fred").await;
     let query = ours.register_log_query(Some("Security"), "*", FORWARD).await.unwrap();
     let (mut raw, mut decoded) = (Vec::new(), Vec::new());
-    while let Next::Events(batch) = ours.query_next(query.handle, 500, SECOND).await.unwrap() {
+    while let Next::Events(batch) = ours.query_next(query.handle, 500, PATIENCE).await.unwrap() {
         let records = batch.records().map(|record| ResultSetRecord::parse(record).unwrap());
         raw.extend(records.map(|record| record.binxml.to_vec()));
         decoded.extend(records_of(&batch));

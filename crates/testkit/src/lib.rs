@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 
+#[cfg(unix)]
+pub mod accounts;
 mod even6;
 
 pub use even6::{Even6Server, even6_python};

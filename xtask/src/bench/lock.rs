@@ -276,12 +276,12 @@ fn threads() -> anyhow::Result<usize> {
     Ok(std::fs::read_dir("/proc/self/task")?.count())
 }
 
-fn median(mut ratios: Vec<f64>) -> f64 {
+pub(super) fn median(mut ratios: Vec<f64>) -> f64 {
     ratios.sort_by(f64::total_cmp);
     ratios[ratios.len() / 2]
 }
 
-fn report(what: &str, ratio: f64, goal: f64) {
+pub(super) fn report(what: &str, ratio: f64, goal: f64) {
     let verdict = match ratio - goal {
         ..=0.0 => "reached",
         ..=NOISE => "within the noise",
@@ -291,6 +291,6 @@ fn report(what: &str, ratio: f64, goal: f64) {
 }
 
 #[allow(clippy::print_stdout, reason = "figures are what this is for")]
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     println!("{line}");
 }

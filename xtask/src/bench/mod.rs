@@ -4,24 +4,29 @@
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
 //! are the same in every run and tell a change from noise.
 
+mod fleet;
 pub(crate) mod lock;
+pub(crate) mod logon;
 mod measure;
 mod scan;
 
 use anyhow::{Result, bail};
 
+type Benchmark = (&'static str, fn() -> Result<()>);
+
+/// The benchmarks, by name.
+const ALL: [Benchmark; 4] =
+    [("scan", scan::run), ("lock", lock::run), ("fleet", fleet::run), ("logon", logon::run)];
+
 pub(crate) fn run(which: &[&str]) -> Result<()> {
-    let all = which.is_empty();
-    for name in which {
-        if !["scan", "lock"].contains(name) {
-            bail!("there is no benchmark {name}; there are: scan, lock");
+    let names = ALL.map(|(name, _)| name);
+    if let Some(name) = which.iter().find(|name| !names.contains(name)) {
+        bail!("there is no benchmark {name}; there are: {}", names.join(", "));
+    }
+    for (name, run) in ALL {
+        if which.is_empty() || which.contains(&name) {
+            run()?;
         }
-    }
-    if all || which.contains(&"scan") {
-        scan::run()?;
-    }
-    if all || which.contains(&"lock") {
-        lock::run()?;
     }
     Ok(())
 }

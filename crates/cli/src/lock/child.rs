@@ -16,7 +16,7 @@ pub(super) enum Program {
     Words(OsString, Vec<OsString>),
 }
 
-pub(super) use signals::Forwarder;
+pub(crate) use signals::Forwarder;
 
 impl Program {
     #[cfg(unix)]
@@ -115,14 +115,14 @@ fn cannot_run(program: &Program, error: &io::Error) -> Failure {
 }
 
 #[cfg(unix)]
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     use std::os::unix::process::ExitStatusExt;
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(SYSTEM_FAILED))
 }
 
 #[cfg(windows)]
-fn exit_code(status: ExitStatus) -> ExitCode {
+pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().unwrap_or(SYSTEM_FAILED.into());
     match u8::try_from(code) {
         Ok(code) => ExitCode::from(code),
@@ -157,7 +157,7 @@ mod signals {
 
     const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
-    pub(in crate::lock) struct Forwarder {
+    pub(crate) struct Forwarder {
         signals: SignalDelivery<UnixStream, WithOrigin>,
         ignored: u64,
     }
@@ -165,7 +165,7 @@ mod signals {
     impl Forwarder {
         /// What can be done before the lock is there, so that it is not held for that. Signals
         /// still do what they do to a process that waits.
-        pub(in crate::lock) fn prepare() -> io::Result<Self> {
+        pub(crate) fn prepare() -> io::Result<Self> {
             let (read, write) = UnixStream::pair()?;
             // This one tells that the command has ended, even if we were started with it ignored.
             let signals = [SIGCHLD];
@@ -174,7 +174,7 @@ mod signals {
         }
 
         /// From here on signals are kept for the command, which is started next.
-        pub(super) fn begin(&self) -> io::Result<()> {
+        pub(crate) fn begin(&self) -> io::Result<()> {
             let handle = self.signals.handle();
             PASSED_ON
                 .into_iter()
@@ -184,7 +184,7 @@ mod signals {
 
         /// Waits for the command to end. Until it is reaped here its process id is its own, so
         /// no signal goes to somebody else.
-        pub(super) fn wait(
+        pub(crate) fn wait(
             mut self,
             child: &mut Child,
             meanwhile: impl FnOnce(),
@@ -248,18 +248,18 @@ mod signals {
         process::{Child, ExitStatus},
     };
 
-    pub(in crate::lock) struct Forwarder;
+    pub(crate) struct Forwarder;
 
     impl Forwarder {
-        pub(in crate::lock) fn prepare() -> io::Result<Self> {
+        pub(crate) fn prepare() -> io::Result<Self> {
             Ok(Self)
         }
 
-        pub(super) fn begin(&self) -> io::Result<()> {
+        pub(crate) fn begin(&self) -> io::Result<()> {
             ctrlc::set_handler(|| {}).map_err(io::Error::other)
         }
 
-        pub(super) fn wait(
+        pub(crate) fn wait(
             self,
             child: &mut Child,
             meanwhile: impl FnOnce(),

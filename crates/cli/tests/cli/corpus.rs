@@ -9,7 +9,7 @@ use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::*;
 
-fn corpus() -> Option<PathBuf> {
+pub(super) fn corpus() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     if path.is_dir() {
         return Some(path);

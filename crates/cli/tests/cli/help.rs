@@ -35,6 +35,11 @@ fn the_help_of_decode_explains_every_option() {
 }
 
 #[test]
+fn the_help_of_sim_explains_every_option_and_fault() {
+    insta::assert_snapshot!(help(&["sim", "--help"]));
+}
+
+#[test]
 fn every_shell_has_completions_that_know_the_options() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let text = help(&["completions", shell]);

@@ -8,6 +8,9 @@ mod evtx;
 mod help;
 mod interrupted;
 mod output;
+mod saved;
+mod sim;
+mod sources;
 
 use std::ffi::OsStr;
 use std::fs;

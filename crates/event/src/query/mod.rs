@@ -12,6 +12,7 @@ mod ast;
 mod compare;
 mod compile;
 mod error;
+mod fixed;
 mod list;
 mod number;
 mod parse;

@@ -24,7 +24,7 @@ const MAX_EMPTY: u32 = 32;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Times that a query may be opened again before a record comes: a batch of 1,024 can be halved
-/// ten times.
+/// ten times, and the log may wrap meanwhile.
 const MAX_REOPENED: u32 = 16;
 
 /// Records in a row that may be too large for the server to send.

@@ -12,23 +12,24 @@ use crate::damage::Damage;
 use crate::error::LogError;
 use crate::log::{LogInfo, LogName};
 
-/// Asks for the number of records and for both ends of the log, all at once.
+/// Asks for the number of records, and for both ends of a log that has any; most have none.
 pub(super) async fn info(
     client: &EventClient,
     options: ReadOptions,
     log: &LogName,
 ) -> Result<LogInfo, LogError> {
-    let (records, oldest, newest) = tokio::try_join!(
-        records(client, log),
-        end(client, options, log, QueryFlags::FORWARD),
-        async {
+    let records = records(client, log).await?;
+    if records == 0 {
+        return Ok(LogInfo::default());
+    }
+    let (oldest, newest) =
+        tokio::try_join!(end(client, options, log, QueryFlags::FORWARD), async {
             match end(client, options, log, QueryFlags::REVERSE).await {
                 // Analytic and debug logs have no backward.
                 Err(LogError::DirectLog(_)) => Ok(None),
                 newest => newest,
             }
-        }
-    )?;
+        })?;
     Ok(LogInfo { records, oldest, newest, damage: Vec::new() })
 }
 

@@ -11,6 +11,7 @@ pub use subscription::{Start, Subscription, SubscriptionBatches};
 use std::time::Duration;
 
 use quarry_even::{ConnectOptions, EventClient};
+use quarry_event::filter::Filter;
 
 use crate::error::LogError;
 use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS, Query};
@@ -126,10 +127,13 @@ struct QueryText {
 
 impl QueryText {
     /// The filter as far as a server can test it (2.2.15, 2.2.16).
-    fn new(logs: &[LogName], filter: &quarry_event::filter::Filter) -> Self {
+    fn new(logs: &[LogName], filter: &Filter) -> Self {
         let mut filter = filter.clone();
         // The logs say where to look; what an event says of itself is another matter.
         filter.channels.clear();
+        if let Some(document) = document(logs, &filter) {
+            return QueryText { path: None, query: document, exact: false, filters: true };
+        }
         let pushed = filter.to_xpath(&Default::default());
         let filters = pushed.selects != ["*"];
         QueryText { filters, exact: pushed.exact, ..QueryText::of(logs, &pushed.selects) }
@@ -154,6 +158,16 @@ impl QueryText {
             }
         }
     }
+}
+
+/// A structured query that is all that is asked for, of just these logs, as it is.
+fn document(logs: &[LogName], filter: &Filter) -> Option<String> {
+    let query = filter.query.as_ref().filter(|query| query.is_list() && !query.needs_clock())?;
+    let channels = query.channels();
+    let is_one = |log: &LogName| channels.iter().any(|name| name.eq_ignore_ascii_case(&log.0));
+    let rest = Filter { query: None, ..filter.clone() };
+    let is_all = channels.len() == logs.len() && logs.iter().all(is_one) && rest.is_empty();
+    is_all.then(|| query.to_string())
 }
 
 /// The logs of a result set: the server's names, in its order.

@@ -71,16 +71,36 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + 'static,
     {
+        Self::bind_when(stream, config, initiator, silence, async || Ok(())).await
+    }
+
+    /// The same, with something to wait for when the server has answered for the first time: what
+    /// NTLM sends before that proves nothing of the credential, what it sends next does.
+    ///
+    /// # Errors
+    /// Any [`Error`], and what `ready` fails with.
+    pub async fn bind_when<S, E>(
+        stream: S,
+        config: ClientConfig,
+        initiator: Option<Box<dyn Initiator>>,
+        silence: Duration,
+        ready: impl AsyncFnOnce() -> Result<(), E>,
+    ) -> Result<Self, E>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+        E: From<Error>,
+    {
         let mut half = ClientHalf::new(config, initiator)?;
         let (mut read, mut write) = tokio::io::split(stream);
         let mut frames = FrameBuffer::new();
         let fail = |kind| Error::Network(NetworkError { during: Stage::Bind, kind });
+        let mut ready = Some(ready);
         loop {
             let out = std::mem::take(half.output());
             if !out.is_empty() {
                 match timeout(silence, write.write_all(&out)).await {
                     Ok(sent) => sent.map_err(|error| fail(network_error_kind(&error)))?,
-                    Err(_) => return Err(fail(NetworkErrorKind::Silent(silence))),
+                    Err(_) => return Err(fail(NetworkErrorKind::Silent(silence)).into()),
                 }
             }
             if half.is_bound() {
@@ -88,14 +108,17 @@ impl Client {
             }
             let Some(pdu) = frames.next_pdu() else {
                 match timeout(silence, read.read_buf(frames.space())).await {
-                    Ok(Ok(0)) => return Err(fail(NetworkErrorKind::Closed)),
+                    Ok(Ok(0)) => return Err(fail(NetworkErrorKind::Closed).into()),
                     Ok(Ok(_)) => continue,
-                    Ok(Err(error)) => return Err(fail(network_error_kind(&error))),
-                    Err(_) => return Err(fail(NetworkErrorKind::Silent(silence))),
+                    Ok(Err(error)) => return Err(fail(network_error_kind(&error)).into()),
+                    Err(_) => return Err(fail(NetworkErrorKind::Silent(silence)).into()),
                 }
             };
+            if let Some(ready) = ready.take() {
+                ready().await?;
+            }
             if let Some(ClientEvent::Shutdown) = half.receive(pdu)? {
-                return Err(Error::Shutdown);
+                return Err(Error::Shutdown.into());
             }
         }
         let shared = Arc::new(Shared {
@@ -241,6 +264,9 @@ impl Driver {
             let (deadline, silence) = self.deadline();
             let sending = !self.half.output().is_empty();
             tokio::select! {
+                // The time-out is looked at last: a busy machine that comes late to what the
+                // server sent in time must not call it silent.
+                biased;
                 command = commands.recv() => match command {
                     Some(command) => self.on_command(command),
                     None => break None,

@@ -4,11 +4,15 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::error::{NetworkError, NetworkErrorKind, Stage};
 use crate::limits::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_SILENCE, MAX_ADDRESSES};
+
+/// After how much idleness a connection is kept alive, and how often then.
+const IDLE: Duration = Duration::from_secs(45);
 
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -73,8 +77,7 @@ pub async fn connect_stream(target: &Target, limit: Duration) -> Result<TcpStrea
         let share = left / (addresses.len() - n) as u32;
         last = match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // Calls are small and their answers awaited.
-                let _ = stream.set_nodelay(true);
+                prepare(&stream);
                 return Ok(stream);
             }
             Ok(Err(error)) => network_error_kind(&error),
@@ -82,6 +85,15 @@ pub async fn connect_stream(target: &Target, limit: Duration) -> Result<TcpStrea
         };
     }
     Err(fail(Stage::Connect(target.port), last))
+}
+
+/// What a connection gets, as far as the system can: a connection does without it too.
+fn prepare(stream: &TcpStream) {
+    // Calls are small and their answers awaited.
+    let _ = stream.set_nodelay(true);
+    // A reader may be long over a batch, and firewalls forget connections on which nothing moves.
+    let alive = TcpKeepalive::new().with_time(IDLE).with_interval(IDLE);
+    let _ = SockRef::from(stream).set_tcp_keepalive(&alive);
 }
 
 /// Sorts what the system said.

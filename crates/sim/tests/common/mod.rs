@@ -14,7 +14,10 @@ use quarry_sim::{Fault, ServerOptions, Sim, SimOptions};
 
 pub(crate) const FORWARD: QueryFlags = QueryFlags(0x101);
 pub(crate) const REVERSE: QueryFlags = QueryFlags(0x201);
-pub(crate) const SECOND: Duration = Duration::from_secs(1);
+/// For what comes at once on an idle machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// For what never comes.
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
 
 /// What to simulate, with 300 events in each log and few channels.
 pub(crate) fn options(servers: Vec<ServerOptions>) -> SimOptions {
@@ -37,8 +40,8 @@ pub(crate) fn connect_options(sim: &Sim, server: &str) -> ConnectOptions {
     let credential: Credential = sim.credential().clone();
     let mut options = ConnectOptions::new(server.address().to_string(), credential);
     options.mapper_port = server.mapper_port();
-    options.timeouts.connect = SECOND;
-    options.timeouts.silence = SECOND;
+    options.timeouts.connect = PATIENCE;
+    options.timeouts.silence = PATIENCE;
     options
 }
 
@@ -85,7 +88,7 @@ pub(crate) fn records(batch: &quarry_even::wire::EventBatch) -> Vec<Got> {
 pub(crate) async fn rest(client: &EventClient, query: LogQueryHandle, batch: u32) -> Vec<Got> {
     let mut all = Vec::new();
     loop {
-        match client.query_next(query, batch, SECOND).await.unwrap() {
+        match client.query_next(query, batch, PATIENCE).await.unwrap() {
             Next::Events(events) | Next::TimedOut(events) => all.extend(records(&events)),
             Next::End => return all,
         }

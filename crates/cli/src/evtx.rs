@@ -1,0 +1,173 @@
+//! `quarry scan -o evtx`: the events that match as a log file that Event Viewer opens.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Seek, Write};
+
+use quarry_binxml::write::{Fragment, WriteError, templated};
+use quarry_event::{Event, EventTime, Field, FieldSource, Origin, PartialSource};
+use quarry_eventlog::Direction;
+use quarry_fleet::Request;
+use quarry_logfile::{EvtxWriteError, EvtxWriter};
+
+use crate::args::ScanArgs;
+use crate::engine::{self, Batch, Next, Open};
+use crate::error::{Failure, Outcome};
+use crate::filter::{Matchers, Tests};
+use crate::run::{Closed, Run};
+
+pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
+    check(args)?;
+    let save = Save { tests: Tests::new(&args.filter)?, lines: args.lines };
+    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
+    let mut run = Run::new(&args.terminal, &args.work, direction);
+    let inputs = run.inputs(&args.sources, &args.servers)?;
+    let request = Request {
+        logs: save.tests.logs.clone(),
+        direction,
+        filter: save.tests.filter.clone(),
+        limit: args.lines,
+    };
+    // The file's header comes last, so it can't be written to a pipe as it grows.
+    let spool = |e: io::Error| Failure::io("temporary files", &e);
+    let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile().map_err(spool)?);
+    let mut writer = EvtxWriter::new(file).map_err(spool)?;
+    let mut wanted: HashMap<usize, u64> = HashMap::new();
+    let mut broken = None;
+    run.read(inputs, request, &save, &mut |console, source, batch: &mut Batch<Records>| {
+        let wanted = wanted.entry(source.index).or_insert(args.lines.unwrap_or(u64::MAX));
+        let mut written = 0;
+        for record in batch.output.records.drain(..) {
+            if *wanted == 0 {
+                break;
+            }
+            let result = match record.fragment {
+                Ok(fragment) => writer.write(&fragment, record.time).map(drop),
+                Err(error) => Err(error.into()),
+            };
+            match result {
+                Ok(()) => {
+                    *wanted -= 1;
+                    written += 1;
+                }
+                Err(EvtxWriteError::Event(error)) => {
+                    let (name, place) = (&source.name, record.place);
+                    console.warning(&format!("{name}: {place} can't be saved: {error}"));
+                }
+                Err(error) => {
+                    broken = Some(Failure::new(format!("the .evtx file: {error}")));
+                    return (written, Next::Stop);
+                }
+            }
+        }
+        (written, if *wanted == 0 { Next::Skip } else { Next::Go })
+    })?;
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    let file = writer.finish().map_err(|e| Failure::new(format!("the .evtx file: {e}")))?;
+    let file = file.into_inner().map_err(|e| spool(e.into_error()))?;
+    match copy(file) {
+        Err(Closed::Failed(failure)) => Err(failure),
+        Err(Closed::Pipe) => Ok(run.outcome),
+        Ok(()) => {
+            run.summarize();
+            Ok(run.outcome)
+        }
+    }
+}
+
+fn check(args: &ScanArgs) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(Failure::new("-o evtx: a log file is not for a terminal")
+            .hint("write it to a file: quarry scan ... -o evtx > events.evtx"));
+    }
+    if !args.fields.is_empty() {
+        return Err(Failure::new("--fields: evtx has no columns")
+            .hint("leave out --fields, or choose jsonl, json, csv or table"));
+    }
+    if args.sort.is_some() {
+        return Err(Failure::new("--sort: evtx keeps the order in which events come")
+            .hint("sort when it is read: quarry scan events.evtx --sort time"));
+    }
+    if args.lines == Some(0) {
+        return Err(Failure::new("--lines: 0 events are none"));
+    }
+    Ok(())
+}
+
+fn copy(mut file: File) -> Result<(), Closed> {
+    file.rewind()?;
+    let mut out = io::stdout().lock();
+    io::copy(&mut file, &mut out)?;
+    Ok(out.flush()?)
+}
+
+/// Matches events and makes them ready to be written, on any thread.
+struct Save {
+    tests: Tests,
+    lines: Option<u64>,
+}
+
+#[derive(Default)]
+struct Records {
+    records: Vec<Record>,
+}
+
+struct Record {
+    fragment: Result<Fragment<'static>, WriteError>,
+    time: EventTime,
+    /// What it is called where it can't be written.
+    place: String,
+}
+
+impl engine::Output for Records {
+    fn clear(&mut self) {
+        self.records.clear();
+    }
+}
+
+impl engine::Work for Save {
+    type Worker = Matchers;
+    type Output = Records;
+
+    fn worker(&self) -> Matchers {
+        self.tests.matchers()
+    }
+
+    fn wants<S: PartialSource>(
+        &self,
+        matchers: &mut Matchers,
+        event: &S,
+        open: &Open,
+        output: &Records,
+    ) -> bool {
+        self.lines.is_none_or(|lines| (output.records.len() as u64) < lines)
+            && !matchers.of(open.is_server()).is_some_and(|matcher| matcher.rules_out(event))
+    }
+
+    fn event<S: FieldSource>(
+        &self,
+        matchers: &mut Matchers,
+        event: &S,
+        origin: &Origin<'_>,
+        output: &mut Records,
+    ) {
+        if self.lines.is_some_and(|lines| output.records.len() as u64 >= lines) {
+            return;
+        }
+        if let Some(matcher) = matchers.of(origin.host.is_some())
+            && !matcher.matches(event, None)
+        {
+            return;
+        }
+        let fragment = templated(&Event::from_source(event)).map(Fragment::from);
+        let place = match (&fragment, origin.log_record) {
+            (Ok(_), _) => String::new(),
+            (Err(_), Some(number)) => format!("record {number} of {}", origin.log),
+            (Err(_), None) => "a record".to_owned(),
+        };
+        let time = event.field(Field::TimeCreated).as_time().unwrap_or_default();
+        output.records.push(Record { fragment, time, place });
+    }
+}

@@ -1,0 +1,367 @@
+//! `quarry run-as`: run a command as another user, who is logged on for it.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use quarry_cred::{Account, AccountForm, Secret, SecretSource};
+use quarry_logon::{Child, Command, Environment, Error, Folder, Logon, LogonType, Provider};
+
+use crate::args::When;
+use crate::console::Console;
+use crate::error::Failure;
+use crate::lock::child::{Forwarder, exit_code};
+use crate::secret::{self, NoSecret};
+
+/// Exit codes of env(1), nohup(1) and their kin, which no command of its own is likely to have.
+const FAILED: u8 = 125;
+const CANNOT_RUN: u8 = 126;
+const NOT_FOUND: u8 = 127;
+const INTERRUPTED: u8 = 130;
+
+/// Run a command as another user.
+///
+/// The user is logged on with a password, which is asked for on the terminal. COMMAND gets the
+/// user's identity for good, a session of the user's, this terminal and the signals that are sent
+/// to quarry; without COMMAND it is the user's shell. On Unix this needs root, or CAP_SETUID and
+/// CAP_SETGID, and a PAM service called quarry.
+#[derive(Debug, clap::Args)]
+#[command(
+    override_usage = "quarry run-as [OPTIONS] USER [-- COMMAND [ARGUMENT]...]",
+    after_help = "Examples:
+  quarry run-as ann -- id
+  quarry run-as --login ann
+  quarry run-as 'CORP\\ann' --netonly -- mmc eventvwr.msc
+  quarry run-as ann --password-fd 3 -- ./job.sh  3< secret
+
+Exit status: that of COMMAND (128 + N if signal N ended it); 125 if the logon was refused or failed,
+126 if COMMAND can't be run, 127 if there is no such command, 2 usage, 130 interrupted.
+
+Becoming a user on Linux or macOS gives no identity on the network. COMMAND shares this terminal, and
+may type into it on Linux before 6.2: don't run what you distrust from a terminal of yours."
+)]
+pub(crate) struct RunAsArgs {
+    /// The account: ann, CORP\ann, .\ann (of this machine) or ann@corp.example
+    user: String,
+
+    /// The account's domain, where USER has none
+    #[arg(short, long, value_name = "DOMAIN")]
+    domain: Option<String>,
+
+    /// What the logon is for. Windows asks for the right that goes with it; on Unix the first,
+    /// batch and service open a session
+    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "interactive")]
+    logon_type: TypeName,
+
+    /// Be the account towards other machines only, and oneself on this one (Windows; as runas
+    /// /netonly). The password is not checked until one of them does
+    #[arg(long, conflicts_with_all = ["logon_type", "login"])]
+    netonly: bool,
+
+    /// Begin as the user would: in the home folder, with the user's environment only, and a shell
+    /// as a login shell
+    #[arg(short, long)]
+    login: bool,
+
+    /// Give COMMAND the user's environment only. Otherwise it has quarry's, in which USER, LOGNAME,
+    /// HOME and SHELL are the user's, and nothing is of the caller's session
+    #[arg(long)]
+    env_clean: bool,
+
+    /// Read the password from an open descriptor, up to the end of its first line
+    #[arg(long, value_name = "N", group = "source")]
+    password_fd: Option<u32>,
+
+    /// Read the password from a file
+    #[arg(long, value_name = "FILE", group = "source", value_hint = clap::ValueHint::FilePath)]
+    password_file: Option<PathBuf>,
+
+    /// Take the password from the system's keyring: the kernel's on Linux, the credential manager
+    /// of Windows, under the service quarry and the account
+    #[arg(long, group = "source")]
+    keyring: bool,
+
+    /// The PAM service whose rules apply
+    #[cfg(unix)]
+    #[arg(long, value_name = "NAME", default_value = "quarry")]
+    service: String,
+
+    /// Who checks the password
+    #[cfg(windows)]
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    provider: ProviderName,
+
+    /// What to run
+    #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+/// The types of logon, as one writes them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TypeName {
+    Interactive,
+    Network,
+    NetworkCleartext,
+    Batch,
+    Service,
+    Unlock,
+    NewCredentials,
+}
+
+/// The providers, as one writes them.
+#[cfg(windows)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProviderName {
+    Default,
+    Negotiate,
+    Ntlm,
+}
+
+/// What ends it before there is an exit status of the command's.
+enum End {
+    Failed(u8, Failure),
+    Interrupted,
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(FAILED, failure)
+    }
+}
+
+/// Runs the command and returns its exit status, or one of ours.
+pub(crate) fn run(args: &RunAsArgs) -> ExitCode {
+    let console = Console::new(When::Auto, false);
+    match run_or_fail(args, &console) {
+        Ok(status) => status,
+        Err(End::Interrupted) => ExitCode::from(INTERRUPTED),
+        Err(End::Failed(code, failure)) => {
+            console.error(&failure);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run_or_fail(args: &RunAsArgs, console: &Console) -> Result<ExitCode, End> {
+    let account = args.account().map_err(|failure| End::Failed(2, failure))?;
+    let logon = args.logon(account.clone());
+    // Whoever can't succeed is not asked for a password.
+    before_asking(args, &account)?;
+    let secret = args.secret(&account, console)?;
+    let signals = Forwarder::prepare().map_err(|error| Failure::io("signals", &error))?;
+    let command = args.begin(&logon, secret).map_err(|error| refused(&account, &error, console))?;
+    let command = args.furnish(command);
+    signals.begin().map_err(|error| Failure::io("signals", &error))?;
+    let mut child = command.spawn().map_err(|error| match &error {
+        Error::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+            End::Failed(NOT_FOUND, describe(&error))
+        }
+        Error::Run { .. } => End::Failed(CANNOT_RUN, describe(&error)),
+        _ => refused(&account, &error, console),
+    })?;
+    let status = wait(signals, &mut child);
+    let status = status.map_err(|error| Failure::io("waiting for the command", &error))?;
+    // The session ends before we do.
+    drop(child);
+    Ok(exit_code(status))
+}
+
+impl RunAsArgs {
+    fn account(&self) -> Result<Account, Failure> {
+        let account: Account =
+            self.user.parse().map_err(|error| Failure::new(format!("{}: {error}", self.user)))?;
+        match &self.domain {
+            None => Ok(account),
+            Some(domain) if account.form() == AccountForm::Bare => {
+                let text = format!(r"{domain}\{}", account.user());
+                text.parse().map_err(|error| Failure::new(format!("{text}: {error}")))
+            }
+            Some(_) => Err(Failure::new(format!("{account} has a domain, and --domain is given"))),
+        }
+    }
+
+    fn logon(&self, account: Account) -> Logon {
+        let logon_type = if self.netonly {
+            LogonType::NewCredentials
+        } else {
+            match self.logon_type {
+                TypeName::Interactive => LogonType::Interactive,
+                TypeName::Network => LogonType::Network,
+                TypeName::NetworkCleartext => LogonType::NetworkCleartext,
+                TypeName::Batch => LogonType::Batch,
+                TypeName::Service => LogonType::Service,
+                TypeName::Unlock => LogonType::Unlock,
+                TypeName::NewCredentials => LogonType::NewCredentials,
+            }
+        };
+        let logon = Logon::new(account)
+            .logon_type(logon_type)
+            .session(true)
+            .terminal(terminal())
+            .asked_by(asked_by())
+            .provider(self.provider());
+        #[cfg(unix)]
+        let logon = logon.service(self.service.clone());
+        logon
+    }
+
+    #[cfg(unix)]
+    fn provider(&self) -> Provider {
+        Provider::Default
+    }
+
+    #[cfg(windows)]
+    fn provider(&self) -> Provider {
+        match self.provider {
+            ProviderName::Default => Provider::Default,
+            ProviderName::Negotiate => Provider::Negotiate,
+            ProviderName::Ntlm => Provider::Ntlm,
+        }
+    }
+
+    fn secret(&self, account: &Account, console: &Console) -> Result<Secret, End> {
+        if self.keyring {
+            return Ok(secret::from_keyring(&account.to_string())?);
+        }
+        let source = match (self.password_fd, &self.password_file) {
+            (Some(number), _) => SecretSource::Descriptor(number),
+            (None, Some(path)) => SecretSource::File(path.clone()),
+            (None, None) => SecretSource::Prompt,
+        };
+        let prompt = format!("Password of {account}: ");
+        secret::read(&source, &prompt, console).map_err(|error| match error {
+            NoSecret::Interrupted => End::Interrupted,
+            NoSecret::Failed(failure) => failure.into(),
+        })
+    }
+
+    /// Logs the user on, and has the program or the user's shell ready to start.
+    #[cfg(unix)]
+    fn begin(&self, logon: &Logon, secret: Secret) -> Result<Command, Error> {
+        let token = logon.log_on(secret)?;
+        if let Some((program, arguments)) = self.command.split_first() {
+            return Ok(token.command(program).args(arguments.iter().cloned()));
+        }
+        let shell = token.identity().shell().unwrap_or(std::path::Path::new("/bin/sh")).to_owned();
+        let mut command = token.command(&shell);
+        if self.login {
+            // What tells a shell that it is the first of a login.
+            let mut name = OsString::from("-");
+            name.push(shell.file_name().unwrap_or(shell.as_os_str()));
+            command = command.name(name);
+        }
+        Ok(command)
+    }
+
+    /// Windows logs the user on as it starts the program.
+    #[cfg(windows)]
+    fn begin(&self, logon: &Logon, secret: Secret) -> Result<Command, Error> {
+        let Some((program, arguments)) = self.command.split_first() else {
+            let shell = std::env::var_os("COMSPEC").filter(|shell| !shell.is_empty());
+            return logon.command(secret, shell.unwrap_or_else(|| "cmd.exe".into()));
+        };
+        Ok(logon.command(secret, program)?.args(arguments.iter().cloned()))
+    }
+
+    fn furnish(&self, mut command: Command) -> Command {
+        if self.login || self.env_clean {
+            command = command.environment(Environment::Users);
+            if let Some(term) = std::env::var_os("TERM") {
+                command = command.env("TERM", term);
+            }
+        }
+        if self.login {
+            command = command.folder(Folder::Home);
+        }
+        command
+    }
+}
+
+#[cfg(unix)]
+fn before_asking(args: &RunAsArgs, account: &Account) -> Result<(), End> {
+    if quarry_logon::started_with_privileges() {
+        let failure = Failure::new(
+            "quarry run-as does not run with the set-user-id bit or file capabilities",
+        );
+        return Err(failure
+            .hint("whoever starts it would choose the rules; use sudo or doas")
+            .into());
+    }
+    if args.netonly || args.logon_type == TypeName::NewCredentials {
+        let failure =
+            Failure::new("there are no network-only credentials for programs on this system");
+        return Err(failure.hint("for reading servers: quarry scan -u USER").into());
+    }
+    let myself = quarry_logon::Token::current().ok();
+    if myself.is_some_and(|myself| myself.identity().user() == account.user()) {
+        // Being oneself takes no privilege.
+        return Ok(());
+    }
+    quarry_logon::check_privileges().map_err(|error| describe(&error).into())
+}
+
+#[cfg(windows)]
+fn before_asking(_: &RunAsArgs, _: &Account) -> Result<(), End> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn terminal() -> Option<String> {
+    let name = rustix::termios::ttyname(io::stdin(), Vec::new())
+        .or_else(|_| rustix::termios::ttyname(io::stderr(), Vec::new()));
+    let name = name.ok()?.into_string().ok()?;
+    Some(name.strip_prefix("/dev/").unwrap_or(&name).to_owned())
+}
+
+#[cfg(unix)]
+fn asked_by() -> Option<String> {
+    let me = quarry_logon::Token::current().ok()?;
+    Some(me.identity().user().to_owned())
+}
+
+#[cfg(windows)]
+fn terminal() -> Option<String> {
+    None
+}
+
+#[cfg(windows)]
+fn asked_by() -> Option<String> {
+    None
+}
+
+/// An error of the logon: for the log with its reason, and for the user without.
+fn refused(account: &Account, error: &Error, console: &Console) -> End {
+    if error.is_refusal()
+        && let Err(unheard) = quarry_logon::log_refusal("quarry run-as", account, error)
+    {
+        console.warning(&Failure::io("the system's log can't be written to", &unheard).message);
+    }
+    describe(error).into()
+}
+
+fn describe(error: &Error) -> Failure {
+    let failure = Failure::new(error.to_string());
+    match error {
+        Error::Run { program, source } => Failure::io(&format!("cannot run {program}"), source),
+        Error::Privilege { what, name, advice } => {
+            Failure::new(format!("{what} needs {name}")).hint(*advice)
+        }
+        Error::NotSetUp { .. } if cfg!(unix) => failure.hint(
+            "quarry comes with crates/logon/assets/pam.d/quarry.debian and quarry.redhat: install \
+             the one for your system as /etc/pam.d/quarry",
+        ),
+        _ => failure,
+    }
+}
+
+#[cfg(unix)]
+fn wait(signals: Forwarder, child: &mut Child) -> io::Result<std::process::ExitStatus> {
+    signals.wait(child.as_std_mut(), || {})
+}
+
+#[cfg(windows)]
+fn wait(_signals: Forwarder, child: &mut Child) -> io::Result<std::process::ExitStatus> {
+    child.wait()
+}

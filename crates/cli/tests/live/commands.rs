@@ -1,0 +1,205 @@
+//! `count`, `logs`, `hosts` and `demo` with servers.
+
+use quarry_sim::Fault;
+
+use super::*;
+
+/// Rows of a list, by source and log.
+fn rows(ran: &Ran) -> BTreeMap<(String, String), Json> {
+    let text = |value: &Json| value.as_str().unwrap().to_owned();
+    ran.json().into_iter().map(|row| ((text(&row["source"]), text(&row["log"])), row)).collect()
+}
+
+/// What a row says of events.
+fn row(source: &str, log: &str, events: &[(u64, Event)]) -> Json {
+    let time = |event: Option<&(u64, Event)>| event.map(|(_, event)| time(event).to_string());
+    serde_json::json!({
+        "source": format!("even6://{source}"),
+        "log": log,
+        "records": events.len(),
+        "oldest": time(events.first()),
+        "newest": time(events.last()),
+    })
+}
+
+#[test]
+fn servers_count_their_records_themselves() {
+    let fleet = Fleet::new(servers(3), 2500);
+    let ran = fleet.run(&["count", "@all", "-o", "jsonl"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    let found = rows(&ran);
+    assert_eq!(found.len(), 3);
+    for server in fleet.sim.servers() {
+        let known = fleet.known(server.name(), "System");
+        let key = (format!("even6://{}", server.name()), "System".to_owned());
+        assert_eq!(found[&key], row(server.name(), "System", &known));
+        // Without reading them.
+        assert!(server.stats().records_sent <= 2, "{:?}", server.stats());
+    }
+}
+
+#[test]
+fn what_passes_a_filter_is_counted_here() {
+    let fleet = Fleet::new(servers(2), 300);
+    let args = ["count", "@all", "-l", "System", "-l", "Security", "-i", "7036,4624-4634"];
+    let ran = fleet.run(&[&args[..], &["-o", "jsonl"]].concat());
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    let found = rows(&ran);
+    assert_eq!(found.len(), 4);
+    let mut sum = 0;
+    for server in fleet.sim.servers() {
+        for log in ["System", "Security"] {
+            let mut known = fleet.known(server.name(), log);
+            known.retain(|(_, event)| matches!(number(event, Field::EventId), 7036 | 4624..=4634));
+            assert!(known.len() > 50);
+            sum += known.len();
+            let key = (format!("even6://{}", server.name()), log.to_owned());
+            assert_eq!(found[&key], row(server.name(), log, &known));
+        }
+    }
+    ran.line(&format!("2 of 2 servers answered; {sum} records, {sum} matched"));
+}
+
+#[test]
+fn a_server_that_cannot_be_counted_is_named() {
+    let mut options = servers(4);
+    options[0].faults.push(Fault::BlackHole);
+    options[1].faults.push("refuse-access:Security".parse().unwrap());
+    options[2].faults.push(Fault::PortClosed);
+    let fleet = Fleet::new(options, 20);
+    let mut command = fleet.command(&["count", "@all", "-l", "System", "-l", "Security"]);
+    command.args(IMPATIENT).args(["-o", "jsonl"]);
+    let ran = run(command);
+    assert_eq!(ran.status, Some(3), "{}", ran.shown());
+    let keys: Vec<String> =
+        rows(&ran).into_keys().map(|(source, log)| format!("{source} {log}")).collect();
+    let expected =
+        ["even6://server02 System", "even6://server04 Security", "even6://server04 System"];
+    assert_eq!(keys, expected);
+    assert_eq!(ran.errors().len(), 3);
+    ran.line(&format!("error: {ACCOUNT} may not read Security on server02"));
+    ran.line("1 of 4 servers answered, 3 failed; ");
+}
+
+#[test]
+fn the_logs_of_a_server_are_those_that_it_has() {
+    let mut options = servers(2);
+    options[1].faults.push("refuse-access:Security".parse().unwrap());
+    let fleet = Fleet::new(options, 60);
+    let ran = fleet.run(&["logs", "@all", "-o", "jsonl"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    let found = rows(&ran);
+    // Twenty empty ones besides.
+    let of = |server: &str| {
+        found.keys().filter(|(source, _)| *source == format!("even6://{server}")).count()
+    };
+    assert_eq!((of("server01"), of("server02")), (23, 22));
+    for log in ["System", "Security", "Application"] {
+        let key = ("even6://server01".to_owned(), log.to_owned());
+        assert_eq!(found[&key], row("server01", log, &fleet.known("server01", log)));
+    }
+    let key = ("even6://server01".to_owned(), "Setup".to_owned());
+    assert_eq!(found[&key], row("server01", "Setup", &[]));
+    ran.line(&format!("warning: server02: left out: {ACCOUNT} may not read Security"));
+}
+
+#[test]
+fn a_thousand_logs_are_listed() {
+    let fleet = Fleet::start(servers(1), |options| {
+        options.events = 5;
+        options.empty_channels = 1100;
+    });
+    let ran = fleet.run(&["logs", "server01", "-o", "jsonl"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    assert_eq!(ran.stdout.lines().count(), 1103);
+    assert_eq!(rows(&ran).len(), 1103);
+}
+
+#[test]
+fn the_inventory_is_listed_without_its_secrets() {
+    let fleet = Fleet::new(servers(3), 5);
+    let more = "\n[groups]\nweb = [\"server0[13]\"]\n";
+    let inventory = fleet.inventory_with(|server| match server {
+        "server02" => "endpoint = 4711\nlogs = [\"System\", \"Sec*\"]\n".to_owned(),
+        _ => String::new(),
+    });
+    fleet.write_inventory(&(inventory + more));
+    let ran = fleet.run(&["hosts", "list", "-o", "jsonl"]);
+    assert_eq!((ran.status, &*ran.stderr), (Some(0), ""));
+    let listed = ran.json();
+    let names: Vec<_> = listed.iter().map(|row| row["server"].as_str().unwrap()).collect();
+    assert_eq!(names, ["server01", "server02", "server03"]);
+    for (row, server) in listed.iter().zip(fleet.sim.servers()) {
+        assert_eq!(row["address"], "127.0.0.1");
+        assert_eq!(row["username"], ACCOUNT);
+        let is_second = server.name() == "server02";
+        assert_eq!(row["port"], if is_second { 4711 } else { server.mapper_port() });
+        assert_eq!(
+            row["groups"],
+            if is_second { serde_json::json!([]) } else { serde_json::json!(["web"]) }
+        );
+    }
+    assert_eq!(listed[1]["logs"], serde_json::json!(["System", "Sec*"]));
+    assert!(!ran.stdout.contains("password"));
+    let ran = fleet.run(&["hosts", "list", "@web", "-o", "csv"]);
+    assert_eq!(ran.stdout.lines().count(), 3);
+    // Nothing was asked of anybody.
+    assert!(fleet.sim.servers().iter().all(|server| server.stats().connections == 0));
+}
+
+#[test]
+fn hosts_are_tested_one_by_one() {
+    let mut options = servers(5);
+    options[1].faults.push(Fault::BlackHole);
+    options[3].faults.push(Fault::NoMapper);
+    let fleet = Fleet::new(options, 5);
+    let mut command = fleet.command(&["hosts", "test", "-o", "jsonl"]);
+    command.args(IMPATIENT);
+    let ran = run(command);
+    assert_eq!(ran.status, Some(3), "{}", ran.shown());
+    let tested: Vec<_> = ran
+        .json()
+        .iter()
+        .map(|row| {
+            assert!(row["connected_ms"].as_u64().is_none_or(|time| time < 20_000));
+            (row["ok"].as_bool().unwrap(), row["logs"].as_u64(), row["error"].is_string())
+        })
+        .collect();
+    let (well, failed) = ((true, Some(23), false), (false, None, true));
+    assert_eq!(tested, [well, failed, well, failed, well]);
+    ran.line("3 of 5 servers answered, 2 failed");
+
+    let ran = fleet.run(&["hosts", "test", "server01", "server0[35]", "-o", "jsonl"]);
+    assert_eq!((ran.status, ran.json().len()), (Some(0), 3), "{}", ran.shown());
+    let ran = fleet.run(&["hosts", "test", "server04", "-o", "jsonl"]);
+    assert_eq!((ran.status, ran.json().len()), (Some(2), 1), "{}", ran.shown());
+}
+
+#[test]
+fn the_demo_shows_a_failure_and_succeeds() {
+    let fleet = Fleet::new(servers(1), 1);
+    let mut command = fleet.bare();
+    command.args(["demo", "-o", "jsonl"]);
+    let ran = run(command);
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    ran.line("3 of 4 servers answered, 1 failed; ");
+    ran.line("error: wilma: connection lost (reset), after ");
+    let by_host = ran.by_host();
+    let names: Vec<_> = by_host.keys().collect();
+    assert_eq!(names, ["barney", "betty", "fred", "wilma"]);
+    let events = ran.json();
+    let ago = jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(9)).unwrap();
+    for event in &events {
+        assert!(event["level"].as_u64().unwrap() <= 2, "{event}");
+        assert!(event["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() > ago);
+    }
+    for numbers in by_host.values() {
+        assert!(numbers.is_sorted_by(|one, next| one < next));
+    }
+    let counted = format!(" {} matched", faults::grouped(events.len()));
+    assert!(ran.line("3 of 4 servers").ends_with(&counted), "{}", ran.shown());
+    ran.line("  quarry scan fred barney wilma betty --since 8h --level error");
+    assert!(ran.stderr.contains(r"quarry scan SERVER -u 'DOMAIN\USER' -S 8h"), "{}", ran.shown());
+    // Nothing is left behind.
+    assert!(!fleet.root().join("demo.toml").exists());
+}

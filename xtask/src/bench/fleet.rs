@@ -1,0 +1,184 @@
+//! Reading live servers: what an event costs, beside impacket, and what a thousand servers cost.
+//!
+//! | what | goal |
+//! |---|---|
+//! | events a second of the client's processor, sealed, to JSON lines | 40,000 at least, 100,000 aimed at |
+//! | processor time for the same records, beside impacket without decoding | a twentieth |
+//! | 1,000 servers, 20 of them black holes: wall time, beside the greater of the connect time-out and the rest alone | 1.3 times |
+//! | the scanner's memory then | 200 MiB |
+//! | processor time a server, of 1,000 beside that of 10 | the same |
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::measure::{Cost, cost};
+use crate::sh;
+
+/// Events of the one server whose reading is measured, and their size in bytes.
+const EVENTS: u64 = 40_000;
+const SIZE: &str = "2500";
+const ROUNDS: usize = 3;
+
+/// The fleet: servers, of which some are black holes, and each one's events.
+const SERVERS: usize = 1_000;
+const BLACK_HOLES: usize = 20;
+const EACH: u64 = 1_000;
+const CONNECT_TIMEOUT: f64 = 5.0;
+
+pub(crate) fn run() -> Result<()> {
+    let mut build = sh::command("cargo", &["build", "--release", "--locked", "-p", "quarry-cli"]);
+    sh::run_command(&mut build)?;
+    let quarry = sh::target().join("release").join("quarry");
+    one_server(&quarry)?;
+    many_servers(&quarry)
+}
+
+/// Simulated servers in a process of their own.
+struct Sim {
+    child: Child,
+    _stdout: BufReader<ChildStdout>,
+    folder: tempfile::TempDir,
+}
+
+impl Sim {
+    fn start(quarry: &Path, arguments: &[&str]) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut child = std::process::Command::new(quarry)
+            .arg("sim")
+            .args(arguments)
+            .arg("--quiet")
+            .arg("--inventory")
+            .arg(folder.path().join("sim.toml"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .context("quarry sim")?;
+        let stdout = child.stdout.take().context("quarry sim has no output")?;
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        while line.trim() != "ready" {
+            line.clear();
+            ensure!(stdout.read_line(&mut line)? > 0, "quarry sim ended before it was ready");
+        }
+        Ok(Sim { child, _stdout: stdout, folder })
+    }
+
+    fn inventory(&self) -> PathBuf {
+        self.folder.path().join("sim.toml")
+    }
+
+    /// Scans servers, all events to JSON lines.
+    fn scan(&self, quarry: &Path, servers: &str, threads: &str) -> Result<Cost> {
+        let inventory = self.inventory().to_string_lossy().into_owned();
+        let words = [
+            &*quarry.to_string_lossy(),
+            "scan",
+            servers,
+            "-q",
+            "-o",
+            "jsonl",
+            "-l",
+            "Security",
+            "--threads",
+            threads,
+            "--inventory",
+            &inventory,
+        ];
+        cost(&words.map(str::to_owned))
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The best of some runs.
+fn best(mut run: impl FnMut() -> Result<Cost>) -> Result<Cost> {
+    let mut best: Option<Cost> = None;
+    for _ in 0..ROUNDS {
+        let new = run()?;
+        if best.is_none_or(|best| new.cpu < best.cpu) {
+            best = Some(new);
+        }
+    }
+    best.context("no rounds")
+}
+
+fn one_server(quarry: &Path) -> Result<()> {
+    let events = EVENTS.to_string();
+    let sim = Sim::start(quarry, &["--servers", "fred", "--events", &events, "--size", SIZE])?;
+    let ours = best(|| sim.scan(quarry, "fred", "2"))?;
+    let theirs = impacket(&sim)?;
+    println!("\none server, {EVENTS} events of {SIZE} bytes, sealed");
+    println!(
+        "to JSON lines: {:.0} events a second of the client's processor (goal 40,000, aim 100,000); peak memory {:.0} MiB",
+        EVENTS as f64 / ours.cpu,
+        ours.peak
+    );
+    println!(
+        "processor time beside impacket's, which decodes nothing: 1/{:.0} (goal 1/20)",
+        theirs / ours.cpu
+    );
+    Ok(())
+}
+
+/// The processor time that impacket takes for the same records.
+fn impacket(sim: &Sim) -> Result<f64> {
+    let folder = sh::root().join("xtask/src/bench/impacket");
+    let python = quarry_testkit::python("bench-impacket", &folder.join("requirements.txt"));
+    let inventory = std::fs::read_to_string(sim.inventory())?;
+    let value = |key: &str| {
+        let line = inventory.lines().find_map(|line| line.strip_prefix(key));
+        let text = line.and_then(|line| line.trim().strip_prefix('='));
+        text.map(|text| text.trim().trim_matches(['\'', '"']).to_owned())
+            .with_context(|| format!("the inventory has no {key}"))
+    };
+    let password = std::fs::read_to_string(sim.folder.path().join(value("password-file")?))?;
+    let port = value("mapper-port")?;
+    let mut least = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let script = folder.join("read_log.py").to_string_lossy().into_owned();
+        let output = sh::output(
+            &python.to_string_lossy(),
+            &[&*script, &port, &value("username")?, password.trim(), "Security", "200"],
+        )?;
+        let numbers: Vec<f64> = output.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        let &[records, cpu] = &*numbers else { bail!("read_log.py printed {output:?}") };
+        ensure!(records == EVENTS as f64, "impacket read {records} records");
+        least = least.min(cpu);
+    }
+    Ok(least)
+}
+
+fn many_servers(quarry: &Path) -> Result<()> {
+    let (all, each) = (SERVERS.to_string(), EACH.to_string());
+    let mut arguments =
+        vec!["--servers", &all, "--events", &each, "--latency", "50ms", "--size", SIZE];
+    let holes: Vec<String> =
+        (SERVERS - BLACK_HOLES + 1..=SERVERS).map(|n| format!("server{n:04}=black-hole")).collect();
+    for hole in &holes {
+        arguments.extend(["--fault", hole]);
+    }
+    let sim = Sim::start(quarry, &arguments)?;
+    let living = SERVERS - BLACK_HOLES;
+    let rest = sim.scan(quarry, &format!("server[0001:{living:04}]"), "2")?;
+    let whole = sim.scan(quarry, "@all", "2")?;
+    let ten = sim.scan(quarry, "server[0001:0010]", "2")?;
+    println!("\n{SERVERS} servers of {EACH} events, 50 ms away, {BLACK_HOLES} of them black holes");
+    println!(
+        "wall time beside the greater of the connect time-out and the others alone: {:.2} (goal 1.3)",
+        whole.wall / rest.wall.max(CONNECT_TIMEOUT)
+    );
+    println!("peak memory {:.0} MiB (goal 200)", whole.peak);
+    println!(
+        "processor time a server beside that of 10 servers: {:.2}",
+        (rest.cpu / living as f64) / (ten.cpu / 10.0)
+    );
+    Ok(())
+}
