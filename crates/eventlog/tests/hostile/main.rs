@@ -3,13 +3,9 @@
 //! The whole client reads from it, and gives true data or typed errors: no panic, no end without
 //! one, nothing twice, and no memory for what a server only says.
 //!
-//! A few thousand rounds each time. More by `cargo xtask fuzz hostile --rounds 1000000`, or
-//!
-//! ```text
-//! QUARRY_HOSTILE_ROUNDS=1000000 cargo test --release -p quarry-eventlog --test hostile
-//! ```
-//!
-//! What fails says its seed; `QUARRY_HOSTILE_SEED=N` with `QUARRY_HOSTILE_ROUNDS=1` is that round.
+//! A few thousand rounds each time; a million by `cargo xtask fuzz hostile --rounds 1000000`. What
+//! fails says its seed; with `QUARRY_HOSTILE_SEED=N` and `QUARRY_HOSTILE_ROUNDS=1` it is that round
+//! alone.
 #![expect(clippy::print_stderr, reason = "the seed and what came of it have to be known")]
 
 mod mutate;
