@@ -7,11 +7,12 @@ use quarry_even::{EventClient, Next, SubscribeFlags, Win32Error};
 use quarry_event::filter::Filter;
 use tokio::time::Instant;
 
-use super::batches::{check_channels, pause};
+use super::batches::{MAX_SKIPPED, check_channels, pause};
 use super::position::Position;
 use super::size::BatchSize;
 use super::{QueryText, ReadOptions, result_logs};
 use crate::batch::Batch;
+use crate::damage::Damage;
 use crate::error::LogError;
 use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName};
 
@@ -54,6 +55,11 @@ pub struct SubscriptionBatches {
     position: Position,
     size: BatchSize,
     resumed: bool,
+    /// What is to be told before the next records.
+    damage: Vec<Damage>,
+    /// Records that were too large, since the last that came.
+    skipped: u32,
+    failed: bool,
 }
 
 impl SubscriptionBatches {
@@ -63,6 +69,11 @@ impl SubscriptionBatches {
         subscription: &Subscription,
     ) -> Result<Self, LogError> {
         let Subscription { logs, filter, start } = subscription;
+        // Before it begins, so that nothing is lost between.
+        let now = match start {
+            Start::Now => super::info::last_records(&client, logs).await?,
+            _ => None,
+        };
         let mut text = QueryText::new(logs, filter);
         let registered = match register(&client, &text, logs, start).await {
             Err(error) if error.is_query_refused() && text.filters => {
@@ -73,7 +84,8 @@ impl SubscriptionBatches {
         };
         let after = match start {
             Start::After(bookmark) | Start::AfterOrLater(bookmark) => Some(bookmark),
-            Start::Now | Start::Oldest => None,
+            Start::Now => now.as_ref(),
+            Start::Oldest => None,
         };
         let names = result_logs(&registered.channels, logs);
         Ok(SubscriptionBatches {
@@ -87,7 +99,10 @@ impl SubscriptionBatches {
             logs: names.clone().into(),
             position: Position::new(names, Direction::Forward, after),
             size: BatchSize::new(options.batch_bytes),
-            resumed: after.is_some(),
+            resumed: after.is_some() && now.is_none(),
+            damage: Vec::new(),
+            skipped: 0,
+            failed: false,
         })
     }
 
@@ -95,11 +110,13 @@ impl SubscriptionBatches {
     async fn next_batch(&mut self) -> Result<Batch, LogError> {
         let asked = Instant::now();
         let next = loop {
+            if !self.damage.is_empty() {
+                return Ok(Batch::damage(std::mem::take(&mut self.damage)));
+            }
             let (count, heartbeat) = (self.size.count(), self.options.heartbeat);
             match self.client.subscription_next(self.handle, count, heartbeat).await {
-                // The position has moved past records that never came.
-                Err(error) if error.is_batch_too_large() && self.size.halve() => {
-                    self.subscribe_again().await?;
+                Err(error) if error.is_batch_too_large() => {
+                    self.ask_for_less(error).await?;
                 }
                 next => break next.map_err(|error| LogError::of_log(error, &self.asked[0]))?,
             }
@@ -115,15 +132,34 @@ impl SubscriptionBatches {
         let (records, bytes) = (batch.len(), batch.buffer().len());
         let batch = self.position.advance(batch, std::mem::take(&mut self.resumed))?;
         self.size.succeeded(records, bytes);
+        self.skipped = 0;
         Ok(Batch::wire(batch, Arc::clone(&self.logs)))
+    }
+
+    /// The position has moved past records that never came: these are asked for again, fewer at
+    /// once. A single one that is too large is told of, and behind it goes on.
+    async fn ask_for_less(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
+        if self.size.halve() {
+            return self.subscribe_again().await;
+        }
+        self.skipped += 1;
+        if self.skipped > MAX_SKIPPED {
+            return Err(error.into());
+        }
+        let (log, after) = self.position.last();
+        self.damage.push(Damage::TooLarge { log, after });
+        Ok(())
     }
 
     /// Behind the last record that came.
     async fn subscribe_again(&mut self) -> Result<(), LogError> {
         self.release().await;
-        let start = match self.position.bookmark() {
-            Some(bookmark) => Start::After(bookmark.clone()),
-            None => self.start.clone(),
+        let start = match (self.position.bookmark(), &self.start) {
+            (Some(bookmark), Start::After(_)) => Start::After(bookmark.clone()),
+            (Some(bookmark), _) => Start::AfterOrLater(bookmark.clone()),
+            // There was nothing at all: what is the oldest now, came since.
+            (None, Start::Now) => Start::Oldest,
+            (None, start) => start.clone(),
         };
         let registered = register(&self.client, &self.text, &self.asked, &start).await?;
         (self.handle, self.control) = (registered.handle, registered.control);
@@ -140,7 +176,14 @@ impl SubscriptionBatches {
 
 impl Batches for SubscriptionBatches {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
-        Box::pin(async { Some(self.next_batch().await) })
+        Box::pin(async {
+            if self.failed {
+                return None;
+            }
+            let next = self.next_batch().await;
+            self.failed = next.is_err();
+            Some(next)
+        })
     }
 
     fn expected_bytes(&self) -> usize {
@@ -178,11 +221,7 @@ async fn register(
     let flags = SubscribeFlags::PULL | flags;
     let registered = client.register_subscription(path, query, bookmark.as_deref(), flags).await;
     let registered = registered.map_err(|error| match error.status() {
-        Some(
-            Win32Error::EVT_QUERY_RESULT_STALE
-            | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION
-            | Win32Error::NOT_FOUND,
-        ) => LogError::Overwritten,
+        Some(Win32Error::NOT_FOUND) => LogError::Overwritten,
         _ => LogError::of_log(error, &logs[0]),
     })?;
     check_channels(&registered.channels, logs)?;
