@@ -31,6 +31,10 @@ mod number {
 
 const CAP_SETGID: u64 = 1 << 6;
 const CAP_SETUID: u64 = 1 << 7;
+/// How many groups are looked at without memory from the heap.
+const FEW: usize = 64;
+/// The most that the kernel gives a thread (`NGROUPS_MAX`).
+const MOST_GROUPS: usize = 65_536;
 /// An id that is none: the call changes nothing, and says what is.
 const ASK: u32 = u32::MAX;
 
@@ -86,30 +90,28 @@ impl Base {
 
     /// Makes the calling thread, which is the token's user, this again.
     pub(crate) fn leave(&self, token: &Token) -> Result<(), String> {
-        // Whoever changed it meanwhile, what was done since may have been done as the wrong user.
-        let expected = if self.is(&token.ids) {
-            (self.uids, self.gids)
-        } else {
-            (token.ids.entered_uids(self.uids[1]), [token.ids.gid; 3])
-        };
-        if (uids(), gids()) != expected {
-            return Err(format!(
-                "somebody else changed who the thread is: its user ids are {:?} and its group ids \
-                 {:?}, and they were {:?} and {:?}",
-                uids(),
-                gids(),
-                expected.0,
-                expected.1
-            ));
-        }
         if self.is(&token.ids) {
             return self.verify();
+        }
+        // Whoever changed it meanwhile, what was done since may have been done as the wrong user.
+        // Groups need no look: without capabilities nobody could have changed them.
+        let (now, expected) = (uids(), token.ids.entered_uids(self.uids[1]));
+        if now != expected {
+            return Err(format!(
+                "somebody else changed who the thread is: its user ids are {now:?}, and they were \
+                 {expected:?}"
+            ));
         }
         self.restore()
     }
 
     /// Whether the calling thread is this.
     pub(crate) fn verify(&self) -> Result<(), String> {
+        self.verify_ids()?;
+        check_file_system_ids(self.uids[1], self.gids[1]).map_err(|failure| failure.what())
+    }
+
+    fn verify_ids(&self) -> Result<(), String> {
         let (uids, gids) = (uids(), gids());
         if (uids, gids) != (self.uids, self.gids) {
             return Err(format!("user ids {uids:?} and group ids {gids:?}"));
@@ -121,7 +123,7 @@ impl Base {
         if capabilities != self.capabilities {
             return Err(format!("with the capabilities {capabilities:x?}"));
         }
-        check_file_system_ids(self.uids[1], self.gids[1]).map_err(|failure| failure.what())
+        Ok(())
     }
 
     /// Whether nothing has to be done to become that.
@@ -165,16 +167,24 @@ impl Base {
         } else {
             set(number::SETRESUID, [ASK, effective, ASK]).map_err(failed)?;
         }
-        if Capabilities::get().map_err(failed)? != self.capabilities {
-            self.capabilities.set().map_err(failed)?;
-            raise_ambient(self.ambient).map_err(failed)?;
+        // Being root again makes all that are permitted effective, and mostly that is what root
+        // had: then there is nothing to set, and the verification will say so.
+        if self.uids == [0; 3] && self.restore_groups().is_ok() && self.verify_ids().is_ok() {
+            return Ok(());
         }
-        set(number::SETRESGID, self.gids).map_err(failed)?;
+        self.capabilities.set().map_err(failed)?;
+        raise_ambient(self.ambient).map_err(failed)?;
         if self.uids != [effective; 3] {
             set(number::SETRESUID, [real, effective, saved]).map_err(failed)?;
         }
-        set_groups(&self.groups).map_err(failed)?;
-        self.verify()
+        self.restore_groups().map_err(failed)?;
+        // Setting the effective ids has set those that count for files.
+        self.verify_ids()
+    }
+
+    fn restore_groups(&self) -> io::Result<()> {
+        set(number::SETRESGID, self.gids)?;
+        set_groups(&self.groups)
     }
 }
 
@@ -337,57 +347,39 @@ fn gids() -> [u32; 3] {
 
 fn groups() -> Result<Vec<u32>, Error> {
     let failed = |source| Error::System { what: "ask for the thread's groups", source };
-    loop {
-        let mut groups = vec![0; group_count().map_err(failed)?];
-        // SAFETY: there is room for as many groups as are said.
-        let count = unsafe { libc::getgroups(groups.len() as libc::c_int, groups.as_mut_ptr()) };
-        match usize::try_from(count) {
-            // With no room it says how many there are.
-            Ok(count) if count <= groups.len() => {
-                groups.truncate(count);
-                return Ok(groups);
-            }
-            Ok(_) => {}
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                // More than a moment ago.
-                if error.raw_os_error() != Some(libc::EINVAL) {
-                    return Err(failed(error));
-                }
-            }
-        }
+    let mut few = [0; FEW];
+    if let Some(count) = groups_into(&mut few).map_err(failed)? {
+        return Ok(few[..count].to_vec());
     }
+    let mut many = vec![0; MOST_GROUPS];
+    let count = groups_into(&mut many).map_err(failed)?.unwrap_or(0);
+    many.truncate(count);
+    Ok(many)
 }
 
-fn group_count() -> io::Result<usize> {
-    // SAFETY: with no room nothing is written.
-    let count = unsafe { libc::getgroups(0, ptr::null_mut()) };
-    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+/// The thread's groups, and how many they are; nothing if there is no room for them.
+fn groups_into(room: &mut [u32]) -> io::Result<Option<usize>> {
+    // SAFETY: there is room for as many groups as are said.
+    let count = unsafe { libc::getgroups(room.len() as libc::c_int, room.as_mut_ptr()) };
+    match usize::try_from(count) {
+        Ok(count) => Ok(Some(count)),
+        Err(_) => {
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() == Some(libc::EINVAL) { Ok(None) } else { Err(error) }
+        }
+    }
 }
 
 /// Whether the thread is in exactly these groups. Most users are in few, and those are compared
 /// without memory of their own: between fork and exec there is none to be had.
 fn are_groups(expected: &[u32]) -> io::Result<bool> {
-    let mut few = [0; 128];
-    if expected.len() < few.len() {
-        // SAFETY: there is room for as many groups as are said.
-        let count = unsafe { libc::getgroups(few.len() as libc::c_int, few.as_mut_ptr()) };
-        return match usize::try_from(count) {
-            Ok(count) => Ok(few.get(..count) == Some(expected)),
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                // More than the room for them, and so more than expected.
-                if error.raw_os_error() == Some(libc::EINVAL) { Ok(false) } else { Err(error) }
-            }
-        };
+    let mut few = [0; FEW];
+    if expected.len() <= few.len() {
+        // Where they don't fit they are more than expected.
+        return Ok(groups_into(&mut few)?.is_some_and(|count| few[..count] == *expected));
     }
     let mut many = vec![0; expected.len()];
-    if group_count()? != many.len() {
-        return Ok(false);
-    }
-    // SAFETY: there is room for as many groups as are said.
-    let count = unsafe { libc::getgroups(many.len() as libc::c_int, many.as_mut_ptr()) };
-    Ok(usize::try_from(count).is_ok_and(|count| count == many.len()) && many == expected)
+    Ok(groups_into(&mut many)?.is_some_and(|count| many[..count] == *expected))
 }
 
 /// The ids that count for files follow the effective ones, unless somebody sets them apart.
