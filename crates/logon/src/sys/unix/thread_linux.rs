@@ -74,9 +74,8 @@ impl Base {
             return self.verify().map_err(|found| mismatch(&token.ids, found));
         }
         self.capabilities.allow_becoming()?;
-        let became = become_ids(&token.ids, self.uids[1])
-            .and_then(|()| self.check_that_it_is(token))
-            .and_then(|()| check_file_system_ids(token.ids.uid, token.ids.gid));
+        let became =
+            become_ids(&token.ids, self.uids[1]).and_then(|()| self.check_that_it_is(token));
         match became {
             Ok(()) => Ok(()),
             Err(failure) => {
@@ -108,7 +107,11 @@ impl Base {
     /// Whether the calling thread is this.
     pub(crate) fn verify(&self) -> Result<(), String> {
         self.verify_ids()?;
-        check_file_system_ids(self.uids[1], self.gids[1]).map_err(|failure| failure.what())
+        let capabilities = Capabilities::get().map_err(|error| error.to_string())?;
+        if capabilities != self.capabilities {
+            return Err(format!("with the capabilities {capabilities:x?}"));
+        }
+        check_file_system_ids(self.uids[1], self.gids[1])
     }
 
     fn verify_ids(&self) -> Result<(), String> {
@@ -118,10 +121,6 @@ impl Base {
         }
         if !are_groups(&self.groups).map_err(|error| error.to_string())? {
             return Err("in other groups".to_owned());
-        }
-        let capabilities = Capabilities::get().map_err(|error| error.to_string())?;
-        if capabilities != self.capabilities {
-            return Err(format!("with the capabilities {capabilities:x?}"));
         }
         Ok(())
     }
@@ -167,10 +166,12 @@ impl Base {
         } else {
             set(number::SETRESUID, [ASK, effective, ASK]).map_err(failed)?;
         }
-        // Being root again makes all that are permitted effective, and mostly that is what root
-        // had: then there is nothing to set, and the verification will say so.
-        if self.uids == [0; 3] && self.restore_groups().is_ok() && self.verify_ids().is_ok() {
-            return Ok(());
+        // Being root again makes all permitted capabilities effective, and mostly that is what root
+        // had. That it has happened is seen by the groups, which only CAP_SETGID can change.
+        let Capabilities { effective: had, permitted, inheritable } = self.capabilities;
+        let had_all = self.uids == [0; 3] && had == permitted && inheritable == 0;
+        if had_all && self.restore_groups().is_ok() {
+            return self.verify_ids();
         }
         self.capabilities.set().map_err(failed)?;
         raise_ambient(self.ambient).map_err(failed)?;
@@ -178,8 +179,7 @@ impl Base {
             set(number::SETRESUID, [real, effective, saved]).map_err(failed)?;
         }
         self.restore_groups().map_err(failed)?;
-        // Setting the effective ids has set those that count for files.
-        self.verify_ids()
+        self.verify()
     }
 
     fn restore_groups(&self) -> io::Result<()> {
@@ -285,13 +285,6 @@ enum Failure {
 }
 
 impl Failure {
-    fn what(self) -> String {
-        match self {
-            Self::System(error) => error.to_string(),
-            Self::Found(found) => found,
-        }
-    }
-
     fn into_error(self, ids: &Ids) -> Error {
         match self {
             // The capability is there, so a user namespace or the like is in the way.
@@ -382,8 +375,9 @@ fn are_groups(expected: &[u32]) -> io::Result<bool> {
     Ok(groups_into(&mut many)?.is_some_and(|count| many[..count] == *expected))
 }
 
-/// The ids that count for files follow the effective ones, unless somebody sets them apart.
-fn check_file_system_ids(uid: u32, gid: u32) -> Result<(), Failure> {
+/// The ids that count for files follow the effective ones in the same system call, so they are
+/// not looked at each time. Afterwards somebody could set them apart.
+fn check_file_system_ids(uid: u32, gid: u32) -> Result<(), String> {
     // SAFETY: an id that is none changes nothing; the call returns the one that is.
     let found =
         unsafe { (libc::syscall(number::SETFSUID, ASK), libc::syscall(number::SETFSGID, ASK)) };
@@ -391,7 +385,7 @@ fn check_file_system_ids(uid: u32, gid: u32) -> Result<(), Failure> {
     if (found.0 as u32, found.1 as u32) == (uid, gid) {
         Ok(())
     } else {
-        Err(Failure::Found(format!("user {} and group {} towards files", found.0, found.1)))
+        Err(format!("user {} and group {} towards files", found.0, found.1))
     }
 }
 
