@@ -10,7 +10,7 @@
 //! id, and bash would go back to it by itself. Permitted capabilities stay with the thread, none is
 //! effective or inheritable; the way back restores them.
 
-use std::{io, ptr};
+use std::{io, mem::MaybeUninit, ptr};
 
 use super::{Ids, Token};
 use crate::Error;
@@ -340,22 +340,21 @@ fn gids() -> [u32; 3] {
 
 fn groups() -> Result<Vec<u32>, Error> {
     let failed = |source| Error::System { what: "ask for the thread's groups", source };
-    let mut few = [0; FEW];
-    if let Some(count) = groups_into(&mut few).map_err(failed)? {
-        return Ok(few[..count].to_vec());
+    let mut few = [MaybeUninit::uninit(); FEW];
+    if let Some(groups) = groups_into(&mut few).map_err(failed)? {
+        return Ok(groups.to_vec());
     }
-    let mut many = vec![0; MOST_GROUPS];
-    let count = groups_into(&mut many).map_err(failed)?.unwrap_or(0);
-    many.truncate(count);
-    Ok(many)
+    let mut many = vec![MaybeUninit::uninit(); MOST_GROUPS];
+    Ok(groups_into(&mut many).map_err(failed)?.unwrap_or_default().to_vec())
 }
 
-/// The thread's groups, and how many they are; nothing if there is no room for them.
-fn groups_into(room: &mut [u32]) -> io::Result<Option<usize>> {
+/// The thread's groups; nothing if there is no room for them.
+fn groups_into(room: &mut [MaybeUninit<u32>]) -> io::Result<Option<&[u32]>> {
     // SAFETY: there is room for as many groups as are said.
-    let count = unsafe { libc::getgroups(room.len() as libc::c_int, room.as_mut_ptr()) };
+    let count = unsafe { libc::getgroups(room.len() as libc::c_int, room.as_mut_ptr().cast()) };
     match usize::try_from(count) {
-        Ok(count) => Ok(Some(count)),
+        // SAFETY: so many were written.
+        Ok(count) => Ok(Some(unsafe { room[..count].assume_init_ref() })),
         Err(_) => {
             let error = io::Error::last_os_error();
             if error.raw_os_error() == Some(libc::EINVAL) { Ok(None) } else { Err(error) }
@@ -366,13 +365,13 @@ fn groups_into(room: &mut [u32]) -> io::Result<Option<usize>> {
 /// Whether the thread is in exactly these groups. Most users are in few, and those are compared
 /// without memory of their own: between fork and exec there is none to be had.
 fn are_groups(expected: &[u32]) -> io::Result<bool> {
-    let mut few = [0; FEW];
+    let mut few = [MaybeUninit::uninit(); FEW];
     if expected.len() <= few.len() {
         // Where they don't fit they are more than expected.
-        return Ok(groups_into(&mut few)?.is_some_and(|count| few[..count] == *expected));
+        return Ok(groups_into(&mut few)?.is_some_and(|groups| groups == expected));
     }
-    let mut many = vec![0; expected.len()];
-    Ok(groups_into(&mut many)?.is_some_and(|count| many[..count] == *expected))
+    let mut many = vec![MaybeUninit::uninit(); expected.len()];
+    Ok(groups_into(&mut many)?.is_some_and(|groups| groups == expected))
 }
 
 /// The ids that count for files follow the effective ones in the same system call, so they are
