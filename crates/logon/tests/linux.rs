@@ -556,6 +556,54 @@ fn a_service_with_just_two_capabilities_becomes_users_and_passes_none_on() {
     assert_eq!((status.effective, status.permitted, status.ambient), (0, 0, 0));
 }
 
+/// Where securebits keep the kernel from taking and giving capabilities as user ids change.
+#[test]
+fn securebits_do_not_leave_the_user_with_capabilities() {
+    let starter = ["setpriv", "--securebits=+no_setuid_fixup"];
+    if !accounts::inside_as("securebits_do_not_leave_the_user_with_capabilities", &starter) {
+        return;
+    }
+    let before = status_of_this();
+    assert_ne!(before.effective, 0);
+    let token = token("alice");
+    let inside = token.run(status_of_this).expect("becoming");
+    assert_eq!((inside.uids, inside.effective), ([7101, 7101, 0, 7101], 0));
+    assert_eq!(status_of_this(), before);
+    let output = tempfile::tempfile().expect("a file");
+    let mut child = token
+        .command("cat")
+        .arg("/proc/self/status")
+        .stdout(output.try_clone().expect("a file"))
+        .spawn()
+        .expect("it may");
+    assert!(child.wait().expect("it ends").success());
+    let status = Status::parse(&common::read_back(output));
+    assert_eq!((status.uids, status.effective, status.permitted), ([7101; 4], 0, 0));
+}
+
+/// Root that has given some capabilities up does not get them back by the detour.
+#[test]
+fn capabilities_that_were_given_up_stay_so() {
+    let starter = ["setpriv", "--bounding-set=-sys_time,-sys_boot"];
+    if !accounts::inside_as("capabilities_that_were_given_up_stay_so", &starter) {
+        return;
+    }
+    // Effective ones less than the permitted ones, which being root again would all make effective.
+    const CAP_KILL: u32 = 1 << 5;
+    let header = [0x2008_0522_u32, 0];
+    let mut sets = [[0_u32; 3]; 2];
+    // SAFETY: the header is one of version 3, for which two triples are written, and then read.
+    unsafe {
+        assert_eq!(libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()), 0);
+        sets[0][0] &= !CAP_KILL;
+        assert_eq!(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()), 0);
+    }
+    let before = status_of_this();
+    assert_eq!(before.permitted & !before.effective, u64::from(CAP_KILL));
+    assert_eq!(token("alice").run(status_of_this).expect("becoming").effective, 0);
+    assert_eq!(status_of_this(), before);
+}
+
 #[test]
 fn becoming_oneself_needs_no_privilege() {
     let starter = ["setpriv", "--reuid=7101", "--regid=7101", "--init-groups"];

@@ -2,7 +2,7 @@
 //! no PAM, and builds where its headers are missing.
 
 use std::{
-    ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_uint, c_void},
+    ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_void},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::Path,
     ptr,
@@ -346,7 +346,7 @@ impl Handle {
         let handle = Self { pam, raw, status, talk };
         #[cfg(target_os = "linux")]
         {
-            let instead: extern "C" fn(c_int, c_uint, *mut c_void) = note_delay;
+            let instead: extern "C" fn(c_int, libc::c_uint, *mut c_void) = note_delay;
             // SAFETY: the item is a function of this type.
             unsafe { (pam.set_item)(raw, code::FAIL_DELAY, instead as *const c_void) };
         }
@@ -545,7 +545,7 @@ fn forget_answers(answers: *mut Response, count: usize) {
 
 /// Called by Linux-PAM instead of sleeping: whoever logs on sleeps, see `Logon::refusal_delay`.
 #[cfg(target_os = "linux")]
-extern "C" fn note_delay(_: c_int, microseconds: c_uint, data: *mut c_void) {
+extern "C" fn note_delay(_: c_int, microseconds: libc::c_uint, data: *mut c_void) {
     if !data.is_null() {
         // SAFETY: it is the conversation's data, as in `converse`.
         unsafe { &*data.cast::<Talk>() }.delay.fetch_max(microseconds, Relaxed);
