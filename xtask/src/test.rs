@@ -94,6 +94,8 @@ fn lints() -> Result<()> {
 /// not part of this.
 fn licences() -> Result<()> {
     let deny = tools::cargo_tool("cargo-deny", "0.20.2", "cargo-deny", "")?;
+    // It looks at the packages of every system, of which a build here fetches some only.
+    sh::run("cargo", &["fetch", "--locked"])?;
     let mut check = sh::command(
         &deny.to_string_lossy(),
         &["--offline", "--locked", "check", "licenses", "sources", "bans"],
