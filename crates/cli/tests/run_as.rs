@@ -269,7 +269,7 @@ fn the_session_lasts_as_long_as_the_command() {
     // No terminal here; who asks is root.
     assert!(opened.starts_with("open_session alice 0 0 ") && opened.ends_with(" root"), "{opened}");
     let after = fs::read_to_string(&sessions).expect("it is there");
-    assert_eq!(after, format!("{opened}\n{}\n", opened.replace("open_", "close_")));
+    assert_eq!(after, format!("{during}{}", during.replace("open_", "close_")));
 }
 
 /// Through `script`, which gives it a terminal and types for us.

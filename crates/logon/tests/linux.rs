@@ -810,9 +810,10 @@ fn a_session_is_opened_once_and_closed_with_the_token_by_whoever_opened_it() {
         .logon_type(LogonType::Interactive)
         .session(true)
         .terminal(Some("pts/77".into()))
-        .asked_by(Some("root".into()));
+        .asked_by(Some("root".into()))
+        .asked_from(Some("192.0.2.7".into()));
     let token = logon.log_on(common::secret(PASSWORD)).expect("right");
-    assert_eq!(sessions(), "open_session alice 0 0 pts/77 root\n");
+    assert_eq!(sessions(), "open_session alice 0 0 pts/77 root 192.0.2.7\n");
     // pam_group has given her one more, and left this process as it was.
     assert_eq!(status_of_this(), before);
     let inside = token.run(status_of_this).expect("becoming");
@@ -842,7 +843,7 @@ fn a_session_is_opened_once_and_closed_with_the_token_by_whoever_opened_it() {
     bob.run(|| drop(child)).expect("becoming");
     assert_eq!(
         sessions(),
-        "open_session alice 0 0 pts/77 root\nclose_session alice 0 0 pts/77 root\n"
+        "open_session alice 0 0 pts/77 root 192.0.2.7\nclose_session alice 0 0 pts/77 root 192.0.2.7\n"
     );
 
     // Types without a session have none, whatever is said.

@@ -65,6 +65,7 @@ mod code {
 
 const USER: c_int = 2;
 const TTY: c_int = 3;
+const RHOST: c_int = 4;
 const RUSER: c_int = 8;
 const PROMPT_ECHO_OFF: c_int = 1;
 const ERROR_MSG: c_int = 3;
@@ -95,6 +96,7 @@ pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accep
     let mut handle = Handle::start(&logon.service, name)?;
     handle.set_text(TTY, logon.terminal.as_deref())?;
     handle.set_text(RUSER, logon.asked_by.as_deref())?;
+    handle.set_text(RHOST, logon.asked_from.as_deref())?;
 
     let status = handle.authenticate(secret);
     // Whatever depends on the account is a refusal: here the password has not been proven yet.
