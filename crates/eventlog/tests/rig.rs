@@ -319,7 +319,7 @@ async fn the_rig_sends_what_a_filter_wants_and_little_else() {
     let log = open(&server).await;
     let time = |text: &str| Some(EventTime::parse(text).unwrap());
     // A time in the midst of both logs.
-    let middle = rig.events["Security"][SECURITY / 2].json["time"].as_str().unwrap().to_owned();
+    let middle = rig.events["System"][SYSTEM / 2].json["time"].as_str().unwrap().to_owned();
     let id = |json: &Value| json["event_id"].as_u64().unwrap();
     let later = |json: &Value| json["time"].as_str().unwrap() >= middle.as_str();
     type Wanted<'w> = Box<dyn Fn(&Value) -> bool + 'w>;
