@@ -104,7 +104,7 @@ fn licences() -> Result<()> {
 }
 
 fn tests() -> Result<()> {
-    let mut tests = sh::command("cargo", &["test", "--workspace", "--locked"]);
+    let mut tests = sh::command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]);
     // A minute of processes that kill each other, rather than a few seconds.
     sh::run_command(tests.env("QUARRY_LOCK_STRESS_SECONDS", "60"))
 }
