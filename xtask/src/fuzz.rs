@@ -9,7 +9,13 @@ use crate::{sh, tools};
 /// Seconds for each target, where nothing is said.
 const SECONDS: u32 = 600;
 
+/// Rounds of the hostile server, where nothing is said.
+const ROUNDS: u64 = 1_000_000;
+
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
+    if let ["hostile", rest @ ..] = arguments {
+        return hostile(rest);
+    }
     let mut seconds = SECONDS;
     let mut wanted = Vec::new();
     let mut rest = arguments.iter();
@@ -50,6 +56,21 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         sh::run_command(&mut run)?;
     }
     Ok(())
+}
+
+/// The hostile server of crates/eventlog/tests/hostile: `hostile [--rounds N]`.
+fn hostile(arguments: &[&str]) -> Result<()> {
+    let rounds = match arguments {
+        [] => ROUNDS,
+        ["--rounds", rounds] => rounds.parse().context("--rounds takes a whole number")?,
+        _ => bail!("say: cargo xtask fuzz hostile [--rounds N]"),
+    };
+    let mut test =
+        sh::command("cargo", &["test", "-p", "quarry-eventlog", "--locked", "--test", "hostile"]);
+    test.args(["--", "--nocapture"]);
+    // Optimised, and yet with all checks of a debug build.
+    test.env("CARGO_PROFILE_DEV_OPT_LEVEL", "3").env("QUARRY_HOSTILE_ROUNDS", rounds.to_string());
+    sh::run_command(&mut test)
 }
 
 fn targets(fuzz: &Path) -> Result<Vec<String>> {

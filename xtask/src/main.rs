@@ -6,6 +6,7 @@
 //! | `cargo xtask bench [scan\|lock\|fleet\|tail\|logon]` | ratios against peers in one run |
 //! | `cargo xtask windows` | cross-builds for Windows and runs what can run under Wine |
 //! | `cargo xtask fuzz [TARGET] [--seconds N]` | runs the fuzz targets |
+//! | `cargo xtask fuzz hostile [--rounds N]` | a server whose answers are changed, against the client |
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

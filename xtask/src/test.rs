@@ -94,6 +94,8 @@ fn lints() -> Result<()> {
 /// not part of this.
 fn licences() -> Result<()> {
     let deny = tools::cargo_tool("cargo-deny", "0.20.2", "cargo-deny", "")?;
+    // It looks at the packages of every system, of which a build here fetches some only.
+    sh::run("cargo", &["fetch", "--locked"])?;
     let mut check = sh::command(
         &deny.to_string_lossy(),
         &["--offline", "--locked", "check", "licenses", "sources", "bans"],
@@ -102,7 +104,7 @@ fn licences() -> Result<()> {
 }
 
 fn tests() -> Result<()> {
-    let mut tests = sh::command("cargo", &["test", "--workspace", "--locked"]);
+    let mut tests = sh::command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]);
     // A minute of processes that kill each other, rather than a few seconds.
     sh::run_command(tests.env("QUARRY_LOCK_STRESS_SECONDS", "60"))
 }

@@ -114,7 +114,7 @@ impl Decoder {
         self.parse(Cursor::new(bytes, 0, bytes.len()), Dialect::Wire, None)
     }
 
-    /// [`event`](Self::event), if it is wanted; see [`ChunkDecoder::event_if`].
+    /// [`event`](Self::event), if it is wanted; without what isn't.
     pub fn event_if<'d>(
         &'d mut self,
         bytes: &'d [u8],

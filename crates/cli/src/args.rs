@@ -305,6 +305,8 @@ pub(crate) struct ManArgs {
 }
 
 #[derive(Debug, Args)]
+// What stands in brackets is optional in a URL.
+#[allow(rustdoc::broken_intra_doc_links)]
 pub(crate) struct SourceArgs {
     /// A server (a name or address, a range dc[01:12], a glob or @group of the inventory, or
     /// even6://HOST[:MAPPER-PORT][?endpoint=PORT]), an .evtx file, a folder (searched for them),

@@ -39,8 +39,8 @@ const INTERRUPTED: u8 = 130;
 Exit status: that of COMMAND (128 + N if signal N ended it); 125 if the logon was refused or failed,
 126 if COMMAND can't be run, 127 if there is no such command, 2 usage, 130 interrupted.
 
-Becoming a user on Linux or macOS gives no identity on the network. COMMAND shares this terminal, and
-may type into it on Linux before 6.2: don't run what you distrust from a terminal of yours."
+Becoming a user on Linux or macOS gives no identity on the network. COMMAND shares this terminal,
+and may type into it on Linux before 6.2: don't run what you distrust from a terminal of yours."
 )]
 pub(crate) struct RunAsArgs {
     /// The account: ann, CORP\ann, .\ann (of this machine) or ann@corp.example

@@ -213,7 +213,9 @@ fn url(
 
 /// Where the inventory is unless it is named.
 pub(crate) fn default_path() -> Option<PathBuf> {
-    dirs::config_dir().map(|folder| folder.join("quarry").join("inventory.toml"))
+    use etcetera::BaseStrategy as _;
+    let folders = etcetera::choose_base_strategy().ok()?;
+    Some(folders.config_dir().join("quarry").join("inventory.toml"))
 }
 
 fn folder(path: &Path) -> PathBuf {

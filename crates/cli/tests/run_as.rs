@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::PathBuf,
@@ -15,10 +15,12 @@ use quarry_testkit::accounts::{self, PASSWORD, WRONG};
 use rustix::process::{Pid, Signal, kill_process};
 
 const QUARRY: &str = env!("CARGO_BIN_EXE_quarry");
+/// Where a copy of it is, that everybody may run.
+const COPY: &str = "QUARRY_TEST_COPY";
 
 /// The command, which gets what is written to its standard input.
 fn start(arguments: &[&str]) -> Child {
-    Command::new(QUARRY)
+    Command::new(env::var_os(COPY).unwrap_or_else(|| QUARRY.into()))
         .arg("run-as")
         .args(arguments)
         .stdin(Stdio::piped())
@@ -269,7 +271,7 @@ fn the_session_lasts_as_long_as_the_command() {
     // No terminal here; who asks is root.
     assert!(opened.starts_with("open_session alice 0 0 ") && opened.ends_with(" root"), "{opened}");
     let after = fs::read_to_string(&sessions).expect("it is there");
-    assert_eq!(after, format!("{opened}\n{}\n", opened.replace("open_", "close_")));
+    assert_eq!(after, format!("{during}{}", during.replace("open_", "close_")));
 }
 
 /// Through `script`, which gives it a terminal and types for us.
@@ -325,7 +327,15 @@ fn ctrl_c_at_the_prompt_leaves_the_terminal_as_it_was() {
 
 #[test]
 fn who_cannot_become_others_is_told_so_before_a_password_is_asked_for() {
-    let starter = ["setpriv", "--reuid=7102", "--regid=7102", "--init-groups"];
+    // What is built may lie where only root may look.
+    let folder = tempfile::tempdir().expect("there is room");
+    let copy = folder.path().join("quarry");
+    if !accounts::is_inside() {
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).expect("it is ours");
+        fs::copy(QUARRY, &copy).expect("there is room");
+    }
+    let named = format!("{COPY}={}", copy.display());
+    let starter = ["env", &named, "setpriv", "--reuid=7102", "--regid=7102", "--init-groups"];
     let test = "who_cannot_become_others_is_told_so_before_a_password_is_asked_for";
     if !accounts::inside_as(test, &starter) {
         return;

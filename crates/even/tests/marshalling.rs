@@ -12,6 +12,20 @@ use proptest::prelude::*;
 use quarry_even::Opnum;
 
 #[test]
+fn records_that_overlap_are_refused() {
+    use quarry_even::wire::EventBatch;
+    let batch = |offsets: &[u32], sizes: &[u32]| {
+        EventBatch::new(offsets.to_vec(), sizes.to_vec(), vec![0; 10]).map(|batch| batch.len())
+    };
+    assert_eq!(batch(&[0, 4], &[4, 6]), Ok(2));
+    assert_eq!(batch(&[4, 0], &[6, 4]), Ok(2));
+    assert_eq!(batch(&[0, 0], &[10, 1]), Err(0));
+    assert_eq!(batch(&[0, 1, 2], &[4, 4, 4]), Err(2));
+    assert_eq!(batch(&[0, 8], &[4, 3]), Err(8));
+    assert_eq!(batch(&[u32::MAX], &[u32::MAX]), Err(u32::MAX));
+}
+
+#[test]
 fn every_operation_has_a_request_and_a_response_that_survive_a_round_trip() {
     let mut seen = BTreeSet::new();
     for sample in samples() {

@@ -30,8 +30,9 @@ pub enum LogError {
         /// What it answered.
         status: Win32Error,
     },
-    /// The records behind the bookmark are gone; asked for strictly.
-    #[error("the records behind the bookmark were overwritten")]
+    /// The log was cleared or has wrapped, and records that were to come are gone; asked for
+    /// strictly.
+    #[error("the log was cleared or overwritten, and records that were not read yet are gone")]
     Overwritten,
     /// A file that has no path, which grows unseen.
     #[error("this can't be followed: it has no path to open it again by")]
@@ -101,6 +102,9 @@ impl LogError {
                 Win32Error::EVT_SUBSCRIPTION_TO_DIRECT_CHANNEL
                 | Win32Error::EVT_OPERATION_OVER_ENABLED_DIRECT_CHANNEL,
             ) => LogError::DirectLog(log),
+            Some(
+                Win32Error::EVT_QUERY_RESULT_STALE | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION,
+            ) => LogError::Overwritten,
             Some(status) if is_query_refused(status) => LogError::QueryRefused { log, status },
             _ => LogError::Server(error),
         }

@@ -75,6 +75,8 @@ pub struct Logon {
     pub(crate) terminal: Option<String>,
     #[cfg_attr(windows, allow(dead_code, reason = "the system knows who asks"))]
     pub(crate) asked_by: Option<String>,
+    #[cfg_attr(windows, allow(dead_code, reason = "the call has no place for it"))]
+    pub(crate) asked_from: Option<String>,
     refusal_delay: Duration,
 }
 
@@ -89,6 +91,7 @@ impl Logon {
             session: false,
             terminal: None,
             asked_by: None,
+            asked_from: None,
             refusal_delay: REFUSAL_DELAY,
         }
     }
@@ -131,6 +134,13 @@ impl Logon {
     /// Who asks for the logon, for PAM's rules and logs.
     pub fn asked_by(mut self, user: Option<String>) -> Self {
         self.asked_by = user;
+        self
+    }
+
+    /// The host from which the logon is asked for, where it is another: for PAM's rules and logs,
+    /// by which whoever guesses passwords can be shut out.
+    pub fn asked_from(mut self, host: Option<String>) -> Self {
+        self.asked_from = host;
         self
     }
 

@@ -556,6 +556,54 @@ fn a_service_with_just_two_capabilities_becomes_users_and_passes_none_on() {
     assert_eq!((status.effective, status.permitted, status.ambient), (0, 0, 0));
 }
 
+/// Where securebits keep the kernel from taking and giving capabilities as user ids change.
+#[test]
+fn securebits_do_not_leave_the_user_with_capabilities() {
+    let starter = ["setpriv", "--securebits=+no_setuid_fixup"];
+    if !accounts::inside_as("securebits_do_not_leave_the_user_with_capabilities", &starter) {
+        return;
+    }
+    let before = status_of_this();
+    assert_ne!(before.effective, 0);
+    let token = token("alice");
+    let inside = token.run(status_of_this).expect("becoming");
+    assert_eq!((inside.uids, inside.effective), ([7101, 7101, 0, 7101], 0));
+    assert_eq!(status_of_this(), before);
+    let output = tempfile::tempfile().expect("a file");
+    let mut child = token
+        .command("cat")
+        .arg("/proc/self/status")
+        .stdout(output.try_clone().expect("a file"))
+        .spawn()
+        .expect("it may");
+    assert!(child.wait().expect("it ends").success());
+    let status = Status::parse(&common::read_back(output));
+    assert_eq!((status.uids, status.effective, status.permitted), ([7101; 4], 0, 0));
+}
+
+/// Root that has given some capabilities up does not get them back by the detour.
+#[test]
+fn capabilities_that_were_given_up_stay_so() {
+    let starter = ["setpriv", "--bounding-set=-sys_time,-sys_boot"];
+    if !accounts::inside_as("capabilities_that_were_given_up_stay_so", &starter) {
+        return;
+    }
+    // Effective ones less than the permitted ones, which being root again would all make effective.
+    const CAP_KILL: u32 = 1 << 5;
+    let header = [0x2008_0522_u32, 0];
+    let mut sets = [[0_u32; 3]; 2];
+    // SAFETY: the header is one of version 3, for which two triples are written, and then read.
+    unsafe {
+        assert_eq!(libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()), 0);
+        sets[0][0] &= !CAP_KILL;
+        assert_eq!(libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()), 0);
+    }
+    let before = status_of_this();
+    assert_eq!(before.permitted & !before.effective, u64::from(CAP_KILL));
+    assert_eq!(token("alice").run(status_of_this).expect("becoming").effective, 0);
+    assert_eq!(status_of_this(), before);
+}
+
 #[test]
 fn becoming_oneself_needs_no_privilege() {
     let starter = ["setpriv", "--reuid=7101", "--regid=7101", "--init-groups"];
@@ -762,9 +810,10 @@ fn a_session_is_opened_once_and_closed_with_the_token_by_whoever_opened_it() {
         .logon_type(LogonType::Interactive)
         .session(true)
         .terminal(Some("pts/77".into()))
-        .asked_by(Some("root".into()));
+        .asked_by(Some("root".into()))
+        .asked_from(Some("192.0.2.7".into()));
     let token = logon.log_on(common::secret(PASSWORD)).expect("right");
-    assert_eq!(sessions(), "open_session alice 0 0 pts/77 root\n");
+    assert_eq!(sessions(), "open_session alice 0 0 pts/77 root 192.0.2.7\n");
     // pam_group has given her one more, and left this process as it was.
     assert_eq!(status_of_this(), before);
     let inside = token.run(status_of_this).expect("becoming");
@@ -794,7 +843,7 @@ fn a_session_is_opened_once_and_closed_with_the_token_by_whoever_opened_it() {
     bob.run(|| drop(child)).expect("becoming");
     assert_eq!(
         sessions(),
-        "open_session alice 0 0 pts/77 root\nclose_session alice 0 0 pts/77 root\n"
+        "open_session alice 0 0 pts/77 root 192.0.2.7\nclose_session alice 0 0 pts/77 root 192.0.2.7\n"
     );
 
     // Types without a session have none, whatever is said.

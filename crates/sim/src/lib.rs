@@ -33,4 +33,6 @@ pub use handles::MAX_HANDLES;
 pub use journal::{MAX_QUERIES, OnQuery, QueryEntry, QueryKind};
 pub use log::MAX_APPENDED;
 pub use server::Stats;
-pub use sim::{MAX_SERVERS, ServerOptions, Sim, SimError, SimOptions, SimServer};
+pub use sim::{
+    AlterAnswer, MAX_SERVERS, ServerOptions, Sim, SimError, SimOptions, SimServer, StreamOptions,
+};

@@ -19,6 +19,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use crate::handles::Handles;
 use crate::oversized;
 use crate::server::Server;
+use crate::sim::AlterAnswer;
 
 /// The most connections to one port at once.
 const MAX_CONNECTIONS: usize = 1024;
@@ -164,6 +165,24 @@ impl Service for Endpoint {
             return Reply::Stub(oversized::batch(self.batches.fetch_add(1, Relaxed)));
         }
         Arc::clone(&self.events).call(context, call).await
+    }
+}
+
+/// The same with answers that are changed.
+pub(crate) struct Altered {
+    pub(crate) inner: Arc<Endpoint>,
+    pub(crate) alter: Option<AlterAnswer>,
+}
+
+impl Service for Altered {
+    type Association = Handles;
+
+    async fn call(self: Arc<Self>, context: CallContext<Handles>, call: IncomingCall) -> Reply {
+        let opnum = call.opnum;
+        match (Arc::clone(&self.inner).call(context, call).await, &self.alter) {
+            (Reply::Stub(stub), Some(alter)) => Reply::Stub(alter(opnum, stub)),
+            (reply, _) => reply,
+        }
     }
 }
 

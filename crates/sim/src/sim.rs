@@ -15,8 +15,11 @@ use quarry_event::{Event, EventTime, Field, FieldSource};
 use quarry_rpc::security::{
     Acceptor, Accounts, NegotiateAcceptor, NtHash, NtlmAcceptor, NtlmTarget,
 };
-use quarry_rpc::tcp::EndpointMap;
-use quarry_rpc::{AcceptorFactory, ENDPOINT_MAPPER, ServedInterface, ServerConfig, pdu::AuthType};
+use quarry_rpc::tcp::{EndpointMap, serve_connection};
+use quarry_rpc::{
+    AcceptorFactory, Associations, ENDPOINT_MAPPER, ServedInterface, ServerConfig, pdu::AuthType,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
@@ -154,10 +157,27 @@ pub struct Sim {
 /// One of the servers.
 pub struct SimServer {
     inner: Arc<Server>,
+    events: Arc<Endpoint>,
+    acceptors: AcceptorFactory,
     address: Ipv4Addr,
     mapper_port: u16,
     event_port: u16,
 }
+
+/// How a connection is served that doesn't come over TCP: see [`SimServer::serve_stream`].
+#[derive(Clone)]
+pub struct StreamOptions {
+    /// Whether calls must come sealed from somebody who signed in.
+    pub privacy: bool,
+    /// The largest fragment, in bytes.
+    pub max_fragment: u16,
+    /// Is given each answer, and gives what is sent instead.
+    pub alter: Option<AlterAnswer>,
+}
+
+/// Changes an answer before it is sealed and sent: from the operation's number and the answer's
+/// parameters to others.
+pub type AlterAnswer = Arc<dyn Fn(u16, Vec<u8>) -> Vec<u8> + Send + Sync>;
 
 /// Ports that are not served, and must be nobody else's.
 #[derive(Default)]
@@ -373,6 +393,22 @@ impl SimServer {
         });
     }
 
+    /// Serves the event log over a stream that a client holds the other end of, until it ends. For
+    /// tests of clients: without sockets, and with answers that no server gives.
+    pub async fn serve_stream<S>(&self, stream: S, options: StreamOptions)
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+    {
+        let served = ServedInterface { syntax: INTERFACE, privacy: options.privacy };
+        let acceptors = Arc::clone(&self.acceptors);
+        let mut config = ServerConfig::new(vec![served], self.event_port, acceptors);
+        config.max_fragment = options.max_fragment;
+        let service = net::Altered { inner: Arc::clone(&self.events), alter: options.alter };
+        let associations = Associations::default();
+        // What a client did wrong shows in what the client says.
+        let _ = serve_connection(stream, config, associations, Arc::new(service)).await;
+    }
+
     fn log(&self, log: &str) -> Result<Arc<Log>, SimError> {
         self.inner.log(log).map_err(|_: Win32Error| SimError::NoChannel(log.to_owned()))
     }
@@ -392,6 +428,8 @@ impl Starting<'_> {
         let address = self.options.address;
         let faults = &server.faults;
         let any_port = SocketAddr::from((address, 0));
+        let events = Arc::new(Endpoint::new(Arc::clone(&server)));
+        let acceptors = self.config(&server, INTERFACE, true, 0).acceptors;
         let event_port = if faults.black_hole || faults.port_dropped {
             self.black_hole(any_port)?
         } else if faults.port_closed {
@@ -400,8 +438,7 @@ impl Starting<'_> {
             let listener = net::listen(any_port)?;
             let port = listener.local_addr()?.port();
             let config = self.config(&server, INTERFACE, true, port);
-            let endpoint = Arc::new(Endpoint::new(Arc::clone(&server)));
-            self.serve(listener, config, endpoint, &server);
+            self.serve(listener, config, Arc::clone(&events), &server);
             port
         };
         let mapper_port = if faults.black_hole {
@@ -417,7 +454,7 @@ impl Starting<'_> {
             self.serve(listener, config, map, &server);
             port
         };
-        Ok(SimServer { inner: server, address, mapper_port, event_port })
+        Ok(SimServer { inner: server, events, acceptors, address, mapper_port, event_port })
     }
 
     fn closed(&mut self, address: SocketAddr) -> io::Result<u16> {

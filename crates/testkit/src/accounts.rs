@@ -272,7 +272,7 @@ fn write(folder: &Path) {
     put(folder.join("env.conf"), "QUARRY_FROM_PAM DEFAULT=yes\n", 0o644);
     let place = folder.display().to_string();
     let hook = format!(
-        "#!/bin/sh\necho \"$PAM_TYPE $PAM_USER $(id -u) $(id -ru) $PAM_TTY $PAM_RUSER\" >> {place}/sessions\n"
+        "#!/bin/sh\necho \"$PAM_TYPE $PAM_USER $(id -u) $(id -ru) $PAM_TTY $PAM_RUSER $PAM_RHOST\" >> {place}/sessions\n"
     );
     put(folder.join("hook"), &hook, 0o755);
     for (name, text) in SERVICES {

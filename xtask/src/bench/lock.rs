@@ -276,7 +276,7 @@ fn threads() -> anyhow::Result<usize> {
     Ok(std::fs::read_dir("/proc/self/task")?.count())
 }
 
-pub(super) fn median(mut ratios: Vec<f64>) -> f64 {
+fn median(mut ratios: Vec<f64>) -> f64 {
     ratios.sort_by(f64::total_cmp);
     ratios[ratios.len() / 2]
 }

@@ -128,14 +128,14 @@ fn the_password_is_in_a_file_of_its_owner() {
 fn a_fault_is_one_servers_and_the_others_are_complete() {
     let folder = tempfile::tempdir().unwrap();
     let args = ["--servers", "fred,barney,wilma", "--events", "200"];
-    let faults = ["--fault", "bar*=refuse-logon", "--fault", "wilma=reset:50"];
+    let faults = ["--fault", "bar*=refuse-access", "--fault", "wilma=reset:50"];
     let sim = Sim::start(folder.path(), &[&args[..], &faults].concat());
     let scan = ["scan", "--inventory", "sim.toml", "@all", "-o", "jsonl"];
     let ran = run(folder.path(), &scan);
     assert_eq!(ran.status, Some(3), "{}", ran.stderr);
     let of = |name: &str| ran.lines().iter().filter(|line| json(line)["host"] == name).count();
     assert_eq!((of("fred"), of("barney")), (200, 0));
-    assert!(ran.stderr.contains(r"logon refused for SIM\quarry on barney"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(r"SIM\quarry may not read System on barney"), "{}", ran.stderr);
     sim.end("-INT");
 }
 

@@ -52,6 +52,7 @@ fn a_server_that_refuses_what_others_accept_is_the_only_one_or_the_first() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn servers_that_hang_while_one_signs_in_keep_no_other_waiting() {
     let fleet = Fleet::new(servers(12), 50);

@@ -214,7 +214,7 @@ fn scan_through_relays(seed: u64, args: &[&str], wanted: impl Fn(&[(u64, Event)]
     ran.line(&format!("{complete} of 12 servers answered"));
     // The test tests something.
     let fates: Vec<u64> = seen.fates.iter().map(|fate| fate.load(Ordering::Relaxed)).collect();
-    assert!(fates.iter().sum::<u64>() >= 6, "seed {seed}: {fates:?}");
+    assert!(fates.iter().sum::<u64>() >= 3, "seed {seed}: {fates:?}");
     assert!((2..=12).contains(&complete), "seed {seed}: {complete} complete");
 }
 

@@ -71,15 +71,18 @@ impl EventBatch {
     /// Puts a batch together from a server's answer.
     ///
     /// # Errors
-    /// The offset of a record that does not lie within the buffer, or 0 when
-    /// there are not as many sizes as offsets.
+    /// The offset of a record that does not lie within the buffer, or of one
+    /// with which the records are larger than it: they overlap, so that there
+    /// would be more to read than was sent. 0 when there are not as many sizes
+    /// as offsets.
     pub fn new(offsets: Vec<u32>, sizes: Vec<u32>, buffer: Vec<u8>) -> Result<Self, u32> {
         if offsets.len() != sizes.len() {
             return Err(0);
         }
+        let (len, mut sum) = (buffer.len() as u64, 0);
         for (offset, size) in offsets.iter().zip(&sizes) {
-            let end = u64::from(*offset) + u64::from(*size);
-            if end > buffer.len() as u64 {
+            sum += u64::from(*size);
+            if u64::from(*offset) + u64::from(*size) > len || sum > len {
                 return Err(*offset);
             }
         }

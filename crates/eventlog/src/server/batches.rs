@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// ten times, and the log may wrap meanwhile.
 const MAX_REOPENED: u32 = 16;
 
+/// Records in a row that may be too large for the server to send.
+pub(super) const MAX_SKIPPED: u32 = 1024;
+
 /// The records of a query on a server.
 pub(super) struct QueryBatches {
     client: EventClient,
@@ -45,6 +48,8 @@ pub(super) struct QueryBatches {
     resumed: bool,
     /// Since the last record.
     reopened: u32,
+    /// Records that were too large, since the last that came.
+    skipped: u32,
     ended: bool,
 }
 
@@ -85,6 +90,7 @@ impl QueryBatches {
             damage: Vec::new(),
             resumed: false,
             reopened: 0,
+            skipped: 0,
             ended: false,
             query,
         };
@@ -129,10 +135,7 @@ impl QueryBatches {
                 }
                 // The position has moved past records that never came.
                 Err(error) if error.is_batch_too_large() => self.ask_for_less(error).await?,
-                // Records are gone that were not read yet, and with them the position.
-                Err(error) if error.status() == Some(Win32Error::EVT_QUERY_RESULT_STALE) => {
-                    self.read_what_is_left(error).await?;
-                }
+                Err(error) if is_stale(&error) => self.go_on_behind_gap(error).await?,
                 Err(error) => return Err(LogError::of_log(error, &self.query.logs[0])),
             }
         }
@@ -145,7 +148,7 @@ impl QueryBatches {
         if batch.is_empty() {
             return Ok(None);
         }
-        self.reopened = 0;
+        (self.reopened, self.skipped) = (0, 0);
         if let Some(wanted) = &mut self.wanted {
             *wanted = wanted.saturating_sub(batch.len() as u64);
             self.ended = *wanted == 0;
@@ -156,34 +159,33 @@ impl QueryBatches {
     /// Opens the query again behind the last record that came, to ask for fewer; a record that
     /// is too large by itself is skipped and told of.
     async fn ask_for_less(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
-        let smaller = self.size.halve();
-        self.reopen(error).await?;
-        let bookmark = self.position.bookmark().cloned();
-        if smaller {
-            match bookmark {
-                Some(bookmark) => self.seek_bookmark(&bookmark).await,
-                None => Ok(()),
-            }
-        } else {
-            self.skip_one(bookmark).await
+        if !self.size.halve() {
+            return self.skip_one(error).await;
         }
-    }
-
-    /// Goes on in a log that was cleared or has wrapped past the position, and tells of the gap.
-    async fn read_what_is_left(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
-        self.reopen(error).await?;
+        self.open_again(error).await?;
         match self.position.bookmark().cloned() {
-            Some(bookmark) => self.seek_bookmark(&bookmark).await?,
-            None => self.damage.push(Damage::Overwritten { log: None, after: None }),
+            Some(bookmark) => self.seek_bookmark(&bookmark).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    /// Opens the query again, at its beginning, because of an error.
-    async fn reopen(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
+    /// Opens the query again when the log was cleared, or has wrapped past the position. What is
+    /// left of it is read, and the gap told.
+    async fn go_on_behind_gap(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
+        self.open_again(error).await?;
+        let (log, after) = self.position.last();
+        self.damage.push(Damage::Overwritten { log, after });
+        match self.position.bookmark().cloned() {
+            Some(bookmark) => self.seek_near(&bookmark).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the query again, at its beginning.
+    async fn open_again(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
         self.reopened += 1;
         if self.reopened > MAX_REOPENED {
-            return Err(error.into());
+            return Err(LogError::of_log(error, &self.query.logs[0]));
         }
         self.release().await;
         let registered = register(&self.client, &self.text, &self.query).await?;
@@ -195,32 +197,49 @@ impl QueryBatches {
     /// is no place to go to strictly.
     async fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        let from = SeekFlags::RELATIVE_TO_BOOKMARK;
-        match self.seek(0, Some(bookmark), from | SeekFlags::STRICT).await {
+        let strict = SeekFlags::RELATIVE_TO_BOOKMARK | SeekFlags::STRICT;
+        match self.seek(0, Some(bookmark), strict).await {
             Err(error) if error.status().is_some() => {
                 // The record is gone. What is left of the log is read, and the gap told.
                 let (log, after) = self.position.last();
                 self.damage.push(Damage::Overwritten { log, after });
-                match self.seek(0, Some(bookmark), from).await {
-                    Err(error) if error.status().is_some() => {
-                        self.seek(0, None, SeekFlags::RELATIVE_TO_FIRST).await
-                    }
-                    sought => sought,
-                }
+                self.seek_near(bookmark).await
+            }
+            sought => sought.map_err(|error| LogError::of_log(error, &self.query.logs[0])),
+        }
+    }
+
+    /// Goes to the bookmark's record, or to what is left behind it.
+    async fn seek_near(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
+        self.resumed = true;
+        match self.seek(0, Some(bookmark), SeekFlags::RELATIVE_TO_BOOKMARK).await {
+            Err(error) if error.status().is_some() => {
+                self.seek(0, None, SeekFlags::RELATIVE_TO_FIRST).await
             }
             sought => sought,
         }
         .map_err(|error| LogError::of_log(error, &self.query.logs[0]))
     }
 
-    /// Goes past the record that can't be sent, if there is another behind it.
-    async fn skip_one(&mut self, bookmark: Option<Bookmark>) -> Result<(), LogError> {
+    /// Goes past the record that can't be sent, and those before it that couldn't, if there is
+    /// another behind it.
+    async fn skip_one(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
+        if self.skipped == MAX_SKIPPED {
+            return Err(error.into());
+        }
+        // What it takes to come here is no more than an answer that was due.
+        self.reopened = 0;
+        self.open_again(error).await?;
         let (log, after) = self.position.last();
         self.damage.push(Damage::TooLarge { log, after });
+        self.skipped += 1;
+        let bookmark = self.position.bookmark().cloned();
         let (position, from) = match bookmark {
-            Some(_) => (2, SeekFlags::RELATIVE_TO_BOOKMARK),
-            None => (1, SeekFlags::RELATIVE_TO_FIRST),
+            // The bookmark's own record is at 0.
+            Some(_) => (1, SeekFlags::RELATIVE_TO_BOOKMARK),
+            None => (0, SeekFlags::RELATIVE_TO_FIRST),
         };
+        let position = position + i64::from(self.skipped);
         match self.seek(position, bookmark.as_ref(), from | SeekFlags::STRICT).await {
             // There is none.
             Err(error) if error.status().is_some() => self.ended = true,
@@ -250,7 +269,10 @@ impl Batches for QueryBatches {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
         Box::pin(async {
             let next = self.next_batch().await;
-            self.ended |= next.is_err();
+            if next.is_err() {
+                self.ended = true;
+                self.damage.clear();
+            }
             next.transpose()
         })
     }
@@ -278,6 +300,14 @@ async fn register(
     let registered = registered.map_err(|error| LogError::of_log(error, &query.logs[0]))?;
     check_channels(&registered.channels, &query.logs)?;
     Ok(registered)
+}
+
+/// The log was cleared or has wrapped, and the query's position is gone with it (3.1.4.13).
+fn is_stale(error: &quarry_even::Error) -> bool {
+    matches!(
+        error.status(),
+        Some(Win32Error::EVT_QUERY_RESULT_STALE | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION)
+    )
 }
 
 /// Fails when a channel takes no part: its events would be missing unnoticed.

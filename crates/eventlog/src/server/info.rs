@@ -1,6 +1,9 @@
 //! What is known of a log as a whole (3.1.4.15, 3.1.4.19).
 
-use quarry_even::{BinXmlVariant, EventClient, LogProperty, Next, QueryFlags, RegisteredQuery};
+use quarry_even::{
+    BinXmlVariant, Bookmark, BookmarkEntry, EventClient, LogProperty, Next, QueryFlags,
+    RegisteredQuery,
+};
 use quarry_event::{EventTime, Field, FieldSource};
 
 use super::ReadOptions;
@@ -36,6 +39,33 @@ async fn records(client: &EventClient, log: &LogName) -> Result<u64, LogError> {
     let records = client.log_info(handle, LogProperty::NumberOfLogRecords).await;
     let _ = client.close(handle.into()).await;
     records.as_ref().map(BinXmlVariant::as_u64).map_err(|error| fail(error.clone()))
+}
+
+/// A bookmark on the last record of each log, where there is one: a log's records are numbered
+/// without gaps.
+pub(super) async fn last_records(
+    client: &EventClient,
+    logs: &[LogName],
+) -> Result<Option<Bookmark>, LogError> {
+    let last = async |log: &LogName| -> Result<Option<BookmarkEntry>, LogError> {
+        let fail = |error| LogError::of_log(error, log);
+        let handle = client.open_log(&log.0, QueryFlags::CHANNEL_PATH).await.map_err(fail)?;
+        let (oldest, records) = tokio::join!(
+            client.log_info(handle, LogProperty::OldestRecordNumber),
+            client.log_info(handle, LogProperty::NumberOfLogRecords),
+        );
+        let _ = client.close(handle.into()).await;
+        let (oldest, records) = (oldest.map_err(fail)?.as_u64(), records.map_err(fail)?.as_u64());
+        let last = oldest.saturating_add(records).saturating_sub(1);
+        let channel = log.0.clone();
+        let entry = BookmarkEntry { channel, record_id: last, is_current: false };
+        Ok((records > 0).then_some(entry))
+    };
+    let last = futures_util::future::try_join_all(logs.iter().map(last)).await?;
+    let mut entries: Vec<BookmarkEntry> = last.into_iter().flatten().collect();
+    let Some(first) = entries.first_mut() else { return Ok(None) };
+    first.is_current = true;
+    Ok(Some(Bookmark { entries }))
 }
 
 /// The time of the first record in a direction.

@@ -31,11 +31,6 @@ impl BatchSize {
         BatchSize { target, count: FIRST, ceiling: MAX_RECORD_COUNT, successes: 0, average: 2048 }
     }
 
-    /// The same, which asks for one record at first: none is passed with it that is too many.
-    pub(super) fn beginning_with_one(target: usize) -> Self {
-        BatchSize { count: 1, ..BatchSize::new(target) }
-    }
-
     /// How many records to ask for next.
     pub(super) fn count(&self) -> u32 {
         self.count

@@ -7,7 +7,7 @@ use quarry_even::wire::{EventBatch, OperationControlHandle, SubscriptionHandle};
 use quarry_even::{EventClient, Next, SubscribeFlags, Win32Error};
 use tokio::time::Instant;
 
-use super::batches::check_channels;
+use super::batches::{MAX_SKIPPED, check_channels};
 use super::position::Position;
 use super::size::BatchSize;
 use super::{QueryText, ReadOptions, result_logs};
@@ -19,9 +19,6 @@ use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName, Start, Subscr
 /// How long to wait at least before a server is asked again that had nothing and didn't take its
 /// time to say so, and how long at most, after a while in which that went on.
 const POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
-
-/// Records in a row that a server may be unable to send.
-const MAX_TOO_LARGE: u32 = 64;
 
 /// The batches of a subscription. They don't end; one is empty when nothing came for
 /// [`ReadOptions::idle_heartbeat`].
@@ -39,8 +36,11 @@ pub(super) struct SubscriptionBatches {
     resumed: bool,
     /// How long was last waited for a server that doesn't wait itself.
     poll: Duration,
-    /// Records since the last that came that were too large.
-    too_large: u32,
+    /// What is to be told before the next records.
+    damage: Vec<Damage>,
+    /// Records that were too large, since the last that came.
+    skipped: u32,
+    failed: bool,
 }
 
 impl SubscriptionBatches {
@@ -50,6 +50,11 @@ impl SubscriptionBatches {
         subscription: &Subscription,
     ) -> Result<Self, LogError> {
         let Subscription { logs, filter, start } = subscription;
+        // Before it begins, so that nothing is lost between.
+        let now = match start {
+            Start::Now => super::info::last_records(&client, logs).await?,
+            _ => None,
+        };
         let mut text = QueryText::new(logs, filter);
         let registered = match register(&client, &text, logs, start).await {
             Err(error) if error.is_query_refused() && text.filters => {
@@ -60,7 +65,8 @@ impl SubscriptionBatches {
         };
         let after = match start {
             Start::After(bookmark) | Start::AfterOrLater(bookmark) => Some(bookmark),
-            Start::Now | Start::Oldest => None,
+            Start::Now => now.as_ref(),
+            Start::Oldest => None,
         };
         let names = result_logs(&registered.channels, logs);
         Ok(SubscriptionBatches {
@@ -73,14 +79,12 @@ impl SubscriptionBatches {
             asked: logs.clone(),
             logs: names.clone().into(),
             position: Position::new(names, Direction::Forward, after),
-            // As long as there is no place to go back to, no batch may fail that could be halved.
-            size: match start {
-                Start::Now => BatchSize::beginning_with_one(options.batch_bytes),
-                _ => BatchSize::new(options.batch_bytes),
-            },
-            resumed: after.is_some(),
+            size: BatchSize::new(options.batch_bytes),
+            resumed: after.is_some() && now.is_none(),
             poll: Duration::ZERO,
-            too_large: 0,
+            damage: Vec::new(),
+            skipped: 0,
+            failed: false,
         })
     }
 
@@ -88,19 +92,14 @@ impl SubscriptionBatches {
     async fn next_batch(&mut self) -> Result<Batch, LogError> {
         let asked = Instant::now();
         let next = loop {
+            if !self.damage.is_empty() {
+                return Ok(Batch::damage(std::mem::take(&mut self.damage)));
+            }
             let (count, heartbeat) = (self.size.count(), self.options.idle_heartbeat);
             match self.client.subscription_next(self.handle, count, heartbeat).await {
-                // The position has moved past records that never came.
-                Err(error) if error.is_batch_too_large() && self.size.halve() => {
-                    self.subscribe_again().await?;
+                Err(error) if error.is_batch_too_large() => {
+                    self.ask_for_less(error).await?;
                 }
-                // It has moved past the one that was asked for.
-                Err(error) if error.is_batch_too_large() && self.too_large < MAX_TOO_LARGE => {
-                    self.too_large += 1;
-                    let (log, after) = self.position.last();
-                    return Ok(Batch::damage(vec![Damage::TooLarge { log, after }]));
-                }
-                Err(error) if is_gone(error.status()) => return Err(LogError::Overwritten),
                 next => break next.map_err(|error| LogError::of_log(error, &self.asked[0]))?,
             }
         };
@@ -112,10 +111,11 @@ impl SubscriptionBatches {
             self.rest(asked).await;
             return Ok(Batch::empty());
         }
-        (self.poll, self.too_large) = (Duration::ZERO, 0);
+        self.poll = Duration::ZERO;
         let (records, bytes) = (batch.len(), batch.buffer().len());
         let batch = self.position.advance(batch, std::mem::take(&mut self.resumed))?;
         self.size.succeeded(records, bytes);
+        self.skipped = 0;
         Ok(Batch::wire(batch, Arc::clone(&self.logs)))
     }
 
@@ -129,12 +129,30 @@ impl SubscriptionBatches {
         tokio::time::sleep_until(due).await;
     }
 
+    /// The position has moved past records that never came: these are asked for again, fewer at
+    /// once. A single one that is too large is told of, and behind it goes on.
+    async fn ask_for_less(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
+        if self.size.halve() {
+            return self.subscribe_again().await;
+        }
+        self.skipped += 1;
+        if self.skipped > MAX_SKIPPED {
+            return Err(error.into());
+        }
+        let (log, after) = self.position.last();
+        self.damage.push(Damage::TooLarge { log, after });
+        Ok(())
+    }
+
     /// Behind the last record that came.
     async fn subscribe_again(&mut self) -> Result<(), LogError> {
         self.release().await;
-        let start = match self.position.bookmark() {
-            Some(bookmark) => Start::After(bookmark.clone()),
-            None => self.start.clone(),
+        let start = match (self.position.bookmark(), &self.start) {
+            (Some(bookmark), Start::AfterOrLater(_)) => Start::AfterOrLater(bookmark.clone()),
+            (Some(bookmark), _) => Start::After(bookmark.clone()),
+            // There was nothing at all: what is the oldest now, came since.
+            (None, Start::Now) => Start::Oldest,
+            (None, start) => start.clone(),
         };
         let registered = register(&self.client, &self.text, &self.asked, &start).await?;
         (self.handle, self.control) = (registered.handle, registered.control);
@@ -151,7 +169,14 @@ impl SubscriptionBatches {
 
 impl Batches for SubscriptionBatches {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
-        Box::pin(async { Some(self.next_batch().await) })
+        Box::pin(async {
+            if self.failed {
+                return None;
+            }
+            let next = self.next_batch().await;
+            self.failed = next.is_err();
+            Some(next)
+        })
     }
 
     fn expected_bytes(&self) -> usize {
@@ -192,22 +217,10 @@ async fn register(
     let (path, query) = (text.path.as_deref(), &*text.query);
     let flags = SubscribeFlags::PULL | flags;
     let registered = client.register_subscription(path, query, bookmark.as_deref(), flags).await;
-    let registered = registered.map_err(|error| match is_gone(error.status()) {
-        true => LogError::Overwritten,
-        false => LogError::of_log(error, &logs[0]),
+    let registered = registered.map_err(|error| match error.status() {
+        Some(Win32Error::NOT_FOUND) => LogError::Overwritten,
+        _ => LogError::of_log(error, &logs[0]),
     })?;
     check_channels(&registered.channels, logs)?;
     Ok(registered)
-}
-
-/// Whether a status says that records are gone which were still to come.
-fn is_gone(status: Option<Win32Error>) -> bool {
-    matches!(
-        status,
-        Some(
-            Win32Error::EVT_QUERY_RESULT_STALE
-                | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION
-                | Win32Error::NOT_FOUND
-        )
-    )
 }

@@ -152,7 +152,7 @@ where
     let result = package
         .initialize_security_context_impl(&mut builder)
         .and_then(|mut generator| generator.resolve_to_result())
-        .map_err(from_sspi)?;
+        .map_err(|error| from_sspi(error, token.is_some()))?;
     let out = std::mem::take(&mut output[0].buffer);
     Ok((result.status, out))
 }
@@ -179,7 +179,9 @@ fn buffers(credential: &Credential) -> AuthIdentityBuffers {
     AuthIdentityBuffers::from_utf8(&user, &domain, credential.secret().expose())
 }
 
-fn from_sspi(error: sspi::Error) -> Error {
+/// Whose fault it is, `sspi` doesn't always say: fields of the peer's token that it can't read are
+/// errors of I/O to it, which it counts as its own.
+fn from_sspi(error: sspi::Error, has_token: bool) -> Error {
     use sspi::ErrorKind as Kind;
     match error.error_type {
         Kind::InvalidToken | Kind::OutOfSequence => {
@@ -189,6 +191,9 @@ fn from_sspi(error: sspi::Error) -> Error {
             SecurityError::HandshakeAltered.into()
         }
         Kind::LogonDenied => Error::LogonRefused(LogonRefusal::Rejected),
+        Kind::InternalError if has_token && !error.description.starts_with("rand") => {
+            SecurityError::Malformed { what: "security token" }.into()
+        }
         _ => local(error).into(),
     }
 }

@@ -80,7 +80,7 @@ pub(crate) fn spawn(command: Command) -> Result<process::Child, Error> {
         thread::close_all_but_standard()
     };
     // SAFETY: between fork and exec only system calls are made, on memory that was allocated
-    // before. (A user in more than 127 groups is the exception: comparing them allocates, which
+    // before. (A user in more than 64 groups is the exception: comparing them allocates, which
     // the C libraries that the standard library supports allow after a fork.)
     unsafe { child.pre_exec(prepare) };
     child.spawn().map_err(failed)

@@ -2,7 +2,7 @@
 //! no PAM, and builds where its headers are missing.
 
 use std::{
-    ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_uint, c_void},
+    ffi::{CStr, CString, OsStr, OsString, c_char, c_int, c_void},
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::Path,
     ptr,
@@ -65,6 +65,7 @@ mod code {
 
 const USER: c_int = 2;
 const TTY: c_int = 3;
+const RHOST: c_int = 4;
 const RUSER: c_int = 8;
 const PROMPT_ECHO_OFF: c_int = 1;
 const ERROR_MSG: c_int = 3;
@@ -95,6 +96,7 @@ pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accep
     let mut handle = Handle::start(&logon.service, name)?;
     handle.set_text(TTY, logon.terminal.as_deref())?;
     handle.set_text(RUSER, logon.asked_by.as_deref())?;
+    handle.set_text(RHOST, logon.asked_from.as_deref())?;
 
     let status = handle.authenticate(secret);
     // Whatever depends on the account is a refusal: here the password has not been proven yet.
@@ -346,7 +348,7 @@ impl Handle {
         let handle = Self { pam, raw, status, talk };
         #[cfg(target_os = "linux")]
         {
-            let instead: extern "C" fn(c_int, c_uint, *mut c_void) = note_delay;
+            let instead: extern "C" fn(c_int, libc::c_uint, *mut c_void) = note_delay;
             // SAFETY: the item is a function of this type.
             unsafe { (pam.set_item)(raw, code::FAIL_DELAY, instead as *const c_void) };
         }
@@ -545,7 +547,7 @@ fn forget_answers(answers: *mut Response, count: usize) {
 
 /// Called by Linux-PAM instead of sleeping: whoever logs on sleeps, see `Logon::refusal_delay`.
 #[cfg(target_os = "linux")]
-extern "C" fn note_delay(_: c_int, microseconds: c_uint, data: *mut c_void) {
+extern "C" fn note_delay(_: c_int, microseconds: libc::c_uint, data: *mut c_void) {
     if !data.is_null() {
         // SAFETY: it is the conversation's data, as in `converse`.
         unsafe { &*data.cast::<Talk>() }.delay.fetch_max(microseconds, Relaxed);

@@ -10,7 +10,7 @@
 //! id, and bash would go back to it by itself. Permitted capabilities stay with the thread, none is
 //! effective or inheritable; the way back restores them.
 
-use std::{io, ptr};
+use std::{io, mem::MaybeUninit, ptr};
 
 use super::{Ids, Token};
 use crate::Error;
@@ -31,6 +31,10 @@ mod number {
 
 const CAP_SETGID: u64 = 1 << 6;
 const CAP_SETUID: u64 = 1 << 7;
+/// How many groups are looked at without memory from the heap.
+const FEW: usize = 64;
+/// The most that the kernel gives a thread (`NGROUPS_MAX`).
+const MOST_GROUPS: usize = 65_536;
 /// An id that is none: the call changes nothing, and says what is.
 const ASK: u32 = u32::MAX;
 
@@ -70,9 +74,8 @@ impl Base {
             return self.verify().map_err(|found| mismatch(&token.ids, found));
         }
         self.capabilities.allow_becoming()?;
-        let became = become_ids(&token.ids, self.uids[1])
-            .and_then(|()| self.check_that_it_is(token))
-            .and_then(|()| check_file_system_ids(token.ids.uid, token.ids.gid));
+        let became =
+            become_ids(&token.ids, self.uids[1]).and_then(|()| self.check_that_it_is(token));
         match became {
             Ok(()) => Ok(()),
             Err(failure) => {
@@ -86,30 +89,32 @@ impl Base {
 
     /// Makes the calling thread, which is the token's user, this again.
     pub(crate) fn leave(&self, token: &Token) -> Result<(), String> {
-        // Whoever changed it meanwhile, what was done since may have been done as the wrong user.
-        let expected = if self.is(&token.ids) {
-            (self.uids, self.gids)
-        } else {
-            (token.ids.entered_uids(self.uids[1]), [token.ids.gid; 3])
-        };
-        if (uids(), gids()) != expected {
-            return Err(format!(
-                "somebody else changed who the thread is: its user ids are {:?} and its group ids \
-                 {:?}, and they were {:?} and {:?}",
-                uids(),
-                gids(),
-                expected.0,
-                expected.1
-            ));
-        }
         if self.is(&token.ids) {
             return self.verify();
+        }
+        // Whoever changed it meanwhile, what was done since may have been done as the wrong user.
+        // Groups need no look: without capabilities nobody could have changed them.
+        let (now, expected) = (uids(), token.ids.entered_uids(self.uids[1]));
+        if now != expected {
+            return Err(format!(
+                "somebody else changed who the thread is: its user ids are {now:?}, and they were \
+                 {expected:?}"
+            ));
         }
         self.restore()
     }
 
     /// Whether the calling thread is this.
     pub(crate) fn verify(&self) -> Result<(), String> {
+        self.verify_ids()?;
+        let capabilities = Capabilities::get().map_err(|error| error.to_string())?;
+        if capabilities != self.capabilities {
+            return Err(format!("with the capabilities {capabilities:x?}"));
+        }
+        check_file_system_ids(self.uids[1], self.gids[1])
+    }
+
+    fn verify_ids(&self) -> Result<(), String> {
         let (uids, gids) = (uids(), gids());
         if (uids, gids) != (self.uids, self.gids) {
             return Err(format!("user ids {uids:?} and group ids {gids:?}"));
@@ -117,11 +122,7 @@ impl Base {
         if !are_groups(&self.groups).map_err(|error| error.to_string())? {
             return Err("in other groups".to_owned());
         }
-        let capabilities = Capabilities::get().map_err(|error| error.to_string())?;
-        if capabilities != self.capabilities {
-            return Err(format!("with the capabilities {capabilities:x?}"));
-        }
-        check_file_system_ids(self.uids[1], self.gids[1]).map_err(|failure| failure.what())
+        Ok(())
     }
 
     /// Whether nothing has to be done to become that.
@@ -165,16 +166,25 @@ impl Base {
         } else {
             set(number::SETRESUID, [ASK, effective, ASK]).map_err(failed)?;
         }
-        if Capabilities::get().map_err(failed)? != self.capabilities {
-            self.capabilities.set().map_err(failed)?;
-            raise_ambient(self.ambient).map_err(failed)?;
+        // Being root again makes all permitted capabilities effective, and mostly that is what root
+        // had. That it has happened is seen by the groups, which only CAP_SETGID can change.
+        let Capabilities { effective: had, permitted, inheritable } = self.capabilities;
+        let had_all = self.uids == [0; 3] && had == permitted && inheritable == 0;
+        if had_all && self.restore_groups().is_ok() {
+            return self.verify_ids();
         }
-        set(number::SETRESGID, self.gids).map_err(failed)?;
+        self.capabilities.set().map_err(failed)?;
+        raise_ambient(self.ambient).map_err(failed)?;
         if self.uids != [effective; 3] {
             set(number::SETRESUID, [real, effective, saved]).map_err(failed)?;
         }
-        set_groups(&self.groups).map_err(failed)?;
+        self.restore_groups().map_err(failed)?;
         self.verify()
+    }
+
+    fn restore_groups(&self) -> io::Result<()> {
+        set(number::SETRESGID, self.gids)?;
+        set_groups(&self.groups)
     }
 }
 
@@ -275,13 +285,6 @@ enum Failure {
 }
 
 impl Failure {
-    fn what(self) -> String {
-        match self {
-            Self::System(error) => error.to_string(),
-            Self::Found(found) => found,
-        }
-    }
-
     fn into_error(self, ids: &Ids) -> Error {
         match self {
             // The capability is there, so a user namespace or the like is in the way.
@@ -337,61 +340,43 @@ fn gids() -> [u32; 3] {
 
 fn groups() -> Result<Vec<u32>, Error> {
     let failed = |source| Error::System { what: "ask for the thread's groups", source };
-    loop {
-        let mut groups = vec![0; group_count().map_err(failed)?];
-        // SAFETY: there is room for as many groups as are said.
-        let count = unsafe { libc::getgroups(groups.len() as libc::c_int, groups.as_mut_ptr()) };
-        match usize::try_from(count) {
-            // With no room it says how many there are.
-            Ok(count) if count <= groups.len() => {
-                groups.truncate(count);
-                return Ok(groups);
-            }
-            Ok(_) => {}
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                // More than a moment ago.
-                if error.raw_os_error() != Some(libc::EINVAL) {
-                    return Err(failed(error));
-                }
-            }
-        }
+    let mut few = [MaybeUninit::uninit(); FEW];
+    if let Some(groups) = groups_into(&mut few).map_err(failed)? {
+        return Ok(groups.to_vec());
     }
+    let mut many = vec![MaybeUninit::uninit(); MOST_GROUPS];
+    Ok(groups_into(&mut many).map_err(failed)?.unwrap_or_default().to_vec())
 }
 
-fn group_count() -> io::Result<usize> {
-    // SAFETY: with no room nothing is written.
-    let count = unsafe { libc::getgroups(0, ptr::null_mut()) };
-    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+/// The thread's groups; nothing if there is no room for them.
+fn groups_into(room: &mut [MaybeUninit<u32>]) -> io::Result<Option<&[u32]>> {
+    // SAFETY: there is room for as many groups as are said.
+    let count = unsafe { libc::getgroups(room.len() as libc::c_int, room.as_mut_ptr().cast()) };
+    match usize::try_from(count) {
+        // SAFETY: so many were written.
+        Ok(count) => Ok(Some(unsafe { room[..count].assume_init_ref() })),
+        Err(_) => {
+            let error = io::Error::last_os_error();
+            if error.raw_os_error() == Some(libc::EINVAL) { Ok(None) } else { Err(error) }
+        }
+    }
 }
 
 /// Whether the thread is in exactly these groups. Most users are in few, and those are compared
 /// without memory of their own: between fork and exec there is none to be had.
 fn are_groups(expected: &[u32]) -> io::Result<bool> {
-    let mut few = [0; 128];
-    if expected.len() < few.len() {
-        // SAFETY: there is room for as many groups as are said.
-        let count = unsafe { libc::getgroups(few.len() as libc::c_int, few.as_mut_ptr()) };
-        return match usize::try_from(count) {
-            Ok(count) => Ok(few.get(..count) == Some(expected)),
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                // More than the room for them, and so more than expected.
-                if error.raw_os_error() == Some(libc::EINVAL) { Ok(false) } else { Err(error) }
-            }
-        };
+    let mut few = [MaybeUninit::uninit(); FEW];
+    if expected.len() <= few.len() {
+        // Where they don't fit they are more than expected.
+        return Ok(groups_into(&mut few)?.is_some_and(|groups| groups == expected));
     }
-    let mut many = vec![0; expected.len()];
-    if group_count()? != many.len() {
-        return Ok(false);
-    }
-    // SAFETY: there is room for as many groups as are said.
-    let count = unsafe { libc::getgroups(many.len() as libc::c_int, many.as_mut_ptr()) };
-    Ok(usize::try_from(count).is_ok_and(|count| count == many.len()) && many == expected)
+    let mut many = vec![MaybeUninit::uninit(); expected.len()];
+    Ok(groups_into(&mut many)?.is_some_and(|groups| groups == expected))
 }
 
-/// The ids that count for files follow the effective ones, unless somebody sets them apart.
-fn check_file_system_ids(uid: u32, gid: u32) -> Result<(), Failure> {
+/// The ids that count for files follow the effective ones in the same system call, so they are
+/// not looked at each time. Afterwards somebody could set them apart.
+fn check_file_system_ids(uid: u32, gid: u32) -> Result<(), String> {
     // SAFETY: an id that is none changes nothing; the call returns the one that is.
     let found =
         unsafe { (libc::syscall(number::SETFSUID, ASK), libc::syscall(number::SETFSGID, ASK)) };
@@ -399,7 +384,7 @@ fn check_file_system_ids(uid: u32, gid: u32) -> Result<(), Failure> {
     if (found.0 as u32, found.1 as u32) == (uid, gid) {
         Ok(())
     } else {
-        Err(Failure::Found(format!("user {} and group {} towards files", found.0, found.1)))
+        Err(format!("user {} and group {} towards files", found.0, found.1))
     }
 }
 

@@ -1,0 +1,91 @@
+//! What lies between a server and a client, and changes what the server sends: bytes, and PDUs as
+//! a whole.
+
+use quarry_rpc::FrameBuffer;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+
+use crate::mutate::{Random, mutate};
+
+/// Answers that are sent again and again, so that what a client collects would grow.
+const FLOOD: usize = 20_000;
+
+/// Passes on what the client says.
+pub(crate) async fn forward(mut read: ReadHalf<DuplexStream>, mut write: WriteHalf<DuplexStream>) {
+    let _ = tokio::io::copy(&mut read, &mut write).await;
+    let _ = write.shutdown().await;
+}
+
+/// Passes on what the server says, up to the PDU `first`; that one and some of those behind it are
+/// changed. True once one was.
+pub(crate) async fn tamper(
+    mut read: ReadHalf<DuplexStream>,
+    mut write: WriteHalf<DuplexStream>,
+    mut random: Random,
+    first: usize,
+    altered: impl Fn(),
+) {
+    let mut frames = FrameBuffer::new();
+    let (mut n, mut kept): (usize, Option<Vec<u8>>) = (0, None);
+    let mut earlier: Vec<u8> = Vec::new();
+    while read.read_buf(frames.space()).await.is_ok_and(|len| len > 0) {
+        while let Some(pdu) = frames.next_pdu() {
+            let mut pdu = pdu.to_vec();
+            if n == 0 {
+                earlier.clone_from(&pdu);
+            }
+            n += 1;
+            let mut out = Vec::new();
+            if n <= first || (n > first + 1 && !random.one_in(3)) {
+                out.extend(pdu);
+                out.extend(kept.take().unwrap_or_default());
+            } else {
+                altered();
+                let ways = if random.one_in(500) { 17 } else { 16 };
+                match random.below(ways) {
+                    0..=6 => mutate(&mut random, &mut pdu, 70_000),
+                    // The header, in particular.
+                    7 | 8 => {
+                        let at = random.below(24.min(pdu.len()));
+                        pdu[at] = random.next() as u8;
+                    }
+                    9 => pdu.clear(),
+                    10 => pdu.extend_from_within(..),
+                    // The end, within a PDU.
+                    11 => {
+                        pdu.truncate(random.below(pdu.len()));
+                        let _ = write.write_all(&pdu).await;
+                        return drop(write.shutdown().await);
+                    }
+                    // Nothing more, and no end.
+                    12 => {
+                        pdu.truncate(random.below(pdu.len()));
+                        let _ = write.write_all(&pdu).await;
+                        return std::future::pending().await;
+                    }
+                    13 => {
+                        let garbage: Vec<u8> =
+                            (0..1 + random.below(200)).map(|_| random.next() as u8).collect();
+                        pdu.splice(0..0, garbage);
+                    }
+                    // Behind the next.
+                    14 => kept = Some(std::mem::take(&mut pdu)),
+                    15 => out.extend_from_slice(&earlier),
+                    _ => {
+                        // A fragment that is none of the ends, where it is one of several.
+                        pdu[3] &= !3;
+                        for _ in 0..FLOOD {
+                            if write.write_all(&pdu).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
+                }
+                out.extend(pdu);
+            }
+            if write.write_all(&out).await.is_err() {
+                return;
+            }
+        }
+    }
+    let _ = write.shutdown().await;
+}
