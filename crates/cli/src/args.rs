@@ -39,6 +39,9 @@ pub(crate) enum Command {
     /// Print the events of servers and log files
     #[command(after_help = AFTER_SCAN)]
     Scan(ScanArgs),
+    /// Print the last events of servers and log files, and then new ones as they come
+    #[command(after_help = AFTER_TAIL)]
+    Tail(TailArgs),
     /// Count the records of servers' logs and of log files, with the oldest and the newest time
     Count(CountArgs),
     /// List the logs (channels) that servers have, or that files hold events of
@@ -103,6 +106,45 @@ pub(crate) struct ScanArgs {
     pub(crate) terminal: TerminalArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
+}
+
+const AFTER_TAIL: &str = "\
+Examples:
+  quarry tail fred barney -u ann -p error          errors of two servers, as they come
+  quarry tail @dcs -l Security -i 4625 -n 0        failed logons from now on
+  quarry tail @all --cursor-file all.cursor -o jsonl >> all.jsonl
+                                                   started again, it goes on where it was
+
+It goes on until it is interrupted. A connection that is lost is made again, and nothing is lost or
+comes twice; records that were overwritten before they were read are told of on standard error.
+With a cursor file that holds from one run to the next; after a kill, what was printed in the last
+second may come again.";
+
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
+
+    /// First the last N events of each log
+    #[arg(short = 'n', long, value_name = "N", default_value = "10", help_heading = ORDER)]
+    pub(crate) lines: u64,
+    /// Keep in this file where each log was read to, and go on there the next time
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = ORDER)]
+    pub(crate) cursor_file: Option<PathBuf>,
+
+    /// The format [default: table on a terminal, jsonl elsewhere]
+    #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
+    pub(crate) output: Option<Format>,
+    /// The columns (table, csv) or members (jsonl), with commas between; data.NAME is one value of
+    /// the event
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
+    pub(crate) fields: Vec<String>,
+    #[command(flatten)]
+    pub(crate) terminal: TerminalArgs,
 }
 
 #[derive(Debug, Args)]
@@ -198,6 +240,9 @@ pub(crate) struct SimArgs {
     /// From one event to the next, back from now
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub(crate) every: Duration,
+    /// Add an event to each of these logs every so often
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) grow: Option<Duration>,
     /// The number of the first record
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) first_record: u64,

@@ -48,6 +48,16 @@ impl Tests {
         self.filter.is_empty()
     }
 
+    /// What is asked of files, whose events say which log they are of.
+    pub(crate) fn of_files(&self) -> (Filter, Option<Matcher>) {
+        (Filter::default(), self.of_files.clone())
+    }
+
+    /// What is asked of servers, and what tests their events.
+    pub(crate) fn of_servers(&self) -> (Filter, Option<Matcher>) {
+        (self.filter.clone(), self.of_servers.clone())
+    }
+
     /// What a thread tests with.
     pub(crate) fn matchers(&self) -> Matchers {
         Matchers { of_files: self.of_files.clone(), of_servers: self.of_servers.clone() }

@@ -6,6 +6,7 @@
 
 mod args;
 mod console;
+mod cursor;
 mod decode;
 mod demo;
 mod engine;
@@ -26,6 +27,7 @@ mod servers;
 mod sim;
 mod sort;
 mod source;
+mod tail;
 
 use std::process::ExitCode;
 
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     });
     let (result, color) = match cli.command {
         Command::Scan(args) => (scan::run(&args).map(Outcome::exit_code), args.terminal.color),
+        Command::Tail(args) => (tail::run(&args), args.terminal.color),
         Command::Count(args) => (list::count(&args), args.output.terminal.color),
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
         Command::Hosts(args) => (hosts::run(&args), When::Auto),

@@ -92,6 +92,16 @@ impl Run {
         Ok(inputs)
     }
 
+    /// What Ctrl-C sets.
+    pub(crate) fn interrupted() -> &'static AtomicBool {
+        &INTERRUPTED
+    }
+
+    /// The budgets that the options ask for.
+    pub(crate) fn budgets(&self) -> quarry_fleet::Options {
+        self.budgets.clone()
+    }
+
     /// Servers that are asked something, without other sources.
     pub(crate) fn expect_servers(&mut self, args: &ServerArgs, servers: usize) {
         self.budgets = live::budgets(args);

@@ -13,6 +13,8 @@ use crate::args::{SimArgs, When};
 use crate::console::Console;
 use crate::error::{Failure, plain};
 
+/// The shortest time in which logs grow.
+const LEAST_GROWTH: std::time::Duration = std::time::Duration::from_millis(10);
 /// The account of every server.
 const ACCOUNT: &str = r"SIM\quarry";
 /// What an inventory begins with that may be overwritten.
@@ -48,11 +50,29 @@ pub(crate) fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     say_ready(&sim, &password, inventory.as_ref())
         .map_err(|e| Failure::io("standard output", &e))?;
     // An error would mean that the handler is gone.
-    let _ = interrupted.recv();
+    match args.grow {
+        None => drop(interrupted.recv()),
+        Some(every) => {
+            let every = every.max(LEAST_GROWTH);
+            while interrupted.recv_timeout(every) == Err(mpsc::RecvTimeoutError::Timeout) {
+                grow(&sim);
+            }
+        }
+    }
     // Not waiting for calls that never end.
     drop(sim);
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds an event to each log that has some.
+fn grow(sim: &Sim) {
+    for server in sim.servers() {
+        for log in ["System", "Security", "Application"] {
+            // Logs of files don't grow.
+            let _ = server.append_generated(log, 1);
+        }
+    }
 }
 
 fn options(args: &SimArgs, password: &Secret) -> Result<SimOptions, Failure> {

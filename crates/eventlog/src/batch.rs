@@ -1,5 +1,6 @@
 //! Events as they came, and their decoding.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use quarry_binxml::Decoder;
@@ -25,12 +26,11 @@ enum Raw {
         name: Arc<LogName>,
         log: Arc<EvtxLog>,
         n: u64,
+        /// Only records with these numbers, where not all are meant.
+        only: Option<RangeInclusive<u64>>,
     },
     /// A server's answer, all of whose records are well-formed.
-    Wire {
-        batch: EventBatch,
-        logs: Arc<[LogName]>,
-    },
+    Wire { batch: EventBatch, logs: Arc<[LogName]> },
 }
 
 impl Batch {
@@ -44,7 +44,19 @@ impl Batch {
         n: u64,
         direction: Direction,
     ) -> Self {
-        Batch { direction, raw: Raw::Chunk { name, log, n } }
+        Batch { direction, raw: Raw::Chunk { name, log, n, only: None } }
+    }
+
+    /// Some records of a chunk, without the damage: it is told of before. What the chunk gets
+    /// between now and when it is read is none of them.
+    pub(crate) fn chunk_records(
+        name: Arc<LogName>,
+        log: Arc<EvtxLog>,
+        n: u64,
+        only: RangeInclusive<u64>,
+    ) -> Self {
+        let raw = Raw::Chunk { name, log, n, only: Some(only) };
+        Batch { direction: Direction::Forward, raw }
     }
 
     /// Records of a result set, whose logs are `logs`.
@@ -130,8 +142,14 @@ impl BatchReader {
     pub fn read(&mut self, batch: &Batch, visitor: &mut impl Visitor) {
         match &batch.raw {
             Raw::Damage(damage) => damage.iter().for_each(|damage| visitor.damage(damage)),
-            Raw::Chunk { name, log, n } => match log.chunk(*n, &mut self.bytes) {
+            Raw::Chunk { name, log, n, only } => match log.chunk(*n, &mut self.bytes) {
                 Ok(chunk) => {
+                    chunk.items(&mut self.items);
+                    if let Some(only) = only {
+                        self.items.retain(
+                            |item| matches!(item, Item::Record(r) if only.contains(&r.number)),
+                        );
+                    }
                     let (decoder, items) = (&mut self.decoder, &mut self.items);
                     read_chunk(decoder, items, chunk, &name.0, batch.direction, visitor);
                 }
@@ -186,18 +204,17 @@ impl Visitor for Events<'_> {
 
 fn read_chunk(
     decoder: &mut Decoder,
-    items: &mut Vec<Item>,
+    items: &mut [Item],
     chunk: Chunk<'_>,
     log: &str,
     direction: Direction,
     visitor: &mut impl Visitor,
 ) {
-    chunk.items(items);
     if direction == Direction::Backward {
         items.reverse();
     }
     let mut decoder = decoder.chunk(chunk.bytes());
-    for item in items {
+    for item in items.iter() {
         match item {
             Item::Damage(damage) => visitor.damage(&(*damage).into()),
             Item::Record(record) => {

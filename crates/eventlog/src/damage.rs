@@ -51,6 +51,15 @@ impl From<quarry_logfile::Damage> for Damage {
 }
 
 impl Damage {
+    /// The number of the record that it is in, where that is known.
+    pub fn record(&self) -> Option<u64> {
+        match self {
+            Damage::File(FileDamage(damage)) => damage.record,
+            Damage::Record { record, .. } => Some(*record),
+            Damage::TooLarge { .. } | Damage::Overwritten { .. } => None,
+        }
+    }
+
     /// Whether it is a record, which counts as one that was read.
     pub fn is_record(&self) -> bool {
         match self {

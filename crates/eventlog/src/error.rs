@@ -34,6 +34,9 @@ pub enum LogError {
     /// strictly.
     #[error("the log was cleared or overwritten, and records that were not read yet are gone")]
     Overwritten,
+    /// A file that has no path, which grows unseen.
+    #[error("this can't be followed: it has no path to open it again by")]
+    NotFollowed,
     /// The server answered what can't be.
     #[error("the server's answer makes no sense: {0}")]
     Nonsense(&'static str),
@@ -55,7 +58,7 @@ impl LogError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            LogError::Open(_) | LogError::HowManyLogs(_) => Blame::Us,
+            LogError::Open(_) | LogError::HowManyLogs(_) | LogError::NotFollowed => Blame::Us,
             LogError::NoSuchLog(_)
             | LogError::AccessDenied(_)
             | LogError::DirectLog(_)

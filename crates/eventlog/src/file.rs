@@ -1,7 +1,7 @@
 //! A log file as an [`EventLog`].
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quarry_event::{EventTime, Field, FieldSource};
@@ -10,20 +10,25 @@ use quarry_logfile::{EvtxLog, OpenError, ReadAt};
 use crate::batch::{Batch, BatchReader, Visitor};
 use crate::damage::Damage;
 use crate::error::LogError;
-use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query};
+use crate::follower::Follower;
+use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query, Subscription};
 
 /// An `.evtx` file. It has one log, named after the file, whatever the channels of its events.
 pub struct FileLog {
     source: String,
     name: Arc<LogName>,
     log: Arc<EvtxLog>,
+    /// Where it can be opened again, to see what it has become.
+    path: Option<PathBuf>,
 }
 
 impl FileLog {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let name = log_name(path);
-        FileLog::new(path.to_string_lossy().into_owned(), name, File::open(path)?)
+        let mut log = FileLog::new(path.to_string_lossy().into_owned(), name, File::open(path)?)?;
+        log.path = Some(path.to_owned());
+        Ok(log)
     }
 
     /// A log in a file, or in anything that can be read at a position.
@@ -33,7 +38,7 @@ impl FileLog {
         file: impl ReadAt + 'static,
     ) -> Result<Self, OpenError> {
         let log = Arc::new(EvtxLog::open(file)?);
-        Ok(FileLog { source, name: Arc::new(name), log })
+        Ok(FileLog { source, name: Arc::new(name), log, path: None })
     }
 
     /// The name of the log.
@@ -94,6 +99,23 @@ impl EventLog for FileLog {
                 logs => return Err(LogError::HowManyLogs(logs.len())),
             }
             Ok(Box::new(self.batches(query.direction)) as Box<dyn Batches>)
+        })
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
+        Box::pin(async move {
+            match &*subscription.logs {
+                [log] => self.check_name(log)?,
+                logs => return Err(LogError::HowManyLogs(logs.len())),
+            }
+            let Some(path) = &self.path else {
+                return Err(LogError::NotFollowed);
+            };
+            let follower = Follower::new(path.clone(), &self.name, &self.log, &subscription.start);
+            Ok(Box::new(follower) as Box<dyn Batches>)
         })
     }
 }

@@ -14,6 +14,7 @@ mod batch;
 mod damage;
 mod error;
 mod file;
+mod follower;
 mod log;
 pub mod pool;
 mod server;
@@ -24,6 +25,6 @@ pub use error::LogError;
 pub use file::FileLog;
 pub use log::{
     Batches, Bookmark, BookmarkEntry, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS,
-    Query,
+    Query, Start, Subscription,
 };
-pub use server::{ReadOptions, ServerLog, Start, Subscription, SubscriptionBatches};
+pub use server::{ReadOptions, ServerLog};

@@ -35,6 +35,11 @@ pub trait EventLog: Send + Sync {
     /// The source's name, as an event's identity has it: a path, or a server's address.
     fn source(&self) -> &str;
 
+    /// How many calls can be under way at once; more may wait for each other.
+    fn calls_at_once(&self) -> usize {
+        1
+    }
+
     /// The logs that the source has.
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>>;
 
@@ -43,6 +48,39 @@ pub trait EventLog: Send + Sync {
 
     /// The records of some logs, as a stream of batches.
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>>;
+
+    /// New records as they come: batches that don't end, and are empty when nothing came for some
+    /// time. Where records are gone that were still to come, it fails with
+    /// [`LogError::Overwritten`].
+    fn subscribe<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>>;
+}
+
+/// What to subscribe to.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Subscription {
+    /// The logs, at least one and at most [`MAX_LOGS`].
+    pub logs: Vec<LogName>,
+    /// What is wanted, as in [`Query::filter`].
+    pub filter: Filter,
+    /// Where to begin.
+    pub start: Start,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Start {
+    /// With the records to come.
+    #[default]
+    Now,
+    /// With the oldest.
+    Oldest,
+    /// Behind a bookmark. Fails with [`LogError::Overwritten`] if the record there is gone.
+    After(Bookmark),
+    /// Behind a bookmark, or with what is left there.
+    AfterOrLater(Bookmark),
 }
 
 /// A stream of batches.
@@ -60,6 +98,12 @@ pub trait Batches: Send {
     /// record, or where a source has no bookmarks.
     fn bookmark(&self) -> Option<&Bookmark> {
         None
+    }
+
+    /// Whether the source leaves out records that don't match, so that the bookmark stays behind
+    /// however many of those there are.
+    fn is_filtered(&self) -> bool {
+        false
     }
 
     /// Tells the source that no more is wanted, where it would otherwise keep something.

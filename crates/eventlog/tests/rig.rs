@@ -14,8 +14,8 @@ use quarry_even::ConnectOptions;
 use quarry_event::filter::{Filter, Ids, Levels, Matcher};
 use quarry_event::{Event, EventTime, Field, FieldSource};
 use quarry_eventlog::{
-    BatchReader, Batches as _, Damage, Direction, EventLog, LogError, Query, ReadOptions,
-    ServerLog, Start, Subscription, Visitor,
+    BatchReader, Damage, Direction, EventLog, LogError, Query, ReadOptions, ServerLog, Start,
+    Subscription, Visitor,
 };
 use quarry_testkit::{Even6Server, even6_python};
 use serde_json::Value;
@@ -130,7 +130,11 @@ async fn open(server: &Even6Server) -> ServerLog {
     let mut connect = ConnectOptions::new("127.0.0.1", credential);
     connect.mapper_port = server.mapper_port;
     connect.timeouts.silence = Duration::from_secs(30);
-    let options = ReadOptions { heartbeat: Duration::from_secs(1), ..ReadOptions::default() };
+    let options = ReadOptions {
+        heartbeat: Duration::from_secs(1),
+        idle_heartbeat: Duration::from_secs(1),
+        ..ReadOptions::default()
+    };
     ServerLog::connect("even6://rig".into(), &connect, options).await.unwrap()
 }
 
@@ -427,7 +431,7 @@ async fn a_subscription_has_what_is_there_and_what_is_written_meanwhile() {
         let subscription = Subscription { logs, start, ..Subscription::default() };
         log.subscribe(&subscription).await.unwrap()
     };
-    let take = async |batches: &mut quarry_eventlog::SubscriptionBatches, wanted: usize| {
+    let take = async |batches: &mut Box<dyn quarry_eventlog::Batches>, wanted: usize| {
         let (mut reader, mut came) = (BatchReader::default(), Came::default());
         while came.events.len() < wanted {
             reader.read(&batches.next().await.unwrap().unwrap(), &mut came);

@@ -12,6 +12,7 @@
 
 mod budget;
 mod failure;
+mod follow;
 pub mod inventory;
 mod name;
 mod options;
@@ -23,6 +24,7 @@ mod survey;
 
 pub use budget::Room;
 pub use failure::{Cause, Failure};
+pub use follow::{Follow, FollowReport, FollowRequest, MAX_LAST};
 pub use name::{MAX_NAME_BYTES, NameProblem};
 pub use options::Options;
 pub use reader::Health;

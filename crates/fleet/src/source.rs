@@ -93,6 +93,7 @@ impl Server {
         }
         // A heartbeat that is later than the silence allowed would be none.
         server.read.heartbeat = server.read.heartbeat.min(timeouts.silence / 3);
+        server.read.idle_heartbeat = timeouts.silence * 2 / 3;
         Ok(server)
     }
 

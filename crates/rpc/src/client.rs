@@ -155,8 +155,12 @@ impl ClientHalf {
     /// Whether a further call can be made now: bound, below
     /// [`MAX_CALLS_IN_FLIGHT`], and below 1 where the server allows no more.
     pub fn can_call(&self) -> bool {
-        let limit = if self.multiplexing { MAX_CALLS_IN_FLIGHT } else { 1 };
-        self.state == State::Bound && self.calls.len() < limit
+        self.state == State::Bound && self.calls.len() < self.max_calls()
+    }
+
+    /// How many calls the server allows at once.
+    pub fn max_calls(&self) -> usize {
+        if self.multiplexing { MAX_CALLS_IN_FLIGHT } else { 1 }
     }
 
     /// How many calls are open.

@@ -54,6 +54,9 @@ pub enum Fault {
     /// `forwarded`: of generated events, a third has another computer's name and record id, and
     /// a third no record id at all.
     Forwarded,
+    /// `no-wait`: a subscription's call for more is answered at once, its time-out
+    /// notwithstanding.
+    NoWait,
 }
 
 /// The most expressions of a select that a server without [`Fault::FewClauses`] takes.
@@ -66,7 +69,7 @@ const FEW: u32 = 8;
 
 impl Fault {
     /// Every kind, as it is written, with what it does in a few words.
-    pub const KINDS: [(&str, &str); 17] = [
+    pub const KINDS: [(&str, &str); 18] = [
         ("slow[:MS]", "alive but slow: each batch takes MS milliseconds (3000)"),
         ("silent[:N]", "says nothing more after N records of a log (100)"),
         ("reset[:N]", "connection reset after N records of a log (100)"),
@@ -84,6 +87,7 @@ impl Fault {
         ("cleared[:N]", "a log is cleared after N of its records were read (100)"),
         ("wrapped[:N]", "a log wraps after N of its records were read (100)"),
         ("forwarded", "events with a foreign record id or none, of other computers"),
+        ("no-wait", "a subscription's call for more doesn't wait for any"),
     ];
 }
 
@@ -145,6 +149,7 @@ impl FromStr for Fault {
             "cleared" => Fault::Cleared(records()?),
             "wrapped" => Fault::Wrapped(records()?),
             "forwarded" => bare(Fault::Forwarded)?,
+            "no-wait" => bare(Fault::NoWait)?,
             _ => return Err(FaultError::Kind(kind.to_owned())),
         })
     }
@@ -171,6 +176,7 @@ impl fmt::Display for Fault {
             Fault::Cleared(records) => write!(f, "cleared:{records}"),
             Fault::Wrapped(records) => write!(f, "wrapped:{records}"),
             Fault::Forwarded => f.write_str("forwarded"),
+            Fault::NoWait => f.write_str("no-wait"),
         }
     }
 }
@@ -196,6 +202,7 @@ pub(crate) struct Faults {
     pub(crate) cleared: Option<u64>,
     pub(crate) wrapped: Option<u64>,
     pub(crate) forwarded: bool,
+    pub(crate) no_wait: bool,
 }
 
 impl Faults {
@@ -223,6 +230,7 @@ impl Faults {
                 Fault::Cleared(records) => all.cleared = Some(*records),
                 Fault::Wrapped(records) => all.wrapped = Some(*records),
                 Fault::Forwarded => all.forwarded = true,
+                Fault::NoWait => all.no_wait = true,
             }
         }
         all

@@ -28,9 +28,13 @@ const BACKLOG: u32 = 1024;
 /// How long a connection on loopback takes at most.
 const FILLING: Duration = Duration::from_millis(400);
 
-/// Listens on a free port.
+/// Listens on a port, a free one if it is 0.
 pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
+    // What a server that stopped has left behind doesn't keep it from starting again. (On Windows
+    // this would let others have the port too.)
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
@@ -71,12 +75,42 @@ impl BlackHole {
     }
 }
 
-/// Serves a port until it is dropped, and its connections with it.
+/// Serves a port until it is dropped, and its connections with it; but for the times in which the
+/// server is stopped.
 pub(crate) async fn serve<V: Service>(
-    listener: TcpListener,
+    mut listener: TcpListener,
     config: ServerConfig,
     service: Arc<V>,
     server: Arc<Server>,
+    latency: Duration,
+) {
+    let mut turns = server.turns.subscribe();
+    let Ok(address) = listener.local_addr() else { return };
+    loop {
+        tokio::select! {
+            () = serve_on(&listener, &config, &service, &server, latency) => {}
+            _ = turns.changed() => {}
+        }
+        drop(listener);
+        // The sender is in the server, which is here.
+        if turns.wait_for(|turns| turns.is_multiple_of(2)).await.is_err() {
+            return;
+        }
+        listener = loop {
+            match listen(address) {
+                Ok(listener) => break listener,
+                // What is left of old connections goes.
+                Err(_) => sleep(Duration::from_millis(20)).await,
+            }
+        };
+    }
+}
+
+async fn serve_on<V: Service>(
+    listener: &TcpListener,
+    config: &ServerConfig,
+    service: &Arc<V>,
+    server: &Arc<Server>,
     latency: Duration,
 ) {
     let associations = Associations::default();
@@ -88,8 +122,8 @@ pub(crate) async fn serve<V: Service>(
                     server.counts.connections.fetch_add(1, Relaxed);
                     // It only costs time if it fails.
                     let _ = stream.set_nodelay(true);
-                    let wire = Wire::new(stream, Arc::clone(&server), latency);
-                    let (config, service) = (config.clone(), Arc::clone(&service));
+                    let wire = Wire::new(stream, Arc::clone(server), latency);
+                    let (config, service) = (config.clone(), Arc::clone(service));
                     let served = serve_connection(wire, config, associations.clone(), service);
                     connections.spawn(async move {
                         // What a client did wrong shows in what the client says.

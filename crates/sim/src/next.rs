@@ -84,6 +84,7 @@ pub(crate) async fn subscription(
         let status = match batch.fill(server, &mut reader, limits) {
             Filled::Whole => Win32Error::SUCCESS,
             Filled::End if !batch.is_empty() => Win32Error::SUCCESS,
+            Filled::End if server.faults.no_wait => Win32Error::NO_MORE_ITEMS,
             Filled::End => tokio::select! {
                 () = appended => continue,
                 () = stop.set() => Win32Error::CANCELLED,

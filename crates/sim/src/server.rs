@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use quarry_even::Win32Error;
 use quarry_event::EventTime;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::channels::ChannelType;
 use crate::fault::Faults;
@@ -41,6 +41,8 @@ pub(crate) struct Server {
     pub(crate) counts: Counts,
     /// Connections that are closed are reset, from now on.
     pub(crate) dies: AtomicBool,
+    /// How often it has stopped and started: while that is odd, it is stopped.
+    pub(crate) turns: watch::Sender<u64>,
     /// The faults that come once and have come: a kind and a log.
     once: Mutex<HashSet<(&'static str, String)>>,
 }
@@ -103,6 +105,7 @@ impl Server {
             appended: Notify::new(),
             counts: Counts::default(),
             dies: AtomicBool::new(false),
+            turns: watch::channel(0).0,
             once: Mutex::default(),
         }
     }

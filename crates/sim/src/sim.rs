@@ -373,6 +373,26 @@ impl SimServer {
         Ok(())
     }
 
+    /// Goes down, as a machine does that is switched off: its connections end, and no new ones
+    /// come about until [`start`](Self::start). What happens to its logs meanwhile still happens.
+    pub fn stop(&self) {
+        self.turn(1);
+    }
+
+    /// Comes up again, on the same ports.
+    pub fn start(&self) {
+        self.turn(0);
+    }
+
+    /// Turns to a number that is odd, or that is even.
+    fn turn(&self, odd: u64) {
+        self.inner.turns.send_if_modified(|turns| {
+            let is_due = *turns % 2 != odd;
+            *turns += u64::from(is_due);
+            is_due
+        });
+    }
+
     /// Serves the event log over a stream that a client holds the other end of, until it ends. For
     /// tests of clients: without sockets, and with answers that no server gives.
     pub async fn serve_stream<S>(&self, stream: S, options: StreamOptions)

@@ -37,14 +37,14 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// Simulated servers in a process of their own.
-struct Sim {
+pub(super) struct Sim {
     child: Child,
     _stdout: BufReader<ChildStdout>,
     folder: tempfile::TempDir,
 }
 
 impl Sim {
-    fn start(quarry: &Path, arguments: &[&str]) -> Result<Self> {
+    pub(super) fn start(quarry: &Path, arguments: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut child = std::process::Command::new(quarry)
             .arg("sim")
@@ -66,7 +66,7 @@ impl Sim {
         Ok(Sim { child, _stdout: stdout, folder })
     }
 
-    fn inventory(&self) -> PathBuf {
+    pub(super) fn inventory(&self) -> PathBuf {
         self.folder.path().join("sim.toml")
     }
 

@@ -9,14 +9,20 @@ pub(crate) mod lock;
 pub(crate) mod logon;
 mod measure;
 mod scan;
+mod tail;
 
 use anyhow::{Result, bail};
 
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 4] =
-    [("scan", scan::run), ("lock", lock::run), ("fleet", fleet::run), ("logon", logon::run)];
+const ALL: [Benchmark; 5] = [
+    ("scan", scan::run),
+    ("lock", lock::run),
+    ("fleet", fleet::run),
+    ("tail", tail::run),
+    ("logon", logon::run),
+];
 
 pub(crate) fn run(which: &[&str]) -> Result<()> {
     let names = ALL.map(|(name, _)| name);

@@ -20,6 +20,11 @@ fn the_help_of_scan_explains_every_option() {
 }
 
 #[test]
+fn the_help_of_tail_explains_every_option() {
+    insta::assert_snapshot!(help(&["tail", "--help"]));
+}
+
+#[test]
 fn the_help_of_count_explains_every_option() {
     insta::assert_snapshot!(help(&["count", "--help"]));
 }

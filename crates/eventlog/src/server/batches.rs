@@ -325,7 +325,7 @@ pub(super) fn check_channels(
 }
 
 /// Waits a little when a server had nothing and didn't take its time to say so.
-pub(super) async fn pause(asked: Instant) {
+async fn pause(asked: Instant) {
     if asked.elapsed() < PAUSE {
         tokio::time::sleep_until(asked + PAUSE).await;
     }

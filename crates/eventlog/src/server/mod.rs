@@ -6,16 +6,17 @@ mod position;
 mod size;
 mod subscription;
 
-pub use subscription::{Start, Subscription, SubscriptionBatches};
-
 use std::time::Duration;
 
 use quarry_even::{ConnectOptions, EventClient};
 use quarry_event::filter::Filter;
 
 use crate::error::LogError;
-use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS, Query};
+use crate::log::{
+    Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS, Query, Subscription,
+};
 use batches::QueryBatches;
+use subscription::SubscriptionBatches;
 
 /// How a server is read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,15 +24,22 @@ pub struct ReadOptions {
     /// The time-out that calls carry. A server that has found nothing by then says so, which
     /// shows that it lives; so it has to be well below the silence that ends a connection.
     pub heartbeat: Duration,
+    /// The same of subscriptions, which mostly have nothing to say: the longer, the less an idle
+    /// log costs, and the later it shows that a server is gone.
+    pub idle_heartbeat: Duration,
     /// How many bytes a batch should have. Larger ones cost fewer round trips, smaller ones less
     /// memory.
     pub batch_bytes: usize,
 }
 
 impl Default for ReadOptions {
-    /// 5 s and 512 KiB.
+    /// 5 s, 20 s for subscriptions, and 512 KiB.
     fn default() -> Self {
-        ReadOptions { heartbeat: Duration::from_secs(5), batch_bytes: 512 << 10 }
+        ReadOptions {
+            heartbeat: Duration::from_secs(5),
+            idle_heartbeat: Duration::from_secs(20),
+            batch_bytes: 512 << 10,
+        }
     }
 }
 
@@ -67,23 +75,15 @@ impl ServerLog {
     pub fn client(&self) -> &EventClient {
         &self.client
     }
-
-    /// Subscribes to logs: [`Batches`] that don't end, but wait for new records.
-    ///
-    /// # Errors
-    /// [`LogError`]; [`LogError::Overwritten`] for a bookmark whose successor is gone.
-    pub async fn subscribe(
-        &self,
-        subscription: &Subscription,
-    ) -> Result<SubscriptionBatches, LogError> {
-        check_logs(&subscription.logs)?;
-        SubscriptionBatches::open(self.client.clone(), self.options, subscription).await
-    }
 }
 
 impl EventLog for ServerLog {
     fn source(&self) -> &str {
         &self.source
+    }
+
+    fn calls_at_once(&self) -> usize {
+        self.client.rpc().max_calls()
     }
 
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>> {
@@ -102,6 +102,18 @@ impl EventLog for ServerLog {
             check_logs(&query.logs)?;
             let batches =
                 QueryBatches::open(self.client.clone(), self.options, query.clone()).await?;
+            Ok(Box::new(batches) as Box<dyn Batches>)
+        })
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
+        Box::pin(async move {
+            check_logs(&subscription.logs)?;
+            let (client, options) = (self.client.clone(), self.options);
+            let batches = SubscriptionBatches::open(client, options, subscription).await?;
             Ok(Box::new(batches) as Box<dyn Batches>)
         })
     }

@@ -1,49 +1,28 @@
 //! A pull subscription (3.1.4.8, 3.1.4.10): records that are there, and new ones as they come.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use quarry_even::wire::{OperationControlHandle, SubscriptionHandle};
+use quarry_even::wire::{EventBatch, OperationControlHandle, SubscriptionHandle};
 use quarry_even::{EventClient, Next, SubscribeFlags, Win32Error};
-use quarry_event::filter::Filter;
 use tokio::time::Instant;
 
-use super::batches::{MAX_SKIPPED, check_channels, pause};
+use super::batches::{MAX_SKIPPED, check_channels};
 use super::position::Position;
 use super::size::BatchSize;
 use super::{QueryText, ReadOptions, result_logs};
 use crate::batch::Batch;
 use crate::damage::Damage;
 use crate::error::LogError;
-use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName};
+use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName, Start, Subscription};
 
-/// What to subscribe to.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Subscription {
-    /// The logs, at least one and at most [`MAX_LOGS`](crate::MAX_LOGS).
-    pub logs: Vec<LogName>,
-    /// What is wanted, as in [`Query::filter`](crate::Query::filter).
-    pub filter: Filter,
-    /// Where to begin.
-    pub start: Start,
-}
-
-/// Where a subscription begins.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Start {
-    /// With the records to come.
-    #[default]
-    Now,
-    /// With the oldest.
-    Oldest,
-    /// Behind a bookmark. Fails with [`LogError::Overwritten`] if the records there are gone.
-    After(Bookmark),
-    /// Behind a bookmark, or with what is left there.
-    AfterOrLater(Bookmark),
-}
+/// How long to wait at least before a server is asked again that had nothing and didn't take its
+/// time to say so, and how long at most, after a while in which that went on.
+const POLL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// The batches of a subscription. They don't end; one is empty when nothing came for
-/// [`ReadOptions::heartbeat`].
-pub struct SubscriptionBatches {
+/// [`ReadOptions::idle_heartbeat`].
+pub(super) struct SubscriptionBatches {
     client: EventClient,
     options: ReadOptions,
     text: QueryText,
@@ -55,6 +34,8 @@ pub struct SubscriptionBatches {
     position: Position,
     size: BatchSize,
     resumed: bool,
+    /// How long was last waited for a server that doesn't wait itself.
+    poll: Duration,
     /// What is to be told before the next records.
     damage: Vec<Damage>,
     /// Records that were too large, since the last that came.
@@ -100,6 +81,7 @@ impl SubscriptionBatches {
             position: Position::new(names, Direction::Forward, after),
             size: BatchSize::new(options.batch_bytes),
             resumed: after.is_some() && now.is_none(),
+            poll: Duration::ZERO,
             damage: Vec::new(),
             skipped: 0,
             failed: false,
@@ -113,7 +95,7 @@ impl SubscriptionBatches {
             if !self.damage.is_empty() {
                 return Ok(Batch::damage(std::mem::take(&mut self.damage)));
             }
-            let (count, heartbeat) = (self.size.count(), self.options.heartbeat);
+            let (count, heartbeat) = (self.size.count(), self.options.idle_heartbeat);
             match self.client.subscription_next(self.handle, count, heartbeat).await {
                 Err(error) if error.is_batch_too_large() => {
                     self.ask_for_less(error).await?;
@@ -121,19 +103,30 @@ impl SubscriptionBatches {
                 next => break next.map_err(|error| LogError::of_log(error, &self.asked[0]))?,
             }
         };
-        let (Next::Events(batch) | Next::TimedOut(batch)) = next else {
-            pause(asked).await;
-            return Ok(Batch::empty());
+        let batch = match next {
+            Next::Events(batch) | Next::TimedOut(batch) => batch,
+            Next::End => EventBatch::default(),
         };
         if batch.is_empty() {
-            pause(asked).await;
+            self.rest(asked).await;
             return Ok(Batch::empty());
         }
+        self.poll = Duration::ZERO;
         let (records, bytes) = (batch.len(), batch.buffer().len());
         let batch = self.position.advance(batch, std::mem::take(&mut self.resumed))?;
         self.size.succeeded(records, bytes);
         self.skipped = 0;
         Ok(Batch::wire(batch, Arc::clone(&self.logs)))
+    }
+
+    /// After an answer without records. Whoever answers at once, time-out or not, is asked
+    /// again after a while, which gets longer.
+    async fn rest(&mut self, asked: Instant) {
+        self.size.waited();
+        let (least, most) = POLL;
+        self.poll = (self.poll * 2).clamp(least, most);
+        let due = asked + self.poll.min(self.options.idle_heartbeat);
+        tokio::time::sleep_until(due).await;
     }
 
     /// The position has moved past records that never came: these are asked for again, fewer at
@@ -155,8 +148,8 @@ impl SubscriptionBatches {
     async fn subscribe_again(&mut self) -> Result<(), LogError> {
         self.release().await;
         let start = match (self.position.bookmark(), &self.start) {
-            (Some(bookmark), Start::After(_)) => Start::After(bookmark.clone()),
-            (Some(bookmark), _) => Start::AfterOrLater(bookmark.clone()),
+            (Some(bookmark), Start::AfterOrLater(_)) => Start::AfterOrLater(bookmark.clone()),
+            (Some(bookmark), _) => Start::After(bookmark.clone()),
             // There was nothing at all: what is the oldest now, came since.
             (None, Start::Now) => Start::Oldest,
             (None, start) => start.clone(),
@@ -194,6 +187,10 @@ impl Batches for SubscriptionBatches {
         self.position.bookmark()
     }
 
+    fn is_filtered(&self) -> bool {
+        self.text.filters
+    }
+
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move { self.release().await })
     }
@@ -205,13 +202,13 @@ async fn register(
     logs: &[LogName],
     start: &Start,
 ) -> Result<quarry_even::RegisteredSubscription, LogError> {
-    // Without "strict" the server would pass over what is gone without a word.
+    // Without "strict" the server would pass over what is gone without a word, also later.
+    let strict = SubscribeFlags::STRICT;
     let (flags, bookmark) = match start {
-        Start::Now => (SubscribeFlags::FUTURE_EVENTS, None),
-        Start::Oldest => (SubscribeFlags::START_AT_OLDEST, None),
+        Start::Now => (SubscribeFlags::FUTURE_EVENTS | strict, None),
+        Start::Oldest => (SubscribeFlags::START_AT_OLDEST | strict, None),
         Start::After(bookmark) => {
-            let flags = SubscribeFlags::START_AFTER_BOOKMARK | SubscribeFlags::STRICT;
-            (flags, Some(bookmark.to_xml()))
+            (SubscribeFlags::START_AFTER_BOOKMARK | strict, Some(bookmark.to_xml()))
         }
         Start::AfterOrLater(bookmark) => {
             (SubscribeFlags::START_AFTER_BOOKMARK, Some(bookmark.to_xml()))

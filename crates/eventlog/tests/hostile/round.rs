@@ -165,7 +165,11 @@ async fn bind(
     initiator: Option<Box<dyn Initiator>>,
 ) -> quarry_rpc::Result<ServerLog> {
     let rpc = Client::bind(stream, ClientConfig::new(INTERFACE), initiator, SILENCE).await?;
-    let options = ReadOptions { heartbeat: Duration::from_secs(1), batch_bytes: 20_000 };
+    let options = ReadOptions {
+        heartbeat: Duration::from_secs(1),
+        idle_heartbeat: Duration::from_secs(1),
+        batch_bytes: 20_000,
+    };
     Ok(ServerLog::new("even6://hostile".to_owned(), EventClient::from_rpc(rpc), options))
 }
 
@@ -277,7 +281,7 @@ impl Session<'_> {
                 };
                 match log.subscribe(&Subscription { logs, filter, start }).await {
                     Ok(batches) => {
-                        return self.read(Box::new(batches), Direction::Forward, 4).await;
+                        return self.read(batches, Direction::Forward, 4).await;
                     }
                     Err(error) => return self.note(&error),
                 }

@@ -1,18 +1,18 @@
 //! Subscriptions.
 
 use quarry_event::filter::{Filter, Ids};
-use quarry_eventlog::{Bookmark, BookmarkEntry, Start, Subscription, SubscriptionBatches};
+use quarry_eventlog::{Batches, Bookmark, BookmarkEntry, Start, Subscription};
 
 use super::*;
 
-async fn subscribe(log: &ServerLog, logs: &[&str], start: Start) -> SubscriptionBatches {
+async fn subscribe(log: &ServerLog, logs: &[&str], start: Start) -> Box<dyn Batches> {
     let subscription = Subscription { logs: names(logs), filter: Filter::default(), start };
     log.subscribe(&subscription).await.unwrap()
 }
 
 /// A quick heartbeat, so that the tests needn't wait.
 async fn quick(sim: &Sim) -> ServerLog {
-    let options = ReadOptions { heartbeat: SECOND / 10, ..ReadOptions::default() };
+    let options = ReadOptions { idle_heartbeat: SECOND / 10, ..ReadOptions::default() };
     open_with(sim, options).await
 }
 
@@ -32,24 +32,24 @@ async fn a_subscription_from_now_hears_of_what_comes_and_beats_meanwhile() {
     let server = &sim.servers()[0];
     server.append_generated("System", 3).unwrap();
     server.append_generated("Security", 2).unwrap();
-    let came = take(&mut batches, 5).await;
+    let came = take(&mut *batches, 5).await;
     assert_eq!((came.of("System"), came.of("Security")), (vec![301, 302, 303], vec![301, 302]));
     assert!(batches.next().await.unwrap().unwrap().is_empty());
     // A second of them goes on from there.
     let bookmark = batches.bookmark().unwrap().clone();
-    Box::new(batches).close().await;
+    batches.close().await;
     server.append_generated("System", 1).unwrap();
     let mut batches = subscribe(&log, &["System", "Security"], Start::After(bookmark)).await;
-    assert_eq!(take(&mut batches, 1).await.records, [("System".to_owned(), 304)]);
+    assert_eq!(take(&mut *batches, 1).await.records, [("System".to_owned(), 304)]);
 }
 
 #[tokio::test]
 async fn a_subscription_from_the_oldest_has_what_is_there_and_then_what_comes() {
     let sim = fred(&[]).await;
     let mut batches = subscribe(&quick(&sim).await, &["System"], Start::Oldest).await;
-    assert_eq!(take(&mut batches, 300).await.of("System"), (1..=300).collect::<Vec<_>>());
+    assert_eq!(take(&mut *batches, 300).await.of("System"), (1..=300).collect::<Vec<_>>());
     sim.servers()[0].append_generated("System", 2).unwrap();
-    assert_eq!(take(&mut batches, 2).await.of("System"), [301, 302]);
+    assert_eq!(take(&mut *batches, 2).await.of("System"), [301, 302]);
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn a_bookmark_whose_records_are_gone_is_an_error_or_where_the_rest_begins(
         let bookmark = Bookmark::single("System", 100);
         // As long as the record is there, it is the next that comes.
         let mut batches = subscribe(&log, &["System"], Start::After(bookmark.clone())).await;
-        assert_eq!(take(&mut batches, 1).await.of("System")[0], 101);
+        assert_eq!(take(&mut *batches, 1).await.of("System")[0], 101);
         match wraps {
             true => server.wrap("System", 200).unwrap(),
             false => server.clear("System").unwrap(),
@@ -74,7 +74,7 @@ async fn a_bookmark_whose_records_are_gone_is_an_error_or_where_the_rest_begins(
         let mut batches = subscribe(&log, &["System"], Start::AfterOrLater(bookmark)).await;
         server.append_generated("System", 1).unwrap();
         let left = if wraps { 200..=301 } else { 301..=301 };
-        let came = take(&mut batches, left.clone().count()).await;
+        let came = take(&mut *batches, left.clone().count()).await;
         assert_eq!(came.of("System"), left.collect::<Vec<_>>());
     }
 }
@@ -87,7 +87,7 @@ async fn a_log_that_is_cleared_under_a_strict_subscription_ends_it_and_a_lenient
     let mut strict = subscribe(&log, &["System"], Start::After(bookmark.clone())).await;
     let mut lenient = subscribe(&log, &["System"], Start::AfterOrLater(bookmark)).await;
     for batches in [&mut strict, &mut lenient] {
-        assert_eq!(take(batches, 100).await.of("System"), (201..=300).collect::<Vec<_>>());
+        assert_eq!(take(&mut **batches, 100).await.of("System"), (201..=300).collect::<Vec<_>>());
     }
     let server = &sim.servers()[0];
     server.append_generated("System", 10).unwrap();
@@ -96,7 +96,7 @@ async fn a_log_that_is_cleared_under_a_strict_subscription_ends_it_and_a_lenient
     assert!(matches!(error, LogError::Overwritten), "{error:?}");
     assert!(strict.next().await.is_none());
     server.append_generated("System", 1).unwrap();
-    assert_eq!(take(&mut lenient, 1).await.of("System"), [311]);
+    assert_eq!(take(&mut *lenient, 1).await.of("System"), [311]);
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn batches_that_are_too_large_are_asked_for_again_behind_the_last_record()
     ] {
         let mut batches = subscribe(&log, &["System"], start).await;
         let expected: Vec<u64> = (first..=300).collect();
-        let came = take(&mut batches, expected.len()).await;
+        let came = take(&mut *batches, expected.len()).await;
         assert_eq!((came.of("System"), came.damage), (expected, Vec::new()));
     }
 }
@@ -123,7 +123,7 @@ async fn a_burst_that_is_too_large_for_one_batch_is_not_lost_to_a_subscription_f
     let server = &sim.servers()[0];
     server.append_generated("System", 60).unwrap();
     server.append_generated("Security", 60).unwrap();
-    let came = take(&mut batches, 120).await;
+    let came = take(&mut *batches, 120).await;
     let expected: Vec<u64> = (301..=360).collect();
     assert_eq!((came.of("System"), came.of("Security")), (expected.clone(), expected));
     assert_eq!(came.damage, []);
@@ -138,7 +138,7 @@ async fn a_record_that_is_too_large_for_a_subscription_is_told_and_it_goes_on() 
         for bytes in [60_000, 1000, 1000, 60_000, 60_000, 1000] {
             server.append("Setup", &large(bytes)).unwrap();
         }
-        let came = take(&mut batches, 3).await;
+        let came = take(&mut *batches, 3).await;
         assert_eq!(came.of("Setup"), [2, 3, 6], "{start:?}");
         let after = |after| Damage::TooLarge { log: Some("Setup".into()), after: Some(after) };
         let first = Damage::TooLarge { log: None, after: None };

@@ -28,6 +28,7 @@ pub struct Client {
 struct Shared {
     association_group: u32,
     header_signing: bool,
+    max_calls: usize,
     silence: Duration,
     proven: AtomicBool,
     /// Why the connection ended.
@@ -124,6 +125,7 @@ impl Client {
         let shared = Arc::new(Shared {
             association_group: half.association_group(),
             header_signing: half.header_signing(),
+            max_calls: half.max_calls(),
             silence,
             proven: AtomicBool::new(half.is_proven()),
             end: OnceLock::new(),
@@ -181,6 +183,11 @@ impl Client {
     /// Whether the server said that it supports header signing.
     pub fn header_signing(&self) -> bool {
         self.shared.header_signing
+    }
+
+    /// How many calls the server allows at once; more wait for each other.
+    pub fn max_calls(&self) -> usize {
+        self.shared.max_calls
     }
 
     /// Whether the server has accepted the credential beyond doubt. With bare

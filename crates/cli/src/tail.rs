@@ -1,0 +1,339 @@
+//! `quarry tail`: the last events of each source, and then new ones as they come.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use quarry_event::filter::{Glob, Matcher};
+use quarry_event::output::{Printer, Scratch};
+use quarry_event::{FieldSource, Origin, PartialSource};
+use quarry_eventlog::{
+    BatchReader, BoxFuture, Damage, Direction, EventLog, FileLog, LogError, Visitor,
+};
+use quarry_fleet::{Follow, FollowReport, FollowRequest, MAX_LAST, Source};
+
+use crate::args::{Format, TailArgs, WorkArgs};
+use crate::cursor::Cursors;
+use crate::error::{Failure, Outcome};
+use crate::filter::Tests;
+use crate::live;
+use crate::run::{Closed, Run};
+use crate::scan;
+use crate::source::Input;
+
+/// How often it is looked whether to end, and whether to save cursors.
+const GLANCE: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
+    if args.output == Some(Format::Json) {
+        return Err(Failure::new("-o json: one array has no end to come to here")
+            .hint("choose jsonl, an object a line"));
+    }
+    if args.lines > MAX_LAST {
+        return Err(Failure::new(format!("--lines: at most the last {MAX_LAST} events"))
+            .hint("quarry scan prints a whole log"));
+    }
+    let tests = Tests::new(&args.filter)?;
+    let printer = scan::printer(args.output, &args.fields, args.terminal.color)?;
+    let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
+    let inputs = run.inputs(&args.sources, &args.servers)?;
+    let mut files: Vec<Arc<dyn Source>> = Vec::new();
+    let mut failed = inputs.failed_servers.len() as u64;
+    for input in inputs.files {
+        match input {
+            Input::File(path) => files.push(Arc::new(FileSource::new(path))),
+            Input::Stdin => {
+                failed += 1;
+                run.console.error(&Failure::new("-: standard input can't be followed"));
+            }
+            Input::Failed(failure) => {
+                failed += 1;
+                run.console.error(&failure);
+            }
+        }
+    }
+    let servers = live::sources(&inputs.servers);
+    let cursors = args.cursor_file.as_deref().map(Cursors::open).transpose()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("the network", &e))?;
+    let request = |logs: Vec<Glob>, (filter, matcher)| FollowRequest {
+        logs,
+        filter,
+        matcher,
+        last: args.lines,
+        cursors: cursors.as_ref().map(Cursors::all).unwrap_or_default(),
+    };
+    let of_files = request(Vec::new(), tests.of_files());
+    let of_servers = request(tests.logs.clone(), tests.of_servers());
+    let mut tail = Tail {
+        run,
+        sources: [files.clone(), servers.clone()],
+        matchers: [of_files.matcher.clone(), of_servers.matcher.clone()],
+        reader: BatchReader::default(),
+        scratch: Scratch::default(),
+        text: Vec::new(),
+        out: io::stdout().lock(),
+        begun: false,
+        printer,
+        cursors,
+        lost: HashSet::new(),
+        outcome: Outcome { failed, ..Outcome::default() },
+    };
+    let budgets = tail.run.budgets();
+    let mut follows = {
+        let _inside = runtime.enter();
+        [
+            Some(Follow::begin(files, of_files, budgets.clone())),
+            Some(Follow::begin(servers, of_servers, budgets)),
+        ]
+    };
+    let ended = tail.follow(&runtime, &mut follows);
+    drop(follows);
+    runtime.shutdown_background();
+    let saved = tail.cursors.as_mut().map_or(Ok(()), Cursors::save);
+    match ended {
+        Err(Closed::Failed(failure)) => return Err(failure),
+        Err(Closed::Pipe) | Ok(()) => saved?,
+    }
+    tail.outcome.interrupted = Run::interrupted().load(Ordering::Relaxed);
+    Ok(tail.outcome.exit_code())
+}
+
+/// What is followed, and what is made of it.
+struct Tail {
+    run: Run,
+    /// Files, and servers.
+    sources: [Vec<Arc<dyn Source>>; 2],
+    matchers: [Option<Matcher>; 2],
+    reader: BatchReader,
+    scratch: Scratch,
+    text: Vec<u8>,
+    out: io::StdoutLock<'static>,
+    begun: bool,
+    printer: Printer,
+    cursors: Option<Cursors>,
+    /// Sources whose loss was told.
+    lost: HashSet<(usize, usize)>,
+    outcome: Outcome,
+}
+
+impl Tail {
+    fn follow(
+        &mut self,
+        runtime: &tokio::runtime::Runtime,
+        follows: &mut [Option<Follow>; 2],
+    ) -> Result<(), Closed> {
+        while !Run::interrupted().load(Ordering::Relaxed) && follows.iter().any(Option::is_some) {
+            let [files, servers] = &mut *follows;
+            let next = runtime.block_on(async {
+                tokio::select! {
+                    report = next(files) => Some((0, report)),
+                    report = next(servers) => Some((1, report)),
+                    () = tokio::time::sleep(GLANCE) => None,
+                }
+            });
+            let is_quiet = next.is_none();
+            match next {
+                Some((kind, Some(report))) => self.report(kind, report)?,
+                Some((kind, None)) => follows[kind] = None,
+                None => {}
+            }
+            if let Some(cursors) = &mut self.cursors {
+                cursors.tick().map_err(Closed::Failed)?;
+            }
+            if is_quiet && is_closed(&self.out) {
+                return Err(Closed::Pipe);
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, kind: usize, report: FollowReport) -> Result<(), Closed> {
+        match report {
+            FollowReport::Following { source: index, log, cursor } => {
+                let source = Arc::clone(&self.sources[kind][index]);
+                if self.lost.remove(&(kind, index)) {
+                    self.run.console.note(&format!("{}: following {log} again", source.name()));
+                }
+                // Also where nothing comes: it is where to go on.
+                if let Some(cursors) = &mut self.cursors {
+                    cursors.set((source.address().to_owned(), log), cursor);
+                }
+            }
+            FollowReport::Batch { source, log, batch, cursor, room: _room } => {
+                let source = Arc::clone(&self.sources[kind][source]);
+                let mut print = Print {
+                    printer: &self.printer,
+                    scratch: &mut self.scratch,
+                    matcher: self.matchers[kind].as_mut(),
+                    // A file's is the path that was given.
+                    source: if kind == 1 { source.address() } else { source.name() },
+                    host: (kind == 1).then(|| source.name()),
+                    printed: 0,
+                    text: &mut self.text,
+                    damage: Vec::new(),
+                };
+                self.reader.read(&batch, &mut print);
+                let (printed, damage) = (print.printed, std::mem::take(&mut print.damage));
+                for damage in damage {
+                    self.run.console.warning(&format!("{}: {damage}", source.name()));
+                }
+                if printed > 0 {
+                    self.outcome.matched = true;
+                    self.print()?;
+                }
+                if let (Some(cursors), Some(record)) = (&mut self.cursors, cursor) {
+                    cursors.set((source.address().to_owned(), log), record);
+                }
+            }
+            FollowReport::Gap { source, log, first, last } => {
+                let name = self.sources[kind][source].name();
+                self.run.console.warning(&match last {
+                    Some(last) => format!(
+                        "gap: records {first} to {last} of {log} on {name} were overwritten"
+                    ),
+                    None => format!(
+                        "gap: {log} on {name} was cleared and counts anew; records from {first} on \
+                         may be missing"
+                    ),
+                });
+            }
+            FollowReport::Lost { source, error } => {
+                let is_new = self.lost.insert((kind, source));
+                let console = &self.run.console;
+                is_new.then(|| console.warning(&format!("{error}; trying again")));
+            }
+            FollowReport::LeftOut { source, failure } => {
+                let name = self.sources[kind][source].name();
+                self.run.console.warning(&format!("{name}: left out: {}", failure.what()));
+            }
+            FollowReport::Failed { failure, .. } => {
+                self.outcome.failed += 1;
+                let mut shown = Failure::new(failure.to_string());
+                shown.hint = failure.remedy();
+                self.run.console.error(&shown);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Prints what there is, at once.
+    fn print(&mut self) -> Result<(), Closed> {
+        let mut head = Vec::new();
+        match std::mem::replace(&mut self.begun, true) {
+            true => head.extend_from_slice(self.printer.separator()),
+            false => self.printer.header(&mut head),
+        }
+        let (out, text) = (&mut self.out, &mut self.text);
+        self.run.console.beside(|| {
+            out.write_all(&head)?;
+            out.write_all(text)?;
+            out.flush()
+        })?;
+        text.clear();
+        Ok(())
+    }
+}
+
+/// Whether nobody reads what is printed any more, which would else show with the next event.
+#[cfg(unix)]
+fn is_closed(out: &io::StdoutLock<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut polled = [PollFd::new(out, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut polled, Some(&now)).is_ok()
+        && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+#[cfg(not(unix))]
+fn is_closed(_: &io::StdoutLock<'_>) -> bool {
+    false
+}
+
+async fn next(follow: &mut Option<Follow>) -> Option<FollowReport> {
+    match follow {
+        Some(follow) => follow.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Prints a batch.
+struct Print<'a> {
+    printer: &'a Printer,
+    scratch: &'a mut Scratch,
+    matcher: Option<&'a mut Matcher>,
+    source: &'a str,
+    host: Option<&'a str>,
+    printed: u64,
+    text: &'a mut Vec<u8>,
+    damage: Vec<Damage>,
+}
+
+impl Visitor for Print<'_> {
+    fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
+        !self.matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event))
+    }
+
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        if self.matcher.as_mut().is_some_and(|matcher| !matcher.matches(event, None)) {
+            return;
+        }
+        if self.printed > 0 {
+            self.text.extend_from_slice(self.printer.separator());
+        }
+        let origin = Origin { source: self.source, host: self.host, log, log_record };
+        self.printer.event(event, &origin, None, self.scratch, self.text);
+        self.printed += 1;
+    }
+
+    fn damage(&mut self, damage: &Damage) {
+        self.damage.push(damage.clone());
+    }
+}
+
+/// A file that is followed.
+struct FileSource {
+    path: PathBuf,
+    name: String,
+    /// The path, wherever one is.
+    address: String,
+    logs: Vec<Glob>,
+}
+
+impl FileSource {
+    fn new(path: PathBuf) -> Self {
+        let name = path.display().to_string();
+        let address = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        let address = address.display().to_string();
+        // The one log it has, whatever its name.
+        FileSource { path, name, address, logs: Glob::parse("*").into_iter().collect() }
+    }
+}
+
+impl Source for FileSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn logs(&self) -> &[Glob] {
+        &self.logs
+    }
+
+    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>> {
+        Box::pin(async {
+            let log = FileLog::open(&self.path)?;
+            Ok(Arc::new(log) as Arc<dyn EventLog>)
+        })
+    }
+}

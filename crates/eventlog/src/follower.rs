@@ -1,0 +1,196 @@
+//! A file that grows: its new records as they are written.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use quarry_logfile::{DamageKind, EvtxLog, Item};
+use tokio::time::Instant;
+
+use crate::batch::Batch;
+use crate::error::LogError;
+use crate::log::{Batches, Bookmark, BoxFuture, LogName, Start};
+
+/// How often it is looked whether the file has changed.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Glances after which an empty batch shows that the file is still looked at.
+const GLANCES: u32 = 50;
+
+/// When a file that hasn't changed for so long is as its writer wanted it. File systems keep the
+/// time of a change in steps of up to two seconds, in which more changes go unseen.
+const SETTLES: Duration = Duration::from_millis(2100);
+
+/// How long a file that lost its records is given to get them back, if it doesn't settle before:
+/// it may be in the middle of being copied.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Follows a file, by opening it again whenever it has changed.
+pub(crate) struct Follower {
+    path: PathBuf,
+    name: Arc<LogName>,
+    /// The last record that came.
+    last: u64,
+    /// Fails when records are gone.
+    is_strict: bool,
+    bookmark: Option<Bookmark>,
+    /// What the file looked like when it was read, if it had settled.
+    seen: Option<(u64, Option<SystemTime>)>,
+    /// Since when the last record that came is not there.
+    shrunk: Option<Instant>,
+    ready: VecDeque<Batch>,
+}
+
+/// What was found in a file.
+enum Found {
+    /// Nothing new.
+    Nothing,
+    /// The last record that came is not there any more, nor a later one.
+    Less,
+    /// Records between the last that came and the first that is there are gone.
+    Gap,
+    /// New records up to a number, in these chunks, the last first.
+    More(u64, Vec<u64>),
+}
+
+impl Follower {
+    pub(crate) fn new(path: PathBuf, name: &Arc<LogName>, log: &EvtxLog, start: &Start) -> Self {
+        let of_log = |bookmark: &Bookmark| {
+            let entries = &bookmark.entries;
+            let entry = entries.iter().find(|entry| entry.channel.eq_ignore_ascii_case(&name.0));
+            entry.map_or(0, |entry| entry.record_id)
+        };
+        let chunks = (0..log.chunks()).rev();
+        let newest = || chunks.filter_map(|n| numbers(log, n, true)).map(|(_, last)| last).max();
+        let (last, is_strict) = match start {
+            Start::Now => (newest().unwrap_or(0), true),
+            Start::Oldest => (0, true),
+            Start::After(bookmark) => (of_log(bookmark), true),
+            Start::AfterOrLater(bookmark) => (of_log(bookmark), false),
+        };
+        Follower {
+            path,
+            name: Arc::clone(name),
+            last,
+            is_strict,
+            bookmark: None,
+            seen: None,
+            shrunk: None,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// Finds the chunks with new records, if the file has changed.
+    fn look(&mut self) -> Result<(), LogError> {
+        let open = |e: std::io::Error| LogError::from(quarry_logfile::OpenError::from(e));
+        let file = File::open(&self.path).map_err(open)?;
+        let metadata = file.metadata().map_err(open)?;
+        let looks = (metadata.len(), metadata.modified().ok());
+        if self.seen == Some(looks) {
+            return Ok(());
+        }
+        let is_settled = looks.1.is_none_or(|modified| match modified.elapsed() {
+            Ok(since) => since > SETTLES,
+            Err(e) => e.duration() > SETTLES,
+        });
+        let log = Arc::new(EvtxLog::open(file)?);
+        match self.search(&log, is_settled) {
+            Found::Nothing => self.shrunk = None,
+            Found::Less => {
+                let since = *self.shrunk.get_or_insert_with(Instant::now);
+                if !is_settled && since.elapsed() < PATIENCE {
+                    return Ok(());
+                }
+                return Err(LogError::Overwritten);
+            }
+            Found::Gap if self.is_strict => return Err(LogError::Overwritten),
+            Found::Gap => {
+                self.last = 0;
+                return Ok(());
+            }
+            Found::More(newest, chunks) => {
+                self.shrunk = None;
+                for n in chunks.into_iter().rev() {
+                    let (name, log) = (Arc::clone(&self.name), Arc::clone(&log));
+                    let only = self.last + 1..=newest;
+                    self.ready.push_back(Batch::chunk_records(name, log, n, only));
+                }
+                self.last = newest;
+                self.is_strict = true;
+                self.bookmark = Some(Bookmark::single(self.name.0.clone(), newest));
+            }
+        }
+        self.seen = is_settled.then_some(looks);
+        Ok(())
+    }
+
+    fn search(&self, log: &EvtxLog, is_settled: bool) -> Found {
+        let (mut newest, mut oldest, mut chunks) = (0, u64::MAX, Vec::new());
+        for n in (0..log.chunks()).rev() {
+            // What is being written to is the newest chunk.
+            let Some((first, last)) = numbers(log, n, is_settled || newest > 0) else { continue };
+            (newest, oldest) = (newest.max(last), oldest.min(first));
+            if last > self.last {
+                chunks.push(n);
+            }
+            // What is before it has come already.
+            if first <= self.last {
+                break;
+            }
+        }
+        match newest {
+            newest if newest < self.last => Found::Less,
+            newest if newest == self.last => Found::Nothing,
+            _ if self.last > 0 && oldest > self.last + 1 => Found::Gap,
+            newest => Found::More(newest, chunks),
+        }
+    }
+}
+
+impl Batches for Follower {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
+        Box::pin(async {
+            for _ in 0..GLANCES {
+                if let Some(batch) = self.ready.pop_front() {
+                    return Some(Ok(batch));
+                }
+                if let Err(error) = self.look() {
+                    return Some(Err(error));
+                }
+                if self.ready.is_empty() {
+                    tokio::time::sleep(GLANCE).await;
+                }
+            }
+            Some(Ok(Batch::empty()))
+        })
+    }
+
+    /// Behind all that is ready; nothing while there is more to give.
+    fn bookmark(&self) -> Option<&Bookmark> {
+        self.bookmark.as_ref().filter(|_| self.ready.is_empty())
+    }
+}
+
+/// The numbers of a chunk's first and last record. While the chunk may be in the middle of being
+/// written, a record that isn't whole ends it.
+fn numbers(log: &EvtxLog, n: u64, is_written: bool) -> Option<(u64, u64)> {
+    let (mut buffer, mut items) = (Vec::new(), Vec::new());
+    log.chunk(n, &mut buffer).ok()?.items(&mut items);
+    let is_torn = |item: &Item| match item {
+        Item::Damage(damage) => {
+            matches!(damage.kind, DamageKind::RecordSize | DamageKind::NoRecord { .. })
+        }
+        Item::Record(_) => false,
+    };
+    let whole = items.iter().take_while(|item| is_written || !is_torn(item));
+    let numbers = whole.filter_map(|item| match item {
+        Item::Record(record) => Some(record.number),
+        Item::Damage(_) => None,
+    });
+    numbers.fold(None, |ends, number| match ends {
+        None => Some((number, number)),
+        Some((first, last)) => Some((number.min(first), number.max(last))),
+    })
+}

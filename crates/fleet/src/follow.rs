@@ -1,0 +1,709 @@
+//! Following many sources: their last records, and then new ones as they come.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use quarry_event::filter::{Filter, Glob, Matcher};
+use quarry_eventlog::{
+    Batch, BatchReader, Batches, Bookmark, Damage, Direction, EventLog, LogError, LogName, Query,
+    Start, Subscription,
+};
+use quarry_rpc::Blame;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::budget::{Budget, Room};
+use crate::failure::Failure;
+use crate::options::Options;
+use crate::reader::literal;
+use crate::source::Source;
+
+/// Reports on their way. Their bytes are bounded by the budget.
+const REPORTS: usize = 256;
+
+/// The most records of a log that are given before the new ones.
+pub const MAX_LAST: u64 = 10_000;
+
+/// The longest pause before a connection is made again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The pause between two looks at what a filter has let pass unseen.
+const REVIEW: Duration = Duration::from_secs(5);
+
+/// The most logs of a source of which each has a connection of its own. Where there are more,
+/// they share some, if the source lets several calls wait at once.
+const MAX_OWN: usize = 8;
+
+/// How often in a row a log may have lost records without anything being paused.
+const MAX_OVERWRITTEN: u32 = 3;
+
+/// What to follow.
+#[derive(Clone, Default)]
+pub struct FollowRequest {
+    /// The logs, as in [`Request`](crate::Request); a glob is looked up when a source is opened.
+    pub logs: Vec<Glob>,
+    /// What is wanted. Sources may send more: test what comes.
+    pub filter: Filter,
+    /// What tests it, to count the last records; nothing where all pass.
+    pub matcher: Option<Matcher>,
+    /// How many of the last records that pass come first, of a log without a cursor. At most
+    /// [`MAX_LAST`].
+    pub last: u64,
+    /// Where to go on: the number of the last record that is not wanted any more, by the source's
+    /// address and the log.
+    pub cursors: HashMap<(String, LogName), u64>,
+}
+
+/// What happens while sources are followed. They are named by their place in the list.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FollowReport {
+    /// A log is being followed, or is again after its connection was lost; or nothing up to the
+    /// cursor is wanted.
+    Following {
+        /// Which source.
+        source: usize,
+        /// Which log.
+        log: LogName,
+        /// The cursor behind which new records come.
+        cursor: u64,
+    },
+    /// Records of a log, in their order; those among them that don't pass the filter too.
+    Batch {
+        /// Which source.
+        source: usize,
+        /// Which log.
+        log: LogName,
+        /// The records.
+        batch: Batch,
+        /// The cursor behind the batch, when it is used up.
+        cursor: Option<u64>,
+        /// As in [`Report::Batch`](crate::Report::Batch).
+        room: Room,
+    },
+    /// Records that nobody has read are gone: the log was cleared or has wrapped. Some may not
+    /// have passed the filter, which nobody can tell any more.
+    Gap {
+        /// Which source.
+        source: usize,
+        /// Which log.
+        log: LogName,
+        /// The first that is missing.
+        first: u64,
+        /// The last that is missing; nothing where numbers began again.
+        last: Option<u64>,
+    },
+    /// The connection was lost, or the source can't be reached; it is tried again.
+    Lost {
+        /// Which source.
+        source: usize,
+        /// Why.
+        error: Failure,
+    },
+    /// A log that a glob stands for, and that can't be followed.
+    LeftOut {
+        /// Which source.
+        source: usize,
+        /// Why.
+        failure: Failure,
+    },
+    /// The log, or all of the source, is given up: the logon is refused, or there is no such log.
+    Failed {
+        /// Which source.
+        source: usize,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Sources that are being followed: a stream of [`FollowReport`]s. Dropping it ends that.
+#[derive(Debug)]
+pub struct Follow {
+    reports: mpsc::Receiver<FollowReport>,
+    stop: CancellationToken,
+}
+
+impl Follow {
+    /// Begins to follow sources, on the current tokio runtime.
+    pub fn begin(sources: Vec<Arc<dyn Source>>, request: FollowRequest, options: Options) -> Self {
+        let (sender, reports) = mpsc::channel(REPORTS);
+        let stop = CancellationToken::new();
+        let budget = Budget::new(&options);
+        let shared = Arc::new(Shared { request, options, budget, reports: sender });
+        for (index, source) in sources.into_iter().enumerate() {
+            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = follow_source(&shared, source, index) => {}
+                }
+            });
+        }
+        Follow { reports, stop }
+    }
+
+    /// The next report; nothing when all sources have failed.
+    pub async fn next(&mut self) -> Option<FollowReport> {
+        self.reports.recv().await
+    }
+
+    /// The next report, if there is one already.
+    pub fn try_next(&mut self) -> Option<FollowReport> {
+        self.reports.try_recv().ok()
+    }
+}
+
+impl Drop for Follow {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Shared {
+    request: FollowRequest,
+    options: Options,
+    budget: Budget,
+    reports: mpsc::Sender<FollowReport>,
+}
+
+impl Shared {
+    async fn tell(&self, report: FollowReport) {
+        // Nobody listens when it is being dropped, and this task with it.
+        let _ = self.reports.send(report).await;
+    }
+}
+
+/// Follows the logs of a source.
+async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
+    let asked = match shared.request.logs.is_empty() {
+        true => source.logs().to_vec(),
+        false => shared.request.logs.clone(),
+    };
+    let mut logs: Vec<LogName> = asked.iter().filter_map(literal).collect();
+    let named = logs.len();
+    if asked.iter().any(|pattern| literal(pattern).is_none()) {
+        let lines = Lines::default();
+        let known = match known_logs(&mut Line::new(shared, &lines, &*source, index)).await {
+            Ok(known) => known,
+            Err(failure) => {
+                return shared.tell(FollowReport::Failed { source: index, failure }).await;
+            }
+        };
+        let is_meant = |name: &LogName| {
+            let is_named = logs.iter().any(|named| named.0.eq_ignore_ascii_case(&name.0));
+            !is_named && asked.iter().any(|pattern| pattern.is_match(&name.0))
+        };
+        let meant: Vec<LogName> = known.into_iter().filter(is_meant).collect();
+        logs.extend(meant);
+    }
+    let lines = Lines { are_shared: logs.len() > MAX_OWN, ..Lines::default() };
+    let line = || Line::new(shared, &lines, &*source, index);
+    let follow = |(n, log)| follow_log(line(), log, n < named);
+    futures_util::future::join_all(logs.into_iter().enumerate().map(follow)).await;
+}
+
+/// The logs that a source has.
+async fn known_logs(line: &mut Line<'_>) -> Result<Vec<LogName>, Failure> {
+    loop {
+        match line.open().await?.logs().await {
+            Ok(known) => return Ok(known),
+            Err(error) => line.lost(error).await?,
+        }
+    }
+}
+
+async fn follow_log(line: Line<'_>, log: LogName, is_named: bool) {
+    let (shared, source, index) = (line.shared, line.source, line.index);
+    let cursor = shared.request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
+    let mut follower =
+        Follower { line, log, cursor, is_fresh: false, is_gap_open: false, is_overwritten: false };
+    if let Err((failure, is_of_log)) = follower.run().await {
+        let report = match is_of_log && !is_named {
+            true => FollowReport::LeftOut { source: index, failure },
+            false => FollowReport::Failed { source: index, failure },
+        };
+        shared.tell(report).await;
+    }
+}
+
+/// The connections to a source.
+#[derive(Default)]
+struct Lines {
+    /// Whether several logs use one.
+    are_shared: bool,
+    open: Mutex<Vec<OpenLine>>,
+    /// Held while one is made; the last error, and when that was.
+    connecting: tokio::sync::Mutex<Option<(Instant, LogError)>>,
+}
+
+struct OpenLine {
+    log: Arc<dyn EventLog>,
+    users: usize,
+    is_lost: bool,
+}
+
+impl Lines {
+    /// A connection that has room for one more log.
+    fn join(&self) -> Option<Arc<dyn EventLog>> {
+        // A log has at most two calls at once.
+        let most = |log: &dyn EventLog| match self.are_shared {
+            true => (log.calls_at_once() / 2).max(1),
+            false => 1,
+        };
+        let mut open = self.open();
+        let line = open.iter_mut().find(|line| !line.is_lost && line.users < most(&*line.log))?;
+        line.users += 1;
+        Some(Arc::clone(&line.log))
+    }
+
+    fn add(&self, log: &Arc<dyn EventLog>) {
+        self.open().push(OpenLine { log: Arc::clone(log), users: 1, is_lost: false });
+    }
+
+    fn leave(&self, log: &Arc<dyn EventLog>, is_lost: bool) {
+        let mut open = self.open();
+        if let Some(line) = open.iter_mut().find(|line| Arc::ptr_eq(&line.log, log)) {
+            line.users -= 1;
+            line.is_lost |= is_lost;
+        }
+        open.retain(|line| line.users > 0);
+    }
+
+    fn open(&self) -> MutexGuard<'_, Vec<OpenLine>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A log's connection to its source, made again as often as it is lost.
+struct Line<'a> {
+    shared: &'a Shared,
+    lines: &'a Lines,
+    source: &'a dyn Source,
+    index: usize,
+    open: Option<Arc<dyn EventLog>>,
+    was_open: bool,
+    tries: u32,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        self.leave(false);
+    }
+}
+
+impl<'a> Line<'a> {
+    fn new(shared: &'a Shared, lines: &'a Lines, source: &'a dyn Source, index: usize) -> Self {
+        Line { shared, lines, source, index, open: None, was_open: false, tries: 0 }
+    }
+
+    async fn open(&mut self) -> Result<Arc<dyn EventLog>, Failure> {
+        loop {
+            if let Some(log) = &self.open {
+                return Ok(Arc::clone(log));
+            }
+            match self.connect().await {
+                Ok(log) => {
+                    self.was_open = true;
+                    self.open = Some(log);
+                }
+                Err(error) => self.lost(error).await?,
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Arc<dyn EventLog>, LogError> {
+        if let Some(log) = self.lines.join() {
+            return Ok(log);
+        }
+        let asked = Instant::now();
+        let mut last = match self.lines.are_shared {
+            true => Some(self.lines.connecting.lock().await),
+            false => None,
+        };
+        if let Some(last) = &last {
+            if let Some(log) = self.lines.join() {
+                return Ok(log);
+            }
+            // Another log has just tried.
+            if let Some((_, error)) = last.as_ref().filter(|(when, _)| *when > asked) {
+                return Err(error.clone());
+            }
+        }
+        let connecting = self.shared.budget.connecting().await;
+        let opened = self.source.open().await;
+        drop(connecting);
+        match &opened {
+            Ok(log) => self.lines.add(log),
+            Err(error) => {
+                if let Some(last) = &mut last {
+                    **last = Some((Instant::now(), error.clone()));
+                }
+            }
+        }
+        opened
+    }
+
+    /// Gives the connection up, for all who use it if it is lost.
+    fn leave(&mut self, is_lost: bool) {
+        if let Some(log) = self.open.take() {
+            self.lines.leave(&log, is_lost);
+        }
+    }
+
+    /// After an error: waits, so that the source can be opened again; or says why that is of no
+    /// use. A server that is down comes back some day, a wrong password does not get right.
+    async fn lost(&mut self, error: LogError) -> Result<(), Failure> {
+        self.leave(!error.leaves_connection_usable());
+        let failure = Failure::of(self.source, &error, 0);
+        let is_final = match (&error, error.blame()) {
+            (_, Blame::Credential) => true,
+            (_, Blame::Network | Blame::Peer) => false,
+            // A server that starts up has no event log for a while, and a file may be replaced.
+            (LogError::Server(_) | LogError::Open(_), _) => !self.was_open && !error.is_transient(),
+            (_, Blame::Refusal | Blame::Us) => true,
+        };
+        if is_final {
+            return Err(failure);
+        }
+        self.shared.tell(FollowReport::Lost { source: self.index, error: failure }).await;
+        self.pause().await;
+        Ok(())
+    }
+
+    /// Waits, longer each time.
+    async fn pause(&mut self) {
+        let pause = self.shared.options.first_pause.saturating_mul(1 << self.tries.min(10));
+        self.tries += 1;
+        tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+    }
+}
+
+/// Follows one log.
+struct Follower<'a> {
+    line: Line<'a>,
+    log: LogName,
+    /// The last record that came, or that isn't wanted; 0 if there was none.
+    cursor: Option<u64>,
+    /// The log was found empty, and all that comes is new.
+    is_fresh: bool,
+    /// The log was empty when it had lost the cursor's record: the first record to come shows
+    /// what is gone.
+    is_gap_open: bool,
+    /// The subscription has said that records behind the cursor are gone.
+    is_overwritten: bool,
+}
+
+/// A subscription, and whether it passes over what is gone.
+struct Subscribed {
+    batches: Box<dyn Batches>,
+    is_lenient: bool,
+}
+
+impl Follower<'_> {
+    /// Why there is no use in going on, and whether that is the log's fault, not the source's.
+    async fn run(&mut self) -> Result<(), (Failure, bool)> {
+        let mut overwritten = 0;
+        loop {
+            let open = self.line.open().await.map_err(|failure| (failure, false))?;
+            let cursor = self.cursor;
+            let Err(error) = self.follow(&*open).await;
+            if self.cursor != cursor {
+                overwritten = 0;
+            }
+            if matches!(error, LogError::Overwritten) {
+                overwritten += 1;
+                self.is_overwritten = true;
+                // A file is to be opened again.
+                self.line.leave(false);
+                if overwritten > MAX_OVERWRITTEN {
+                    self.line.pause().await;
+                }
+                continue;
+            }
+            let is_of_log = !matches!(error, LogError::Server(_) | LogError::Open(_));
+            self.line.lost(error).await.map_err(|failure| (failure, is_of_log))?;
+        }
+    }
+
+    async fn follow(&mut self, open: &dyn EventLog) -> Result<Infallible, LogError> {
+        if self.cursor.is_none() {
+            self.begin(open).await?;
+        }
+        loop {
+            let Subscribed { mut batches, is_lenient } = self.subscribe(open).await?;
+            self.tell_cursor().await;
+            self.take(open, &mut *batches, is_lenient).await?;
+            batches.close().await;
+        }
+    }
+
+    /// Takes what comes. A lenient subscription ends with its first records.
+    async fn take(
+        &mut self,
+        open: &dyn EventLog,
+        batches: &mut dyn Batches,
+        is_lenient: bool,
+    ) -> Result<(), LogError> {
+        let mut review = Review { due: Instant::now() + REVIEW, unwanted: None };
+        let mut is_idle = false;
+        loop {
+            // What is idle holds no room, or many idle logs would leave none for the others.
+            let room = match is_idle {
+                true => None,
+                false => Some(self.line.shared.budget.room(batches.expected_bytes()).await),
+            };
+            let batch = match batches.next().await {
+                Some(batch) => batch?,
+                None => return Err(LogError::Nonsense("a subscription that ends")),
+            };
+            self.line.tries = 0;
+            is_idle = batch.is_empty();
+            if is_idle {
+                drop(room);
+                if batches.is_filtered() {
+                    self.review(open, &mut review).await?;
+                }
+                continue;
+            }
+            review.unwanted = None;
+            let room = match room {
+                Some(mut room) => {
+                    room.shrink(batch.bytes());
+                    room
+                }
+                None => self.line.shared.budget.room(batch.bytes()).await,
+            };
+            if self.is_gap_open {
+                self.close_gap(open, &batch).await?;
+            }
+            let cursor = batches.bookmark().and_then(number);
+            self.cursor = cursor.or(self.cursor);
+            let (source, log) = (self.line.index, self.log.clone());
+            let report = FollowReport::Batch { source, log, batch, cursor, room };
+            self.line.shared.tell(report).await;
+            if is_lenient && cursor.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn tell_cursor(&self) {
+        let (source, log, cursor) = (self.line.index, self.log.clone(), self.cursor.unwrap_or(0));
+        self.line.shared.tell(FollowReport::Following { source, log, cursor }).await;
+    }
+
+    async fn tell_gap(&self, last: Option<u64>) {
+        let (source, log, first) =
+            (self.line.index, self.log.clone(), self.cursor.unwrap_or(0) + 1);
+        self.line.shared.tell(FollowReport::Gap { source, log, first, last }).await;
+    }
+
+    /// Finds the place before the last records that are wanted. They come again from there, with
+    /// what follows them.
+    async fn begin(&mut self, open: &dyn EventLog) -> Result<(), LogError> {
+        let newest = self.end(open, Direction::Backward).await?;
+        self.is_fresh = newest.is_none();
+        let wanted = self.line.shared.request.last.min(MAX_LAST);
+        let first = match (wanted, newest) {
+            (1.., Some(_)) => self.first_of_last(open, wanted).await?,
+            _ => None,
+        };
+        self.cursor = Some(first.map(|first| first.saturating_sub(1)).or(newest).unwrap_or(0));
+        Ok(())
+    }
+
+    /// The number of the first of the last records that pass the filter.
+    async fn first_of_last(
+        &self,
+        open: &dyn EventLog,
+        wanted: u64,
+    ) -> Result<Option<u64>, LogError> {
+        let FollowRequest { filter, matcher, .. } = &self.line.shared.request;
+        let query = Query {
+            filter: filter.clone(),
+            limit: Some(wanted),
+            ..Query::new(self.log.clone(), Direction::Backward)
+        };
+        let mut batches = open.query(&query).await?;
+        let mut reader = BatchReader::default();
+        let mut last = Last { matcher: matcher.clone(), wanted, first: None };
+        while last.wanted > 0 {
+            let _room = self.line.shared.budget.room(batches.expected_bytes()).await;
+            let Some(batch) = batches.next().await.transpose()? else { break };
+            reader.read(&batch, &mut last);
+        }
+        batches.close().await;
+        Ok(last.first)
+    }
+
+    /// Subscribes behind the cursor, and tells what is gone there.
+    async fn subscribe(&mut self, open: &dyn EventLog) -> Result<Subscribed, LogError> {
+        let cursor = self.cursor.unwrap_or(0);
+        let is_fresh = std::mem::take(&mut self.is_fresh);
+        let bookmark = Bookmark::single(self.log.0.clone(), cursor);
+        let (log, filter) = (self.log.clone(), self.line.shared.request.filter.clone());
+        let at = |start| Subscription { logs: vec![log.clone()], filter: filter.clone(), start };
+        self.is_gap_open = false;
+        if cursor > 0 && !self.is_overwritten {
+            match open.subscribe(&at(Start::After(bookmark.clone()))).await {
+                Err(LogError::Overwritten) => {}
+                subscribed => return Ok(Subscribed { batches: subscribed?, is_lenient: false }),
+            }
+        }
+        let batches = open.subscribe(&at(Start::Oldest)).await?;
+        self.is_overwritten = false;
+        // Only now: what goes until the subscription begins would be in no gap.
+        let oldest = self.end(open, Direction::Forward).await?;
+        let newest = self.end(open, Direction::Backward).await?;
+        match (oldest, newest) {
+            _ if is_fresh => {}
+            (None, _) | (_, None) => self.is_gap_open = true,
+            (_, Some(newest)) if newest < cursor => {
+                self.tell_gap(None).await;
+                self.cursor = Some(0);
+            }
+            (Some(oldest), _) if oldest > cursor + 1 => {
+                self.tell_gap(Some(oldest - 1)).await;
+                self.cursor = Some(oldest - 1);
+            }
+            (Some(oldest), _) if oldest == cursor + 1 => {}
+            // Only the cursor's own record is not there.
+            _ => {
+                batches.close().await;
+                let batches = open.subscribe(&at(Start::AfterOrLater(bookmark))).await?;
+                return Ok(Subscribed { batches, is_lenient: true });
+            }
+        }
+        Ok(Subscribed { batches, is_lenient: false })
+    }
+
+    /// Tells what is gone before the first records of a log that was empty.
+    async fn close_gap(&mut self, open: &dyn EventLog, batch: &Batch) -> Result<(), LogError> {
+        let oldest = self.end(open, Direction::Forward).await?;
+        let came = first_number(batch);
+        let Some(oldest) = oldest.into_iter().chain(came).min() else { return Ok(()) };
+        let cursor = self.cursor.unwrap_or(0);
+        if oldest <= cursor {
+            self.tell_gap(None).await;
+        } else if oldest > cursor + 1 {
+            self.tell_gap(Some(oldest - 1)).await;
+        }
+        self.is_gap_open = false;
+        Ok(())
+    }
+
+    /// After an answer without records, where the source leaves out what doesn't match: moves the
+    /// cursor over records that nobody wants. Else it would stay where the last one was that
+    /// matched, and when the log wraps past that, records would seem to be lost that were not.
+    ///
+    /// A query shows that nothing matches between the cursor and the newest record. What has gone
+    /// before the query was behind the subscription by then, if its next answer is not that it
+    /// has missed something.
+    async fn review(&mut self, open: &dyn EventLog, review: &mut Review) -> Result<(), LogError> {
+        if let Some(unwanted) = review.unwanted.take() {
+            self.cursor = Some(unwanted);
+            self.tell_cursor().await;
+        }
+        if Instant::now() < review.due || self.is_gap_open {
+            return Ok(());
+        }
+        let cursor = self.cursor.unwrap_or(0);
+        let newest = self.end(open, Direction::Backward).await?;
+        if let Some(newest) = newest.filter(|newest| *newest > cursor)
+            && !self.has_match(open, cursor).await?
+        {
+            review.unwanted = Some(newest);
+        }
+        review.due = Instant::now() + REVIEW;
+        Ok(())
+    }
+
+    /// Whether the source has a record behind the cursor that it selects.
+    async fn has_match(&self, open: &dyn EventLog, cursor: u64) -> Result<bool, LogError> {
+        let query = Query {
+            filter: self.line.shared.request.filter.clone(),
+            limit: Some(1),
+            after: (cursor > 0).then(|| Bookmark::single(self.log.0.clone(), cursor)),
+            ..Query::new(self.log.clone(), Direction::Forward)
+        };
+        let mut batches = open.query(&query).await?;
+        let mut has_match = false;
+        while !has_match {
+            let Some(batch) = batches.next().await.transpose()? else { break };
+            has_match = batch.records() > 0;
+        }
+        batches.close().await;
+        Ok(has_match)
+    }
+
+    /// The number of the log's first record in a direction.
+    async fn end(
+        &self,
+        open: &dyn EventLog,
+        direction: Direction,
+    ) -> Result<Option<u64>, LogError> {
+        let query = Query { limit: Some(1), ..Query::new(self.log.clone(), direction) };
+        let mut batches = open.query(&query).await?;
+        let mut first = None;
+        while first.is_none() {
+            let Some(batch) = batches.next().await.transpose()? else { break };
+            first = first_number(&batch);
+        }
+        batches.close().await;
+        Ok(first)
+    }
+}
+
+/// What is known of records that a filter has hidden.
+struct Review {
+    /// When to look again.
+    due: Instant,
+    /// Nothing up to this record matches.
+    unwanted: Option<u64>,
+}
+
+fn number(bookmark: &Bookmark) -> Option<u64> {
+    bookmark.entries.iter().find(|entry| entry.is_current).map(|entry| entry.record_id)
+}
+
+/// The number of a batch's first record.
+fn first_number(batch: &Batch) -> Option<u64> {
+    let mut first = First(None);
+    BatchReader::default().read(batch, &mut first);
+    first.0
+}
+
+struct First(Option<u64>);
+
+impl quarry_eventlog::Visitor for First {
+    fn event<S: quarry_event::FieldSource>(&mut self, _: &S, _: &str, log_record: Option<u64>) {
+        self.0 = self.0.or(log_record);
+    }
+
+    fn damage(&mut self, damage: &Damage) {
+        self.0 = self.0.or(damage.record());
+    }
+}
+
+/// Counts records that pass, from the last on.
+struct Last {
+    matcher: Option<Matcher>,
+    wanted: u64,
+    first: Option<u64>,
+}
+
+impl quarry_eventlog::Visitor for Last {
+    fn event<S: quarry_event::FieldSource>(&mut self, event: &S, _: &str, number: Option<u64>) {
+        let mut passes =
+            || self.matcher.as_mut().is_none_or(|matcher| matcher.matches(event, None));
+        if self.wanted > 0 && passes() {
+            self.wanted -= 1;
+            self.first = number.or(self.first);
+        }
+    }
+
+    fn damage(&mut self, _: &Damage) {}
+}

@@ -1,0 +1,156 @@
+//! Following live servers: what five hundred that have nothing to say cost, and how soon a new
+//! event shows.
+//!
+//! | what | goal |
+//! |---|---|
+//! | 500 idle servers: processor time, of one core | under 1 % |
+//! | memory then | under 150 MiB |
+//! | from when an event is written to when it is printed | under 200 ms |
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+
+use super::fleet::Sim;
+use crate::sh;
+
+/// Servers without anything new.
+const IDLE: usize = 500;
+/// How long these are watched, after a while for them to get there.
+const WATCHED: Duration = Duration::from_secs(60);
+const SETTLING: Duration = Duration::from_secs(10);
+
+/// Servers that get an event in each of three logs, of which one is followed, each second.
+const LIVELY: usize = 50;
+const SECONDS: usize = 20;
+
+pub(crate) fn run() -> Result<()> {
+    let mut build = sh::command("cargo", &["build", "--release", "--locked", "-p", "quarry-cli"]);
+    sh::run_command(&mut build)?;
+    let quarry = sh::target().join("release").join("quarry");
+    idle(&quarry)?;
+    lively(&quarry)
+}
+
+/// A `quarry tail`, and the lines that it prints with the times when they came.
+struct Tail {
+    child: Child,
+    lines: Receiver<(SystemTime, String)>,
+}
+
+impl Tail {
+    fn start(quarry: &Path, sim: &Sim, last: &str) -> Result<Self> {
+        let mut child = Command::new(quarry)
+            .args(["tail", "@all", "-o", "jsonl", "--fields", "time", "-n", last, "--inventory"])
+            .arg(sim.inventory())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("quarry tail")?;
+        let stdout = BufReader::new(child.stdout.take().context("quarry tail has no output")?);
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send((SystemTime::now(), line)).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Tail { child, lines })
+    }
+
+    fn next(&self) -> Result<(SystemTime, String)> {
+        self.lines.recv_timeout(Duration::from_secs(60)).context("no event for a minute")
+    }
+
+    /// Seconds of processors so far.
+    fn cpu(&self) -> Result<f64> {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // Behind the name, which may hold anything, these are the 12th and 13th.
+        let (_, rest) = text.rsplit_once(')').context("/proc has another form")?;
+        let ticks = rest.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+        Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
+    }
+
+    /// MiB resident, now and at the most.
+    fn memory(&self) -> Result<(f64, f64)> {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let value = |key: &str| -> Result<f64> {
+            let line = text.lines().find_map(|line| line.strip_prefix(key));
+            let number = line.and_then(|line| line.split_whitespace().next());
+            Ok(number.with_context(|| format!("no {key}"))?.parse::<f64>()? / 1024.0)
+        };
+        Ok((value("VmRSS:")?, value("VmHWM:")?))
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn idle(quarry: &Path) -> Result<()> {
+    let servers = IDLE.to_string();
+    let sim = Sim::start(quarry, &["--servers", &servers, "--events", "100"])?;
+    let tail = Tail::start(quarry, &sim, "1")?;
+    for _ in 0..IDLE {
+        tail.next()?;
+    }
+    std::thread::sleep(SETTLING);
+    let (begun, before) = (Instant::now(), tail.cpu()?);
+    std::thread::sleep(WATCHED);
+    let share = (tail.cpu()? - before) / begun.elapsed().as_secs_f64();
+    let (now, most) = tail.memory()?;
+    println!("\n{IDLE} idle servers");
+    println!("processor time: {:.2} % of a core (goal 1 %)", share * 100.0);
+    println!("memory: {now:.0} MiB, {most:.0} at the most (goal 150 MiB)");
+    Ok(())
+}
+
+fn lively(quarry: &Path) -> Result<()> {
+    let servers = LIVELY.to_string();
+    let sim = Sim::start(quarry, &["--servers", &servers, "--events", "10", "--grow", "1s"])?;
+    let tail = Tail::start(quarry, &sim, "0")?;
+    // What comes while connections are made had to wait for them.
+    for _ in 0..LIVELY * 3 {
+        tail.next()?;
+    }
+    let mut delays = Vec::new();
+    while delays.len() < LIVELY * SECONDS {
+        let (came, line) = tail.next()?;
+        delays.push(delay(came, &line)?);
+    }
+    delays.sort_by(f64::total_cmp);
+    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize] * 1000.0;
+    println!("\n{} events of {LIVELY} servers, from written to printed", delays.len());
+    println!(
+        "median {:.1} ms, 99 % within {:.1} ms, all within {:.1} ms (goal 200 ms)",
+        at(0.5),
+        at(0.99),
+        at(1.0)
+    );
+    Ok(())
+}
+
+/// Seconds since the event was written, by its own time.
+fn delay(came: SystemTime, line: &str) -> Result<f64> {
+    let event: serde_json::Value = serde_json::from_str(line)?;
+    let time = event["time"].as_str().context("an event without time")?;
+    // All are of about now: the time of day is enough.
+    let (_, time) = time.trim_end_matches('Z').split_once('T').context("no time")?;
+    let mut seconds = 0.0;
+    for part in time.split(':') {
+        seconds = seconds * 60.0 + part.parse::<f64>()?;
+    }
+    let came = came.duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64() % 86_400.0;
+    let delay = (came - seconds).rem_euclid(86_400.0);
+    // The clock's steps may make it a little less than nothing.
+    let delay = if delay > 86_390.0 { 0.0 } else { delay };
+    ensure!(delay < 3600.0, "an event of {time} came now");
+    Ok(delay)
+}
