@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::error::{NetworkError, NetworkErrorKind, Stage};
+use crate::error::{Error, NetworkError, NetworkErrorKind, Stage};
 use crate::limits::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_SILENCE, MAX_ADDRESSES};
 
 /// A host and a port.
@@ -82,6 +82,15 @@ pub async fn connect_stream(target: &Target, limit: Duration) -> Result<TcpStrea
         };
     }
     Err(fail(Stage::Connect(target.port), last))
+}
+
+/// What ended a connection: the error that a stream of ours hid in the system's,
+/// or the network's.
+pub(crate) fn lost(during: Stage, error: &io::Error) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(ours) => ours.clone(),
+        None => Error::Network(NetworkError { during, kind: network_error_kind(error) }),
+    }
 }
 
 /// Sorts what the system said.

@@ -1,0 +1,287 @@
+//! Keys, signatures and encryption (3.1.4.1 to 3.1.4.3).
+
+use aes::{Aes128, Aes256};
+use aes_gcm::aead::consts::{U11, U16};
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes128Gcm, Aes256Gcm};
+use ccm::Ccm;
+use cmac::{Cmac, Mac};
+use hmac::Hmac;
+use sha2::{Digest, Sha256, Sha512};
+use zeroize::Zeroizing;
+
+use super::dialect::{Cipher, Dialect, SigningAlgorithm};
+use super::error::SmbError;
+use super::header::{SIGNATURE_AT, TRANSFORM_AAD, TRANSFORM_LEN, TransformHeader};
+
+/// The running hash over the handshake of 3.1.1 (3.1.4.4.1 and 3.2.5.2).
+#[derive(Clone, Copy)]
+pub(super) struct Preauth([u8; 64]);
+
+impl Preauth {
+    pub(super) fn new() -> Self {
+        Self([0; 64])
+    }
+
+    pub(super) fn update(&mut self, message: &[u8]) {
+        let hash = Sha512::new().chain_update(self.0).chain_update(message);
+        self.0.copy_from_slice(&hash.finalize());
+    }
+}
+
+/// The keys of a session.
+pub(super) struct Keys {
+    signer: Signer,
+    /// To and from the server.
+    ciphers: Option<(Sealer, Sealer)>,
+}
+
+impl Keys {
+    /// Derives them from the key of the authentication (3.2.5.3).
+    pub(super) fn derive(
+        session_key: &[u8],
+        dialect: Dialect,
+        signing: SigningAlgorithm,
+        cipher: Option<Cipher>,
+        preauth: &Preauth,
+    ) -> Self {
+        // The first 16 bytes, filled up with zeros.
+        let mut key = Zeroizing::new([0; 16]);
+        for (to, from) in key.iter_mut().zip(session_key) {
+            *to = *from;
+        }
+        if dialect < Dialect::Smb300 {
+            return Self {
+                signer: Signer::new(SigningAlgorithm::HmacSha256, &*key),
+                ciphers: None,
+            };
+        }
+        let v311 = dialect == Dialect::Smb311;
+        let context = |old: &'static [u8]| if v311 { preauth.0.to_vec() } else { old.to_vec() };
+        let label = |old: &'static [u8], new: &'static [u8]| if v311 { new } else { old };
+        let signing_key =
+            derive(&*key, label(b"SMB2AESCMAC\0", b"SMBSigningKey\0"), &context(b"SmbSign\0"), 16);
+        let ciphers = cipher.map(|cipher| {
+            let len = cipher.key_len();
+            // A key of 256 bits is made from all of the session's key.
+            let from = if len == 32 { session_key } else { &key[..] };
+            let to = label(b"SMB2AESCCM\0", b"SMBC2SCipherKey\0");
+            let back = label(b"SMB2AESCCM\0", b"SMBS2CCipherKey\0");
+            (
+                Sealer::new(cipher, &derive(from, to, &context(b"ServerIn \0"), len)),
+                Sealer::new(cipher, &derive(from, back, &context(b"ServerOut\0"), len)),
+            )
+        });
+        Self { signer: Signer::new(signing, &signing_key), ciphers }
+    }
+
+    pub(super) fn can_encrypt(&self) -> bool {
+        self.ciphers.is_some()
+    }
+
+    /// Puts the signature into a request's header, which says that it is signed.
+    pub(super) fn sign(&self, message: &mut [u8], message_id: u64) {
+        message[SIGNATURE_AT].fill(0);
+        let signature = self.signer.signature(message, message_id, false);
+        message[SIGNATURE_AT].copy_from_slice(&signature);
+    }
+
+    /// Checks the signature of a response.
+    pub(super) fn verify(&self, message: &mut [u8], message_id: u64) -> Result<(), SmbError> {
+        let mut theirs = [0; 16];
+        theirs.copy_from_slice(&message[SIGNATURE_AT]);
+        message[SIGNATURE_AT].fill(0);
+        let ours = self.signer.signature(message, message_id, true);
+        message[SIGNATURE_AT].copy_from_slice(&theirs);
+        if same(&ours, &theirs) { Ok(()) } else { Err(SmbError::BadSignature) }
+    }
+
+    /// The encrypted form of a message, header and all.
+    pub(super) fn encrypt(&mut self, message: &[u8], session_id: u64) -> Option<Vec<u8>> {
+        let (sealer, _) = self.ciphers.as_mut()?;
+        sealer.number += 1;
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&sealer.number.to_le_bytes());
+        let message_len = message.len() as u32;
+        let mut header = TransformHeader { signature: [0; 16], nonce, message_len, session_id };
+        let mut out = header.encode().to_vec();
+        out.extend_from_slice(message);
+        let (head, body) = out.split_at_mut(TRANSFORM_LEN);
+        header.signature = sealer.seal(&nonce, &head[TRANSFORM_AAD], body);
+        out[..TRANSFORM_LEN].copy_from_slice(&header.encode());
+        Some(out)
+    }
+
+    /// Decrypts a message in place; what is returned is the message within.
+    pub(super) fn decrypt<'m>(
+        &self,
+        message: &'m mut [u8],
+        session_id: u64,
+    ) -> Result<&'m mut [u8], SmbError> {
+        let header = TransformHeader::decode(message)?;
+        let Some((_, opener)) = &self.ciphers else {
+            return Err(SmbError::NotSmb("encrypted without a key"));
+        };
+        if header.session_id != session_id {
+            return Err(SmbError::NotSmb("encrypted for another session"));
+        }
+        let (head, body) = message.split_at_mut(TRANSFORM_LEN);
+        if header.message_len as usize != body.len() {
+            return Err(SmbError::NotSmb("encrypted with another length"));
+        }
+        opener.open(&header.nonce, &head[TRANSFORM_AAD], body, &header.signature)?;
+        Ok(body)
+    }
+}
+
+/// SP800-108 in counter mode with HMAC-SHA256 (3.1.4.2); at most 32 bytes, so
+/// one round.
+pub(super) fn derive(key: &[u8], label: &[u8], context: &[u8], len: usize) -> Zeroizing<Vec<u8>> {
+    let mut mac = hmac_sha256(key);
+    mac.update(&1u32.to_be_bytes());
+    mac.update(label);
+    mac.update(&[0]);
+    mac.update(context);
+    mac.update(&(len as u32 * 8).to_be_bytes());
+    Zeroizing::new(mac.finalize().into_bytes()[..len].to_vec())
+}
+
+fn hmac_sha256(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+enum Signer {
+    Hmac(Hmac<Sha256>),
+    Cmac(Box<Cmac<Aes128>>),
+    Gmac(Box<Aes128Gcm>),
+}
+
+impl Signer {
+    /// `key` has 16 bytes.
+    fn new(algorithm: SigningAlgorithm, key: &[u8]) -> Self {
+        const LENGTH: &str = "a key of 16 bytes";
+        match algorithm {
+            SigningAlgorithm::HmacSha256 => Self::Hmac(hmac_sha256(key)),
+            SigningAlgorithm::AesCmac => {
+                Self::Cmac(Box::new(Cmac::new_from_slice(key).expect(LENGTH)))
+            }
+            SigningAlgorithm::AesGmac => {
+                Self::Gmac(Box::new(Aes128Gcm::new_from_slice(key).expect(LENGTH)))
+            }
+        }
+    }
+
+    fn signature(&self, message: &[u8], message_id: u64, response: bool) -> [u8; 16] {
+        let mut signature = [0; 16];
+        match self {
+            Self::Hmac(mac) => {
+                let mut mac = mac.clone();
+                mac.update(message);
+                signature.copy_from_slice(&mac.finalize().into_bytes()[..16]);
+            }
+            Self::Cmac(mac) => {
+                let mut mac = mac.clone();
+                mac.update(message);
+                signature.copy_from_slice(&mac.finalize().into_bytes());
+            }
+            Self::Gmac(gcm) => {
+                // The message's number, and whose it is (3.1.4.1). Cancel would
+                // have a bit too, but is never sent.
+                let mut nonce = [0; 12];
+                nonce[..8].copy_from_slice(&message_id.to_le_bytes());
+                nonce[8] = response.into();
+                let mut nothing = [0; 0];
+                let tag = gcm
+                    .encrypt_inout_detached(&nonce.into(), message, (&mut nothing[..]).into())
+                    .expect("messages are far below GCM's limit");
+                signature.copy_from_slice(&tag);
+            }
+        }
+        signature
+    }
+}
+
+/// One direction's cipher.
+struct Sealer {
+    cipher: SealerCipher,
+    /// Of the last nonce; each is used once.
+    number: u64,
+}
+
+enum SealerCipher {
+    Gcm128(Box<Aes128Gcm>),
+    Gcm256(Box<Aes256Gcm>),
+    Ccm128(Box<Ccm<Aes128, U16, U11>>),
+    Ccm256(Box<Ccm<Aes256, U16, U11>>),
+}
+
+impl Sealer {
+    fn new(cipher: Cipher, key: &[u8]) -> Self {
+        const LENGTH: &str = "a key of the cipher's length";
+        let cipher = match cipher {
+            Cipher::Aes128Gcm => {
+                SealerCipher::Gcm128(Box::new(KeyInit::new_from_slice(key).expect(LENGTH)))
+            }
+            Cipher::Aes256Gcm => {
+                SealerCipher::Gcm256(Box::new(KeyInit::new_from_slice(key).expect(LENGTH)))
+            }
+            Cipher::Aes128Ccm => {
+                SealerCipher::Ccm128(Box::new(KeyInit::new_from_slice(key).expect(LENGTH)))
+            }
+            Cipher::Aes256Ccm => {
+                SealerCipher::Ccm256(Box::new(KeyInit::new_from_slice(key).expect(LENGTH)))
+            }
+        };
+        Self { cipher, number: 0 }
+    }
+
+    fn seal(&self, nonce: &[u8; 16], aad: &[u8], body: &mut [u8]) -> [u8; 16] {
+        let (gcm, ccm) = nonces(nonce);
+        let tag = match &self.cipher {
+            SealerCipher::Gcm128(c) => c.encrypt_inout_detached(&gcm.into(), aad, body.into()),
+            SealerCipher::Gcm256(c) => c.encrypt_inout_detached(&gcm.into(), aad, body.into()),
+            SealerCipher::Ccm128(c) => c.encrypt_inout_detached(&ccm.into(), aad, body.into()),
+            SealerCipher::Ccm256(c) => c.encrypt_inout_detached(&ccm.into(), aad, body.into()),
+        };
+        tag.expect("messages are far below the ciphers' limits").into()
+    }
+
+    fn open(
+        &self,
+        nonce: &[u8; 16],
+        aad: &[u8],
+        body: &mut [u8],
+        tag: &[u8; 16],
+    ) -> Result<(), SmbError> {
+        let (gcm, ccm) = nonces(nonce);
+        let tag = (*tag).into();
+        match &self.cipher {
+            SealerCipher::Gcm128(c) => {
+                c.decrypt_inout_detached(&gcm.into(), aad, body.into(), &tag)
+            }
+            SealerCipher::Gcm256(c) => {
+                c.decrypt_inout_detached(&gcm.into(), aad, body.into(), &tag)
+            }
+            SealerCipher::Ccm128(c) => {
+                c.decrypt_inout_detached(&ccm.into(), aad, body.into(), &tag)
+            }
+            SealerCipher::Ccm256(c) => {
+                c.decrypt_inout_detached(&ccm.into(), aad, body.into(), &tag)
+            }
+        }
+        .map_err(|_| SmbError::BadSignature)
+    }
+}
+
+/// The parts of the nonce field that GCM and CCM use.
+fn nonces(nonce: &[u8; 16]) -> ([u8; 12], [u8; 11]) {
+    let (mut gcm, mut ccm) = ([0; 12], [0; 11]);
+    gcm.copy_from_slice(&nonce[..12]);
+    ccm.copy_from_slice(&nonce[..11]);
+    (gcm, ccm)
+}
+
+/// Compares in a time that does not depend on the content.
+fn same(one: &[u8; 16], other: &[u8; 16]) -> bool {
+    one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
