@@ -132,16 +132,9 @@ impl EventClient {
             Some(gate) => Some(gate.enter().await?),
             None => None,
         };
-        let mut sign_in = std::pin::pin!(Self::sign_in(stream, options, ticket.is_some()));
-        let outcome = match tokio::time::timeout(PATIENCE, &mut sign_in).await {
-            Ok(outcome) => outcome,
-            // One that hangs keeps the others waiting no longer.
-            Err(_) => {
-                ticket.iter_mut().for_each(Ticket::step_aside);
-                sign_in.await
-            }
-        };
-        settle(ticket, options, &outcome);
+        let sign_in = Self::sign_in(stream, options, ticket.is_some());
+        let outcome = within_patience(&mut ticket, sign_in).await;
+        settle(ticket, &options.host, &outcome);
         outcome
     }
 
@@ -414,14 +407,30 @@ impl EventClient {
     }
 }
 
+/// Signs in. One that hangs keeps those who wait at the gate no longer than
+/// [`PATIENCE`].
+pub(crate) async fn within_patience<T>(
+    ticket: &mut Option<Ticket>,
+    sign_in: impl Future<Output = T>,
+) -> T {
+    let mut sign_in = std::pin::pin!(sign_in);
+    match tokio::time::timeout(PATIENCE, &mut sign_in).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            ticket.iter_mut().for_each(Ticket::step_aside);
+            sign_in.await
+        }
+    }
+}
+
 /// The gate hears what came of the credential, and nothing of a server that
 /// failed otherwise.
-fn settle(ticket: Option<Ticket>, options: &ConnectOptions, outcome: &Result<EventClient>) {
+pub(crate) fn settle<T>(ticket: Option<Ticket>, host: &str, outcome: &Result<T>) {
     let Some(ticket) = ticket else { return };
     match outcome {
         Ok(_) => ticket.accepted(),
         Err(Error::Rpc(error @ quarry_rpc::Error::LogonRefused(_))) => {
-            ticket.refused(Refusal { server: options.host.clone(), reason: error.to_string() });
+            ticket.refused(Refusal { server: host.to_owned(), reason: error.to_string() });
         }
         Err(_) => drop(ticket),
     }

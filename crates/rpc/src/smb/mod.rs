@@ -20,7 +20,6 @@ mod header;
 mod messages;
 #[cfg(feature = "tcp")]
 mod stream;
-
 pub use dialect::{Cipher, Dialect, SigningAlgorithm};
 pub use error::{NtStatus, SmbError};
 pub use half::{PipeConfig, PipeHalf, SessionFacts};
