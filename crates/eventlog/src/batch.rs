@@ -7,6 +7,7 @@ use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
 use quarry_event::filter::Matcher;
 use quarry_event::{Event, FieldSource, PartialSource};
+use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
 use quarry_logfile::{Chunk, DamageKind, EvtxLog, Item};
 
 use crate::damage::Damage;
@@ -25,6 +26,12 @@ enum Raw {
         name: Arc<LogName>,
         log: Arc<EvtxLog>,
         n: u64,
+    },
+    /// Classic records, one behind the other, all of them well-formed.
+    Classic {
+        log: Arc<LogName>,
+        bytes: Vec<u8>,
+        sizes: Vec<usize>,
     },
     /// A server's answer, all of whose records are well-formed.
     Wire {
@@ -52,6 +59,11 @@ impl Batch {
         Batch { direction: Direction::Forward, raw: Raw::Wire { batch, logs } }
     }
 
+    /// Classic records of a log, with the size of each.
+    pub(crate) fn classic(log: Arc<LogName>, bytes: Vec<u8>, sizes: Vec<usize>) -> Self {
+        Batch { direction: Direction::Forward, raw: Raw::Classic { log, bytes, sizes } }
+    }
+
     /// Nothing, as a sign of life.
     pub(crate) fn empty() -> Self {
         Batch::damage(Vec::new())
@@ -62,6 +74,7 @@ impl Batch {
         match &self.raw {
             Raw::Damage(damage) => damage.is_empty(),
             Raw::Chunk { .. } => false,
+            Raw::Classic { sizes, .. } => sizes.is_empty(),
             Raw::Wire { batch, .. } => batch.is_empty(),
         }
     }
@@ -70,6 +83,7 @@ impl Batch {
     pub fn records(&self) -> u64 {
         match &self.raw {
             Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Classic { sizes, .. } => sizes.len() as u64,
             Raw::Wire { batch, .. } => batch.len() as u64,
         }
     }
@@ -78,6 +92,7 @@ impl Batch {
     pub fn bytes(&self) -> usize {
         match &self.raw {
             Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Classic { bytes, .. } => bytes.len(),
             Raw::Wire { batch, .. } => batch.buffer().len(),
         }
     }
@@ -137,6 +152,7 @@ impl BatchReader {
                 }
                 Err(damage) => visitor.damage(&damage.into()),
             },
+            Raw::Classic { log, bytes, .. } => read_classic(bytes, &log.0, visitor),
             Raw::Wire { batch, logs } => read_wire(&mut self.decoder, batch, logs, visitor),
         }
     }
@@ -215,6 +231,17 @@ fn read_chunk(
                 }
             }
         }
+    }
+}
+
+fn read_classic(mut bytes: &[u8], log: &str, visitor: &mut impl Visitor) {
+    // Checked when the batch came.
+    while let Ok((record, rest)) = ClassicRecord::split(bytes) {
+        let event = ClassicEvent { record, log };
+        if visitor.wants(&event) {
+            visitor.event(&event, log, Some(record.number().into()));
+        }
+        bytes = rest;
     }
 }
 

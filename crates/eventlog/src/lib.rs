@@ -14,6 +14,7 @@ mod batch;
 mod damage;
 mod error;
 mod file;
+mod legacy;
 mod log;
 pub mod pool;
 mod server;
@@ -22,6 +23,7 @@ pub use batch::{Batch, BatchReader, ReadEvent, Visitor};
 pub use damage::{Damage, FileDamage};
 pub use error::LogError;
 pub use file::FileLog;
+pub use legacy::LegacyServerLog;
 pub use log::{
     Batches, Bookmark, BookmarkEntry, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS,
     Query,

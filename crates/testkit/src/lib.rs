@@ -7,8 +7,10 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
 
 mod even6;
+mod samba;
 
 pub use even6::{Even6Server, even6_python};
+pub use samba::SambaServer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

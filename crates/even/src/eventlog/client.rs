@@ -2,12 +2,12 @@
 //! that reads.
 
 use quarry_cred::{Credential, Gate};
+use quarry_rpc::ClientConfig;
 use quarry_rpc::ndr::WideString;
+use quarry_rpc::pdu::NakReason;
 use quarry_rpc::security::NegotiateInitiator;
 use quarry_rpc::smb::{Dialect, NtStatus, PipeConfig, PipeStream, SMB_PORT, SessionFacts};
 use quarry_rpc::tcp::{Client, Target, Timeouts, connect_stream};
-use quarry_rpc::ClientConfig;
-use quarry_rpc::pdu::NakReason;
 use tokio::net::TcpStream;
 
 use super::limits::MAX_BATCH_BUFFER;
