@@ -53,7 +53,11 @@ impl SambaServer {
         write_configuration(&folder, port, settings).expect("the folder can be written");
         let conf = folder.join("smb.conf");
         set_password(&conf);
-        let child = Command::new(tool("smbd"))
+        let mut command = Command::new(tool("smbd"));
+        // When it ends it sends SIGTERM to its process group, which must not be ours.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command
             .args(["--foreground", "--no-process-group", "--configfile"])
             .arg(&conf)
             .stdin(Stdio::null())

@@ -118,10 +118,18 @@ impl Keys {
         message: &'m mut [u8],
         session_id: u64,
     ) -> Result<&'m mut [u8], SmbError> {
+        match &self.ciphers {
+            Some((_, opener)) => Self::open_with(opener, message, session_id),
+            None => Err(SmbError::NotSmb("encrypted without a key")),
+        }
+    }
+
+    fn open_with<'m>(
+        opener: &Sealer,
+        message: &'m mut [u8],
+        session_id: u64,
+    ) -> Result<&'m mut [u8], SmbError> {
         let header = TransformHeader::decode(message)?;
-        let Some((_, opener)) = &self.ciphers else {
-            return Err(SmbError::NotSmb("encrypted without a key"));
-        };
         if header.session_id != session_id {
             return Err(SmbError::NotSmb("encrypted for another session"));
         }
@@ -286,6 +294,36 @@ fn same(one: &[u8; 16], other: &[u8; 16]) -> bool {
     one.iter().zip(other).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
 }
 
+/// The server's side of the same, for tests.
+#[cfg(test)]
+impl Keys {
+    pub(super) fn sign_response(&self, message: &mut [u8], message_id: u64) {
+        message[SIGNATURE_AT].fill(0);
+        let signature = self.signer.signature(message, message_id, true);
+        message[SIGNATURE_AT].copy_from_slice(&signature);
+    }
+
+    pub(super) fn encrypt_response(&mut self, message: &[u8], session_id: u64) -> Option<Vec<u8>> {
+        self.turn_round();
+        let sealed = self.encrypt(message, session_id);
+        self.turn_round();
+        sealed
+    }
+
+    pub(super) fn decrypt_request<'m>(
+        &self,
+        message: &'m mut [u8],
+        session_id: u64,
+    ) -> Result<&'m mut [u8], SmbError> {
+        let (opener, _) = self.ciphers.as_ref().ok_or(SmbError::BadSignature)?;
+        Self::open_with(opener, message, session_id)
+    }
+
+    fn turn_round(&mut self) {
+        self.ciphers = self.ciphers.take().map(|(to, back)| (back, to));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,18 +386,18 @@ mod tests {
                 Keys::derive(&[7; 16], dialect, signing, Some(cipher), &preauth)
             };
             let (mut client, mut server) = (derive(), derive());
-            // The server's directions are the client's the other way round.
-            server.ciphers = server.ciphers.map(|(to, back)| (back, to));
+            server.turn_round();
             let sealed = client.encrypt(b"a message", 9).unwrap();
             assert_ne!(client.encrypt(b"a message", 9).unwrap(), sealed, "nonces are used once");
             assert_eq!(server.decrypt(&mut sealed.clone(), 9).unwrap(), b"a message");
             assert!(server.decrypt(&mut sealed.clone(), 8).is_err());
             assert!(client.decrypt(&mut sealed.clone(), 9).is_err(), "{cipher}: reflected");
-            for at in 0..sealed.len() {
+            // Behind the protocol id, which says that it is encrypted at all.
+            for at in 4..sealed.len() {
                 let mut changed = sealed.clone();
                 changed[at] ^= 4;
                 let opened = server.decrypt(&mut changed, 9);
-                // Bytes 40 and 41 are reserved, but signed as well.
+
                 assert!(opened.is_err(), "{cipher}: byte {at}");
             }
         }

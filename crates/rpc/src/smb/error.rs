@@ -242,12 +242,12 @@ impl NtStatus {
     }
 
     /// Whether this status, as the answer to a session set-up, means that the
-    /// logon was refused.
+    /// logon was refused. ACCESS_DENIED doesn't: a server says that to whom it
+    /// knows, when it demands encryption and the dialect has none.
     pub(super) fn refuses_logon(self) -> bool {
         matches!(
             self,
-            Self::ACCESS_DENIED
-                | Self::NO_SUCH_USER
+            Self::NO_SUCH_USER
                 | Self::WRONG_PASSWORD
                 | Self::LOGON_FAILURE
                 | Self::ACCOUNT_RESTRICTION

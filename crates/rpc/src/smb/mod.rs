@@ -20,6 +20,9 @@ mod header;
 mod messages;
 #[cfg(feature = "tcp")]
 mod stream;
+#[cfg(test)]
+mod tests;
+
 pub use dialect::{Cipher, Dialect, SigningAlgorithm};
 pub use error::{NtStatus, SmbError};
 pub use half::{PipeConfig, PipeHalf, SessionFacts};
