@@ -1,6 +1,7 @@
 //! Messages of SMB 2, each with its length before it as on TCP: read by themselves, and by a
 //! client as the answers to what it asks. Called by fuzz_targets/smb.rs and, with the seeds, by
 //! the test crates/rpc/tests/smb_seeds.rs.
+#![allow(unreachable_pub)] // For whoever includes it.
 
 use std::ops::Range;
 

@@ -20,10 +20,10 @@ fn plain(n: u32) -> Json {
     let strings: Vec<String> = (0..n % 4).map(|k| format!("yabba 岩 <{n}.{k}> 🦕")).collect();
     json!({
         "time_generated": BEGAN + 7 * n, "time_written": BEGAN + 7 * n + 1,
-        "event_id": n % 60_000 | (n % 4) << 30, "type": kinds[n as usize % 6], "category": n % 8,
-        "source": if n % 2 == 0 { "Slate" } else { "Röck Väs" }, "computer": "QUARRY",
+        "event_id": (n % 60_000) | ((n % 4) << 30), "type": kinds[n as usize % 6], "category": n % 8,
+        "source": if n.is_multiple_of(2) { "Slate" } else { "Röck Väs" }, "computer": "QUARRY",
         "sid": (n % 6 == 5).then(|| format!("S-1-5-21-1-2-3-{}", 1000 + n)),
-        "strings": strings, "data": if n % 3 == 0 { format!("{:08x}", n) } else { String::new() },
+        "strings": strings, "data": if n.is_multiple_of(3) { format!("{:08x}", n) } else { String::new() },
     })
 }
 

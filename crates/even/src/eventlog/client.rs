@@ -151,6 +151,11 @@ impl LegacyClient {
         Ok(Self { rpc, facts, sealed })
     }
 
+    /// Calls over an RPC connection that is bound to [`INTERFACE`]; what is below it is told.
+    pub fn from_rpc(rpc: Client, facts: SessionFacts, sealed: bool) -> Self {
+        Self { rpc, facts, sealed }
+    }
+
     /// The RPC connection.
     pub fn rpc(&self) -> &Client {
         &self.rpc

@@ -30,6 +30,9 @@ const MIN_BUFFER: u32 = 4096;
 /// one of a position that was lost.
 const MAX_FRUITLESS: u32 = 4;
 
+/// Records in a row that may be too large to be sent. Real ones have 256 KiB at most.
+const MAX_TOO_LARGE: u32 = 16;
+
 /// The records of a log.
 pub(super) struct LegacyBatches {
     client: LegacyClient,
@@ -44,6 +47,8 @@ pub(super) struct LegacyBatches {
     left: u32,
     /// Whether the server's position is at `next`.
     in_place: bool,
+    /// Whether the server keeps its position from read to read.
+    keeps_place: bool,
     /// At least as much for the next read.
     needed: u32,
     /// Records and bytes so far.
@@ -51,6 +56,8 @@ pub(super) struct LegacyBatches {
     bookmark: Option<Bookmark>,
     damage: Vec<Damage>,
     fruitless: u32,
+    /// Records in a row that were too large.
+    too_large: u32,
     ended: bool,
 }
 
@@ -77,11 +84,13 @@ impl LegacyBatches {
             },
             left: opened.records,
             in_place: false,
+            keeps_place: true,
             needed: MIN_BUFFER,
             came: (0, 0),
             bookmark: query.after.clone(),
             damage: Vec::new(),
             fruitless: 0,
+            too_large: 0,
             ended: false,
             opened,
             log: Arc::new(log),
@@ -145,8 +154,8 @@ impl LegacyBatches {
             let read = self.client.read(self.opened.handle, flags, self.next, size).await;
             match read {
                 Ok(Read::Records(records)) if !records.is_empty() => {
-                    self.in_place = true;
-                    if let Some(batch) = self.take(records).await? {
+                    self.in_place = self.keeps_place;
+                    if let Some(batch) = self.take(records, sought)? {
                         return Ok(Some(batch));
                     }
                 }
@@ -157,8 +166,8 @@ impl LegacyBatches {
                         self.ask_for_more(size, needed);
                         continue;
                     }
+                    let batch = self.take(records, sought)?;
                     self.needed = needed.clamp(MIN_BUFFER, MAX_BATCH_BUFFER);
-                    let batch = self.take(records).await?;
                     self.in_place = false;
                     if let Some(batch) = batch {
                         return Ok(Some(batch));
@@ -181,7 +190,10 @@ impl LegacyBatches {
             let log = after.map(|_| LogName::clone(&self.log));
             self.damage.push(Damage::TooLarge { log, after: after.map(u64::from) });
             self.skip(1);
-            self.fruitless = 0;
+            self.too_large += 1;
+            if self.too_large <= MAX_TOO_LARGE {
+                self.fruitless = 0;
+            }
             return;
         }
         // Grows each time, whatever the server says.
@@ -194,7 +206,7 @@ impl LegacyBatches {
     async fn nothing_here(&mut self, sought: bool) -> Result<(), LogError> {
         self.in_place = false;
         if !sought {
-            // The server's position may have been wrong.
+            self.lost_position();
             return Ok(());
         }
         let fail = |error| of_legacy_log(error, &self.log);
@@ -210,14 +222,12 @@ impl LegacyBatches {
                 self.tell_overwritten(self.last());
                 self.skip(gone);
             }
-            // What is older is gone for a reader that goes backwards, which is the end.
+            // Older ones go first: for a reader that goes backwards that is the end.
+            Direction::Backward if records > 0 && gone != 0 && gone <= u32::MAX / 2 => {
+                self.ended = true;
+            }
             _ => {
-                let is_backward_end = self.direction == Direction::Backward
-                    && records > 0
-                    && self.next.wrapping_sub(oldest) >= records;
-                if !is_backward_end {
-                    self.tell_overwritten(self.last());
-                }
+                self.tell_overwritten(self.last());
                 self.ended = true;
             }
         }
@@ -225,51 +235,53 @@ impl LegacyBatches {
     }
 
     /// Takes the records of an answer: those from `next` on.
-    async fn take(&mut self, records: Vec<u8>) -> Result<Option<Batch>, LogError> {
+    fn take(&mut self, records: Vec<u8>, sought: bool) -> Result<Option<Batch>, LogError> {
         let mut rest = &records[..];
         let (mut sizes, mut skipped_bytes) = (Vec::new(), 0);
         while !rest.is_empty() && self.left > 0 {
             let (record, behind) = ClassicRecord::split(rest).map_err(nonsense)?;
-            let number = record.number();
-            // How far it is ahead of the one that is due.
+            // How far it is ahead of the one that is due; the farthest are those behind it.
             let ahead = match self.direction {
-                Direction::Forward => number.wrapping_sub(self.next),
-                Direction::Backward => self.next.wrapping_sub(number),
+                Direction::Forward => record.number().wrapping_sub(self.next),
+                Direction::Backward => self.next.wrapping_sub(record.number()),
             };
-            if ahead >= self.left {
-                if sizes.is_empty() {
-                    // One that came before, or one that was written since: neither is wanted.
-                    let came_before = ahead > u32::MAX / 2;
-                    self.in_place = false;
-                    if !came_before {
-                        self.ended = true;
-                        self.tell_overwritten(self.last());
-                        return Ok(None);
-                    }
-                    skipped_bytes += record.as_bytes().len();
-                    rest = behind;
-                    continue;
-                }
+            if ahead > 0 && !sizes.is_empty() {
+                // Sought at its end, it shows whether what is in between is missing.
+                self.in_place = false;
                 break;
             }
+            if ahead > 0 && !sought {
+                // The server's position is not where the last read ended.
+                self.lost_position();
+                return Ok(None);
+            }
+            if ahead > u32::MAX / 2 {
+                // From before the one that was sought.
+                skipped_bytes += record.as_bytes().len();
+                rest = behind;
+                self.in_place = false;
+                continue;
+            }
             if ahead > 0 {
-                // Records are missing in between.
-                if !sizes.is_empty() {
-                    self.in_place = false;
+                // The server has gone past what was sought: it isn't there any more.
+                self.tell_overwritten(self.last());
+                self.skip(ahead);
+                if self.left == 0 {
                     break;
                 }
-                self.check_gap(number).await?;
-                self.skip(ahead);
             }
             sizes.push(record.as_bytes().len());
             self.skip(1);
             rest = behind;
         }
-        let Some(count) = std::num::NonZeroUsize::new(sizes.len()) else { return Ok(None) };
+        if sizes.is_empty() {
+            return Ok(None);
+        }
         self.fruitless = 0;
+        self.too_large = 0;
         self.needed = MIN_BUFFER;
         let bytes: usize = sizes.iter().sum();
-        self.came = (self.came.0 + count.get() as u64, self.came.1 + bytes as u64);
+        self.came = (self.came.0 + sizes.len() as u64, self.came.1 + bytes as u64);
         if let Some(last) = self.last() {
             self.bookmark = Some(Bookmark::single(self.log.0.clone(), last.into()));
         }
@@ -279,19 +291,10 @@ impl LegacyBatches {
         Ok(Some(Batch::classic(Arc::clone(&self.log), kept, sizes)))
     }
 
-    /// Numbers were left out. That they were overwritten is told; that the log never had them is
-    /// nothing to tell.
-    async fn check_gap(&mut self, found: u32) -> Result<(), LogError> {
-        if self.direction == Direction::Backward {
-            return Ok(());
-        }
-        let fail = |error| of_legacy_log(error, &self.log);
-        let oldest = self.client.oldest(self.opened.handle).await.map_err(fail)?;
-        let gone = oldest.wrapping_sub(self.next);
-        if gone != 0 && gone <= found.wrapping_sub(self.next) {
-            self.tell_overwritten(self.last());
-        }
-        Ok(())
+    /// From now on each read seeks.
+    fn lost_position(&mut self) {
+        self.in_place = false;
+        self.keeps_place = false;
     }
 
     /// The record before `next`, if any came or is behind.
