@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quarry_event::filter::{Glob, Matcher};
 use quarry_event::output::{Printer, Scratch};
@@ -129,7 +129,12 @@ impl Tail {
         runtime: &tokio::runtime::Runtime,
         follows: &mut [Option<Follow>; 2],
     ) -> Result<(), Closed> {
-        while !Run::interrupted().load(Ordering::Relaxed) && follows.iter().any(Option::is_some) {
+        let due = self.run.budgets().deadline.map(|deadline| Instant::now() + deadline);
+        let is_over = || {
+            let is_due = due.is_some_and(|due| Instant::now() >= due);
+            is_due || Run::interrupted().load(Ordering::Relaxed)
+        };
+        while !is_over() && follows.iter().any(Option::is_some) {
             let [files, servers] = &mut *follows;
             let next = runtime.block_on(async {
                 tokio::select! {

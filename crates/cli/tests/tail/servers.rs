@@ -318,6 +318,15 @@ fn a_pipe_that_closes_ends_it_though_nothing_comes() {
 }
 
 #[test]
+fn the_deadline_ends_it_and_whether_events_came_is_the_status() {
+    let fleet = Fleet::one(3);
+    let ended = fleet.tail(&["server01", "--deadline", "2s"]).wait();
+    assert_eq!((ended.came(), ended.status), (vec![1, 2, 3], Some(0)));
+    let ended = fleet.tail(&["server01", "--deadline", "1s", "-n", "0"]).wait();
+    assert_eq!((ended.came(), ended.status), (vec![], Some(1)));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let fleet = Fleet::one(1);
     for (arguments, why) in [
