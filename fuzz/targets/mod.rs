@@ -4,5 +4,6 @@
 
 pub mod binxml_file;
 pub mod binxml_wire;
+pub mod classic;
 pub mod evtx;
 mod use_event;

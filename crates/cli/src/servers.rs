@@ -61,9 +61,9 @@ impl<'a> Servers<'a> {
         if let Some(rest) = text.strip_prefix("even6://") {
             return url(text, rest, |host| self.inventory.server(host)).map(|server| vec![server]);
         }
-        if text.starts_with("even://") {
-            return Err(Failure::new(format!("{text}: MS-EVEN can't be spoken yet"))
-                .hint("even6:// is for Windows Vista, 2008 and later"));
+        if let Some(rest) = text.strip_prefix("even://") {
+            return smb_url(text, rest, |host| self.inventory.server(host))
+                .map(|server| vec![server]);
         }
         self.inventory.resolve(text).map_err(|error| {
             let failure = Failure::new(format!("{text}: {error}"));
@@ -172,43 +172,69 @@ fn url(
         Failure::new(format!("{text}: {what}"))
             .hint("the form is even6://HOST[:MAPPER-PORT][?endpoint=PORT], IPv6 in brackets")
     };
-    let port = |text: &str, what: &str| match text.parse::<u16>() {
-        Ok(port) if port > 0 => Ok(port),
-        _ => Err(wrong(&format!("{what} is a number from 1 to 65535"))),
-    };
     let (place, query) = match rest.split_once('?') {
         Some((place, query)) => (place, Some(query)),
         None => (rest, None),
     };
-    let place = place.strip_suffix('/').unwrap_or(place);
-    let (host, mapper_port) = match place.strip_prefix('[') {
-        Some(rest) => {
-            let (host, behind) = rest.split_once(']').ok_or_else(|| wrong("a [ without its ]"))?;
-            match behind.strip_prefix(':') {
-                Some(text) => (host, Some(port(text, "the mapper's port")?)),
-                None if behind.is_empty() => (host, None),
-                None => return Err(wrong("something behind the ]")),
-            }
-        }
-        None => match place.split_once(':') {
-            Some((host, text)) => (host, Some(port(text, "the mapper's port")?)),
-            None => (place, None),
-        },
-    };
-    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
-    if host.is_empty() || !host.chars().all(is_host) {
-        return Err(wrong("this is no host's name or address"));
-    }
+    let (host, mapper_port) = host_and_port(place, "the mapper's port").map_err(|e| wrong(&e))?;
     let mut server = server(host);
     if let Some(mapper_port) = mapper_port {
         server.mapper_port = mapper_port;
     }
     match query.map(|query| query.split_once('=')) {
         None => {}
-        Some(Some(("endpoint", text))) => server.endpoint = Some(port(text, "the endpoint")?),
+        Some(Some(("endpoint", text))) => {
+            server.endpoint = Some(port(text, "the endpoint").map_err(|e| wrong(&e))?);
+        }
         Some(_) => return Err(wrong("only ?endpoint=PORT may follow the host")),
     }
     Ok(server)
+}
+
+/// The server of `even://HOST[:PORT]`.
+fn smb_url(
+    text: &str,
+    rest: &str,
+    server: impl Fn(&str) -> inventory::Server,
+) -> Result<inventory::Server, Failure> {
+    let (host, port) = host_and_port(rest, "SMB's port").map_err(|what| {
+        Failure::new(format!("{text}: {what}"))
+            .hint("the form is even://HOST[:PORT], IPv6 in brackets; the port is 445 by default")
+    })?;
+    let mut server = server(host);
+    server.smb_port = Some(port.unwrap_or(quarry_rpc::smb::SMB_PORT));
+    Ok(server)
+}
+
+/// A host, an IPv6 address without its brackets, and a port; or what is wrong.
+fn host_and_port<'t>(text: &'t str, what: &str) -> Result<(&'t str, Option<u16>), String> {
+    let place = text.strip_suffix('/').unwrap_or(text);
+    let (host, port) = match place.strip_prefix('[') {
+        Some(rest) => {
+            let (host, behind) = rest.split_once(']').ok_or("a [ without its ]")?;
+            match behind.strip_prefix(':') {
+                Some(text) => (host, Some(port(text, what)?)),
+                None if behind.is_empty() => (host, None),
+                None => return Err("something behind the ]".to_owned()),
+            }
+        }
+        None => match place.split_once(':') {
+            Some((host, text)) => (host, Some(port(text, what)?)),
+            None => (place, None),
+        },
+    };
+    let is_host = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
+    if host.is_empty() || !host.chars().all(is_host) {
+        return Err("this is no host's name or address".to_owned());
+    }
+    Ok((host, port))
+}
+
+fn port(text: &str, what: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!("{what} is a number from 1 to 65535")),
+    }
 }
 
 /// Where the inventory is unless it is named.
@@ -265,6 +291,20 @@ mod tests {
             "dc01?",
             "a/b",
         ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_url_of_the_elder_protocol_names_a_host_and_the_port_of_smb() {
+        let read = |text: &str| {
+            let server = smb_url(text, text, inventory::Server::new).map_err(|e| e.message)?;
+            Ok::<_, String>((server.name, server.smb_port))
+        };
+        assert_eq!(read("nas"), Ok(("nas".into(), Some(445))));
+        assert_eq!(read("nas:4450/"), Ok(("nas".into(), Some(4450))));
+        assert_eq!(read("[::1]:4450"), Ok(("::1".into(), Some(4450))));
+        for wrong in ["", "nas:", "nas?endpoint=5", "nas:0", "[::1"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -104,7 +104,8 @@ fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
 fn is_same(one: &Server, other: &Server) -> bool {
     let place = |server: &Server| {
         let options = server.connect_options();
-        (options.host.to_lowercase(), options.mapper_port, options.port)
+        let ports = (options.mapper_port, options.port, server.smb_port());
+        (options.host.to_lowercase(), ports)
     };
     place(one) == place(other)
 }

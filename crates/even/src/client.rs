@@ -150,7 +150,7 @@ impl EventClient {
             }
         };
         let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
-        settle(held.map(|(ticket, _)| ticket), options, &outcome);
+        settle(held.map(|(ticket, _)| ticket), &options.name, &outcome);
         outcome
     }
 
@@ -431,14 +431,30 @@ impl EventClient {
     }
 }
 
+/// Signs in. One that hangs keeps those who wait at the gate no longer than
+/// [`PATIENCE`].
+pub(crate) async fn within_patience<T>(
+    ticket: &mut Option<Ticket>,
+    sign_in: impl Future<Output = T>,
+) -> T {
+    let mut sign_in = std::pin::pin!(sign_in);
+    match tokio::time::timeout(PATIENCE, &mut sign_in).await {
+        Ok(outcome) => outcome,
+        Err(_) => {
+            ticket.iter_mut().for_each(Ticket::step_aside);
+            sign_in.await
+        }
+    }
+}
+
 /// The gate hears what came of the credential, and nothing of a server that
 /// failed otherwise.
-fn settle(ticket: Option<Ticket>, options: &ConnectOptions, outcome: &Result<EventClient>) {
+pub(crate) fn settle<T>(ticket: Option<Ticket>, name: &str, outcome: &Result<T>) {
     let Some(ticket) = ticket else { return };
     match outcome {
         Ok(_) => ticket.accepted(),
         Err(Error::Rpc(error @ quarry_rpc::Error::LogonRefused(_))) => {
-            ticket.refused(Refusal { server: options.name.clone(), reason: error.to_string() });
+            ticket.refused(Refusal { server: name.to_owned(), reason: error.to_string() });
         }
         Err(_) => drop(ticket),
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use quarry_rpc::smb::NtStatus;
 use quarry_rpc::{Blame, FaultStatus};
 
 use crate::Opnum;
@@ -37,6 +38,22 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
+    /// The server of the elder interface served the call and says no.
+    #[error("{operation}: {status}")]
+    NtStatus {
+        /// Which operation.
+        operation: crate::eventlog::Opnum,
+        /// The operation's return value.
+        status: NtStatus,
+    },
+    /// The same as [`Nonsense`](Self::Nonsense), of the elder interface.
+    #[error("{operation}: the answer makes no sense: {what}")]
+    LegacyNonsense {
+        /// Which operation.
+        operation: crate::eventlog::Opnum,
+        /// What is wrong.
+        what: &'static str,
+    },
     /// A record of a batch is malformed.
     #[error(transparent)]
     ResultSet(#[from] ResultSetError),
@@ -50,8 +67,8 @@ impl Error {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Rpc(error) => error.blame(),
-            Self::Status { .. } => Blame::Refusal,
-            Self::Nonsense { .. } | Self::ResultSet(_) => Blame::Peer,
+            Self::Status { .. } | Self::NtStatus { .. } => Blame::Refusal,
+            Self::Nonsense { .. } | Self::LegacyNonsense { .. } | Self::ResultSet(_) => Blame::Peer,
             Self::CredentialRefused(_) => Blame::Credential,
         }
     }
@@ -60,6 +77,14 @@ impl Error {
     pub fn status(&self) -> Option<Win32Error> {
         match self {
             Self::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// The operation's return value, when it is one of the elder interface's.
+    pub fn nt_status(&self) -> Option<NtStatus> {
+        match self {
+            Self::NtStatus { status, .. } => Some(*status),
             _ => None,
         }
     }

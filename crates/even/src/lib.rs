@@ -2,6 +2,8 @@
 //! operation, limit and error code, encoded and decoded both ways; the client's
 //! and the server's stubs. Section numbers in this crate are that document's.
 //!
+//! [`eventlog`] is the elder protocol, MS-EVEN, whole as far as it reads.
+//!
 //! Events travel as BinXML in [result sets](ResultSetRecord); what is in them is
 //! the crate `quarry-binxml`'s business.
 #![forbid(unsafe_code)]
@@ -15,6 +17,7 @@ mod opnum;
 mod result_set;
 mod server;
 
+pub mod eventlog;
 pub mod limits;
 pub mod wire;
 

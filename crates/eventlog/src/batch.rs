@@ -8,6 +8,7 @@ use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
 use quarry_event::filter::Matcher;
 use quarry_event::{Event, FieldSource, PartialSource};
+use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
 use quarry_logfile::{Chunk, DamageKind, EvtxLog, Item};
 
 use crate::damage::Damage;
@@ -29,6 +30,8 @@ enum Raw {
         /// Only records with these numbers, where not all are meant.
         only: Option<RangeInclusive<u64>>,
     },
+    /// Classic records, one behind the other, all of them well-formed.
+    Classic { log: Arc<LogName>, bytes: Vec<u8>, sizes: Vec<usize> },
     /// A server's answer, all of whose records are well-formed.
     Wire { batch: EventBatch, logs: Arc<[LogName]> },
 }
@@ -64,6 +67,11 @@ impl Batch {
         Batch { direction: Direction::Forward, raw: Raw::Wire { batch, logs } }
     }
 
+    /// Classic records of a log, with the size of each.
+    pub(crate) fn classic(log: Arc<LogName>, bytes: Vec<u8>, sizes: Vec<usize>) -> Self {
+        Batch { direction: Direction::Forward, raw: Raw::Classic { log, bytes, sizes } }
+    }
+
     /// Nothing, as a sign of life.
     pub(crate) fn empty() -> Self {
         Batch::damage(Vec::new())
@@ -74,6 +82,7 @@ impl Batch {
         match &self.raw {
             Raw::Damage(damage) => damage.is_empty(),
             Raw::Chunk { .. } => false,
+            Raw::Classic { sizes, .. } => sizes.is_empty(),
             Raw::Wire { batch, .. } => batch.is_empty(),
         }
     }
@@ -82,6 +91,7 @@ impl Batch {
     pub fn records(&self) -> u64 {
         match &self.raw {
             Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Classic { sizes, .. } => sizes.len() as u64,
             Raw::Wire { batch, .. } => batch.len() as u64,
         }
     }
@@ -90,6 +100,7 @@ impl Batch {
     pub fn bytes(&self) -> usize {
         match &self.raw {
             Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Classic { bytes, .. } => bytes.len(),
             Raw::Wire { batch, .. } => batch.buffer().len(),
         }
     }
@@ -155,6 +166,7 @@ impl BatchReader {
                 }
                 Err(damage) => visitor.damage(&damage.into()),
             },
+            Raw::Classic { log, bytes, .. } => read_classic(bytes, &log.0, visitor),
             Raw::Wire { batch, logs } => read_wire(&mut self.decoder, batch, logs, visitor),
         }
     }
@@ -232,6 +244,17 @@ fn read_chunk(
                 }
             }
         }
+    }
+}
+
+fn read_classic(mut bytes: &[u8], log: &str, visitor: &mut impl Visitor) {
+    // Checked when the batch came.
+    while let Ok((record, rest)) = ClassicRecord::split(bytes) {
+        let event = ClassicEvent { record, log };
+        if visitor.wants(&event) {
+            visitor.event(&event, log, Some(record.number().into()));
+        }
+        bytes = rest;
     }
 }
 

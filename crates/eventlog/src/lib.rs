@@ -15,6 +15,7 @@ mod damage;
 mod error;
 mod file;
 mod follower;
+mod legacy;
 mod log;
 pub mod pool;
 mod server;
@@ -23,6 +24,7 @@ pub use batch::{Batch, BatchReader, ReadEvent, Visitor};
 pub use damage::{Damage, FileDamage};
 pub use error::LogError;
 pub use file::FileLog;
+pub use legacy::LegacyServerLog;
 pub use log::{
     Batches, Bookmark, BookmarkEntry, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS,
     Query, Start, Subscription,

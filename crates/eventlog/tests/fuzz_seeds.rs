@@ -44,3 +44,8 @@ fn seeds_of_binxml_in_a_file_are_read() {
 fn seeds_of_log_files_are_read() {
     run_seeds("evtx", targets::evtx::run);
 }
+
+#[test]
+fn seeds_of_classic_records_are_read() {
+    run_seeds("classic", targets::classic::run);
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quarry_even::Error as CallError;
 use quarry_eventlog::{LogError, LogName};
+use quarry_rpc::smb::SmbError;
 use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
 
 use crate::source::Source;
@@ -214,9 +215,9 @@ impl Cause {
             CallError::CredentialRefused(refusal) => {
                 Cause::NotTried { refused_by: refusal.server.clone() }
             }
-            CallError::Nonsense { .. } | CallError::ResultSet(_) => {
-                Cause::Nonsense(error.to_string())
-            }
+            CallError::Nonsense { .. }
+            | CallError::LegacyNonsense { .. }
+            | CallError::ResultSet(_) => Cause::Nonsense(error.to_string()),
             CallError::Rpc(error) => Cause::of_rpc(error, mapper_port),
             error => Cause::Other(error.to_string()),
         }
@@ -228,6 +229,13 @@ impl Cause {
             RpcError::Shutdown => Cause::Lost("the server shuts down".to_owned()),
             RpcError::LogonRefused(reason) => Cause::LogonRefused(reason.to_string()),
             RpcError::Security(error) => Cause::Security(error.to_string()),
+            RpcError::Smb(
+                error @ (SmbError::TooWeak(_)
+                | SmbError::NotTheAccount(_)
+                | SmbError::Downgrade(_)
+                | SmbError::BadSignature
+                | SmbError::Unprotected(..)),
+            ) => Cause::Security(error.to_string()),
             RpcError::InterfaceRefused(_) => Cause::NotServed,
             RpcError::Protocol(error) => Cause::Nonsense(error.to_string()),
             RpcError::Stub(error) => Cause::Nonsense(error.to_string()),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use quarry_cred::{Account, Credential, Gate};
+use quarry_even::eventlog::ConnectPipeOptions;
 use quarry_even::{Authentication, ConnectOptions};
 use quarry_event::filter::{FilterError, Glob};
-use quarry_eventlog::{BoxFuture, EventLog, LogError, ReadOptions, ServerLog};
+use quarry_eventlog::{BoxFuture, EventLog, LegacyServerLog, LogError, ReadOptions, ServerLog};
 use quarry_rpc::tcp::Timeouts;
 
 use crate::inventory;
@@ -39,12 +40,14 @@ pub trait Source: Send + Sync {
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>>;
 }
 
-/// A server that speaks MS-EVEN6.
+/// A server that speaks MS-EVEN6, or MS-EVEN over SMB.
 #[derive(Clone, Debug)]
 pub struct Server {
     name: String,
     address: String,
     connect: ConnectOptions,
+    /// The port of SMB, where MS-EVEN is to be spoken.
+    smb_port: Option<u16>,
     read: ReadOptions,
     logs: Vec<Glob>,
 }
@@ -56,12 +59,17 @@ impl Server {
     /// A server called `name`; its address in events is `even6://` and that name.
     pub fn new(name: impl Into<String>, connect: ConnectOptions) -> Self {
         let name = name.into();
-        let address = match name.contains(':') {
-            true => format!("even6://[{name}]"),
-            false => format!("even6://{name}"),
-        };
+        let address = address("even6", &name);
         let logs = Glob::parse(DEFAULT_LOG).into_iter().collect();
-        Server { name, address, connect, read: ReadOptions::default(), logs }
+        Server { name, address, connect, smb_port: None, read: ReadOptions::default(), logs }
+    }
+
+    /// The same server, spoken to in MS-EVEN over SMB; its address in events is `even://` and
+    /// its name. Of how one connects, the host, the credential, the gate and the times are used.
+    pub fn over_smb(mut self, port: u16) -> Self {
+        self.address = address("even", &self.name);
+        self.smb_port = Some(port);
+        self
     }
 
     /// A server of an inventory. The gate is the one of its credential, for all servers.
@@ -91,6 +99,9 @@ impl Server {
             server.logs =
                 entry.logs.iter().map(|log| Glob::parse(log)).collect::<Result<_, _>>()?;
         }
+        if let Some(port) = entry.smb_port {
+            server = server.over_smb(port);
+        }
         // A heartbeat that is later than the silence allowed would be none.
         server.read.heartbeat = server.read.heartbeat.min(timeouts.silence / 3);
         server.read.idle_heartbeat = timeouts.silence * 2 / 3;
@@ -101,6 +112,11 @@ impl Server {
     pub fn read_with(mut self, read: ReadOptions) -> Self {
         self.read = read;
         self
+    }
+
+    /// The port of SMB, where MS-EVEN is spoken.
+    pub fn smb_port(&self) -> Option<u16> {
+        self.smb_port
     }
 
     /// How one connects to it.
@@ -123,7 +139,8 @@ impl Source for Server {
     }
 
     fn mapper_port(&self) -> Option<u16> {
-        self.connect.port.is_none().then_some(self.connect.mapper_port)
+        let asks = self.connect.port.is_none() && self.smb_port.is_none();
+        asks.then_some(self.connect.mapper_port)
     }
 
     fn logs(&self) -> &[Glob] {
@@ -132,8 +149,27 @@ impl Source for Server {
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>> {
         Box::pin(async {
+            if let Some(port) = self.smb_port {
+                let ConnectOptions { host, credential, gate, timeouts, .. } = &self.connect;
+                let connect = ConnectPipeOptions {
+                    port,
+                    gate: gate.clone(),
+                    timeouts: *timeouts,
+                    ..ConnectPipeOptions::new(host, credential.clone())
+                };
+                let log = LegacyServerLog::connect(self.address.clone(), &connect, self.read);
+                return Ok(Arc::new(log.await?) as Arc<dyn EventLog>);
+            }
             let log = ServerLog::connect(self.address.clone(), &self.connect, self.read).await?;
             Ok(Arc::new(log) as Arc<dyn EventLog>)
         })
+    }
+}
+
+/// A server's name in an event's identity.
+fn address(scheme: &str, name: &str) -> String {
+    match name.contains(':') {
+        true => format!("{scheme}://[{name}]"),
+        false => format!("{scheme}://{name}"),
     }
 }

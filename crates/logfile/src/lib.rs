@@ -6,10 +6,13 @@
 //!
 //! An [`EvtxWriter`] writes such a file.
 //!
+//! [`classic`] reads the records of the time before: those of `ReadEventLog`.
+//!
 //! What can be read of a damaged file is read; what can't is a [`Damage`] that says where it is.
 #![forbid(unsafe_code)]
 
 mod chunk;
+pub mod classic;
 mod damage;
 mod header;
 mod log;

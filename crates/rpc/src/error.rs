@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::fault::FaultStatus;
 use crate::pdu::{ContextReason, NakReason, PduType};
+use crate::smb::{NtStatus, SmbError};
 
 /// Results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -50,6 +51,9 @@ pub enum Error {
     /// The security handshake failed otherwise.
     #[error(transparent)]
     Security(#[from] SecurityError),
+    /// The way to the named pipe failed. The connection is of no further use.
+    #[error(transparent)]
+    Smb(#[from] SmbError),
     /// The peer answered a call with a fault; the connection lives on.
     #[error("the peer answered with fault {0}")]
     Fault(FaultStatus),
@@ -69,6 +73,7 @@ impl Error {
             Self::Protocol(_) | Self::Stub(_) => Blame::Peer,
             Self::BindRefused(_) | Self::InterfaceRefused(_) | Self::Fault(_) => Blame::Refusal,
             Self::LogonRefused(_) => Blame::Credential,
+            Self::Smb(error) => error.blame(),
             Self::Security(SecurityError::Local(_)) | Self::Usage(_) => Blame::Us,
             Self::Security(_) => Blame::Peer,
         }
@@ -82,6 +87,7 @@ impl Error {
             Self::BindRefused(reason) => {
                 matches!(reason, NakReason::TemporaryCongestion | NakReason::LocalLimitExceeded)
             }
+            Self::Smb(error) => error.is_transient(),
             Self::Fault(status) => {
                 matches!(*status, FaultStatus::SERVER_TOO_BUSY | FaultStatus::RPC_SERVER_TOO_BUSY)
             }
@@ -337,6 +343,9 @@ pub enum LogonRefusal {
     /// A bind_nak that blames the credential.
     #[error("{0}")]
     Nak(NakReason),
+    /// The status of SMB's session set-up.
+    #[error("{0}")]
+    SessionSetUp(NtStatus),
     /// SPNEGO's own "reject".
     #[error("the server rejected the negotiation")]
     Rejected,

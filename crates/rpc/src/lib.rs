@@ -2,7 +2,8 @@
 //! security, the endpoint mapper, a client and a server half.
 //!
 //! All of it but [`tcp`] is sans-I/O: bytes go in, bytes and events come out.
-//! [`tcp`] drives the halves over TCP with tokio.
+//! [`tcp`] drives the halves over TCP with tokio; [`smb`] is the way to a named
+//! pipe, with a shell of its own.
 #![forbid(unsafe_code)]
 
 mod association;
@@ -20,6 +21,7 @@ pub mod limits;
 pub mod ndr;
 pub mod pdu;
 pub mod security;
+pub mod smb;
 #[cfg(feature = "tcp")]
 pub mod tcp;
 

@@ -9,8 +9,10 @@
 #[cfg(unix)]
 pub mod accounts;
 mod even6;
+mod samba;
 
 pub use even6::{Even6Server, even6_python};
+pub use samba::SambaServer;
 
 use std::fs;
 use std::path::{Path, PathBuf};

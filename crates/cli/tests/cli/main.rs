@@ -8,6 +8,7 @@ mod evtx;
 mod help;
 mod interrupted;
 mod output;
+mod samba;
 mod saved;
 mod sim;
 mod sources;

@@ -1,6 +1,7 @@
 //! `quarry tail`: the real program on simulated servers, which restart, clear their logs and wrap,
 //! and on files that grow. What is expected comes from what the servers know of their events.
 #![cfg(unix)]
+#![allow(clippy::print_stdout)] // What a run came to is said.
 
 mod cursors;
 #[allow(dead_code, reason = "only files are made here")]

@@ -82,6 +82,9 @@ pub struct Server {
     pub mapper_port: u16,
     /// The TCP port of the event log interface itself, where the mapper is not to be asked.
     pub endpoint: Option<u16>,
+    /// The TCP port of SMB, where MS-EVEN is to be spoken over it instead of MS-EVEN6. An
+    /// inventory has no word for that yet; the program says so.
+    pub smb_port: Option<u16>,
     /// The name of its credential, which [`Inventory::credential`] has. None where the inventory
     /// names none: the program's own is to be used.
     pub credential: Option<String>,
@@ -189,6 +192,7 @@ impl Server {
             name: name.to_owned(),
             address: name.to_owned(),
             mapper_port: MAPPER_PORT,
+            smb_port: None,
             endpoint: None,
             credential: None,
             authentication: Authentication::default(),

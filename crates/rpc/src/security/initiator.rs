@@ -8,6 +8,8 @@ use sspi::{
     Negotiate, NegotiateConfig, Ntlm, SecurityBuffer, SecurityStatus, Sspi, SspiImpl,
 };
 
+use zeroize::Zeroizing;
+
 use super::ntlm::{MessageType, NtlmKeys, Side, message_flags, missing_protection};
 use super::spnego::{NegState, NegTokenResp};
 use super::{Initiator, Step};
@@ -59,6 +61,13 @@ impl Initiator for NtlmInitiator {
             }
             _ => Err(SecurityError::OutOfSequence.into()),
         }
+    }
+
+    fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
+        if self.identity.is_some() {
+            return None;
+        }
+        session_key(&self.ntlm).ok().map(|key| Zeroizing::new(key.to_vec()))
     }
 }
 
@@ -127,6 +136,13 @@ impl Initiator for NegotiateInitiator {
             _ => Err(SecurityError::OutOfSequence.into()),
         }
     }
+
+    fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
+        if self.identity.is_some() {
+            return None;
+        }
+        session_key(&self.negotiate).ok().map(|key| Zeroizing::new(key.to_vec()))
+    }
 }
 
 /// One leg of any of `sspi`'s packages.
@@ -158,13 +174,17 @@ where
 }
 
 fn session_keys(package: &impl Sspi) -> Result<NtlmKeys, Error> {
+    Ok(NtlmKeys::new(*session_key(package)?, Side::Client))
+}
+
+fn session_key(package: &impl Sspi) -> Result<Zeroizing<[u8; 16]>, Error> {
     let keys = package.query_context_session_key().map_err(local)?;
     let key: &Vec<u8> = keys.session_key.as_ref();
     let key: [u8; 16] = key
         .as_slice()
         .try_into()
         .map_err(|_| SecurityError::Local("a session key of another length".into()))?;
-    Ok(NtlmKeys::new(key, Side::Client))
+    Ok(Zeroizing::new(key))
 }
 
 fn check_flags(message: &[u8], expected: MessageType) -> Result<(), SecurityError> {

@@ -21,6 +21,8 @@ pub use spnego::{NegState, NegTokenInit, NegTokenResp, NegotiateAcceptor};
 use std::fmt;
 use std::ops::Range;
 
+use zeroize::Zeroizing;
+
 use crate::error::Error;
 use crate::pdu::AuthType;
 
@@ -34,6 +36,12 @@ pub trait Initiator: Send {
     /// # Errors
     /// [`Error::Security`] and [`Error::LogonRefused`].
     fn step(&mut self, token: Option<&[u8]>) -> Result<Step, Error>;
+
+    /// The session's key, once the handshake is over for this side: what SMB
+    /// makes its keys of. `None` before that, and for a mechanism that keeps it.
+    fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
+        None
+    }
 }
 
 /// What a leg of the client's handshake came to.

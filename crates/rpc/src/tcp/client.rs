@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, Wr
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::connect::{Target, Timeouts, connect_stream, network_error_kind};
+use super::connect::{Target, Timeouts, connect_stream, lost as lost_by};
 use crate::client::{CallId, ClientConfig, ClientEvent, ClientHalf};
 use crate::error::{Error, NetworkError, NetworkErrorKind, Result, Stage};
 use crate::framing::FrameBuffer;
@@ -100,7 +100,7 @@ impl Client {
             let out = std::mem::take(half.output());
             if !out.is_empty() {
                 match timeout(silence, write.write_all(&out)).await {
-                    Ok(sent) => sent.map_err(|error| fail(network_error_kind(&error)))?,
+                    Ok(sent) => sent.map_err(|error| lost_by(Stage::Bind, &error))?,
                     Err(_) => return Err(fail(NetworkErrorKind::Silent(silence)).into()),
                 }
             }
@@ -111,7 +111,7 @@ impl Client {
                 match timeout(silence, read.read_buf(frames.space())).await {
                     Ok(Ok(0)) => return Err(fail(NetworkErrorKind::Closed).into()),
                     Ok(Ok(_)) => continue,
-                    Ok(Err(error)) => return Err(fail(network_error_kind(&error)).into()),
+                    Ok(Err(error)) => return Err(lost_by(Stage::Bind, &error).into()),
                     Err(_) => return Err(fail(NetworkErrorKind::Silent(silence)).into()),
                 }
             };
@@ -286,11 +286,11 @@ impl Driver {
                             break Some(error);
                         }
                     }
-                    Err(error) => break Some(lost(network_error_kind(&error))),
+                    Err(error) => break Some(lost_by(Stage::Call, &error)),
                 },
                 sent = write.write(self.half.output()), if sending => match sent {
                     Ok(sent) => drop(self.half.output().drain(..sent)),
-                    Err(error) => break Some(lost(network_error_kind(&error))),
+                    Err(error) => break Some(lost_by(Stage::Call, &error)),
                 },
                 () = sleep_until(deadline), if !self.open.is_empty() => {
                     break Some(lost(NetworkErrorKind::Silent(silence)));

@@ -8,7 +8,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::error::{NetworkError, NetworkErrorKind, Stage};
+use crate::error::{Error, NetworkError, NetworkErrorKind, Stage};
 use crate::limits::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_SILENCE, MAX_ADDRESSES};
 
 /// After how much idleness a connection is kept alive, and how often then.
@@ -94,6 +94,15 @@ fn prepare(stream: &TcpStream) {
     // A reader may be long over a batch, and firewalls forget connections on which nothing moves.
     let alive = TcpKeepalive::new().with_time(IDLE).with_interval(IDLE);
     let _ = SockRef::from(stream).set_tcp_keepalive(&alive);
+}
+
+/// What ended a connection: the error that a stream of ours hid in the system's,
+/// or the network's.
+pub(crate) fn lost(during: Stage, error: &io::Error) -> Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(ours) => ours.clone(),
+        None => Error::Network(NetworkError { during, kind: network_error_kind(error) }),
+    }
 }
 
 /// Sorts what the system said.

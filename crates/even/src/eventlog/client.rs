@@ -1,0 +1,300 @@
+//! The client's stubs: a connection to the pipe, and a method for each operation
+//! that reads.
+
+use quarry_cred::{Credential, Gate};
+use quarry_rpc::ClientConfig;
+use quarry_rpc::ndr::WideString;
+use quarry_rpc::pdu::NakReason;
+use quarry_rpc::security::NegotiateInitiator;
+use quarry_rpc::smb::{Dialect, NtStatus, PipeConfig, PipeStream, SMB_PORT, SessionFacts};
+use quarry_rpc::tcp::{Client, Target, Timeouts, connect_stream};
+use tokio::net::TcpStream;
+
+use super::limits::MAX_BATCH_BUFFER;
+use super::messages::*;
+use super::{INTERFACE, PIPE};
+use crate::client::{settle, within_patience};
+use crate::error::{Error, Result};
+use crate::wire::Message;
+
+/// Where a server is and how to sign in there.
+#[derive(Clone, Debug)]
+pub struct ConnectPipeOptions {
+    /// Its name or address.
+    pub host: String,
+    /// The port of SMB.
+    pub port: u16,
+    /// Who signs in.
+    pub credential: Credential,
+    /// What keeps a wrong password from being tried on every server.
+    pub gate: Option<Gate>,
+    /// How long to wait.
+    pub timeouts: Timeouts,
+    /// The pipe, and what of SMB is offered.
+    pub pipe: PipeConfig,
+}
+
+impl ConnectPipeOptions {
+    /// The defaults for a host.
+    pub fn new(host: impl Into<String>, credential: Credential) -> Self {
+        let host = host.into();
+        Self {
+            pipe: PipeConfig::new(&host, PIPE),
+            host,
+            port: SMB_PORT,
+            credential,
+            gate: None,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// A connection to an MS-EVEN server. Clones are the same connection.
+#[derive(Clone, Debug)]
+pub struct LegacyClient {
+    rpc: Client,
+    facts: SessionFacts,
+    sealed: bool,
+}
+
+/// What a read came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Whole records, one behind the other; none at the end on some servers.
+    Records(Vec<u8>),
+    /// The next record needs a larger buffer. On some servers there are records
+    /// all the same, and the position has moved past them.
+    TooSmall {
+        /// Whole records.
+        records: Vec<u8>,
+        /// The bytes that the next one needs.
+        needed: u32,
+    },
+    /// There are no records in this direction.
+    End,
+}
+
+/// What is known of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Information {
+    /// Whether it is full.
+    pub full: bool,
+}
+
+impl LegacyClient {
+    /// Connects, signs in to SMB, opens the pipe and binds.
+    ///
+    /// The calls are sealed by RPC as well, with a second handshake of the same
+    /// credential. Where a server has none of that, they travel by what SMB
+    /// encrypts; one that can do neither is refused.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn connect(options: &ConnectPipeOptions) -> Result<Self> {
+        let stream = Self::stream(options).await?;
+        // Only now: a server that cannot be reached holds up nobody.
+        let mut ticket = match &options.gate {
+            Some(gate) => Some(gate.enter().await?),
+            None => None,
+        };
+        let outcome = within_patience(&mut ticket, Self::sign_in(stream, options)).await;
+        settle(ticket, &options.host, &outcome);
+        outcome
+    }
+
+    async fn stream(options: &ConnectPipeOptions) -> Result<TcpStream> {
+        let target = Target::new(&options.host, options.port);
+        let stream = connect_stream(&target, options.timeouts.connect).await;
+        Ok(stream.map_err(quarry_rpc::Error::from)?)
+    }
+
+    async fn sign_in(stream: TcpStream, options: &ConnectPipeOptions) -> Result<Self> {
+        match Self::bind(stream, options, true).await {
+            // It knows no security of RPC's own.
+            Err((Error::Rpc(quarry_rpc::Error::BindRefused(reason)), Some(facts)))
+                if facts.cipher.is_some()
+                    && matches!(
+                        reason,
+                        NakReason::AuthenticationType | NakReason::NotSpecified
+                    ) =>
+            {
+                let stream = Self::stream(options).await?;
+                Self::bind(stream, options, false).await
+            }
+            outcome => outcome,
+        }
+        .map_err(|(error, _)| error)
+    }
+
+    async fn bind(
+        stream: TcpStream,
+        options: &ConnectPipeOptions,
+        sealed: bool,
+    ) -> Result<Self, (Error, Option<SessionFacts>)> {
+        let initiator = || match NegotiateInitiator::new(&options.credential) {
+            Ok(initiator) => Ok(Box::new(initiator)),
+            Err(error) => Err((Error::from(error), None)),
+        };
+        let silence = options.timeouts.silence;
+        let pipe = PipeStream::open(stream, options.pipe.clone(), initiator()?, silence)
+            .await
+            .map_err(|error| (error.into(), None))?;
+        let facts = pipe.facts();
+        let config = ClientConfig::new(INTERFACE);
+        let security = match sealed {
+            true => Some(initiator()? as Box<dyn quarry_rpc::security::Initiator>),
+            false => None,
+        };
+        let rpc = Client::bind(pipe, config, security, silence)
+            .await
+            .map_err(|error| (error.into(), Some(facts)))?;
+        Ok(Self { rpc, facts, sealed })
+    }
+
+    /// Calls over an RPC connection that is bound to [`INTERFACE`]; what is below it is told.
+    pub fn from_rpc(rpc: Client, facts: SessionFacts, sealed: bool) -> Self {
+        Self { rpc, facts, sealed }
+    }
+
+    /// The RPC connection.
+    pub fn rpc(&self) -> &Client {
+        &self.rpc
+    }
+
+    /// What the two sides agreed on below the pipe.
+    pub fn facts(&self) -> SessionFacts {
+        self.facts
+    }
+
+    /// The dialect of SMB.
+    pub fn dialect(&self) -> Dialect {
+        self.facts.dialect
+    }
+
+    /// Whether RPC seals the calls, whatever SMB does.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Calls an operation. Its return value is in the response, not an error.
+    ///
+    /// # Errors
+    /// [`Error::Rpc`].
+    pub async fn call<O: Operation>(&self, request: &O::Request) -> Result<O::Response> {
+        let stub = request.encode().map_err(quarry_rpc::Error::from)?;
+        let answer = self.rpc.call(O::OPNUM as u16, stub).await?;
+        Ok(O::Response::decode(&answer).map_err(quarry_rpc::Error::from)?)
+    }
+
+    async fn checked<O: Operation>(&self, request: &O::Request) -> Result<O::Response> {
+        let response = self.call::<O>(request).await?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status => Err(Error::NtStatus { operation: O::OPNUM, status }),
+        }
+    }
+
+    /// Opens a log. A name that the server doesn't know opens Application on
+    /// Windows, and is an error on Samba.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn open(&self, log: &str) -> Result<LogHandle> {
+        let request = OpenELWRequest {
+            server: ServerName(None),
+            module: WideString::from(log),
+            reg_module: WideString::default(),
+            major: 1,
+            minor: 1,
+        };
+        Ok(self.checked::<OpenELW>(&request).await?.log)
+    }
+
+    /// Opens a file of the server that a log was saved to.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn open_backup(&self, file: &str) -> Result<LogHandle> {
+        let request = OpenBELWRequest {
+            server: ServerName(None),
+            backup: WideString::from(file),
+            major: 1,
+            minor: 1,
+        };
+        Ok(self.checked::<OpenBELW>(&request).await?.log)
+    }
+
+    /// How many records a log has.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn records(&self, log: LogHandle) -> Result<u32> {
+        Ok(self.checked::<NumberOfRecords>(&NumberOfRecordsRequest { log }).await?.records)
+    }
+
+    /// The number of a log's oldest record; of an empty log it means nothing.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn oldest(&self, log: LogHandle) -> Result<u32> {
+        Ok(self.checked::<OldestRecord>(&OldestRecordRequest { log }).await?.oldest)
+    }
+
+    /// Reads records into a buffer of `wanted` bytes, at most
+    /// [`MAX_BATCH_BUFFER`].
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn read(
+        &self,
+        log: LogHandle,
+        flags: ReadFlags,
+        offset: u32,
+        wanted: u32,
+    ) -> Result<Read> {
+        let wanted = UpTo(wanted.min(MAX_BATCH_BUFFER));
+        let request = ReadELWRequest { log, flags, offset, wanted };
+        let response = self.call::<ReadELW>(&request).await?;
+        let mut records = response.buffer.0;
+        match response.status {
+            NtStatus::SUCCESS | NtStatus::BUFFER_TOO_SMALL => {}
+            NtStatus::END_OF_FILE => return Ok(Read::End),
+            status => return Err(Error::NtStatus { operation: ReadELW::OPNUM, status }),
+        }
+        if response.read as usize > records.len() {
+            let what = "more bytes read than there are";
+            return Err(Error::LegacyNonsense { operation: ReadELW::OPNUM, what });
+        }
+        records.truncate(response.read as usize);
+        Ok(match response.status {
+            NtStatus::SUCCESS => Read::Records(records),
+            _ => Read::TooSmall { records, needed: response.needed },
+        })
+    }
+
+    /// Asks whether a log is full.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn information(&self, log: LogHandle) -> Result<Information> {
+        /// `EVENTLOG_FULL_INFORMATION`: one long.
+        const LEN: u32 = 4;
+        let request = GetLogInformationRequest { log, level: 0, wanted: UpTo(LEN) };
+        let response = self.checked::<GetLogInformation>(&request).await?;
+        match response.buffer.0.first_chunk() {
+            Some(full) => Ok(Information { full: u32::from_le_bytes(*full) != 0 }),
+            None => Err(Error::LegacyNonsense {
+                operation: GetLogInformation::OPNUM,
+                what: "information shorter than its form",
+            }),
+        }
+    }
+
+    /// Closes a log.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn close(&self, log: LogHandle) -> Result<()> {
+        self.checked::<CloseEL>(&CloseELRequest { log }).await.map(drop)
+    }
+}
