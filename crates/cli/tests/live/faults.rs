@@ -114,7 +114,8 @@ fn case(kind: &str, mapper: u16, event: u16) -> Case {
             warning: Some("overwritten"),
             ..well("wrapped:100")
         },
-        "forwarded" => well(kind),
+        // It matters to who waits for new records.
+        "forwarded" | "no-wait" => well(kind),
         kind => panic!("nobody says what comes of {kind}"),
     }
 }

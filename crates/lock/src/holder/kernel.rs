@@ -7,18 +7,17 @@ use crate::{ByteRange, Mode, sys::FileId};
 
 /// The most that is read of the table, about 100,000 locks.
 const LONGEST_TABLE: u64 = 8 << 20;
+/// How often the table is read for a lock that isn't in it. The kernel gives it a page at a time, and
+/// of a lock that is released in between the next one is passed over.
+const READS: usize = 3;
 const LONGEST_COMMAND: u64 = 1000;
 const MOST_PROCESSES: usize = 100_000;
 const MOST_DESCRIPTORS: usize = 100_000;
 
 /// The holders of whole-file and range locks on a file, without those who only wait.
 pub(super) fn holders(id: FileId) -> Vec<Holder> {
-    let mut table = String::new();
-    let Ok(file) = fs::File::open("/proc/locks") else { return Vec::new() };
-    if file.take(LONGEST_TABLE).read_to_string(&mut table).is_err() {
-        return Vec::new();
-    }
-    let locks: Vec<Lock> = table.lines().filter_map(|line| Lock::parse(line, id)).collect();
+    let locks = (0..READS).map(|_| locks_on(id)).find(|locks| !locks.is_empty());
+    let locks = locks.unwrap_or_default();
     let mut holders = Vec::new();
     // The table names the process that took the lock. Range locks have none, and the one that
     // took a whole-file lock may be gone while those who inherited it are there.
@@ -44,6 +43,16 @@ pub(super) fn holders(id: FileId) -> Vec<Holder> {
         }
     }
     once
+}
+
+/// The table's locks on a file.
+fn locks_on(id: FileId) -> Vec<Lock> {
+    let mut table = String::new();
+    let Ok(file) = fs::File::open("/proc/locks") else { return Vec::new() };
+    if file.take(LONGEST_TABLE).read_to_string(&mut table).is_err() {
+        return Vec::new();
+    }
+    table.lines().filter_map(|line| Lock::parse(line, id)).collect()
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
