@@ -241,20 +241,29 @@ impl State {
 }
 
 async fn serve(temper: Temper, logs: Vec<(&str, Records)>) -> LegacyServerLog {
+    serve_changing(temper, logs).await.0
+}
+
+/// The same, and the server, whose logs can be changed.
+async fn serve_changing(
+    temper: Temper,
+    logs: Vec<(&str, Records)>,
+) -> (LegacyServerLog, Arc<Server>) {
     let logs = logs.into_iter().map(|(name, records)| (name.to_owned(), records)).collect();
     let state = Mutex::new(State { logs, ..State::default() });
     let service = Arc::new(Server { temper, state });
     let (near, far) = tokio::io::duplex(64 * 1024);
     let interface = ServedInterface { syntax: INTERFACE, privacy: false };
     let config = ServerConfig::new(vec![interface], 1, Arc::new(|_| None));
-    tokio::spawn(serve_connection(far, config, Associations::default(), service));
+    let serving = Arc::clone(&service);
+    tokio::spawn(serve_connection(far, config, Associations::default(), serving));
     let silence = Duration::from_secs(10);
     let rpc = Client::bind(near, ClientConfig::new(INTERFACE), None, silence).await.unwrap();
     let (dialect, signing) = (Dialect::Smb311, SigningAlgorithm::AesCmac);
     let facts = SessionFacts { dialect, signing, cipher: None };
     let client = LegacyClient::from_rpc(rpc, facts, false);
     let options = ReadOptions { batch_bytes: 16 << 10, ..ReadOptions::default() };
-    LegacyServerLog::new("even://test".to_owned(), client, options)
+    (LegacyServerLog::new("even://test".to_owned(), client, options), service)
 }
 
 /// What came of a query.
@@ -457,5 +466,89 @@ fn a_bookmark_whose_successor_is_gone_is_told_of() {
         let after = Some(Bookmark::single("System", 99));
         let came = read(&log, Query { after, ..query(Direction::Forward) }).await;
         assert!(came.damage.is_empty() && came.numbers.len() == 10, "{came:?}");
+    });
+}
+
+/// Takes what a subscription has, until it has nothing more.
+async fn drain(batches: &mut dyn Batches) -> Came {
+    let (mut came, mut reader) = (Came::default(), BatchReader::default());
+    // The first empty batch after a query says that it is over, the next that nothing is new.
+    let mut empty = 0;
+    while empty < 2 {
+        let batch = batches.next().await.expect("it never ends").unwrap();
+        empty = if batch.is_empty() { empty + 1 } else { 0 };
+        reader.read(&batch, &mut came);
+    }
+    came
+}
+
+fn subscription(start: Start) -> Subscription {
+    Subscription { logs: vec!["System".into()], start, ..Subscription::default() }
+}
+
+#[test]
+fn new_records_are_polled_for_and_come_once() {
+    run(async {
+        let after = |number| Start::After(Bookmark::single("System", number));
+        for (first, start, there) in [
+            (1, Start::Oldest, 1..=5),
+            (1, Start::Now, 6..=5),
+            (1, after(3), 4..=5),
+            // Behind the last, and before the first.
+            (1, after(5), 6..=5),
+            (100, after(99), 100..=104),
+        ] {
+            let logs = vec![("System", log_from(first, &[5; 5]))];
+            let (log, server) = serve_changing(SAMBA, logs).await;
+            let mut batches = log.subscribe(&subscription(start.clone())).await.unwrap();
+            assert_eq!(
+                drain(&mut *batches).await.numbers,
+                there.collect::<Vec<u64>>(),
+                "{start:?}"
+            );
+            for more in [1, 3] {
+                let next = first + server.state.lock().unwrap().logs["System"].len() as u32;
+                let new = log_from(next, &vec![7; more]);
+                server.state.lock().unwrap().logs.get_mut("System").unwrap().extend(new);
+                let came = drain(&mut *batches).await;
+                let expected: Vec<u64> = (u64::from(next)..).take(more).collect();
+                assert_eq!((came.numbers, came.damage), (expected.clone(), vec![]), "{start:?}");
+                let bookmark = batches.bookmark().unwrap();
+                assert_eq!(bookmark.entries[0].record_id, *expected.last().unwrap());
+            }
+        }
+    });
+}
+
+#[test]
+fn an_empty_log_is_followed_from_its_first_record_on() {
+    run(async {
+        for start in [Start::Now, Start::Oldest] {
+            let (log, server) = serve_changing(SAMBA, vec![("System", Vec::new())]).await;
+            let mut batches = log.subscribe(&subscription(start)).await.unwrap();
+            assert_eq!(drain(&mut *batches).await.numbers, []);
+            server.state.lock().unwrap().logs.insert("System".to_owned(), log_from(1, &[5; 2]));
+            let came = drain(&mut *batches).await;
+            assert_eq!((came.numbers, came.damage), (vec![1, 2], vec![]));
+        }
+    });
+}
+
+#[test]
+fn records_that_are_gone_before_they_are_polled_for_are_told_of() {
+    run(async {
+        let (log, server) = serve_changing(SAMBA, vec![("System", log_from(100, &[5; 10]))]).await;
+        let strict = subscription(Start::After(Bookmark::single("System", 42)));
+        assert!(matches!(log.subscribe(&strict).await, Err(LogError::Overwritten)));
+        let later = subscription(Start::AfterOrLater(Bookmark::single("System", 42)));
+        let mut batches = log.subscribe(&later).await.unwrap();
+        let came = drain(&mut *batches).await;
+        assert_eq!(came.numbers, (100..110).collect::<Vec<u64>>());
+        let told = |after| Damage::Overwritten { log: Some("System".into()), after: Some(after) };
+        assert_eq!(came.damage, [told(42)]);
+        // The log wraps while nobody looks.
+        server.state.lock().unwrap().logs.insert("System".to_owned(), log_from(120, &[5; 3]));
+        let came = drain(&mut *batches).await;
+        assert_eq!((came.numbers, came.damage), (vec![120, 121, 122], vec![told(109)]));
     });
 }
