@@ -7,7 +7,6 @@ use std::io::{self, BufWriter, IsTerminal, Seek, Write};
 use quarry_binxml::write::{Fragment, WriteError, templated};
 use quarry_event::{Event, EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::Direction;
-use quarry_fleet::Request;
 use quarry_logfile::{EvtxWriteError, EvtxWriter};
 
 use crate::args::ScanArgs;
@@ -22,12 +21,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = Request {
-        logs: save.tests.logs.clone(),
-        direction,
-        filter: save.tests.filter.clone(),
-        limit: args.lines,
-    };
+    let request = save.tests.request(direction, args.lines);
     // The file's header comes last, so it can't be written to a pipe as it grows.
     let spool = |e: io::Error| Failure::io("temporary files", &e);
     let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile().map_err(spool)?);

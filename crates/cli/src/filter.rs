@@ -6,6 +6,8 @@ use quarry_event::filter::{
     DataTest, Filter, FilterError, Glob, Ids, Levels, Matcher, Pattern, parse_time,
 };
 use quarry_event::query::Query;
+use quarry_eventlog::Direction;
+use quarry_fleet::Request;
 
 use crate::args::FilterArgs;
 use crate::error::Failure;
@@ -41,6 +43,11 @@ impl Tests {
             of_files: matcher(&of_files),
             filter: asked,
         })
+    }
+
+    /// What is asked of servers: at most `limit` of each.
+    pub(crate) fn request(&self, direction: Direction, limit: Option<u64>) -> Request {
+        Request { logs: self.logs.clone(), direction, filter: self.filter.clone(), limit }
     }
 
     /// Whether every event passes, but for the choice of logs.

@@ -8,7 +8,7 @@ use quarry_event::output::local_time;
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::{Direction, LogInfo};
-use quarry_fleet::{Request, Source as _};
+use quarry_fleet::Source as _;
 use serde_json::Value as Json;
 
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
@@ -51,11 +51,7 @@ fn list(
         let servers = std::mem::take(&mut inputs.servers);
         survey(&mut run, work, &servers, inputs.files.len(), &mut found)?;
     }
-    let request = work.tests.as_ref().map(|tests| Request {
-        logs: tests.logs.clone(),
-        filter: tests.filter.clone(),
-        ..Request::default()
-    });
+    let request = work.tests.as_ref().map(|tests| tests.request(Direction::Forward, None));
     run.read(inputs, request.unwrap_or_default(), work, &mut |_, source, batch| {
         let batch: &mut Batch<Tallies> = batch;
         let (_, logs) = found.entry(source.index).or_insert_with(|| {

@@ -7,7 +7,6 @@ use quarry_event::output::{Column, Printer, Scratch, TableOptions, UnknownColumn
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 
 use quarry_eventlog::Direction;
-use quarry_fleet::Request;
 
 use crate::args::{Format, ScanArgs, ScanFormat, When};
 use crate::console::{stdout_color, stdout_width};
@@ -40,12 +39,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let mut out = Out::new(&scan.printer);
     let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = Request {
-        logs: scan.tests.logs.clone(),
-        direction,
-        filter: scan.tests.filter.clone(),
-        limit: args.lines,
-    };
+    let request = scan.tests.request(direction, args.lines);
     // How many more events of a source are wanted.
     let mut wanted: HashMap<usize, u64> = HashMap::new();
     let mut closed = None;
