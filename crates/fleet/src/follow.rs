@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::budget::{Budget, Room};
 use crate::failure::Failure;
 use crate::options::Options;
-use crate::reader::literal;
+use crate::reader::{add_meant, literal};
 use crate::source::Source;
 
 /// Reports on their way. Their bytes are bounded by the budget.
@@ -192,12 +192,7 @@ async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
                 return shared.tell(FollowReport::Failed { source: index, failure }).await;
             }
         };
-        let is_meant = |name: &LogName| {
-            let is_named = logs.iter().any(|named| named.0.eq_ignore_ascii_case(&name.0));
-            !is_named && asked.iter().any(|pattern| pattern.is_match(&name.0))
-        };
-        let meant: Vec<LogName> = known.into_iter().filter(is_meant).collect();
-        logs.extend(meant);
+        add_meant(&mut logs, &asked, known);
     }
     let lines = Lines { are_shared: logs.len() > MAX_OWN, ..Lines::default() };
     let line = || Line::new(shared, &lines, &*source, index);

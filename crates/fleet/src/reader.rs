@@ -279,6 +279,16 @@ fn spread(pause: Duration, name: &str) -> Duration {
     pause.mul_f64(0.5 + (hash >> 40) as f64 / (1u64 << 25) as f64)
 }
 
+/// Adds the logs that patterns mean, of those a source has, to the ones that are named.
+pub(crate) fn add_meant(named: &mut Vec<LogName>, patterns: &[Glob], known: Vec<LogName>) {
+    let is_meant = |name: &LogName| {
+        let is_named = named.iter().any(|named| named.0.eq_ignore_ascii_case(&name.0));
+        !is_named && patterns.iter().any(|pattern| pattern.is_match(&name.0))
+    };
+    let meant: Vec<LogName> = known.into_iter().filter(is_meant).collect();
+    named.extend(meant);
+}
+
 /// A pattern that is a name.
 pub(crate) fn literal(pattern: &Glob) -> Option<LogName> {
     let text = pattern.as_str();

@@ -6,7 +6,7 @@ use futures_util::stream::{self, StreamExt};
 use quarry_event::filter::Glob;
 use quarry_eventlog::{EventLog, LogError, LogInfo, LogName};
 
-use crate::reader::literal;
+use crate::reader::{add_meant, literal};
 
 /// Logs of a source that are asked about at once. A server has over 1,000, and each takes some
 /// calls that are answered one after the other. A connection has 64 calls open at most.
@@ -28,10 +28,7 @@ pub async fn survey(
     let mut names: Vec<LogName> = patterns.iter().filter_map(literal).collect();
     if patterns.iter().any(|pattern| literal(pattern).is_none()) {
         let known = log.logs().await?;
-        names.extend(known.into_iter().filter(|name| {
-            let is_meant = |pattern: &Glob| literal(pattern).is_none() && pattern.is_match(&name.0);
-            patterns.iter().any(is_meant)
-        }));
+        add_meant(&mut names, &patterns, known);
     }
     let look = |name: LogName| async move {
         let info = log.info(&name).await;
