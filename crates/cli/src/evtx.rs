@@ -20,6 +20,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let save = Save { tests: Tests::new(&args.filter)?, lines: args.lines };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    run.recover = args.files.recover;
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let request = save.tests.request(direction, args.lines);
     // The file's header comes last, so it can't be written to a pipe as it grows.

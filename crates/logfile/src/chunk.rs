@@ -143,6 +143,37 @@ impl<'b> Chunk<'b> {
         }
     }
 
+    /// The whole records in the chunk that are not among its [`items`](Self::items): what is left
+    /// of older ones, behind its last record and where there is no chunk any more. Names and
+    /// templates that they refer to may be overwritten.
+    pub fn slack(&self, items: &[Item], slack: &mut Vec<RecordHeader>) {
+        slack.clear();
+        let mut known = items.iter().filter_map(|item| match item {
+            Item::Record(record) => Some(record),
+            Item::Damage(_) => None,
+        });
+        let mut next = known.next();
+        let mut at = ChunkHeader::LEN;
+        let places = memmem::find_iter(self.bytes, RECORD_MAGIC);
+        for place in places {
+            while let Some(record) =
+                next.filter(|record| record.binxml.start <= place + RECORD_HEADER)
+            {
+                at = at.max(record.binxml.end);
+                next = known.next();
+            }
+            // Up to the next one that is known already.
+            let end = next.map_or(self.bytes.len(), |next| next.binxml.start - RECORD_HEADER);
+            if place < at {
+                continue;
+            }
+            if let Some(record) = self.record_at(place, end) {
+                at = record.binxml.end + RECORD_TRAILER;
+                slack.push(record);
+            }
+        }
+    }
+
     /// The records that a dirty file's chunk has behind the end that its header knows of: they
     /// were written after it, and their numbers go on where the others end.
     fn behind_the_end(&self, mut at: usize, last: Option<u64>, items: &mut Vec<Item>) {

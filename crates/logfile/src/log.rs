@@ -34,7 +34,7 @@ pub enum OpenError {
     #[error("this is a log of Windows NT to 2003 (.evt), not an .evtx file")]
     OldFormat,
     /// It is something else.
-    #[error("this is not an event log (.evtx) file")]
+    #[error("this is not an event log (.evtx or .evt) file")]
     NotALog,
 }
 
@@ -42,6 +42,16 @@ pub enum OpenError {
 const EVT_MAGIC: &[u8; 4] = b"LfLe";
 
 impl EvtxLog {
+    /// Whether a file is one, by its signature or that of its first chunk.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn is_one(file: &impl ReadAt) -> io::Result<bool> {
+        let mut start = [0; 8];
+        let read = file.read_full_at(&mut start, 0)?;
+        Ok(start[..read] == *FileHeader::MAGIC || starts_with_chunk(file, FileHeader::BLOCK_SIZE)?)
+    }
+
     /// Opens a file, and finds the oldest of its chunks. What grows behind its end from now on is
     /// not read.
     pub fn open(file: impl ReadAt + 'static) -> Result<Self, OpenError> {
