@@ -186,7 +186,7 @@ impl<'a> ClassicRecord<'a> {
         } else {
             // They end where the data begins.
             let end = if data.is_empty() || data_at < strings_at { body_end } else { data_at };
-            part(strings_at, end.saturating_sub(strings_at), "strings")?
+            part(strings_at, end.saturating_sub(strings_at).max(1), "strings")?
         };
         Ok(Self {
             bytes,

@@ -341,7 +341,8 @@ impl Ring<'_> {
         })?;
         let end = self.wrapped_start(span.offset(live));
         if !is_cut {
-            damage.push(Damage { offset: end, record: None, kind: DamageKind::EndOfLog });
+            let offset = end.min(self.file.size()?);
+            damage.push(Damage { offset, record: None, kind: DamageKind::EndOfLog });
         }
         let slack = match live < span.len() {
             true => self.span(end, begin),

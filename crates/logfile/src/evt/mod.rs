@@ -162,12 +162,11 @@ impl EvtLog {
                 continue;
             };
             let number = record.number();
-            if torn {
-                items.push(damage(at, Some(number), DamageKind::RecordSize));
-            }
-            if let Some(what) = left_out {
-                items.push(damage(at, Some(number), DamageKind::RecordPart(what)));
-            }
+            let wrong = match left_out {
+                _ if torn => Some(DamageKind::RecordSize),
+                what => what.map(DamageKind::RecordPart),
+            };
+            items.extend(wrong.map(|kind| damage(at, Some(number), kind)));
             let (offset, recovered) = (span.offset(at), block.recovered);
             items.push(EvtItem::Record { offset, number, bytes, is_whole: !torn, recovered });
         }
