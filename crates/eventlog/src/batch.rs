@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use quarry_binxml::Decoder;
+use quarry_binxml::{BinXmlError, ChunkDecoder, Decoder};
 use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
 use quarry_event::filter::Matcher;
@@ -284,34 +284,51 @@ fn read_chunk<V: Visitor>(
         slack.reverse();
     }
     let mut decoder = decoder.chunk(chunk.bytes());
-    let mut read = |record: &RecordHeader, is_recovered: bool, visitor: &mut V| match decoder
-        .event_if(record.binxml.clone(), |head| visitor.wants(head))
-    {
-        Ok(Some(event)) if is_recovered => visitor.recovered(&event, log, Some(record.number)),
-        Ok(Some(event)) => visitor.event(&event, log, Some(record.number)),
-        Ok(None) => {}
-        Err(error) => {
-            let damage = quarry_logfile::Damage {
-                offset: record.offset,
-                record: Some(record.number),
-                kind: DamageKind::Record(error),
-            };
-            visitor.damage(&damage.into());
-        }
-    };
     // What is in a chunk's slack is older than its records.
     if direction == Direction::Forward {
-        slack.iter().for_each(|record| read(record, true, visitor));
+        read_slack(&mut decoder, slack, log, visitor);
     }
     for item in items.iter() {
-        match item {
-            Item::Damage(damage) => visitor.damage(&(*damage).into()),
-            Item::Record(record) => read(record, false, visitor),
+        let record = match item {
+            Item::Damage(damage) => {
+                visitor.damage(&(*damage).into());
+                continue;
+            }
+            Item::Record(record) => record,
+        };
+        match decoder.event_if(record.binxml.clone(), |head| visitor.wants(head)) {
+            Ok(Some(event)) => visitor.event(&event, log, Some(record.number)),
+            Ok(None) => {}
+            Err(error) => visitor.damage(&unread(record, error)),
         }
     }
     if direction == Direction::Backward {
-        slack.iter().for_each(|record| read(record, true, visitor));
+        read_slack(&mut decoder, slack, log, visitor);
     }
+}
+
+/// The records that were left over in a chunk.
+fn read_slack(
+    decoder: &mut ChunkDecoder<'_>,
+    slack: &[RecordHeader],
+    log: &str,
+    visitor: &mut impl Visitor,
+) {
+    for record in slack {
+        match decoder.leftover(record.binxml.clone()) {
+            Ok(event) => {
+                if visitor.wants(&event) {
+                    visitor.recovered(&event, log, Some(record.number));
+                }
+            }
+            Err(error) => visitor.damage(&unread(record, error)),
+        }
+    }
+}
+
+fn unread(record: &RecordHeader, error: BinXmlError) -> Damage {
+    let kind = DamageKind::Record(error);
+    quarry_logfile::Damage { offset: record.offset, record: Some(record.number), kind }.into()
 }
 
 fn read_evt(bytes: &[u8], items: &[EvtItem], log: &str, channel: &str, visitor: &mut impl Visitor) {

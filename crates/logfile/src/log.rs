@@ -16,6 +16,9 @@ pub struct EvtxLog {
     chunks: u64,
     /// Which chunk has the oldest records: when a log is full, it goes on at its beginning.
     oldest: u64,
+    /// How many chunks the log has, and the number of its next record, as the header of a log says
+    /// that was closed.
+    used: Option<(u64, u64)>,
     dirty: bool,
     damage: Vec<Damage>,
 }
@@ -64,8 +67,12 @@ impl EvtxLog {
         }
         let mut damage = Vec::new();
         let mut at_start = |kind| damage.push(Damage { offset: 0, record: None, kind });
+        let mut used = None;
         let (first_chunk, dirty) = match FileHeader::parse(start) {
-            Some(header) if header.checksum_is_right => (header.block_size, header.dirty),
+            Some(header) if header.checksum_is_right => {
+                used = (!header.dirty).then_some((header.chunks, header.next_number));
+                (header.block_size, header.dirty)
+            }
             // What such a header says of itself may be the damage.
             Some(header) => {
                 at_start(DamageKind::FileHeaderChecksum);
@@ -84,8 +91,10 @@ impl EvtxLog {
             None => return Err(OpenError::NotALog),
         };
         let chunks = size.saturating_sub(first_chunk).div_ceil(CHUNK_SIZE as u64);
-        let mut log =
-            EvtxLog { file: Box::new(file), first_chunk, chunks, oldest: 0, dirty, damage };
+        // It is counted in 16 bits.
+        used = used.filter(|(used, _)| (1..chunks).contains(used) && chunks <= u16::MAX.into());
+        let file = Box::new(file);
+        let mut log = EvtxLog { file, first_chunk, chunks, oldest: 0, used, dirty, damage };
         log.oldest = log.find_oldest()?;
         Ok(log)
     }
@@ -109,9 +118,19 @@ impl EvtxLog {
         match self.file.read_full_at(buffer, offset) {
             // There was something when the file was opened.
             Ok(0) => Err(Damage { offset, record: None, kind: DamageKind::Gone }),
-            Ok(read) => Ok(Chunk::new(&buffer[..read], offset, self.dirty)),
+            Ok(read) => {
+                let unused = self.is_unused(place, &buffer[..read]);
+                Ok(Chunk::new(&buffer[..read], offset, self.dirty, unused))
+            }
             Err(e) => Err(Damage { offset, record: None, kind: DamageKind::Io(e.kind()) }),
         }
+    }
+
+    /// Whether the header of a closed log says that a chunk isn't used, and the chunk is older.
+    fn is_unused(&self, place: u64, chunk: &[u8]) -> bool {
+        let is_older =
+            |next| ChunkHeader::parse(chunk).is_none_or(|chunk| chunk.first_number < next);
+        self.used.is_some_and(|(used, next)| place >= used && is_older(next))
     }
 
     fn offset_of(&self, place: u64) -> u64 {
@@ -128,6 +147,7 @@ impl EvtxLog {
                 && chunk.free_space > ChunkHeader::LEN
                 && chunk.first_number != 0
                 && chunk.first_number < oldest.0
+                && !self.is_unused(place, &header[..read])
             {
                 oldest = (chunk.first_number, place);
             }

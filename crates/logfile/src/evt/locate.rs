@@ -55,6 +55,11 @@ pub(super) fn locate(file: &impl ReadAt) -> Result<Located, OpenError> {
         return Err(OpenError::Empty);
     }
     let mut damage = Vec::new();
+    if read < Header::LEN && start.get(4..8) == Some(SIGNATURE) {
+        let kind = DamageKind::Cut { missing: (Header::LEN - read) as u64 };
+        damage.push(Damage { offset: read as u64, record: None, kind });
+        return Ok(Located { live: Vec::new(), slack: Vec::new(), before: None, damage });
+    }
     let header = Header::parse(&start[..read]);
     if header.is_none() && !is_evt(file)? {
         return Err(OpenError::NotALog);
