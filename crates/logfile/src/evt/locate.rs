@@ -285,7 +285,7 @@ impl Ring<'_> {
             let is_empty = end.oldest == 0 || end.oldest == end.next;
             return Ok(is_empty.then_some(3));
         }
-        if !self.has(offset) || offset % 4 != 0 {
+        if !self.has(offset) || !offset.is_multiple_of(4) {
             return Ok(None);
         }
         let mut bytes = vec![0; super::MAX_EVT_RECORD];
