@@ -8,6 +8,7 @@ mod fleet;
 pub(crate) mod lock;
 pub(crate) mod logon;
 mod measure;
+mod save;
 mod scan;
 mod tail;
 
@@ -16,8 +17,9 @@ use anyhow::{Result, bail};
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 5] = [
+const ALL: [Benchmark; 6] = [
     ("scan", scan::run),
+    ("save", save::run),
     ("lock", lock::run),
     ("fleet", fleet::run),
     ("tail", tail::run),
