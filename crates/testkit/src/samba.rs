@@ -99,6 +99,24 @@ impl SambaServer {
         assert!(status.success(), "filling {log}: {status}");
     }
 
+    /// The seconds of processors that it has used, with what it has waited for.
+    ///
+    /// # Panics
+    /// When the system doesn't say.
+    pub fn processor_time(&self) -> f64 {
+        let output = Command::new("getconf").arg("CLK_TCK").output().expect("getconf runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ticks: f64 = text.trim().parse().expect("ticks a second");
+        let used = |id: &String| {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // The fields behind the name, which may hold anything: utime to cstime are the 12th on.
+            let fields = stat.rsplit(')').next().unwrap_or_default();
+            let times = fields.split_whitespace().skip(11).take(4);
+            times.filter_map(|time| time.parse::<f64>().ok()).sum::<f64>()
+        };
+        processes_of(&self.folder.join("smb.conf")).iter().map(used).sum::<f64>() / ticks
+    }
+
     /// Opens each log once with Samba's own client, which makes what they need in the registry.
     ///
     /// # Panics
