@@ -81,10 +81,31 @@ impl SambaServer {
     /// # Panics
     /// When that fails.
     pub fn fill(&self, log: &str, records: &[serde_json::Value]) {
+        self.change(log, None, records);
+    }
+
+    /// Drops all records of a log, which counts anew from then on, and appends some.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn clear(&self, log: &str, records: &[serde_json::Value]) {
+        self.change(log, Some("clear"), records);
+    }
+
+    /// Drops the records of a log below a number, as if it had wrapped, and appends some.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn wrap(&self, log: &str, below: u64, records: &[serde_json::Value]) {
+        self.change(log, Some(&below.to_string()), records);
+    }
+
+    fn change(&self, log: &str, drop_records: Option<&str>, records: &[serde_json::Value]) {
         let mut child = Command::new("/usr/bin/python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/samba_fill.py"))
             .arg(&self.folder)
             .arg(log)
+            .args(drop_records)
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
