@@ -37,6 +37,10 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new(format!("--lines: at most the last {MAX_LAST} events"))
             .hint("quarry scan prints a whole log"));
     }
+    if args.servers.connections.is_some() {
+        return Err(Failure::new("--connections: every server that is followed is kept open")
+            .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
+    }
     let tests = Tests::new(&args.filter)?;
     let printer = scan::printer(args.output, &args.fields, args.terminal.color)?;
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
@@ -58,6 +62,10 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     }
     let servers = live::sources(&inputs.servers);
     let cursors = args.cursor_file.as_deref().map(Cursors::open).transpose()?;
+    if let Some(cursors) = &cursors {
+        let is_known = |address: &str| cursors.know(address);
+        inputs.servers.iter().for_each(|server| server.keep_to(is_known));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -82,6 +90,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         begun: false,
         printer,
         cursors,
+        told: HashSet::new(),
         lost: HashSet::new(),
         outcome: Outcome { failed, ..Outcome::default() },
     };
@@ -118,6 +127,8 @@ struct Tail {
     begun: bool,
     printer: Printer,
     cursors: Option<Cursors>,
+    /// Sources of which it was told how they are read.
+    told: HashSet<(usize, usize)>,
     /// Sources whose loss was told.
     lost: HashSet<(usize, usize)>,
     outcome: Outcome,
@@ -163,6 +174,9 @@ impl Tail {
         match report {
             FollowReport::Following { source: index, log, cursor } => {
                 let source = Arc::clone(&self.sources[kind][index]);
+                if self.told.insert((kind, index)) {
+                    self.run.opened(&*source);
+                }
                 if self.lost.remove(&(kind, index)) {
                     self.run.console.note(&format!("{}: following {log} again", source.name()));
                 }

@@ -10,6 +10,7 @@ mod evt;
 mod evtx;
 mod files;
 mod kill;
+mod samba;
 mod servers;
 
 use std::collections::BTreeMap;
