@@ -126,7 +126,8 @@ impl<'a> ClassicRecord<'a> {
     }
 
     /// A record from bytes that may be damaged: without the parts that don't lie within them, of
-    /// which the first is named. Its length is that of the bytes, whatever it says itself.
+    /// which the first is named. Its length is that of the bytes, whatever it says itself. Where
+    /// that isn't behind it either, it has no text that isn't known to be whole.
     ///
     /// Nothing where there are fewer than [`MIN_RECORD_LEN`] bytes, or no signature.
     pub fn salvage(bytes: &'a [u8]) -> Option<(Self, Option<&'static str>)> {
@@ -140,10 +141,23 @@ impl<'a> ClassicRecord<'a> {
             left_out.get_or_insert(what);
             Ok::<(), Infallible>(())
         });
-        match record {
-            Ok(record) => Some((record, left_out)),
-            Err(never) => match never {},
+        let Ok(mut record) = record;
+        if !is_whole {
+            // What goes on to the end may have gone on behind it.
+            let ended = |at: usize| {
+                let (pairs, _) = bytes[at..].as_chunks::<2>();
+                let units = pairs.iter().position(|pair| *pair == [0, 0])?;
+                Some((&bytes[at..at + 2 * units], at + 2 * units + 2))
+            };
+            let source = ended(FIXED_LEN);
+            let computer = source.and_then(|(_, at)| ended(at));
+            let text = |text: Option<(&'a [u8], usize)>| text.map_or(&bytes[..0], |(text, _)| text);
+            (record.source, record.computer) = (text(source), text(computer));
+            let (pairs, _) = record.strings.as_chunks::<2>();
+            let ended = pairs.iter().rposition(|pair| *pair == [0, 0]).map_or(0, |last| last + 1);
+            record.strings = &record.strings[..2 * ended];
         }
+        Some((record, left_out))
     }
 
     /// A record from its own bytes, of which there are [`MIN_RECORD_LEN`] at least.

@@ -122,6 +122,25 @@ fn straight() -> Ring {
     ring
 }
 
+/// A log that was cleared when it had this many records, and has three new ones.
+fn cleared(mut ring: Ring) -> Ring {
+    ring.clear();
+    for _ in 0..3 {
+        ring.write(|number| later(number, "new"));
+    }
+    ring
+}
+
+/// A record of after a log was cleared.
+fn later(number: u32, text: &str) -> Vec<u8> {
+    let mut bytes = record(number, text);
+    for at in [12, 16] {
+        let time = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) + 1_000_000;
+        bytes[at..at + 4].copy_from_slice(&time.to_le_bytes());
+    }
+    bytes
+}
+
 #[test]
 fn an_empty_log_has_no_records_and_no_damage() {
     let ring = Ring::new(1024, 4096, 1);
@@ -195,7 +214,9 @@ fn a_log_without_its_end_is_read_as_far_as_its_numbers_go_on() {
 
 #[test]
 fn a_log_without_its_header_is_read_and_says_so() {
-    for ring in [wrapped(), straight()] {
+    let mut emptied = straight();
+    emptied.clear();
+    for ring in [wrapped(), straight(), cleared(wrapped()), cleared(straight()), emptied] {
         let mut file = ring.closed();
         file[..48].fill(0);
         let content = read(&file, false);
@@ -219,7 +240,7 @@ fn a_log_with_neither_header_nor_end_is_read_all_the_same() {
 
 #[test]
 fn a_changed_byte_loses_no_record_but_its_own_and_none_unnoticed() {
-    for ring in [wrapped(), straight()] {
+    for ring in [wrapped(), straight(), cleared(wrapped()), cleared(straight())] {
         for file in [ring.closed(), ring.open()] {
             for at in 0..file.len() {
                 for change in [0x01, 0x80, 0xff] {
@@ -347,6 +368,90 @@ fn a_megabyte_of_rubbish_in_a_log_is_one_gap() {
 }
 
 #[test]
+fn a_log_that_begins_in_the_record_of_its_end_gives_no_record_twice() {
+    for ring in [straight(), wrapped()] {
+        for into in [4, 20, 36] {
+            let mut file = ring.closed();
+            let begin = (ring.end() + into) as u32;
+            let in_end = ring.end() + 20;
+            for place in [16, in_end] {
+                file[place..place + 4].copy_from_slice(&begin.to_le_bytes());
+            }
+            let content = read_hostile(&file);
+            let live: Vec<_> =
+                content.records.iter().filter(|r| !r.recovered).map(|r| r.number).collect();
+            assert_eq!(live, ring.numbers());
+            let kinds: Vec<_> = content.damage.iter().map(|damage| damage.kind).collect();
+            assert_eq!(kinds, [DamageKind::OldestRecord]);
+        }
+    }
+}
+
+#[test]
+fn filling_is_no_damage_where_the_end_stands_right_behind_the_header() {
+    let mut file = vec![0; 48 + 40];
+    let begin = file.len();
+    for number in 5..10 {
+        file.extend_from_slice(&record(number, "text"));
+    }
+    for _ in 0..5 {
+        file.extend_from_slice(&0x27u32.to_le_bytes());
+    }
+    let (begin, max) = (begin as u32, file.len() as u32);
+    let header = [48, 0x654c_664c, 1, 1, begin, 48, 10, 5, max, 2, 0, 48];
+    let magic = [0x1111_1111, 0x2222_2222, 0x3333_3333, 0x4444_4444];
+    let end = [&[40][..], &magic, &[begin, 48, 10, 5, 40]].concat();
+    for (place, word) in file.chunks_mut(4).zip(header.into_iter().chain(end)) {
+        place.copy_from_slice(&u32::to_le_bytes(word));
+    }
+    let content = read_hostile(&file);
+    assert_eq!(content.numbers(), (5..10).collect::<Vec<_>>());
+    assert_eq!(content.damage, []);
+}
+
+/// The strings of a record, whole or not.
+fn strings(bytes: &[u8]) -> Vec<String> {
+    let (record, _) = ClassicRecord::salvage(bytes).unwrap();
+    record.strings().map(|string| string.to_string()).collect()
+}
+
+#[test]
+fn of_a_record_that_is_overwritten_in_part_only_whole_strings_are_shown() {
+    let of = |number: u32| {
+        let strings = ["first", "second", "third", "fourth"].map(|text| text.repeat(5));
+        let written = 1_300_000_000 + number;
+        let strings = strings.to_vec();
+        Parts { number, written, source: "Source".into(), strings, ..Parts::default() }.encode()
+    };
+    let (mut torn, mut cut) = (0, 0);
+    // Where the file ends in each part of the record.
+    for more in (0..400).step_by(4) {
+        let mut ring = Ring::new(2400 + more, 2400 + more, 1);
+        let is_split = |ring: &Ring| {
+            ring.written.last().is_some_and(|last| last.at + last.bytes.len() > 2400 + more)
+        };
+        while !is_split(&ring) && ring.written.len() < 20 {
+            ring.write(of);
+        }
+        ring.clear();
+        ring.write(|number| later(number, "of another record"));
+        let content = read_hostile(&ring.closed());
+        for record in content.records.iter().filter(|record| !record.is_whole) {
+            let whole = strings(&of(record.number));
+            let shown = strings(&record.bytes);
+            assert_eq!(shown, whole[..shown.len()], "{more}");
+            cut += usize::from(shown.len() < whole.len());
+            let is_told = |damage: &Damage| {
+                (damage.offset, damage.kind) == (record.offset, DamageKind::RecordSize)
+            };
+            assert!(content.damage.iter().any(is_told));
+            torn += 1;
+        }
+    }
+    assert!(torn > 10 && cut > 10, "{torn} {cut}");
+}
+
+#[test]
 fn what_is_made_to_be_slow_is_read_in_linear_time() {
     // Signatures, torn records in sequence and sizes that point far ahead.
     let mut bytes = straight().closed();
@@ -410,8 +515,6 @@ proptest! {
         let ring = play(&acts, step, max, first.max(1));
         for file in [ring.closed(), ring.open()] {
             let content = read_hostile(&file);
-            prop_assert_eq!(&content.damage.iter().filter(|d| d.kind != DamageKind::RecordSize)
-                .collect::<Vec<_>>(), &Vec::<&Damage>::new());
             let (recovered, live): (Vec<_>, Vec<_>) =
                 content.records.iter().partition(|record| record.recovered);
             let numbers: Vec<u32> = live.iter().map(|record| record.number).collect();
@@ -426,6 +529,20 @@ proptest! {
             found.sort_unstable();
             expected.sort_unstable();
             prop_assert_eq!(found, expected);
+            // All damage there is are records that are overwritten in part, and all of them are.
+            let torn: Vec<_> = recovered.iter().filter(|record| !record.is_whole).collect();
+            let told: Vec<_> = content.damage.iter().map(|d| (d.kind, d.offset)).collect();
+            let expected: Vec<_> =
+                torn.iter().map(|record| (DamageKind::RecordSize, record.offset)).collect();
+            prop_assert_eq!(told, expected);
+            for record in torn {
+                let shown = strings(&record.bytes);
+                let is_of = |written: &&evt_ring::Written| {
+                    (written.at as u64, written.number) == (record.offset, record.number)
+                        && strings(&written.bytes).starts_with(&shown)
+                };
+                prop_assert!(ring.written.iter().any(|written| is_of(&written)), "{:?}", shown);
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! the record that marks it is found; the oldest record is where that one says, or the header, or
 //! else where the run of numbers begins that leads to the end.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use memchr::memmem;
@@ -12,7 +13,7 @@ use memchr::memmem;
 use super::header::{EndRecord, Header, SIGNATURE};
 use super::span::Span;
 use super::walk::{Piece, record, walk};
-use crate::classic::MIN_RECORD_LEN;
+use crate::classic::{FIXED_LEN, MIN_RECORD_LEN};
 use crate::damage::{Damage, DamageKind};
 use crate::log::OpenError;
 use crate::read_at::ReadAt;
@@ -22,6 +23,14 @@ const START: u64 = Header::LEN as u64;
 
 /// How far a file without its signature is searched for records, in bytes.
 const SEARCHED: usize = 256 << 10;
+
+/// How many of what may be the record that marks the end are looked at. Those that were left over
+/// stand in the gaps of cleared logs, so there are few.
+const MOST_ENDS: usize = 1 << 16;
+
+/// A record that was written so many seconds before the one that stands before the gap before it is
+/// of a log that was cleared. Clocks are set back by less.
+const CLOCKS_DIFFER: u32 = 3600;
 
 /// The parts of a file.
 pub(super) struct Located {
@@ -208,15 +217,95 @@ impl Ring<'_> {
         if offset >= self.end { START } else { offset }
     }
 
-    /// Looks everywhere. What an old one has left behind says that it is elsewhere, or knows less.
+    /// Looks everywhere. A cleared log counts from 1 again, so an old one may know higher numbers:
+    /// the real one is that to which the records lead which it tells of, or else that behind the
+    /// record that was written last.
     fn search_end(&self) -> io::Result<Option<(u64, EndRecord)>> {
-        let mut best: Option<(bool, u32, u64, EndRecord)> = None;
-        let mut consider = |at: u64| -> io::Result<()> {
-            if let Some(end) = self.end_at(at)? {
-                let found = (end.end == at, end.next, at, end);
-                if best.is_none_or(|best| (found.0, found.1) > (best.0, best.1)) {
-                    best = Some(found);
+        let ends = self.all_ends()?;
+        let begins: BTreeSet<u64> = ends.values().map(|end| end.begin).collect();
+        // Which run of records is at a place where one may be meant to begin, with its number.
+        let mut begun: BTreeMap<u64, (u64, u32, usize)> = BTreeMap::new();
+        let mut older = BTreeSet::new();
+        // When the first records of runs were written, without those before a later one.
+        let (mut starts, mut latest) = (0usize, Vec::<(usize, u32)>::new());
+        let mut best: Option<((u8, bool, u32, u32), u64)> = None;
+        let (mut run, mut last): (u64, Option<(u32, u64)>) = (0, None);
+        // Twice around, as no place is known to be in no record.
+        let span = Span::two((START, self.end), (START, self.end));
+        walk(self.file, &span, None, |position, piece, _| {
+            let at = self.wrapped_start(span.offset(position));
+            // The second time round, all that may lead to it was seen.
+            let is_second = position >= self.end - START;
+            if let Some(end) = ends.get(&at).filter(|_| is_second) {
+                let newest = last.filter(|(last, _)| last.wrapping_add(1) == end.next);
+                let written = newest.map_or(0, |(_, at)| self.written(&span, at));
+                let begin = begun.get(&end.begin);
+                let latest_since = |start: usize| {
+                    let behind = latest.partition_point(|(n, _)| *n < start);
+                    latest.get(behind).map_or(0, |(_, written)| *written)
+                };
+                let is_empty = end.begin == at && [0, end.next].contains(&end.oldest);
+                let rank = match (newest, begin) {
+                    _ if is_empty => 2,
+                    (Some(_), Some(&(of, number, _))) if (of, number) == (run, end.oldest) => 2,
+                    // A log that was cleared later has written among its records.
+                    (Some(_), Some(&(.., start))) if latest_since(start) > written => {
+                        older.insert(at);
+                        0
+                    }
+                    (Some(_), _) => 1,
+                    (None, _) => 0,
+                };
+                let found = (rank, end.end == at, written, end.next);
+                if !older.contains(&at) && best.is_none_or(|best| found > best.0) {
+                    best = Some((found, at));
                 }
+            }
+            match piece {
+                Piece::Record { number, .. } => {
+                    if last.is_none_or(|(last, _)| number != last.wrapping_add(1)) {
+                        run += 1;
+                        starts += 1;
+                        let written = self.written(&span, position);
+                        while latest.pop_if(|(_, before)| *before <= written).is_some() {}
+                        latest.push((starts, written));
+                    }
+                    last = Some((number, position));
+                    if begins.contains(&at) {
+                        begun.insert(at, (run, number, starts));
+                    }
+                }
+                Piece::Padding { .. } => {}
+                Piece::Torn { .. } | Piece::Skip { .. } => {
+                    run += 1;
+                    last = None;
+                }
+            }
+            true
+        })?;
+        let others = || ends.iter().filter(|(at, _)| !older.contains(at));
+        let any = || others().max_by_key(|(at, end)| (end.end == **at, end.next));
+        let best = best.map(|(_, at)| at).or_else(|| any().map(|(at, _)| *at));
+        Ok(best.and_then(|at| Some((at, *ends.get(&at)?))))
+    }
+
+    /// When a record was written, in seconds; 0 where that can't be read.
+    fn written(&self, span: &Span, position: u64) -> u32 {
+        let mut bytes = [0; FIXED_LEN];
+        match span.read(self.file, position, &mut bytes) {
+            Ok(FIXED_LEN) => crate::header::u32_at(&bytes, 16),
+            _ => 0,
+        }
+    }
+
+    /// All that look like a record that marks the end, as far as they are not too many.
+    fn all_ends(&self) -> io::Result<BTreeMap<u64, EndRecord>> {
+        let mut ends = BTreeMap::new();
+        let mut consider = |at: u64| -> io::Result<()> {
+            if ends.len() < MOST_ENDS
+                && let Some(end) = self.end_at(at)?
+            {
+                ends.insert(at, end);
             }
             Ok(())
         };
@@ -243,7 +332,7 @@ impl Ring<'_> {
                 break;
             }
         }
-        Ok(best.map(|(_, _, at, end)| (at, end)))
+        Ok(ends)
     }
 
     /// Where the oldest record begins, as the end record or the header says, and whether the
@@ -285,7 +374,12 @@ impl Ring<'_> {
             let is_empty = end.oldest == 0 || end.oldest == end.next;
             return Ok(is_empty.then_some(3));
         }
-        if !self.has(offset) || !offset.is_multiple_of(4) {
+        // Not in the record that marks the end either.
+        let is_in_end = || {
+            let len = self.end - START;
+            (offset + len - at) % len < EndRecord::LEN as u64
+        };
+        if !self.has(offset) || !offset.is_multiple_of(4) || is_in_end() {
             return Ok(None);
         }
         let mut bytes = vec![0; super::MAX_EVT_RECORD];
@@ -337,9 +431,19 @@ impl Ring<'_> {
         };
         let mut live = 0;
         let mut run = Run::default();
+        let (mut last, mut is_behind_gap) = (None, false);
         walk(self.file, &span, None, |position, piece, _| {
-            let goes_on = run.goes_on(piece);
-            if goes_on && piece.number().is_some() {
+            let mut goes_on = run.goes_on(piece);
+            if piece.number().is_none() {
+                is_behind_gap |= matches!(piece, Piece::Skip { .. });
+                return goes_on;
+            }
+            if let (Some(last), true) = (last, is_behind_gap) {
+                let (before, behind) = (self.written(&span, last), self.written(&span, position));
+                goes_on &= behind.saturating_add(CLOCKS_DIFFER) >= before;
+            }
+            (last, is_behind_gap) = (Some(position), false);
+            if goes_on {
                 live = position + piece.len() as u64;
             }
             goes_on

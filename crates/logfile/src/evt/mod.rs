@@ -19,6 +19,8 @@ mod walk;
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 use crate::classic::ClassicRecord;
 use crate::damage::{Damage, DamageKind};
 use crate::log::OpenError;
@@ -157,8 +159,16 @@ impl EvtLog {
                 }
                 Piece::Skip { .. } | Piece::Padding { .. } => continue,
             };
-            let bytes = start..start + len;
+            let own = match torn {
+                true => own_bytes(&buffer[start..start + len], at, span, block.recovered),
+                false => len,
+            };
+            let bytes = start..start + own;
             let Some((record, left_out)) = ClassicRecord::salvage(&buffer[bytes.clone()]) else {
+                if !block.recovered {
+                    let skipped = len as u64;
+                    items.push(damage(at, None, DamageKind::NoRecord { skipped }));
+                }
                 continue;
             };
             let number = record.number();
@@ -175,4 +185,17 @@ impl EvtLog {
     fn get(&self, n: u64) -> Option<&Block> {
         self.blocks.get(usize::try_from(n).ok()?)
     }
+}
+
+/// How many of a torn record's bytes may be its own: those before another record or the record that
+/// marks the end. What is written goes over older records from their beginning on, so the end of an
+/// older one is lost only where it is behind the header: there nothing is sure.
+fn own_bytes(bytes: &[u8], at: u64, span: &Span, recovered: bool) -> usize {
+    let size_before = |place: usize| place.saturating_sub(4);
+    let record = bytes.get(8..).and_then(|rest| memmem::find(rest, header::SIGNATURE));
+    let end = memmem::find(bytes, header::EndRecord::MAGIC);
+    let seam = span.seam().filter(|_| recovered).and_then(|seam| seam.checked_sub(at));
+    let ends = [record.map(|place| size_before(place + 8)), end.map(size_before)];
+    let seam = seam.and_then(|seam| usize::try_from(seam).ok()).filter(|seam| *seam > 0);
+    ends.into_iter().chain([seam]).flatten().fold(bytes.len(), usize::min)
 }

@@ -11,28 +11,30 @@ pub(super) struct Span {
     first: (u64, u64),
     /// Behind the header.
     second: (u64, u64),
+    /// Whether the first part ends where the ring does, even if there is nothing behind the header.
+    has_seam: bool,
 }
 
 impl Span {
     /// One part of a file.
     pub(super) fn one(from: u64, to: u64) -> Self {
         let to = to.max(from);
-        Span { first: (from, to), second: (to, to) }
+        Span { first: (from, to), second: (to, to), has_seam: false }
     }
 
     /// Two parts of a file, the second behind the first.
     pub(super) fn two(first: (u64, u64), second: (u64, u64)) -> Self {
         let whole = |(from, to): (u64, u64)| (from, to.max(from));
-        Span { first: whole(first), second: whole(second) }
+        Span { first: whole(first), second: whole(second), has_seam: true }
     }
 
     pub(super) fn len(&self) -> u64 {
         self.first_len() + (self.second.1 - self.second.0)
     }
 
-    /// The position where the second part begins, if there is one.
+    /// The position where the second part begins, if the span goes up to there.
     pub(super) fn seam(&self) -> Option<u64> {
-        (self.second.1 > self.second.0).then(|| self.first_len())
+        self.has_seam.then(|| self.first_len())
     }
 
     /// Where in the file a position is.
@@ -47,6 +49,7 @@ impl Span {
     pub(super) fn up_to(&self, at: u64) -> Self {
         let behind = at.saturating_sub(self.first_len());
         Span {
+            has_seam: self.has_seam && at >= self.first_len(),
             first: (self.first.0, self.first.1.min(self.first.0 + at)),
             second: (self.second.0, self.second.1.min(self.second.0 + behind)),
         }
@@ -89,5 +92,8 @@ mod tests {
         assert_eq!([9, 10].map(|at| span.offset(at)), [99, 10]);
         assert_eq!(span.up_to(12), Span::two((90, 100), (10, 12)));
         assert_eq!(span.up_to(4).len(), 4);
+        assert_eq!(span.up_to(4).seam(), None);
+        // Where the second part is empty there is a seam all the same.
+        assert_eq!(Span::two((90, 100), (10, 10)).seam(), Some(10));
     }
 }

@@ -72,13 +72,26 @@ pub(super) struct Walker {
     found: Option<u64>,
     /// Whether the bytes go up to the end of the walk.
     is_all: bool,
+    /// How many bytes were looked through for the next record.
+    #[cfg(test)]
+    scanned: u64,
 }
 
 impl Walker {
     /// Over a block that begins at `start`, behind a record with the number `last`.
     pub(super) fn of_block(span: &Span, start: u64, last: Option<u32>) -> Self {
         let seam = span.seam();
-        Walker { at: start, seam, last, start, searched: start, found: None, is_all: true }
+        Walker {
+            at: start,
+            seam,
+            last,
+            start,
+            searched: start,
+            found: None,
+            is_all: true,
+            #[cfg(test)]
+            scanned: 0,
+        }
     }
 
     /// The next piece and its position; nothing at the end.
@@ -128,14 +141,23 @@ impl Walker {
         let from = self.searched.max(self.at + 1);
         // One that begins later might not be there whole.
         let room = if self.is_all { 0 } else { MAX_EVT_RECORD };
-        let until = (self.start + bytes.len().saturating_sub(room) as u64).max(from);
-        let first = (from - self.start) as usize;
-        let places = memmem::find_iter(bytes.get(first + 4..)?, SIGNATURE);
-        self.found = places
+        let until = self.start + bytes.len().saturating_sub(room) as u64;
+        if from >= until {
+            self.found = None;
+            self.searched = self.searched.max(from);
+            return None;
+        }
+        let (first, end) = ((from - self.start) as usize, (until - self.start) as usize);
+        // The signatures of records that begin before the end.
+        let places = bytes.get(first + 4..bytes.len().min(end + 7)).unwrap_or_default();
+        self.found = memmem::find_iter(places, SIGNATURE)
             .map(|place| first + place)
-            .take_while(|place| self.start + (*place as u64) < until)
             .find(|place| record(&bytes[*place..]).is_some())
             .map(|place| self.start + place as u64);
+        #[cfg(test)]
+        {
+            self.scanned += self.found.unwrap_or(until) - from;
+        }
         self.searched = self.found.unwrap_or(until);
         self.found
     }
@@ -167,6 +189,37 @@ pub(super) fn walk(
         let Some((at, piece)) = walker.next(&window) else { return Ok(()) };
         if !visit(at, piece, last) {
             return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_byte_is_looked_through_once_for_the_next_record() {
+        // Records in sequence, none of which has its size behind it.
+        let mut bytes = Vec::new();
+        for number in 1u32.. {
+            if bytes.len() >= 3 << 20 {
+                break;
+            }
+            bytes.extend_from_slice(&(MIN_RECORD_LEN as u32).to_le_bytes());
+            bytes.extend_from_slice(SIGNATURE);
+            bytes.extend_from_slice(&number.to_le_bytes());
+            bytes.resize(bytes.len() + MIN_RECORD_LEN - 12, 7);
+        }
+        // With and without the end of them in sight.
+        for is_all in [true, false] {
+            let span = Span::one(0, bytes.len() as u64);
+            let mut walker = Walker { is_all, ..Walker::of_block(&span, 0, Some(0)) };
+            let mut torn = 0;
+            while let Some((_, piece)) = walker.next(&bytes) {
+                torn += usize::from(matches!(piece, Piece::Torn { .. }));
+            }
+            assert!(torn > 30_000, "{torn}");
+            assert!(walker.scanned <= bytes.len() as u64, "{}", walker.scanned);
         }
     }
 }
