@@ -12,6 +12,24 @@ use crate::template::{
     Piece, Place, Template, Text,
 };
 
+/// The children of `<System>` in the order in which Windows writes them, and their attributes.
+const SYSTEM: [(&str, &[&str]); 14] = [
+    ("Provider", &["Name", "Guid", "EventSourceName"]),
+    ("EventID", &["Qualifiers"]),
+    ("Version", &[]),
+    ("Level", &[]),
+    ("Task", &[]),
+    ("Opcode", &[]),
+    ("Keywords", &[]),
+    ("TimeCreated", &["SystemTime"]),
+    ("EventRecordID", &[]),
+    ("Correlation", &["ActivityID", "RelatedActivityID"]),
+    ("Execution", &["ProcessID", "ThreadID", "ProcessorID", "SessionID", "KernelTime", "UserTime"]),
+    ("Channel", &[]),
+    ("Computer", &[]),
+    ("Security", &["UserID"]),
+];
+
 /// "No dependency" as a dependency id.
 const NO_DEPENDENCY: u16 = 0xffff;
 
@@ -149,6 +167,9 @@ struct Compiler {
     used_slots: hashbrown::HashSet<u16>,
     reuses: bool,
     names: Vec<NameUse>,
+    /// How many of `SYSTEM`, and of the attributes of the last one, there can't be any more.
+    system_passed: usize,
+    attributes_passed: usize,
     dependencies: Vec<u16>,
 }
 
@@ -165,6 +186,7 @@ impl Compiler {
         let literal = self.xml_name(&name)?;
 
         let place = self.open.last().map_or(self.root, |open| open.inside);
+        self.mark_fixed_element(place, literal);
         let parent = self.open.last().map(|open| open.element);
         let element = self.elements.len();
         let mut slots = Vec::new();
@@ -241,6 +263,54 @@ impl Compiler {
         }
     }
 
+    /// Notes of an element's name, which was used last, whether it is fixed in its place.
+    fn mark_fixed_element(&mut self, place: Place, name: Literal) {
+        let text = &self.literals[name.start as usize..name.end as usize];
+        let is_fixed = match place {
+            Place::Document => text == "Event",
+            Place::Event if text == "System" => self.root == Place::Document && self.systems == 0,
+            // No other name in their places is as long (the schema of events).
+            Place::Event => text == "EventData",
+            Place::EventData => text == "Data",
+            Place::System if self.root == Place::Document => {
+                let left = &SYSTEM[self.system_passed..];
+                let ahead = left.iter().position(|(element, _)| *element == text);
+                // Behind one that isn't where it should be, none is sure.
+                self.system_passed += ahead.map_or(left.len(), |ahead| ahead + 1);
+                self.attributes_passed = 0;
+                ahead.is_some()
+            }
+            Place::System | Place::Elsewhere => false,
+        };
+        self.mark_last_name(is_fixed);
+    }
+
+    /// The same of an attribute's name, of the innermost element.
+    fn mark_fixed_attribute(&mut self, name: Literal) {
+        let text = &self.literals[name.start as usize..name.end as usize];
+        let Some(open) = self.open.last() else { return };
+        let is_fixed = match (open.role, self.system_passed.checked_sub(1)) {
+            (Role::SystemChild { .. }, Some(child)) => {
+                let (element, attributes) = SYSTEM[child];
+                let left = &attributes[self.attributes_passed..];
+                let ahead = left.iter().position(|attribute| *attribute == text);
+                self.attributes_passed += ahead.map_or(left.len(), |ahead| ahead + 1);
+                let is_child =
+                    &self.literals[open.name.start as usize..open.name.end as usize] == element;
+                is_child && ahead.is_some()
+            }
+            (Role::Data, _) => text == "Name",
+            _ => open.inside == Place::Event && text == "xmlns",
+        };
+        self.mark_last_name(is_fixed);
+    }
+
+    fn mark_last_name(&mut self, is_fixed: bool) {
+        if let Some(name) = self.names.last_mut() {
+            name.is_fixed = is_fixed;
+        }
+    }
+
     fn attributes(&mut self, cursor: &mut Cursor<'_>) -> Result<()> {
         let mut seen: Vec<Literal> = Vec::new();
         while let Some(token) = cursor.peek() {
@@ -251,6 +321,7 @@ impl Compiler {
             cursor.u8()?;
             let name = cursor.name(self.dialect)?;
             let name = self.xml_name(&name)?;
+            self.mark_fixed_attribute(name);
             let pieces = self.attribute_pieces(cursor)?;
             if seen.len() >= Limits::ATTRIBUTES {
                 return Err(Fault::Limit("attributes").at(at));
@@ -478,7 +549,7 @@ impl Compiler {
     fn used(&mut self, name: &Name<'_>) {
         if self.dialect == Dialect::File {
             let elsewhere = name.offset.map(|_| name.characters.into());
-            self.names.push(NameUse { at: name.at - self.start, elsewhere });
+            self.names.push(NameUse { at: name.at - self.start, elsewhere, is_fixed: false });
         }
     }
 

@@ -1,5 +1,7 @@
 //! From the bytes of an event to a [`Record`]: which templates, and where each value lies.
 
+use std::ops::Range;
+
 use encoding_rs::Encoding;
 use quarry_event::Event;
 
@@ -23,6 +25,10 @@ pub struct Decoder {
     ansi: &'static Encoding,
     /// Whether what a record refers to may be overwritten.
     is_leftover: bool,
+    /// The ranges of the chunk that were written in one go, for leftover records.
+    generations: Vec<Range<usize>>,
+    /// Whether names that the current record refers to were overwritten.
+    has_lost_names: bool,
     /// Elements of the current record that stand outside of any template, compiled for it alone.
     loose: Vec<Template>,
     pub(crate) slots: Vec<Slot>,
@@ -79,7 +85,7 @@ fn chunk_id(chunk: &[u8], offset: u32) -> Option<&[u8; 4]> {
 /// Where the chunk's own table has a definition with an identifier that begins so.
 fn known_definition(chunk: &[u8], id: [u8; 4]) -> Option<u32> {
     /// The heads of 32 lists, each linked by the offset that a definition begins with.
-    const TABLE: std::ops::Range<usize> = 384..512;
+    const TABLE: Range<usize> = 384..512;
     /// More than there is room for; the lists of a damaged chunk may have no end.
     const MOST: usize = 2000;
     let u32_at = |at: usize| Some(u32::from_le_bytes(*chunk.get(at..)?.first_chunk()?));
@@ -100,21 +106,6 @@ fn known_definition(chunk: &[u8], id: [u8; 4]) -> Option<u32> {
     None
 }
 
-/// Whether the names that a definition at `at` refers to have their hashes.
-fn has_its_names(template: &Template, chunk: &[u8], at: usize) -> bool {
-    let u16_at = |at: usize| Some(u16::from_le_bytes(*chunk.get(at..)?.first_chunk()?));
-    template.names.iter().all(|name| {
-        let Some(characters) = &name.elsewhere else { return true };
-        let offset = chunk.get(at + name.at..).and_then(|rest| rest.first_chunk());
-        let hash = offset.and_then(|offset| {
-            // Behind the offset of the next name with it.
-            u16_at((u32::from_le_bytes(*offset) as usize).checked_add(4)?)
-        });
-        let (units, _) = characters.as_chunks::<2>();
-        hash == Some(name_hash(units.iter().map(|unit| u16::from_le_bytes(*unit))))
-    })
-}
-
 impl Default for Decoder {
     fn default() -> Self {
         Decoder::new()
@@ -133,6 +124,8 @@ impl Decoder {
             cache: Cache::default(),
             ansi,
             is_leftover: false,
+            generations: Vec::new(),
+            has_lost_names: false,
             loose: Vec::new(),
             slots: Vec::new(),
             instances: Vec::new(),
@@ -153,6 +146,7 @@ impl Decoder {
     /// definitions are referred to by their offset in it.
     pub fn chunk<'d>(&'d mut self, chunk: &'d [u8]) -> ChunkDecoder<'d> {
         self.cache.begin_chunk();
+        self.generations.clear();
         ChunkDecoder { decoder: self, chunk }
     }
 
@@ -219,6 +213,7 @@ impl Decoder {
         self.instances.clear();
         self.has_arrays = false;
         self.has_odd_binxml = false;
+        self.has_lost_names = false;
         self.loose.clear();
         self.joined.clear();
         self.joined_text.clear();
@@ -296,6 +291,9 @@ impl Decoder {
                 self.values(index, template, cursor, dialect, depth)?;
             } else {
                 let template = compile(cursor, dialect, place, false)?;
+                if self.is_leftover && !self.has_its_names(&template, cursor.bytes, at) {
+                    return Err(Fault::Overwritten("name").at(at));
+                }
                 self.instances[index].template = TemplateIndex::Loose(self.loose.len() as u32);
                 self.loose.push(template);
             }
@@ -412,12 +410,22 @@ impl Decoder {
         if !is_here && let Some(known) = self.cache.at_offset(offset, place) {
             return Ok(known);
         }
-        let (index, at, len) = self.definition_at(cursor.bytes, offset, place)?;
+        let found = self.definition_at(cursor.bytes, offset, place);
+        if self.is_leftover {
+            if let Ok((index, at, len)) = found
+                && self.has_its_names(self.cache.get(index), cursor.bytes, at)
+            {
+                cursor.take(HEADER + len)?;
+                return Ok(index);
+            }
+            cursor.take(HEADER - 4)?;
+            let len = cursor.u32()? as usize;
+            cursor.take(len)?;
+            return self.without_names(cursor, place, "name");
+        }
+        let (index, _, len) = found?;
         if is_here {
             cursor.take(HEADER + len)?;
-            if self.is_leftover && !has_its_names(self.cache.get(index), cursor.bytes, at) {
-                return Err(Fault::Overwritten("name").at(at));
-            }
         }
         self.cache.remember_offset(offset, place, index);
         Ok(index)
@@ -456,16 +464,57 @@ impl Decoder {
         let said = Some(offset).filter(|offset| chunk_id(chunk, *offset) == Some(&id));
         for offset in said.into_iter().chain(known_definition(chunk, id)) {
             if let Ok((index, at, _)) = self.definition_at(chunk, offset, place)
-                && has_its_names(self.cache.get(index), chunk, at)
+                && self.has_its_names(self.cache.get(index), chunk, at)
             {
                 return Ok(index);
             }
         }
+        self.without_names(cursor, place, "template")
+    }
+
+    /// For the event's data, a template that gives no value a name, in place of one that was lost.
+    fn without_names(
+        &mut self,
+        cursor: &Cursor<'_>,
+        place: Place,
+        lost: &'static str,
+    ) -> Result<u32> {
         let count = Cursor { ..*cursor }.u32()?;
         if place != Place::Event || count > Limits::UNNAMED {
-            return Err(Fault::Overwritten("template").at(cursor.at));
+            return Err(Fault::Overwritten(lost).at(cursor.at));
         }
+        self.has_lost_names = true;
         self.cache.unnamed(count, place).map_err(|error| error.fault.at(cursor.at))
+    }
+
+    /// Whether the names are still there that a definition or element at `at` refers to.
+    ///
+    /// A name with its hash may be another one that was written later, where the first of the
+    /// chunk's records are of one layout. So it has to be of the generation that refers to it, or
+    /// be the only one that an event can have there.
+    fn has_its_names(&self, template: &Template, chunk: &[u8], at: usize) -> bool {
+        let u16_at = |at: usize| Some(u16::from_le_bytes(*chunk.get(at..)?.first_chunk()?));
+        let generation = self.generation_of(at);
+        template.names.iter().all(|name| {
+            let Some(characters) = &name.elsewhere else { return true };
+            let offset = chunk.get(at + name.at..).and_then(|rest| rest.first_chunk());
+            let Some(offset) = offset.map(|offset| u32::from_le_bytes(*offset) as usize) else {
+                return false;
+            };
+            let is_of_it = generation.is_some_and(|generation| generation.contains(&offset));
+            // Behind the offset of the next name with it.
+            let hash = offset.checked_add(4).and_then(u16_at);
+            let (units, _) = characters.as_chunks::<2>();
+            (is_of_it || name.is_fixed)
+                && hash == Some(name_hash(units.iter().map(|unit| u16::from_le_bytes(*unit))))
+        })
+    }
+
+    /// The range around a place that was written in one go.
+    fn generation_of(&self, at: usize) -> Option<&Range<usize>> {
+        let next = self.generations.partition_point(|generation| generation.start <= at);
+        let last = self.generations.get(next.checked_sub(1)?)?;
+        last.contains(&at).then_some(last)
     }
 
     /// Whether the record might print far more than it holds, so that it has to be measured.
@@ -518,19 +567,42 @@ pub struct ChunkDecoder<'d> {
     chunk: &'d [u8],
 }
 
+/// What is left of an event. See [`ChunkDecoder::leftover`].
+pub struct Leftover<'d> {
+    /// The event.
+    pub record: Record<'d>,
+    /// Whether the names of its data were overwritten. Its values are those of `<EventData>` then
+    /// and have none, whatever they were once.
+    pub has_lost_names: bool,
+}
+
 impl ChunkDecoder<'_> {
+    /// Says which ranges of the chunk were written in one go each, so that what stands in one of
+    /// them and refers to a name in the same one means that name. They are in the order of their
+    /// places and apart.
+    ///
+    /// Those of before are forgotten. Where none are known, only the names are sure that every
+    /// event has.
+    pub fn set_generations(&mut self, generations: impl IntoIterator<Item = Range<usize>>) {
+        self.decoder.generations.clear();
+        self.decoder.generations.extend(generations);
+    }
+
     /// The event of a record that was left over in the chunk: the chunk has others now, which may
-    /// have overwritten templates and names that it refers to. That is an error then.
-    pub fn leftover(&mut self, range: std::ops::Range<usize>) -> Result<Record<'_>> {
+    /// have overwritten templates and names that it refers to. That is an error then, but for the
+    /// names of its data.
+    pub fn leftover(&mut self, range: Range<usize>) -> Result<Leftover<'_>> {
         let cursor = Cursor::new(self.chunk, range.start, range.end);
         self.decoder.is_leftover = true;
         let is_whole = self.decoder.parse(cursor, Dialect::File, None).map(drop);
         self.decoder.is_leftover = false;
-        is_whole.map(|()| Record::new(self.decoder, self.chunk))
+        is_whole?;
+        let has_lost_names = self.decoder.has_lost_names;
+        Ok(Leftover { record: Record::new(self.decoder, self.chunk), has_lost_names })
     }
 
     /// The event whose BinXML stands in a range of the chunk.
-    pub fn event(&mut self, range: std::ops::Range<usize>) -> Result<Record<'_>> {
+    pub fn event(&mut self, range: Range<usize>) -> Result<Record<'_>> {
         let cursor = Cursor::new(self.chunk, range.start, range.end);
         self.decoder.parse(cursor, Dialect::File, None)
     }
@@ -541,7 +613,7 @@ impl ChunkDecoder<'_> {
     #[inline]
     pub fn event_if(
         &mut self,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
         is_wanted: impl FnOnce(&Head<'_>) -> bool,
     ) -> Result<Option<Record<'_>>> {
         let cursor = Cursor::new(self.chunk, range.start, range.end);

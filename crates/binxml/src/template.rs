@@ -148,6 +148,8 @@ pub(crate) struct NameUse {
     pub(crate) at: usize,
     /// The name, where it stands elsewhere.
     pub(crate) elsewhere: Option<Box<[u8]>>,
+    /// Whether it is what every event has at this place, and no event anything else.
+    pub(crate) is_fixed: bool,
 }
 
 /// A slot in the content of elements.

@@ -371,7 +371,8 @@ pub(crate) struct FilterArgs {
 #[command(next_help_heading = FILES)]
 pub(crate) struct FileArgs {
     /// Also look for records that a log has given up, in what its files hold besides (slack); they
-    /// are marked: "recovered":true in JSON, a column in CSV, an attribute in XML, a word in tables
+    /// are marked: "recovered":true in JSON, a column in CSV and --fields, an attribute in XML, a
+    /// word in tables. Of one that was overwritten in part, what is sure is shown, with a warning
     #[arg(long)]
     pub(crate) recover: bool,
 }

@@ -112,6 +112,9 @@ impl Visitor for Printing<'_> {
         self.events += 1;
     }
 
+    /// Nobody asks for slack here.
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
+
     fn damage(&mut self, damage: &quarry_eventlog::Damage) {
         if let quarry_eventlog::Damage::File(FileDamage(damage)) = damage {
             self.damage.push(*damage);

@@ -20,7 +20,6 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let save = Save { tests: Tests::new(&args.filter)?, lines: args.lines };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
-    run.recover = args.files.recover;
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let request = save.tests.request(direction, args.lines);
     // The file's header comes last, so it can't be written to a pipe as it grows.
@@ -77,6 +76,10 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
 }
 
 fn check(args: &ScanArgs) -> Result<(), Failure> {
+    if args.files.recover {
+        return Err(Failure::new("--recover: an .evtx file can't say which records are recovered")
+            .hint("leave out --recover, or choose jsonl, json, csv, xml or table"));
+    }
     if io::stdout().is_terminal() {
         return Err(Failure::new("-o evtx: a log file is not for a terminal")
             .hint("write it to a file: quarry scan ... -o evtx > events.evtx"));

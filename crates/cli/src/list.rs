@@ -170,6 +170,7 @@ struct Tally {
     /// All of them, and those that were recovered from slack.
     events: u64,
     recovered: u64,
+    /// Of those that weren't.
     oldest: Option<EventTime>,
     newest: Option<EventTime>,
 }
@@ -221,8 +222,9 @@ impl engine::Work for Count {
             false => name.extend_from_slice(origin.log.as_bytes()),
         }
         let name = String::from_utf8_lossy(name);
-        let time = event.field(Field::TimeCreated).as_time();
         let recovered = u64::from(origin.recovered);
+        // What the log has given up is not between its oldest and newest.
+        let time = event.field(Field::TimeCreated).as_time().filter(|_| !origin.recovered);
         let tally = Tally { events: 1, recovered, oldest: time, newest: time };
         match output.logs.get_mut(&*name) {
             Some(sum) => sum.add(&tally),

@@ -1,5 +1,6 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 
@@ -27,7 +28,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Some(Format::Csv) if args.files.recover && args.fields.is_empty() => {
             Printer::csv_with_recovered()
         }
-        _ => printer(format, &args.fields, args.terminal.color)?,
+        _ => printer(format, &marked(args), args.terminal.color)?,
     };
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
@@ -85,6 +86,16 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         None => run.summarize(),
     }
     Ok(run.outcome)
+}
+
+/// The fields that are asked for, and what marks records of slack: nothing else would tell them.
+fn marked(args: &ScanArgs) -> Cow<'_, [String]> {
+    const MARK: &str = "recovered";
+    let is_marked = || args.fields.iter().any(|field| field.trim() == MARK);
+    match args.files.recover && !args.fields.is_empty() && !is_marked() {
+        true => [&args.fields[..], &[MARK.to_owned()]].concat().into(),
+        false => (&args.fields[..]).into(),
+    }
 }
 
 /// The printer for what the options ask for.

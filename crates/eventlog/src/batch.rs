@@ -1,6 +1,6 @@
 //! Events as they came, and their decoding.
 
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
 use quarry_binxml::{BinXmlError, ChunkDecoder, Decoder};
@@ -29,8 +29,8 @@ enum Raw {
         n: u64,
         /// Only records with these numbers, where not all are meant.
         only: Option<RangeInclusive<u64>>,
-        /// Whether records of slack are wanted too.
-        recover: bool,
+        /// Whether what is meant are the records of its slack, rather than its own.
+        slack: bool,
     },
     /// A block of an `.evt` file, whose events are of a channel.
     Evt { name: Arc<LogName>, channel: Arc<str>, log: Arc<EvtLog>, n: u64 },
@@ -50,9 +50,9 @@ impl Batch {
         log: Arc<EvtxLog>,
         n: u64,
         direction: Direction,
-        recover: bool,
+        slack: bool,
     ) -> Self {
-        Batch { direction, raw: Raw::Chunk { name, log, n, only: None, recover } }
+        Batch { direction, raw: Raw::Chunk { name, log, n, only: None, slack } }
     }
 
     pub(crate) fn evt(
@@ -73,7 +73,7 @@ impl Batch {
         n: u64,
         only: RangeInclusive<u64>,
     ) -> Self {
-        let raw = Raw::Chunk { name, log, n, only: Some(only), recover: false };
+        let raw = Raw::Chunk { name, log, n, only: Some(only), slack: false };
         Batch { direction: Direction::Forward, raw }
     }
 
@@ -160,11 +160,9 @@ pub trait Visitor {
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>);
 
     /// An event that was recovered from slack, of a source that was opened so that it gives them:
-    /// see [`FileLog::recovering`](crate::FileLog::recovering).
-    #[inline]
-    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
-        self.event(event, log, log_record);
-    }
+    /// see [`FileLog::recovering`](crate::FileLog::recovering). It is not one of the log's own,
+    /// and has to be told apart from them.
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>);
 
     /// Something that couldn't be read.
     fn damage(&mut self, damage: &Damage);
@@ -201,22 +199,30 @@ impl BatchReader {
     pub fn read(&mut self, batch: &Batch, visitor: &mut impl Visitor) {
         match &batch.raw {
             Raw::Damage(damage) => damage.iter().for_each(|damage| visitor.damage(damage)),
-            Raw::Chunk { name, log, n, only, recover } => match log.chunk(*n, &mut self.bytes) {
+            Raw::Chunk { name, log, n, only, slack } => match log.chunk(*n, &mut self.bytes) {
                 Ok(chunk) => {
                     chunk.items(&mut self.items);
+                    let decoder = self.decoder.chunk(chunk.bytes());
+                    if *slack {
+                        chunk.slack(&self.items, &mut self.slack);
+                        let generations = Chunk::generations(&self.items, &self.slack);
+                        if batch.direction == Direction::Backward {
+                            self.slack.reverse();
+                        }
+                        return read_slack(decoder, &self.slack, generations, &name.0, visitor);
+                    }
                     if let Some(only) = only {
                         self.items.retain(
                             |item| matches!(item, Item::Record(r) if only.contains(&r.number)),
                         );
                     }
-                    self.slack.clear();
-                    if *recover {
-                        chunk.slack(&self.items, &mut self.slack);
+                    if batch.direction == Direction::Backward {
+                        self.items.reverse();
                     }
-                    let (decoder, items) = (&mut self.decoder, &mut self.items);
-                    let slack = &mut self.slack;
-                    read_chunk(decoder, items, slack, chunk, &name.0, batch.direction, visitor);
+                    read_chunk(decoder, &self.items, &name.0, visitor);
                 }
+                // It is told with the chunk's own records.
+                Err(_) if *slack => {}
                 Err(damage) => visitor.damage(&damage.into()),
             },
             Raw::Evt { name, channel, log, n } => {
@@ -243,6 +249,8 @@ pub struct ReadEvent {
     pub log: String,
     /// Its record number there.
     pub log_record: Option<u64>,
+    /// Whether it was recovered from slack.
+    pub recovered: bool,
 }
 
 impl BatchReader {
@@ -261,40 +269,38 @@ struct Events<'m> {
     found: Vec<ReadEvent>,
 }
 
+impl Events<'_> {
+    fn add<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>, left: bool) {
+        if self.matcher.matches(event, None) {
+            let event = Event::from_source(event);
+            self.found.push(ReadEvent { event, log: log.to_owned(), log_record, recovered: left });
+        }
+    }
+}
+
 impl Visitor for Events<'_> {
     fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
         !self.matcher.rules_out(event)
     }
 
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
-        if self.matcher.matches(event, None) {
-            let event = Event::from_source(event);
-            self.found.push(ReadEvent { event, log: log.to_owned(), log_record });
-        }
+        self.add(event, log, log_record, false);
+    }
+
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        self.add(event, log, log_record, true);
     }
 
     fn damage(&mut self, _damage: &Damage) {}
 }
 
 fn read_chunk<V: Visitor>(
-    decoder: &mut Decoder,
-    items: &mut [Item],
-    slack: &mut [RecordHeader],
-    chunk: Chunk<'_>,
+    mut decoder: ChunkDecoder<'_>,
+    items: &[Item],
     log: &str,
-    direction: Direction,
     visitor: &mut V,
 ) {
-    if direction == Direction::Backward {
-        items.reverse();
-        slack.reverse();
-    }
-    let mut decoder = decoder.chunk(chunk.bytes());
-    // What is in a chunk's slack is older than its records.
-    if direction == Direction::Forward {
-        read_slack(&mut decoder, slack, log, visitor);
-    }
-    for item in items.iter() {
+    for item in items {
         let record = match item {
             Item::Damage(damage) => {
                 visitor.damage(&(*damage).into());
@@ -308,23 +314,26 @@ fn read_chunk<V: Visitor>(
             Err(error) => visitor.damage(&unread(record, error)),
         }
     }
-    if direction == Direction::Backward {
-        read_slack(&mut decoder, slack, log, visitor);
-    }
 }
 
 /// The records that were left over in a chunk.
 fn read_slack(
-    decoder: &mut ChunkDecoder<'_>,
+    mut decoder: ChunkDecoder<'_>,
     slack: &[RecordHeader],
+    generations: Vec<Range<usize>>,
     log: &str,
     visitor: &mut impl Visitor,
 ) {
+    decoder.set_generations(generations);
     for record in slack {
         match decoder.leftover(record.binxml.clone()) {
-            Ok(event) => {
-                if visitor.wants(&event) {
-                    visitor.recovered(&event, log, Some(record.number));
+            Ok(left) => {
+                if !visitor.wants(&left.record) {
+                    continue;
+                }
+                visitor.recovered(&left.record, log, Some(record.number));
+                if left.has_lost_names {
+                    visitor.damage(&of_record(record, DamageKind::LostNames));
                 }
             }
             Err(error) => visitor.damage(&unread(record, error)),
@@ -333,7 +342,10 @@ fn read_slack(
 }
 
 fn unread(record: &RecordHeader, error: BinXmlError) -> Damage {
-    let kind = DamageKind::Record(error);
+    of_record(record, DamageKind::Record(error))
+}
+
+fn of_record(record: &RecordHeader, kind: DamageKind) -> Damage {
     quarry_logfile::Damage { offset: record.offset, record: Some(record.number), kind }.into()
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quarry_event::{EventTime, Field, FieldSource};
-use quarry_logfile::{EvtLog, EvtxLog, OpenError, ReadAt};
+use quarry_logfile::{DamageKind, EvtLog, EvtxLog, OpenError, ReadAt};
 
 use crate::batch::{Batch, BatchReader, Visitor};
 use crate::damage::Damage;
@@ -60,10 +60,10 @@ impl LogFile {
     }
 }
 
-/// The channel that an `.evt` file's events are of: its records don't say, but Windows has given
-/// the files of its own logs these names.
+/// The channel that an `.evt` file's events are of: its records don't say. Windows has given the
+/// files of its own logs these names; those of other logs, and saved ones, are called as the log.
 fn channel(name: &LogName) -> &str {
-    const FILES: [(&str, &str); 8] = [
+    const FILES: [(&str, &str); 11] = [
         ("AppEvent", "Application"),
         ("SecEvent", "Security"),
         ("SysEvent", "System"),
@@ -72,6 +72,9 @@ fn channel(name: &LogName) -> &str {
         ("NtFrs", "File Replication Service"),
         ("Internet", "Internet Explorer"),
         ("WindowsPowerShell", "Windows PowerShell"),
+        ("FwdEvents", "ForwardedEvents"),
+        ("DFSR", "DFS Replication"),
+        ("HrwEvents", "HardwareEvents"),
     ];
     // What is not a file's name says nothing.
     if name.0 == "-" || name.0.contains(['/', '\\']) {
@@ -104,14 +107,15 @@ impl FileLog {
     /// [`recovered`](Visitor::recovered): what is left of records that the log has given up. It
     /// can't be followed so.
     ///
+    /// Its batches of before give none, so it can't have any any more.
+    ///
     /// # Errors
-    /// The file can't be read.
+    /// The file can't be read, or there are batches of it.
     pub fn recovering(mut self) -> Result<Self, OpenError> {
         self.recover = true;
-        if let LogFile::Evt(log, _) = &mut self.log
-            && let Some(log) = Arc::get_mut(log)
-        {
-            log.recover()?;
+        if let LogFile::Evt(log, _) = &mut self.log {
+            let in_use = || std::io::Error::from(std::io::ErrorKind::ResourceBusy);
+            Arc::get_mut(log).ok_or_else(in_use)?.recover()?;
         }
         Ok(self)
     }
@@ -187,7 +191,7 @@ impl EventLog for FileLog {
                 [log] => self.check_name(log)?,
                 logs => return Err(LogError::HowManyLogs(logs.len())),
             }
-            let Some(path) = &self.path else {
+            let Some(path) = self.path.as_ref().filter(|_| !self.recover) else {
                 return Err(LogError::NotFollowed);
             };
             let follower = Follower::new(path.clone(), &self.name, &self.log, &subscription.start);
@@ -216,22 +220,36 @@ impl Iterator for FileBatches {
     type Item = Batch;
 
     fn next(&mut self) -> Option<Batch> {
-        if !std::mem::replace(&mut self.told_damage, true) && !self.log.damage().is_empty() {
-            return Some(Batch::damage(self.log.damage().iter().map(|&d| d.into()).collect()));
+        if !std::mem::replace(&mut self.told_damage, true) {
+            // What is slack is shown rather than told of.
+            let is_shown = |kind| matches!(kind, DamageKind::UnusedChunks { .. }) && self.recover;
+            let damage = self.log.damage().iter().filter(|damage| !is_shown(damage.kind));
+            let damage: Vec<Damage> = damage.map(|&damage| damage.into()).collect();
+            if !damage.is_empty() {
+                return Some(Batch::damage(damage));
+            }
         }
         let parts = self.log.parts();
+        // The slack of all chunks is older than what any has now.
+        let passes = match &self.log {
+            LogFile::Evtx(_) if self.recover => 2,
+            LogFile::Evtx(_) | LogFile::Evt(..) => 1,
+        };
+        let all = passes * parts;
         let at = self.next;
-        if at >= parts {
+        if at >= all {
             return None;
         }
         self.next += 1;
         let n = match self.direction {
             Direction::Forward => at,
-            Direction::Backward => parts - 1 - at,
+            Direction::Backward => all - 1 - at,
         };
+        let slack = passes == 2 && n < parts;
+        let n = n % parts;
         let (name, direction) = (Arc::clone(&self.name), self.direction);
         Some(match &self.log {
-            LogFile::Evtx(log) => Batch::chunk(name, Arc::clone(log), n, direction, self.recover),
+            LogFile::Evtx(log) => Batch::chunk(name, Arc::clone(log), n, direction, slack),
             LogFile::Evt(log, channel) => {
                 Batch::evt(name, Arc::clone(channel), Arc::clone(log), n, direction)
             }
@@ -252,6 +270,9 @@ struct Survey {
 }
 
 impl Visitor for Survey {
+    /// It is none of the log's.
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
+
     fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
         self.info.records += 1;
         if let Some(time) = event.field(Field::TimeCreated).as_time() {

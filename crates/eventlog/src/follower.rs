@@ -18,6 +18,12 @@ use crate::log::{Batches, Bookmark, BoxFuture, LogName, Start};
 /// How often it is looked whether the file has changed.
 const GLANCE: Duration = Duration::from_millis(100);
 
+/// How long a file that looks as it did, but may have changed all the same, is left alone.
+const LEFT_ALONE: Duration = Duration::from_millis(500);
+
+/// Of how much time one part at most goes into reading a file again.
+const SHARE: u32 = 4;
+
 /// Glances after which an empty batch shows that the file is still looked at.
 const GLANCES: u32 = 50;
 
@@ -39,11 +45,16 @@ pub(crate) struct Follower {
     is_strict: bool,
     bookmark: Option<Bookmark>,
     /// What the file looked like when it was read, if it had settled.
-    seen: Option<(u64, Option<SystemTime>)>,
+    seen: Option<Looks>,
+    /// What it looked like at the last look, when that was, and how long it took.
+    looked: Option<(Looks, Instant, Duration)>,
     /// Since when the last record that came is not there.
     shrunk: Option<Instant>,
     ready: VecDeque<Batch>,
 }
+
+/// The size of a file and when it was changed.
+type Looks = (u64, Option<SystemTime>);
 
 /// What was found in a file.
 enum Found {
@@ -79,6 +90,7 @@ impl Follower {
             is_strict,
             bookmark: None,
             seen: None,
+            looked: None,
             shrunk: None,
             ready: VecDeque::new(),
         }
@@ -93,12 +105,23 @@ impl Follower {
         if self.seen == Some(looks) {
             return Ok(());
         }
+        // An `.evt` file is read whole to find its end.
+        if let Some((then, at, took)) = self.looked {
+            let pause = if then == looks { LEFT_ALONE } else { Duration::ZERO };
+            if at.elapsed() < pause.max(took * SHARE) {
+                return Ok(());
+            }
+        }
+        let begun = Instant::now();
         let is_settled = looks.1.is_none_or(|modified| match modified.elapsed() {
             Ok(since) => since > SETTLES,
             Err(e) => e.duration() > SETTLES,
         });
         let log = LogFile::open(file, &self.name)?;
-        match self.search(&log, is_settled) {
+        let found = self.search(&log, is_settled);
+        let now = Instant::now();
+        self.looked = Some((looks, now, now - begun));
+        match found {
             Found::Nothing => self.shrunk = None,
             Found::Less => {
                 let since = *self.shrunk.get_or_insert_with(Instant::now);

@@ -123,6 +123,10 @@ impl Visitor for Checker {
         self.record(event);
     }
 
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+        panic!("nobody asked for slack");
+    }
+
     fn damage(&mut self, _damage: &Damage) {
         self.head = None;
     }
@@ -152,6 +156,10 @@ impl Visitor for Survey {
             let test = last.and_then(|test| DataTest::parse(&test).ok());
             self.filters.push(Filter { data: test.into_iter().collect(), ..Filter::default() });
         }
+    }
+
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+        panic!("nobody asked for slack");
     }
 
     fn damage(&mut self, _damage: &Damage) {}
@@ -325,6 +333,10 @@ impl Visitor for OfId {
 
     fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
         self.visited.extend(event.field(Field::EventId).as_u64());
+    }
+
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+        panic!("nobody asked for slack");
     }
 
     fn damage(&mut self, damage: &Damage) {

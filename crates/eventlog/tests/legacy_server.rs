@@ -278,6 +278,10 @@ impl Visitor for Came {
     fn event<S: FieldSource>(&mut self, _: &S, _: &str, log_record: Option<u64>) {
         self.numbers.push(log_record.unwrap());
     }
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+        panic!("nobody asked for slack");
+    }
+
     fn damage(&mut self, damage: &Damage) {
         self.damage.push(damage.clone());
     }

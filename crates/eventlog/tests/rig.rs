@@ -167,6 +167,10 @@ impl Visitor for Came {
         self.events.push((log.to_owned(), log_record.unwrap(), Event::from_source(event)));
     }
 
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+        panic!("nobody asked for slack");
+    }
+
     fn damage(&mut self, damage: &Damage) {
         self.damage.push(damage.clone());
     }

@@ -103,7 +103,7 @@ impl<'b> Chunk<'b> {
             }
         }
         let mut at = ChunkHeader::LEN.min(end);
-        let mut last = header.map(|header| header.first_number.wrapping_sub(1));
+        let mut last = header.map(|header| header.first_id.wrapping_sub(1));
         let mut newest: Option<(u64, EventTime)> = None;
         while at < end {
             if let Some(record) = self.record_at(at, end) {
@@ -185,6 +185,34 @@ impl<'b> Chunk<'b> {
                 slack.push(record);
             }
         }
+    }
+
+    /// The ranges of the chunk that were written in one go each, for
+    /// [`ChunkDecoder::set_generations`](quarry_binxml::ChunkDecoder::set_generations): up to the
+    /// last of its [`items`](Self::items), and where the records of its [`slack`](Self::slack)
+    /// stand one right behind the other and so do their numbers.
+    pub fn generations(items: &[Item], slack: &[RecordHeader]) -> Vec<Range<usize>> {
+        let ends = items.iter().map(|item| match item {
+            Item::Record(record) => record.binxml.end + RECORD_TRAILER,
+            Item::Damage(_) => 0,
+        });
+        let end = ends.max().unwrap_or(0);
+        let mut generations = Vec::new();
+        if end > ChunkHeader::LEN {
+            generations.push(ChunkHeader::LEN..end);
+        }
+        let mut last = None;
+        for record in slack.iter().filter(|record| record.binxml.start >= end) {
+            let whole = record.binxml.start - RECORD_HEADER..record.binxml.end + RECORD_TRAILER;
+            match generations.last_mut() {
+                Some(run) if last == record.number.checked_sub(1) && run.end == whole.start => {
+                    run.end = whole.end;
+                }
+                _ => generations.push(whole),
+            }
+            last = Some(record.number);
+        }
+        generations
     }
 
     /// The records that a dirty file's chunk has behind the end that its header knows of: they

@@ -74,6 +74,16 @@ pub enum DamageKind {
     /// A part of a classic record that doesn't lie within it.
     #[error("the {0} of a record doesn't lie within it; the record is read without")]
     RecordPart(&'static str),
+    /// Chunks that the header of a closed `.evtx` file doesn't count, with older records.
+    #[error(
+        "{chunks} chunk{} with older records {} not counted by the file's header and left out as \
+         slack (--recover shows what is in it)",
+        if *.chunks == 1 { "" } else { "s" }, if *.chunks == 1 { "is" } else { "are" }
+    )]
+    UnusedChunks {
+        /// How many, from here on.
+        chunks: u64,
+    },
     /// Bytes where a record should be.
     #[error("{skipped} bytes are no record and are left out")]
     NoRecord {
@@ -86,6 +96,12 @@ pub enum DamageKind {
     /// A record whose BinXML can't be read.
     #[error("a record can't be read: {0}")]
     Record(BinXmlError),
+    /// A record of slack whose BinXML refers to names that are gone.
+    #[error(
+        "the names of a recovered record's data were overwritten: its values are given without, \
+         as EventData"
+    )]
+    LostNames,
     /// The file can't be read here.
     #[error("the file can't be read here: {0}")]
     Io(std::io::ErrorKind),
@@ -104,6 +120,7 @@ impl DamageKind {
                 | DamageKind::RecordSize
                 | DamageKind::EndOfLog
                 | DamageKind::OldestRecord
+                | DamageKind::LostNames
         )
     }
 }

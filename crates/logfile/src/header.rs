@@ -19,8 +19,8 @@ const NO_CHECKSUM: u32 = 4;
 pub(crate) struct FileHeader {
     /// Where the first chunk begins.
     pub(crate) block_size: u64,
-    /// The number of the next record to be written.
-    pub(crate) next_number: u64,
+    /// The identifier of the next record to be written, which is the number that it has itself.
+    pub(crate) next_id: u64,
     pub(crate) chunks: u64,
     pub(crate) dirty: bool,
     pub(crate) checksum_is_right: bool,
@@ -40,7 +40,7 @@ impl FileHeader {
         let block_size = u64::from(u32_at(bytes, 40) & 0xffff);
         Some(FileHeader {
             block_size: if block_size < Self::LEN as u64 { Self::BLOCK_SIZE } else { block_size },
-            next_number: u64_at(bytes, 24),
+            next_id: u64_at(bytes, 24),
             chunks: (u32_at(bytes, 40) >> 16).into(),
             dirty: flags & DIRTY != 0,
             checksum_is_right: flags & NO_CHECKSUM != 0
@@ -70,7 +70,11 @@ impl FileHeader {
 /// The header of a chunk: 128 bytes, then the offsets of its strings and templates.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ChunkHeader {
+    /// Where the first record stands in the file, counted from 1: Windows counts these apart from
+    /// the records' identifiers.
     pub(crate) first_number: u64,
+    /// The identifier of the first record, which is the number that it has itself.
+    pub(crate) first_id: u64,
     pub(crate) free_space: usize,
     pub(crate) records_checksum: u32,
     pub(crate) has_checksums: bool,
@@ -87,6 +91,7 @@ impl ChunkHeader {
         }
         Some(ChunkHeader {
             first_number: u64_at(bytes, 8),
+            first_id: u64_at(bytes, 24),
             free_space: u32_at(bytes, 48) as usize,
             records_checksum: u32_at(bytes, 52),
             has_checksums: u32_at(bytes, 120) & NO_CHECKSUM == 0,
@@ -105,8 +110,8 @@ impl ChunkHeader {
         let mut bytes = [0; Self::LEN];
         bytes[..8].copy_from_slice(Self::MAGIC);
         // The numbers of the records, and once more as their identifiers.
-        for at in [8, 24] {
-            bytes[at..at + 8].copy_from_slice(&self.first_number.to_le_bytes());
+        for (at, first) in [(8, self.first_number), (24, self.first_id)] {
+            bytes[at..at + 8].copy_from_slice(&first.to_le_bytes());
             bytes[at + 8..at + 16].copy_from_slice(&last_number.to_le_bytes());
         }
         bytes[40..44].copy_from_slice(&128u32.to_le_bytes()); // The header before the offsets.

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::chunk::{CHUNK_SIZE, Chunk};
+use crate::chunk::{CHUNK_SIZE, Chunk, RECORD_HEADER, RECORD_MAGIC};
 use crate::damage::{Damage, DamageKind};
-use crate::header::{ChunkHeader, FileHeader};
+use crate::header::{ChunkHeader, FileHeader, u64_at};
 use crate::read_at::ReadAt;
 
 /// An `.evtx` file.
@@ -16,7 +16,7 @@ pub struct EvtxLog {
     chunks: u64,
     /// Which chunk has the oldest records: when a log is full, it goes on at its beginning.
     oldest: u64,
-    /// How many chunks the log has, and the number of its next record, as the header of a log says
+    /// How many chunks the log has, and the identifier of its next record, as the header of a log says
     /// that was closed.
     used: Option<(u64, u64)>,
     dirty: bool,
@@ -44,6 +44,9 @@ pub enum OpenError {
 /// The signature of an `.evt` file, behind the size of its header.
 const EVT_MAGIC: &[u8; 4] = b"LfLe";
 
+/// The header of a chunk, and that of its first record, in bytes.
+const CHUNK_START: usize = ChunkHeader::LEN + RECORD_HEADER;
+
 impl EvtxLog {
     /// Whether a file is one, by its signature or that of its first chunk.
     ///
@@ -70,7 +73,7 @@ impl EvtxLog {
         let mut used = None;
         let (first_chunk, dirty) = match FileHeader::parse(start) {
             Some(header) if header.checksum_is_right => {
-                used = (!header.dirty).then_some((header.chunks, header.next_number));
+                used = (!header.dirty).then_some((header.chunks, header.next_id));
                 (header.block_size, header.dirty)
             }
             // What such a header says of itself may be the damage.
@@ -95,7 +98,12 @@ impl EvtxLog {
         used = used.filter(|(used, _)| (1..chunks).contains(used) && chunks <= u16::MAX.into());
         let file = Box::new(file);
         let mut log = EvtxLog { file, first_chunk, chunks, oldest: 0, used, dirty, damage };
-        log.oldest = log.find_oldest()?;
+        let unused = log.find_oldest()?;
+        if let Some((place, chunks)) = unused {
+            let offset = log.offset_of(place);
+            let kind = DamageKind::UnusedChunks { chunks };
+            log.damage.push(Damage { offset, record: None, kind });
+        }
         Ok(log)
     }
 
@@ -126,33 +134,57 @@ impl EvtxLog {
         }
     }
 
-    /// Whether the header of a closed log says that a chunk isn't used, and the chunk is older.
+    /// Whether the header of a closed log says that a chunk isn't used, and the chunk's records are
+    /// older. `chunk` has its header and that of its first record at least.
     fn is_unused(&self, place: u64, chunk: &[u8]) -> bool {
-        let is_older =
-            |next| ChunkHeader::parse(chunk).is_none_or(|chunk| chunk.first_number < next);
-        self.used.is_some_and(|(used, next)| place >= used && is_older(next))
+        let Some((_, next)) = self.used.filter(|(used, _)| place >= *used) else { return false };
+        let header = ChunkHeader::parse(chunk)
+            .filter(|header| !header.has_checksums || ChunkHeader::checksum_is_right(chunk));
+        let first = match header {
+            Some(header) => Some(header.first_id),
+            // It is what the record says of itself, then.
+            None => {
+                let record = chunk.get(ChunkHeader::LEN..CHUNK_START);
+                let record = record.filter(|record| record.starts_with(RECORD_MAGIC));
+                record.map(|record| u64_at(record, 8))
+            }
+        };
+        first.is_some_and(|first| first < next)
     }
 
     fn offset_of(&self, place: u64) -> u64 {
         self.first_chunk.saturating_add(place.saturating_mul(CHUNK_SIZE as u64))
     }
 
-    fn find_oldest(&self) -> io::Result<u64> {
+    /// Finds the oldest chunk. Gives the place of the first chunk that isn't used and has records,
+    /// and how many there are.
+    fn find_oldest(&mut self) -> io::Result<Option<(u64, u64)>> {
         let mut oldest = (u64::MAX, 0);
-        let mut header = [0; 128];
+        let mut unused: Option<(u64, u64)> = None;
+        let mut start = [0; CHUNK_START];
         for place in 0..self.chunks {
-            let read = self.file.read_full_at(&mut header, self.offset_of(place))?;
+            // Most are used, and of these little is asked.
+            let is_counted = self.used.is_none_or(|(used, _)| place < used);
+            let wanted = if is_counted { 128 } else { CHUNK_START };
+            let read = self.file.read_full_at(&mut start[..wanted], self.offset_of(place))?;
+            let start = &start[..read];
+            let header = ChunkHeader::parse(start);
             // A chunk that was never used counts from nothing.
-            if let Some(chunk) = ChunkHeader::parse(&header[..read])
-                && chunk.free_space > ChunkHeader::LEN
-                && chunk.first_number != 0
-                && chunk.first_number < oldest.0
-                && !self.is_unused(place, &header[..read])
+            let has_records = |header: &ChunkHeader| {
+                header.free_space > ChunkHeader::LEN && header.first_number != 0
+            };
+            if self.is_unused(place, start) {
+                if header.is_none_or(|header| has_records(&header)) {
+                    unused = Some(unused.map_or((place, 1), |(first, n)| (first, n + 1)));
+                }
+            } else if let Some(header) = header.filter(has_records)
+                && header.first_number < oldest.0
             {
-                oldest = (chunk.first_number, place);
+                oldest = (header.first_number, place);
             }
         }
-        Ok(oldest.1)
+        self.oldest = oldest.1;
+        Ok(unused)
     }
 }
 

@@ -157,9 +157,11 @@ impl<W: Write + Seek> EvtxWriter<W> {
 
     /// Writes the chunk with its header, and begins another.
     fn end_chunk(&mut self) -> Result<(), EvtxWriteError> {
+        // A chunk without records counts from nothing to the number before it.
+        let first = if self.last_record.is_some() { self.first_number } else { 1 };
         let header = ChunkHeader {
-            // A chunk without records counts from nothing to the number before it.
-            first_number: if self.last_record.is_some() { self.first_number } else { 1 },
+            first_number: first,
+            first_id: first,
             free_space: self.chunk.len(),
             records_checksum: crc32fast::hash(&self.chunk[ChunkHeader::LEN..]),
             has_checksums: true,

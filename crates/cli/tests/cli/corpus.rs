@@ -87,6 +87,10 @@ impl Visitor for Twice {
         }
     }
 
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+        panic!("nobody asked for slack");
+    }
+
     fn damage(&mut self, _: &Damage) {}
 }
 

@@ -102,5 +102,8 @@ impl Visitor for Time {
         }
     }
 
+    /// Nobody asks for slack here.
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
+
     fn damage(&mut self, _damage: &Damage) {}
 }

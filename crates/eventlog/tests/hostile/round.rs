@@ -384,6 +384,10 @@ impl Visitor for Seen {
         self.came.push((log.to_owned(), log_record.expect("a number"), xml));
     }
 
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+        panic!("nobody asked for slack");
+    }
+
     fn damage(&mut self, damage: &Damage) {
         assert!(!damage.to_string().is_empty());
         // A server may say, unsealed, that a batch is too large, and so hold a record back.

@@ -77,6 +77,10 @@ impl Visitor for Came {
         self.times.push(event.field(Field::TimeCreated).as_time().unwrap());
     }
 
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+        panic!("nobody asked for slack");
+    }
+
     fn damage(&mut self, damage: &Damage) {
         self.damage.push(damage.clone());
         self.damage_at.push(self.records.len());
