@@ -21,6 +21,16 @@ pub enum Damage {
         /// What is wrong with it.
         error: BinXmlError,
     },
+    /// A record of this machine that can't be rendered, or only in part.
+    #[error("record {record} of {log} can't be read whole: {error}")]
+    Local {
+        /// The log.
+        log: LogName,
+        /// The record's number in it.
+        record: u64,
+        /// What is wrong.
+        error: quarry_winevt::Error,
+    },
     /// A record that is larger than the server can send.
     #[error("{}: the server can't send a record, it is too large", behind(.log, .after))]
     TooLarge {
@@ -55,7 +65,7 @@ impl Damage {
     pub fn record(&self) -> Option<u64> {
         match self {
             Damage::File(FileDamage(damage)) => damage.record,
-            Damage::Record { record, .. } => Some(*record),
+            Damage::Record { record, .. } | Damage::Local { record, .. } => Some(*record),
             Damage::TooLarge { .. } | Damage::Overwritten { .. } => None,
         }
     }
