@@ -22,7 +22,7 @@ pub enum Damage {
         error: BinXmlError,
     },
     /// A record of this machine that can't be rendered, or only in part.
-    #[error("record {record} of {log} can't be read whole: {error}")]
+    #[error("record {record} of {log} can't be read{}: {error}", if *.in_part { " whole" } else { "" })]
     Local {
         /// The log.
         log: LogName,
@@ -30,6 +30,8 @@ pub enum Damage {
         record: u64,
         /// What is wrong.
         error: quarry_winevt::Error,
+        /// Whether the event came, without its data.
+        in_part: bool,
     },
     /// A record that is larger than the server can send.
     #[error("{}: the server can't send a record, it is too large", behind(.log, .after))]
@@ -77,6 +79,7 @@ impl Damage {
                 matches!(damage.kind, quarry_logfile::DamageKind::Record(_))
             }
             Damage::Record { .. } | Damage::TooLarge { .. } => true,
+            Damage::Local { in_part, .. } => !in_part,
             Damage::Overwritten { .. } => false,
         }
     }

@@ -4,7 +4,9 @@
 use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
-use quarry_event::{DataName, Element, Event, Field, FieldSource, Node, PartialSource, Sink, Value};
+use quarry_event::{
+    DataName, Element, Event, Field, FieldSource, Node, PartialSource, Sink, Value,
+};
 
 use crate::error::Error;
 use crate::variant::{Values, Variant};
@@ -209,7 +211,8 @@ mod tests {
     /// The values of the system context, of which only the id, the keywords and the number are there.
     fn system() -> Vec<u8> {
         let mut bytes = vec![0; 18 * 16];
-        for (place, value, kind) in [(2, 7u64, 6u32), (7, 0x8020_0000_0000_0000, 10), (9, 812, 10)] {
+        for (place, value, kind) in [(2, 7u64, 6u32), (7, 0x8020_0000_0000_0000, 10), (9, 812, 10)]
+        {
             bytes[place * 16..place * 16 + 8].copy_from_slice(&value.to_le_bytes());
             bytes[place * 16 + 12..place * 16 + 16].copy_from_slice(&kind.to_le_bytes());
         }
@@ -230,10 +233,14 @@ mod tests {
         assert!(!ids("7").matcher(now).rules_out(&event.head()));
         assert_eq!(fake.asked.get(), 0);
         assert_eq!(event.field(Field::EventSourceName).to_string(), "Old");
-        assert!(event.each_data_named("A", |value| match value.is_text("x") {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }).is_break());
+        assert!(
+            event
+                .each_data_named("A", |value| match value.is_text("x") {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                })
+                .is_break()
+        );
         assert_eq!(Event::from_source(&event).root.child("System").unwrap().children.len(), 2);
         assert_eq!(fake.asked.get(), 1);
         assert_eq!(event.failure(), None);

@@ -131,7 +131,8 @@ fn resolve(name: &str) -> Option<char> {
 /// The event with times and GUIDs of `<System>` in our one form: how Windows writes them has
 /// changed over its versions.
 fn canonical(mut root: Element) -> Event {
-    let fields = [Field::ProviderGuid, Field::TimeCreated, Field::ActivityId, Field::RelatedActivityId];
+    let fields =
+        [Field::ProviderGuid, Field::TimeCreated, Field::ActivityId, Field::RelatedActivityId];
     for node in &mut root.children {
         let Node::Element(system) = node else { continue };
         if system.name != "System" {

@@ -67,7 +67,8 @@ impl Bookmark {
             // SAFETY: the place has as many bytes as is said, and is written to in this call only;
             // the handle is an open bookmark, which is rendered without a context.
             unsafe {
-                EvtRender(0, handle, EvtRenderBookmark, size, place.cast(), used, &raw mut count) != 0
+                EvtRender(0, handle, EvtRenderBookmark, size, place.cast(), used, &raw mut count)
+                    != 0
             }
         })?;
         Ok(self.buffer.text())

@@ -246,7 +246,10 @@ fn what_does_not_end_in_the_buffer_is_not_read() {
     assert_eq!(Layout::new(8).with(Union::To(vec![0; 15]), 0, 15).texts(), ["unreadable"]);
     assert_eq!(Layout::new(8).with(Union::To(vec![0; 7]), 2, 0x88).texts(), ["unreadable"]);
     assert_eq!(Layout::new(8).with(Union::To(vec![0; 8]), u32::MAX, 0x95).texts(), ["unreadable"]);
-    assert_eq!(Layout::new(8).with(Union::To(SYSTEM[..11].to_vec()), 0, 19).texts(), ["unreadable"]);
+    assert_eq!(
+        Layout::new(8).with(Union::To(SYSTEM[..11].to_vec()), 0, 19).texts(),
+        ["unreadable"]
+    );
 }
 
 #[test]
