@@ -32,7 +32,7 @@ impl Live {
         let runtime = runtime(threads)?;
         let scan = {
             let _inside = runtime.enter();
-            Scan::begin(sources(servers), request, options)
+            Scan::begin(servers.to_vec(), request, options)
         };
         Ok(Live { scan, runtime: Some(runtime) })
     }
@@ -96,11 +96,6 @@ pub(crate) fn ask<T: Send + 'static>(
     drop(ask);
     runtime.shutdown_background();
     Ok(())
-}
-
-/// The servers as the fleet takes them.
-pub(crate) fn sources(servers: &[Server]) -> Vec<Arc<dyn Source>> {
-    servers.iter().map(|server| Arc::clone(server) as Arc<dyn Source>).collect()
 }
 
 /// The budgets that the options ask for.

@@ -201,7 +201,7 @@ impl Run {
         }
         self.console.start_progress();
         let (threads, budgets) = (self.threads, self.budgets.clone());
-        let begin = || Ask::begin(live::sources(servers), budgets, question);
+        let begin = || Ask::begin(servers.to_vec(), budgets, question);
         live::ask(threads, &INTERRUPTED, begin, |answer| {
             let failures = match answer.result {
                 Ok(told) => {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quarry_cred::{Account, Credential, Gate, SecretSource};
+use quarry_fleet::Source;
 use quarry_fleet::inventory::{self, Inventory, ProtocolChoice, SelectError, limits};
 use quarry_rpc::tcp::Timeouts;
 
@@ -28,8 +29,8 @@ pub(crate) struct Servers<'a> {
     credentials: HashMap<Option<String>, Result<(Credential, Gate), Failure>>,
 }
 
-/// A server to read.
-pub(crate) type Server = Arc<quarry_fleet::Server>;
+/// A server to read, or this machine.
+pub(crate) type Server = Arc<dyn Source>;
 
 impl<'a> Servers<'a> {
     /// Reads the inventory, where there is one.
@@ -81,7 +82,10 @@ impl<'a> Servers<'a> {
     }
 
     /// The server of an entry, with who signs in there.
-    pub(crate) fn open(&mut self, entry: &inventory::Server) -> Result<Server, Failure> {
+    pub(crate) fn open(
+        &mut self,
+        entry: &inventory::Server,
+    ) -> Result<Arc<quarry_fleet::Server>, Failure> {
         let (credential, gate) = self.credential(entry)?;
         let mut entry = entry.clone();
         if let Some(authentication) = self.args.authentication {
@@ -95,6 +99,12 @@ impl<'a> Servers<'a> {
         quarry_fleet::Server::of_inventory(&entry, credential, gate, timeouts)
             .map(Arc::new)
             .map_err(|e| Failure::new(format!("the logs of {} in the inventory: {e}", entry.name)))
+    }
+
+    /// This machine, which one need not sign in to.
+    #[cfg(windows)]
+    pub(crate) fn this_machine(&self) -> Server {
+        Arc::new(quarry_fleet::ThisMachine::new(self.args.timeout))
     }
 
     fn credential(&mut self, entry: &inventory::Server) -> Result<(Credential, Gate), Failure> {

@@ -93,7 +93,8 @@ impl LogError {
     pub fn leaves_connection_usable(&self) -> bool {
         match self {
             LogError::Server(quarry_even::Error::Rpc(error)) => error.leaves_connection_usable(),
-            LogError::Nonsense(_) | LogError::NotAnswered | LogError::Local(_) => false,
+            LogError::Nonsense(_) | LogError::NotAnswered => false,
+            LogError::Local(error) => !error.is_without_service(),
             LogError::Server(error) => error.blame() == Blame::Refusal,
             _ => true,
         }

@@ -32,14 +32,22 @@ const CALLS_AT_ONCE: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct LocalLog {
     source: String,
+    host: String,
     options: ReadOptions,
 }
 
 impl LocalLog {
-    /// The logs of this machine. `source` is its name in an event's identity, such as
-    /// `winevt://WS01`.
-    pub fn new(source: String, options: ReadOptions) -> Self {
-        LocalLog { source, options }
+    /// The logs of this machine. Its name in an event's identity is `winevt://` and what the
+    /// machine is called: `.` would be every machine's.
+    pub fn new(options: ReadOptions) -> Self {
+        let host = quarry_winevt::computer_name().unwrap_or_default();
+        let host = if host.is_empty() { "localhost".to_owned() } else { host };
+        LocalLog { source: format!("winevt://{host}"), host, options }
+    }
+
+    /// What the machine is called: its full DNS name, as it stands in its events.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 }
 
