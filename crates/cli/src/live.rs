@@ -1,11 +1,10 @@
 //! The servers of a run, read in the background while the files are read here.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quarry_fleet::{Answer, Ask, Control, Options, Report, Request, Scan, Source};
+use quarry_fleet::{Answer, Ask, Control, Options, Report, Request, Scan};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::ServerArgs;

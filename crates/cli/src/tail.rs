@@ -20,7 +20,6 @@ use crate::args::{Format, TailArgs, WorkArgs};
 use crate::cursor::Cursors;
 use crate::error::{Failure, Outcome};
 use crate::filter::Tests;
-use crate::live;
 use crate::run::{Closed, Run};
 use crate::scan;
 use crate::source::Input;

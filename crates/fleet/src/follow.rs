@@ -422,7 +422,8 @@ impl Follower<'_> {
                 }
                 continue;
             }
-            let is_of_log = !matches!(error, LogError::Server(_) | LogError::Open(_) | LogError::Local(_));
+            let is_of_log =
+                !matches!(error, LogError::Server(_) | LogError::Open(_) | LogError::Local(_));
             self.line.lost(error).await.map_err(|failure| (failure, is_of_log))?;
         }
     }

@@ -210,7 +210,7 @@ fn bookmarks_name_the_log_that_was_read_and_lead_back_to_it() {
 fn a_subscription_signals_each_new_event() {
     let _handles = Handles::watch();
     let (sender, signals) = mpsc::channel();
-    let signal = Signal::new(move || drop(sender.send(()))).unwrap();
+    let signal = Signal::new(move || sender.send(()).unwrap_or_default()).unwrap();
     let mut subscription =
         Subscription::begin(Some("Fake-Growing"), "*", Start::Oldest, signal).unwrap();
     assert_eq!(subscription.channels().unwrap(), [("Fake-Growing".to_owned(), 0)]);
@@ -265,10 +265,12 @@ fn many_signals_come_and_go_without_a_loss() {
     let mut seen = BTreeSet::new();
     for round in 0..100 {
         let counted = Arc::clone(&called);
-        let signal = Signal::new(move || drop(counted.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+        };
+        let signal = Signal::new(count).unwrap();
         let start = if round % 2 == 0 { Start::Oldest } else { Start::Now };
-        let subscription =
-            Subscription::begin(Some("Application"), "*", start, signal).unwrap();
+        let subscription = Subscription::begin(Some("Application"), "*", start, signal).unwrap();
         seen.insert(round);
         drop(subscription);
     }

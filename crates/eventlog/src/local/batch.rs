@@ -1,6 +1,6 @@
 //! Events as Windows gives them, and their rendering.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quarry_winevt::{Event, Renderer};
 
@@ -13,21 +13,23 @@ const USUAL_EVENT: usize = 2048;
 
 /// Events of some logs, each with its log's place and its number there.
 pub(crate) struct LocalBatch {
-    events: Vec<(Event, usize, u64)>,
+    /// Each is for one thread at a time.
+    events: Mutex<Vec<(Event, usize, u64)>>,
+    len: usize,
     logs: Arc<[LogName]>,
 }
 
 impl LocalBatch {
     pub(super) fn new(events: Vec<(Event, usize, u64)>, logs: Arc<[LogName]>) -> Self {
-        LocalBatch { events, logs }
+        LocalBatch { len: events.len(), events: Mutex::new(events), logs }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.events.len()
+        self.len
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        expected_bytes(self.events.len())
+        expected_bytes(self.len)
     }
 }
 
@@ -44,7 +46,8 @@ pub(crate) struct LocalReader {
 
 impl LocalReader {
     pub(crate) fn read(&mut self, batch: &LocalBatch, visitor: &mut impl Visitor) {
-        for (event, log, record) in &batch.events {
+        let events = batch.events.lock().unwrap_or_else(PoisonError::into_inner);
+        for (event, log, record) in events.iter() {
             let Some(log) = batch.logs.get(*log) else { continue };
             let damage = |error, in_part| Damage::Local {
                 log: log.clone(),

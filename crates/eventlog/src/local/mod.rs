@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use quarry_even::Bookmark;
 use quarry_event::{EventTime, Field, FieldSource};
-use quarry_winevt::{Channels, Error, Next, Renderer, ResultSet};
+use quarry_winevt::{Channels, Error, Next, RenderedEvent, Renderer, ResultSet};
 
 use crate::error::LogError;
 use crate::log::{Batches, BoxFuture, EventLog, LogInfo, LogName, Query, Subscription};
@@ -24,6 +24,9 @@ use subscriptions::LocalSubscription;
 
 /// The most channels that are listed; Windows has somewhat over 1,000.
 const MAX_CHANNELS: usize = 100_000;
+
+/// How often a log is asked for one of its ends.
+const MAX_TRIES: u32 = 3;
 
 /// Subscriptions and queries at once. There is no connection that they would share.
 const CALLS_AT_ONCE: usize = 4096;
@@ -110,8 +113,8 @@ fn info(log: &LogName, wait: Duration) -> Result<LogInfo, LogError> {
     if known.records == 0 {
         return Ok(LogInfo::default());
     }
-    let oldest = end(log, false, wait).map_err(fail)?;
-    let newest = match end(log, true, wait).map_err(fail) {
+    let oldest = end(log, false, wait)?;
+    let newest = match end(log, true, wait) {
         // Analytic and debug logs have no backward.
         Err(LogError::DirectLog(_) | LogError::QueryRefused { .. }) => None,
         newest => newest?,
@@ -120,11 +123,24 @@ fn info(log: &LogName, wait: Duration) -> Result<LogInfo, LogError> {
 }
 
 /// The time of the first event in a direction.
-fn end(log: &LogName, is_backward: bool, wait: Duration) -> Result<Option<EventTime>, Error> {
-    let mut results = ResultSet::query(Some(&log.0), "*", is_backward)?;
-    let Next::Events(events) = results.next(1, wait)? else { return Ok(None) };
-    let Some(event) = events.first() else { return Ok(None) };
-    Renderer::new()?.read(event, |event| event.field(Field::TimeCreated).as_time())
+fn end(log: &LogName, is_backward: bool, wait: Duration) -> Result<Option<EventTime>, LogError> {
+    let fail = |error| LogError::of_local(error, log);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut results = ResultSet::query(Some(&log.0), "*", is_backward).map_err(fail)?;
+        match results.next(1, wait).map_err(fail) {
+            // It is slow, or was cleared or has wrapped in between.
+            Ok(Next::TimedOut) | Err(LogError::Overwritten) if tries < MAX_TRIES => {}
+            Ok(Next::TimedOut | Next::End) => return Ok(None),
+            Ok(Next::Events(events)) => {
+                let Some(event) = events.first() else { return Ok(None) };
+                let time = |event: &RenderedEvent<'_>| event.field(Field::TimeCreated).as_time();
+                return Renderer::new()?.read(event, time).map_err(fail);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Keeps the log and the number of each event that comes, which only a bookmark has.
