@@ -27,7 +27,7 @@ enum log_id {
 	FORWARDED,
 	/* No more than four records at once, and none with number 20. */
 	BIG,
-	/* Loses its records up to 9 when 5 were read. */
+	/* Loses its records up to 9 when 5 were read forwards. */
 	WRAPPING,
 	/* Takes its time before each batch. */
 	SLOW,
@@ -86,6 +86,7 @@ struct object {
 	/* A result set or a subscription. */
 	struct record *records;
 	DWORD selected, position;
+	BOOL backward;
 	DWORD logs[ENTRIES], log_count;
 	LONGLONG wanted_id;
 	/* A subscription: what comes behind this. */
@@ -312,6 +313,7 @@ EXPORT EVT_HANDLE WINAPI EvtQuery(EVT_HANDLE session, LPCWSTR path, LPCWSTR quer
 		fail(status);
 		return NULL;
 	}
+	object->backward = backward;
 	object->records = calloc(SELECTED, sizeof *object->records);
 	for (DWORD n = 0; n < object->log_count; n++) {
 		enum log_id log = object->logs[n];
@@ -388,7 +390,7 @@ static BOOL next_of_results(struct object *object, DWORD size, EVT_HANDLE *event
 		Sleep(20);
 		return fail(ERROR_TIMEOUT);
 	}
-	if (records->log == WRAPPING && !has_wrapped) {
+	if (records->log == WRAPPING && !has_wrapped && !object->backward) {
 		if (records->number > 5) {
 			has_wrapped = 1;
 			return fail(15011);
@@ -464,14 +466,12 @@ EXPORT BOOL WINAPI EvtSeek(EVT_HANDLE handle, LONGLONG position, EVT_HANDLE mark
 	case EvtSeekRelativeToBookmark: {
 		struct object *bookmark = use("EvtSeek", mark, BOOKMARK);
 		struct record wanted = bookmark->entries[bookmark->current];
-		BOOL backward = object->selected > 1
-			&& object->records[0].number > object->records[object->selected - 1].number;
 		BOOL found = FALSE;
 		for (at = 0; at < object->selected; at++) {
 			struct record record = object->records[at];
 			found = record.log == wanted.log && record.number == wanted.number;
 			if (found || (record.log == wanted.log
-					&& (backward ? record.number < wanted.number : record.number > wanted.number)))
+					&& (object->backward ? record.number < wanted.number : record.number > wanted.number)))
 				break;
 		}
 		if (!found && strict)
