@@ -206,7 +206,7 @@ try {
         $ours -gt 100
     }
     Check 'a log that does not exist is named' {
-        $text = (& $Quarry scan . -l 'No such log' 2>&1 | Out-String); $LASTEXITCODE -eq 2 -and $text -match 'there is no log No such log'
+        $text = (cmd /c "`"$Quarry`" scan . -l `"No such log`" 2>&1" | Out-String); $LASTEXITCODE -eq 2 -and $text -match 'there is no log No such log'
     }
     Check 'tail shows an event that is written meanwhile, within two seconds' {
         $mark = "quarry-verify $([Guid]::NewGuid())"
