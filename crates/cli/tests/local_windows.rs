@@ -188,6 +188,37 @@ fn one_log_that_can_not_be_read_does_not_keep_the_others_back() {
 
 #[test]
 #[ignore = "needs the stand-in for the API: cargo xtask windows"]
+fn all_logs_are_read_but_those_that_can_not_be() {
+    let ran = scan(&["-l", "S*", "-l", "A*"]);
+    let events = ran.is(0).events();
+    let of = |log: &str| events.iter().filter(|event| event["log"] == log).count();
+    let counts = [("Application", 10), ("System", 600), ("Security", 0)];
+    assert_eq!(counts.map(|(log, _)| (log, of(log))), counts);
+    assert!(ran.stderr.contains("left out: the account may not read Security"), "{}", ran.stderr);
+    let every = scan(&["-l", "*"]).is(0).numbers().len();
+    assert!(every >= 10 + 600 + 10 + 39 + 16 + 10 + 3 + 10 + 10 + 10, "{every}");
+}
+
+#[test]
+#[ignore = "needs the stand-in for the API: cargo xtask windows"]
+fn a_log_is_saved_as_a_file_that_has_the_same_events() {
+    let output = Command::new(env!("CARGO_BIN_EXE_quarry"))
+        .args(["scan", ".", "-l", "Application", "-o", "evtx"])
+        .output()
+        .expect("quarry runs");
+    assert_eq!(output.status.code(), Some(0));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("saved.evtx");
+    std::fs::write(&file, output.stdout).unwrap();
+    let fields = ["-o", "jsonl", "--fields", "time,event_id,record_id,provider_guid,user_sid,data"];
+    let saved = quarry(&[&["scan", file.to_str().unwrap()], &fields[..]].concat());
+    let live = quarry(&[&["scan", ".", "-l", "Application"], &fields[..]].concat());
+    assert_eq!(saved.is(0).events(), live.is(0).events());
+    assert_eq!(live.events().len(), 10);
+}
+
+#[test]
+#[ignore = "needs the stand-in for the API: cargo xtask windows"]
 fn an_event_without_xml_is_shown_as_far_as_it_goes() {
     let ran = scan(&["-l", "Fake-NoXml", "-n", "2"]);
     let events = ran.is(0).events();

@@ -63,9 +63,13 @@ impl Error {
     }
 }
 
-/// The system's text for an error, with its number, on one line.
+/// The system's text for an error, with its number, on one line; the number alone where it has
+/// none.
 fn text(status: u32) -> String {
     let text = io::Error::from_raw_os_error(status as i32).to_string();
+    if text.contains("FormatMessageW") {
+        return format!("error {status}");
+    }
     let text = text.split(" (os error ").next().unwrap_or_default().trim().trim_end_matches('.');
     format!("{} (error {status})", text.replace(['\r', '\n'], " "))
 }
@@ -79,7 +83,7 @@ mod tests {
         let error = Error::Refused { call: "EvtQuery", status: 15007 };
         let shown = error.to_string();
         assert!(shown.starts_with("EvtQuery failed: "), "{shown}");
-        assert!(shown.ends_with("(error 15007)"), "{shown}");
+        assert!(shown.trim_end_matches(')').ends_with("error 15007"), "{shown}");
         assert!(!error.is_without_service());
         assert!(Error::Refused { call: "EvtNext", status: 1722 }.is_without_service());
     }

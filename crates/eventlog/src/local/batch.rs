@@ -73,7 +73,6 @@ impl LocalReader {
             });
             match read {
                 Ok(None) => {}
-                // Of an event that is left out, nobody wants the rest.
                 Ok(Some(error)) => visitor.damage(&damage(error, true)),
                 Err(error) => visitor.damage(&damage(error, false)),
             }

@@ -64,7 +64,7 @@ static const BYTE USER[12] = {1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0};
 
 enum kind { DEAD, CHANNELS, LOG, RESULTS, SUBSCRIPTION, EVENT, BOOKMARK, RENDERER };
 
-#define ENTRIES 4
+#define ENTRIES 16
 #define SELECTED 4096
 
 struct record {
