@@ -1,7 +1,7 @@
 //! This machine's event logs through the Windows Event Log API (`winevt.h`), and no more of it than
 //! reading takes: channels, what is known of a log, queries, subscriptions, bookmarks, rendering.
 //!
-//! An [`Event`](RenderedEvent) is rendered in two steps. The properties of `<System>` come as
+//! An event is rendered in two steps. The properties of `<System>` come as
 //! values, without XML, and are enough for most filters. The names in `<EventData>` are nowhere
 //! but in the XML, which is therefore rendered, and parsed, for what has passed and is printed.
 //!
