@@ -16,7 +16,7 @@ use quarry_event::{EventTime, Field, FieldSource};
 use quarry_winevt::{Channels, Error, Next, RenderedEvent, Renderer, ResultSet};
 
 use crate::error::LogError;
-use crate::log::{Batches, BoxFuture, EventLog, LogInfo, LogName, Query, Subscription};
+use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query, Subscription};
 use crate::server::{ReadOptions, check_logs};
 pub(crate) use batch::{LocalBatch, LocalReader};
 use queries::LocalQuery;
@@ -193,7 +193,14 @@ impl Places {
     }
 }
 
-/// The API's bookmark for one of ours.
-fn native(bookmark: &Bookmark) -> Result<quarry_winevt::Bookmark, LogError> {
-    Ok(quarry_winevt::Bookmark::from_xml(&bookmark.to_xml())?)
+/// The API's bookmark for one of ours, as the API would have made it in a query of the direction.
+fn native(bookmark: &Bookmark, direction: Direction) -> Result<quarry_winevt::Bookmark, LogError> {
+    let xml = bookmark.to_xml();
+    let xml = match direction {
+        Direction::Forward => xml,
+        Direction::Backward => {
+            xml.replacen("<BookmarkList>", "<BookmarkList Direction='backward'>", 1)
+        }
+    };
+    Ok(quarry_winevt::Bookmark::from_xml(&xml)?)
 }

@@ -221,7 +221,11 @@ impl Reading {
     /// is no place to go to strictly.
     fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        let sought = self.results.seek(SeekFrom::Bookmark(&native(bookmark)?, 0, true));
+        let sought = self.results.seek(SeekFrom::Bookmark(
+            &native(bookmark, self.query.direction)?,
+            0,
+            true,
+        ));
         match sought {
             Err(error) if error.status().is_some() => {
                 // The record is gone. What is left of the log is read, and the gap told.
@@ -236,7 +240,11 @@ impl Reading {
     /// Goes to the bookmark's record, or to what is left behind it.
     fn seek_near(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        match self.results.seek(SeekFrom::Bookmark(&native(bookmark)?, 0, false)) {
+        match self.results.seek(SeekFrom::Bookmark(
+            &native(bookmark, self.query.direction)?,
+            0,
+            false,
+        )) {
             Err(error) if error.status().is_some() => self.results.seek(SeekFrom::First(0)),
             sought => sought,
         }
@@ -258,9 +266,11 @@ impl Reading {
         let skipped = i64::from(self.skipped);
         let sought = match self.position.bookmark() {
             // The bookmark's own record is at 0.
-            Some(bookmark) => {
-                self.results.seek(SeekFrom::Bookmark(&native(bookmark)?, skipped + 1, true))
-            }
+            Some(bookmark) => self.results.seek(SeekFrom::Bookmark(
+                &native(bookmark, self.query.direction)?,
+                skipped + 1,
+                true,
+            )),
             None => self.results.seek(SeekFrom::First(skipped)),
         };
         match sought {

@@ -224,7 +224,9 @@ fn register(
     told: &Arc<Notify>,
 ) -> Result<Handle, LogError> {
     let bookmark = match start {
-        Start::After(bookmark) | Start::AfterOrLater(bookmark) => Some(native(bookmark)?),
+        Start::After(bookmark) | Start::AfterOrLater(bookmark) => {
+            Some(native(bookmark, Direction::Forward)?)
+        }
         Start::Now | Start::Oldest => None,
     };
     let from = match (start, &bookmark) {

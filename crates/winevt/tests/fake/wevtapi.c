@@ -80,13 +80,14 @@ struct object {
 	/* A log, an event, a context. */
 	struct record record;
 	DWORD context;
+	/* A result set, its events and the bookmarks on them. */
+	BOOL backward;
 	/* A bookmark. */
 	struct record entries[ENTRIES];
 	DWORD count, current;
 	/* A result set or a subscription. */
 	struct record *records;
 	DWORD selected, position;
-	BOOL backward;
 	DWORD logs[ENTRIES], log_count;
 	LONGLONG wanted_id;
 	/* A subscription: what comes behind this. */
@@ -363,7 +364,8 @@ EXPORT BOOL WINAPI EvtGetQueryInfo(EVT_HANDLE handle, EVT_QUERY_PROPERTY_ID prop
 }
 
 /* Gives some records, which costs the position whatever becomes of them. */
-static BOOL give(struct record *records, DWORD count, EVT_HANDLE *events, PDWORD returned)
+static BOOL give(struct object *object, struct record *records, DWORD count, EVT_HANDLE *events,
+	PDWORD returned)
 {
 	*returned = 0;
 	for (DWORD n = 0; n < count; n++)
@@ -372,6 +374,7 @@ static BOOL give(struct record *records, DWORD count, EVT_HANDLE *events, PDWORD
 	for (DWORD n = 0; n < count; n++) {
 		struct object *event = make(EVENT);
 		event->record = records[n];
+		event->backward = object->backward;
 		events[n] = event;
 	}
 	*returned = count;
@@ -399,7 +402,7 @@ static BOOL next_of_results(struct object *object, DWORD size, EVT_HANDLE *event
 			count = 5;
 	}
 	object->position += count;
-	return give(records, count, events, returned);
+	return give(object, records, count, events, returned);
 }
 
 static BOOL next_of_subscription(struct object *object, DWORD size, EVT_HANDLE *events,
@@ -427,7 +430,7 @@ static BOOL next_of_subscription(struct object *object, DWORD size, EVT_HANDLE *
 	}
 	BOOL done;
 	if (count) {
-		done = give(records, count, events, returned);
+		done = give(object, records, count, events, returned);
 	} else {
 		/* Windows has two words for it. */
 		object->invalid_said = !object->invalid_said;
@@ -466,6 +469,8 @@ EXPORT BOOL WINAPI EvtSeek(EVT_HANDLE handle, LONGLONG position, EVT_HANDLE mark
 	case EvtSeekRelativeToBookmark: {
 		struct object *bookmark = use("EvtSeek", mark, BOOKMARK);
 		struct record wanted = bookmark->entries[bookmark->current];
+		if (bookmark->backward != object->backward)
+			broken("EvtSeek", "a bookmark of a query in the other direction");
 		BOOL found = FALSE;
 		for (at = 0; at < object->selected; at++) {
 			struct record record = object->records[at];
@@ -491,6 +496,7 @@ EXPORT BOOL WINAPI EvtSeek(EVT_HANDLE handle, LONGLONG position, EVT_HANDLE mark
 EXPORT EVT_HANDLE WINAPI EvtCreateBookmark(LPCWSTR xml)
 {
 	struct object *object = make(BOOKMARK);
+	object->backward = xml && wcsstr(xml, L"<BookmarkList Direction='backward'>") == xml;
 	for (const WCHAR *at = xml; at && (at = wcsstr(at, L"Channel='")) != NULL;) {
 		const WCHAR *name = at + 9;
 		size_t len = wcscspn(name, L"'");
@@ -513,6 +519,7 @@ EXPORT BOOL WINAPI EvtUpdateBookmark(EVT_HANDLE handle, EVT_HANDLE event)
 {
 	struct object *object = use("EvtUpdateBookmark", handle, BOOKMARK);
 	struct record record = use("EvtUpdateBookmark", event, EVENT)->record;
+	object->backward = ((struct object *)event)->backward;
 	for (object->current = 0; object->current < object->count; object->current++)
 		if (object->entries[object->current].log == record.log)
 			break;
@@ -594,7 +601,8 @@ static BOOL put_text(const WCHAR *text, DWORD size, PVOID buffer, PDWORD used)
 static BOOL render_bookmark(struct object *object, DWORD size, PVOID buffer, PDWORD used)
 {
 	static __thread WCHAR text[4096];
-	int len = swprintf(text, 4096, L"<BookmarkList>\r\n");
+	int len = swprintf(text, 4096, L"<BookmarkList%ls>\r\n",
+		object->backward ? L" Direction='backward'" : L"");
 	for (DWORD n = 0; n < object->count; n++)
 		len += swprintf(text + len, 4096 - len, L"  <Bookmark Channel='%ls' RecordId='%llu'%ls/>\r\n",
 			NAMES[object->entries[n].log], object->entries[n].number,
