@@ -89,6 +89,8 @@ fn an_event_of_this_machine_has_all_members() {
     members.retain(|name, _| !matches!(&**name, "message" | "message_source"));
     assert_eq!(event, expected);
     assert_eq!(ran.numbers(), (1..=10).collect::<Vec<_>>());
+    let told = scan(&["-l", "Application", "-v"]);
+    assert!(told.stderr.contains("the Windows Event Log API"), "{}", told.stderr);
     assert_eq!(events[2]["data"]["Text"].as_str().unwrap().len(), 20_000);
 }
 
