@@ -456,6 +456,9 @@ pub(crate) struct TerminalArgs {
     /// No progress, warnings or summary on standard error; errors only
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// Say on standard error how each server is read
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

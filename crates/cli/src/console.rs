@@ -9,13 +9,14 @@ use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::args::When;
+use crate::args::{TerminalArgs, When};
 use crate::error::Failure;
 
 /// Standard error.
 pub(crate) struct Console {
     color: ColorChoice,
     quiet: bool,
+    verbose: bool,
     bar: ProgressBar,
     started: Instant,
     /// Whether standard output is a terminal too, on which progress would stand among the events.
@@ -40,10 +41,16 @@ impl Console {
         Console {
             color: choice(color),
             quiet,
+            verbose: false,
             bar: ProgressBar::hidden(),
             started: Instant::now(),
             shared: io::stdout().is_terminal(),
         }
+    }
+
+    /// As the options ask for.
+    pub(crate) fn of(args: &TerminalArgs) -> Self {
+        Console { verbose: args.verbose, ..Console::new(args.color, args.quiet) }
     }
 
     /// Whether errors are all that is shown.
@@ -115,6 +122,13 @@ impl Console {
     pub(crate) fn note(&self, message: &str) {
         if !self.quiet {
             self.print(&format!("{}\n", safe(message)));
+        }
+    }
+
+    /// What is of interest to some; it is made only for them.
+    pub(crate) fn detail(&self, message: impl FnOnce() -> String) {
+        if self.verbose {
+            self.note(&message());
         }
     }
 

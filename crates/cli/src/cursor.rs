@@ -68,6 +68,11 @@ impl Cursors {
         self.cursors.clone()
     }
 
+    /// Whether there is one of a source with this address.
+    pub(crate) fn know(&self, address: &str) -> bool {
+        self.cursors.keys().any(|(source, _)| source == address)
+    }
+
     /// A log was read to a record, and that was printed.
     pub(crate) fn set(&mut self, key: Key, record: u64) {
         self.cursors.insert(key, record);

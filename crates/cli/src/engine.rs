@@ -14,11 +14,12 @@ use quarry_event::{FieldSource, Origin, PartialSource};
 use quarry_eventlog::{
     Batch as Raw, BatchReader, Damage, Direction, FileLog, LogName, Visitor, pool,
 };
-use quarry_fleet::{Control, Room};
+use quarry_fleet::{Control, Room, Source as _};
 use quarry_logfile::OpenError;
 
 use crate::error::{Failure, plain};
 use crate::live::Live;
+use crate::servers::Server;
 use crate::source::Input;
 
 /// What is done with events, on any thread.
@@ -65,7 +66,9 @@ pub(crate) struct Options<'a> {
 
 /// What the caller is told, in order.
 pub(crate) enum Report<'r, O> {
-    /// The next records of a source; the first batch, when it was opened, has none.
+    /// A source was opened; a server perhaps again, to be read in another way.
+    Opened { source: &'r Open },
+    /// The next records of a source.
     Batch { source: &'r Open, batch: &'r mut Batch<O> },
     /// The connection to a server was lost, and is made again.
     Retrying { error: quarry_fleet::Failure },
@@ -111,28 +114,64 @@ pub(crate) struct Open {
     pub(crate) name: String,
     /// The log; of a server, each record says it.
     pub(crate) log: String,
-    /// The server's name, of a server.
-    pub(crate) host: Option<String>,
+    pub(crate) server: Option<Server>,
     /// Nobody wants the rest.
     skipped: AtomicBool,
 }
 
 impl Open {
-    /// A server, which may not even be connected yet.
-    pub(crate) fn server(index: usize, address: &str, host: &str) -> Self {
-        let (name, host) = (address.to_owned(), Some(host.to_owned()));
-        Open { index, name, log: String::new(), host, skipped: AtomicBool::new(false) }
+    fn of_server(index: usize, server: Server) -> Self {
+        let name = server.address().to_owned();
+        let skipped = AtomicBool::new(false);
+        Open { index, name, log: String::new(), server: Some(server), skipped }
     }
 
     pub(crate) fn is_server(&self) -> bool {
-        self.host.is_some()
+        self.server.is_some()
+    }
+
+    /// The server's name, of a server.
+    pub(crate) fn host(&self) -> Option<&str> {
+        self.server.as_ref().map(|server| server.name())
     }
 }
 
 /// Servers that are being read, and what is known of them, in the fleet's order.
 pub(crate) struct Servers {
-    pub(crate) live: Live,
-    pub(crate) open: Vec<Arc<Open>>,
+    live: Live,
+    servers: Vec<Server>,
+    /// The place of the first among all sources.
+    first: usize,
+    /// As they were opened last.
+    open: Vec<Option<Arc<Open>>>,
+}
+
+impl Servers {
+    pub(crate) fn new(live: Live, servers: Vec<Server>, first: usize) -> Self {
+        let open = servers.iter().map(|_| None).collect();
+        Servers { live, servers, first, open }
+    }
+
+    /// What a fleet's report gives to do.
+    fn task(&mut self, report: quarry_fleet::Report) -> Option<Task> {
+        use quarry_fleet::Report as Fleet;
+        Some(match report {
+            Fleet::Opened { source } => {
+                let server = Server::clone(&self.servers[source]);
+                let open = Arc::new(Open::of_server(self.first + source, server));
+                self.open[source] = Some(Arc::clone(&open));
+                Task::Begin(open)
+            }
+            Fleet::Batch { source, batch, room } => {
+                Task::Batch(Arc::clone(self.open[source].as_ref()?), batch, room)
+            }
+            Fleet::Retrying { error, .. } => Task::Retrying(error),
+            Fleet::Ended { failures, left_out, .. } => {
+                Task::End(End::Server(ServerEnd { failures, left_out }))
+            }
+            _ => return None,
+        })
+    }
 }
 
 /// The next thing to do.
@@ -145,6 +184,7 @@ enum Task {
 
 /// What it came to.
 enum Done<O> {
+    Begin(Arc<Open>),
     Batch(Arc<Open>, Batch<O>, Room),
     Retrying(quarry_fleet::Failure),
     End(End),
@@ -159,7 +199,7 @@ pub(crate) fn read<W: Work>(
     take: &mut dyn FnMut(Report<'_, W::Output>) -> Next,
 ) {
     let control = servers.as_ref().map(|servers| servers.live.control());
-    let first_server = servers.as_ref().and_then(|s| s.open.first()).map(|open| open.index);
+    let first_server = servers.as_ref().map(|servers| servers.first);
     let tasks = Tasks { inputs: inputs.into_iter().enumerate(), open: None, servers, options };
     let spare = Mutex::new(Vec::new());
     pool::in_order(
@@ -169,7 +209,7 @@ pub(crate) fn read<W: Work>(
         |(reader, worker), task| match task {
             Task::End(end) => Done::End(end),
             Task::Retrying(error) => Done::Retrying(error),
-            Task::Begin(open) => Done::Batch(open, Batch::default(), Room::default()),
+            Task::Begin(open) => Done::Begin(open),
             Task::Batch(open, raw, room) => {
                 let mut batch: Batch<W::Output> =
                     spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
@@ -179,6 +219,7 @@ pub(crate) fn read<W: Work>(
         },
         |done| {
             let next = match done {
+                Done::Begin(open) => take(Report::Opened { source: &open }),
                 Done::End(end) => take(Report::End { end }),
                 Done::Retrying(error) => take(Report::Retrying { error }),
                 Done::Batch(open, mut batch, _room) => {
@@ -233,7 +274,7 @@ impl Iterator for Tasks<'_> {
         }
         if let Some(servers) = &mut self.servers {
             while let Some(report) = servers.live.try_next() {
-                if let Some(task) = task(&servers.open, report) {
+                if let Some(task) = servers.task(report) {
                     return Some(task);
                 }
             }
@@ -244,7 +285,7 @@ impl Iterator for Tasks<'_> {
         let servers = self.servers.as_mut()?;
         loop {
             let report = servers.live.next(stop)?;
-            if let Some(task) = task(&servers.open, report) {
+            if let Some(task) = servers.task(report) {
                 return Some(task);
             }
         }
@@ -266,7 +307,7 @@ impl Tasks<'_> {
             Ok((name, file)) => {
                 let log = file.name().0.clone();
                 let batches = Box::new(file.batches(self.options.direction));
-                let open = Open { index, name, log, host: None, skipped: AtomicBool::new(false) };
+                let open = Open { index, name, log, server: None, skipped: AtomicBool::new(false) };
                 let open = Arc::new(open);
                 self.open = Some((Arc::clone(&open), batches));
                 Some(Task::Begin(open))
@@ -274,22 +315,6 @@ impl Tasks<'_> {
             Err(failure) => Some(Task::End(End::File(Err(failure)))),
         }
     }
-}
-
-/// What a fleet's report gives to do.
-fn task(servers: &[Arc<Open>], report: quarry_fleet::Report) -> Option<Task> {
-    use quarry_fleet::Report as Fleet;
-    Some(match report {
-        Fleet::Opened { source } => Task::Begin(Arc::clone(&servers[source])),
-        Fleet::Batch { source, batch, room } => {
-            Task::Batch(Arc::clone(&servers[source]), batch, room)
-        }
-        Fleet::Retrying { error, .. } => Task::Retrying(error),
-        Fleet::Ended { failures, left_out, .. } => {
-            Task::End(End::Server(ServerEnd { failures, left_out }))
-        }
-        _ => return None,
-    })
 }
 
 /// A batch while it is read.
@@ -312,8 +337,7 @@ impl<W: Work> Visitor for Reading<'_, W> {
     #[inline]
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
         self.batch.records += 1;
-        let Open { name, host, .. } = self.open;
-        let origin = Origin { source: name, host: host.as_deref(), log, log_record };
+        let origin = Origin { source: &self.open.name, host: self.open.host(), log, log_record };
         self.work.event(self.worker, event, &origin, &mut self.batch.output);
     }
 

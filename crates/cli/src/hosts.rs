@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use quarry_eventlog::{Direction, EventLog};
-use quarry_fleet::inventory;
+use quarry_fleet::{Protocol, inventory};
 use serde_json::{Value as Json, json};
 
 use crate::args::{HostsArgs, HostsCommand, HostsListArgs, HostsTestArgs, ListArgs, WorkArgs};
@@ -46,7 +46,7 @@ fn select(servers: &Servers<'_>, texts: &[String]) -> Result<Vec<inventory::Serv
 }
 
 fn console(args: &ListArgs) -> Console {
-    Console::new(args.terminal.color, args.terminal.quiet)
+    Console::of(&args.terminal)
 }
 
 fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
@@ -63,9 +63,10 @@ fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
     let entries = select(&servers, &args.hosts)?;
     let row = |entry: &inventory::Server| {
         // The event log's own port, where the mapper isn't asked.
-        let (number, shown) = match entry.endpoint {
-            Some(port) => (port, format!("endpoint {port}")),
-            None => (entry.mapper_port, entry.mapper_port.to_string()),
+        let (number, shown) = match (entry.speaks(), entry.endpoint) {
+            (Some(Protocol::Even), _) => (entry.smb_port, format!("smb {}", entry.smb_port)),
+            (_, Some(port)) => (port, format!("endpoint {port}")),
+            (_, None) => (entry.mapper_port, entry.mapper_port.to_string()),
         };
         let username = match &args.servers.username {
             Some(username) => Some(username.clone()),

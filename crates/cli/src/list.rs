@@ -54,12 +54,14 @@ fn list(
     let request = work.tests.as_ref().map(|tests| tests.request(Direction::Forward, None));
     run.read(inputs, request.unwrap_or_default(), work, &mut |_, source, batch| {
         let batch: &mut Batch<Tallies> = batch;
-        let (_, logs) = found.entry(source.index).or_insert_with(|| {
+        let (name, logs) = found.entry(source.index).or_insert_with(|| {
             // A file's log is counted even if there is nothing in it.
             let is_known = !work.by_channel && !source.is_server();
             let log = is_known.then(|| (source.log.clone(), Tally::default()));
             (source.name.clone(), log.into_iter().collect())
         });
+        // A server may be read in another way than it was at first.
+        name.clone_from(&source.name);
         let mut matched = 0;
         for (log, tally) in &batch.output.logs {
             matched += tally.events;

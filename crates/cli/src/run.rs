@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quarry_eventlog::{Direction, EventLog, LogError};
-use quarry_fleet::{Ask, Request, Source as _};
+use quarry_fleet::{Ask, Request, Source};
 
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
@@ -60,7 +60,7 @@ impl Run {
     pub(crate) fn new(terminal: &TerminalArgs, work: &WorkArgs, direction: Direction) -> Self {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Run {
-            console: Console::new(terminal.color, terminal.quiet),
+            console: Console::of(terminal),
             outcome: Outcome::default(),
             records: 0,
             matched: 0,
@@ -134,11 +134,8 @@ impl Run {
             return Ok(None);
         }
         let live = Live::begin(&inputs.servers, request, self.budgets.clone(), self.threads)?;
-        let open = inputs.servers.iter().enumerate().map(|(n, server)| {
-            // Their places are behind those of the files.
-            Arc::new(Open::server(inputs.files.len() + n, server.address(), server.name()))
-        });
-        Ok(Some(engine::Servers { live, open: open.collect() }))
+        // Their places are behind those of the files.
+        Ok(Some(engine::Servers::new(live, inputs.servers.clone(), inputs.files.len())))
     }
 
     fn read_inputs<W: Work>(
@@ -153,9 +150,16 @@ impl Run {
             Options { threads: self.threads, direction: self.direction, stop: &INTERRUPTED };
         engine::read(files, servers, options, work, &mut |report| {
             let next = match report {
+                Report::Opened { source } => {
+                    if let Some(server) = &source.server {
+                        self.opened(&**server);
+                    }
+                    take(&self.console, source, &mut Batch::default());
+                    Next::Go
+                }
                 Report::Batch { source, batch } => {
                     for damage in &batch.damage {
-                        self.warn(source.host.as_deref().unwrap_or(&source.name), damage);
+                        self.warn(source.host().unwrap_or(&source.name), damage);
                     }
                     self.records += batch.records;
                     let (matched, next) = take(&self.console, source, batch);
@@ -201,6 +205,7 @@ impl Run {
         live::ask(threads, &INTERRUPTED, begin, |answer| {
             let failures = match answer.result {
                 Ok(told) => {
+                    self.opened(&*servers[answer.source]);
                     take(self, answer.source, told, answer.health);
                     std::mem::take(&mut self.failed_logs)
                 }
@@ -211,6 +216,17 @@ impl Run {
         })?;
         self.end();
         Ok(())
+    }
+
+    /// A server was opened, in one way or another.
+    pub(crate) fn opened(&self, server: &dyn Source) {
+        self.console.detail(|| {
+            let how = server.protocol().map_or_else(String::new, |protocol| format!("{protocol}"));
+            let instead = server.passed_over().map_or_else(String::new, |failure| {
+                format!(", as MS-EVEN6 can't be had: {}", failure.what())
+            });
+            format!("{}: {how}{instead}", server.name())
+        });
     }
 
     fn warn(&mut self, source: &str, what: &dyn std::fmt::Display) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quarry_cred::{Account, Credential, Gate, SecretSource};
-use quarry_fleet::inventory::{self, Inventory, SelectError, limits};
+use quarry_fleet::inventory::{self, Inventory, ProtocolChoice, SelectError, limits};
 use quarry_rpc::tcp::Timeouts;
 
 use crate::args::ServerArgs;
@@ -178,6 +178,7 @@ fn url(
     };
     let (host, mapper_port) = host_and_port(place, "the mapper's port").map_err(|e| wrong(&e))?;
     let mut server = server(host);
+    server.protocol = Some(ProtocolChoice::Even6);
     if let Some(mapper_port) = mapper_port {
         server.mapper_port = mapper_port;
     }
@@ -202,7 +203,8 @@ fn smb_url(
             .hint("the form is even://HOST[:PORT], IPv6 in brackets; the port is 445 by default")
     })?;
     let mut server = server(host);
-    server.smb_port = Some(port.unwrap_or(quarry_rpc::smb::SMB_PORT));
+    server.protocol = Some(ProtocolChoice::Even);
+    server.smb_port = port.unwrap_or(server.smb_port);
     Ok(server)
 }
 
@@ -301,9 +303,9 @@ mod tests {
             let server = smb_url(text, text, inventory::Server::new).map_err(|e| e.message)?;
             Ok::<_, String>((server.name, server.smb_port))
         };
-        assert_eq!(read("nas"), Ok(("nas".into(), Some(445))));
-        assert_eq!(read("nas:4450/"), Ok(("nas".into(), Some(4450))));
-        assert_eq!(read("[::1]:4450"), Ok(("::1".into(), Some(4450))));
+        assert_eq!(read("nas"), Ok(("nas".into(), 445)));
+        assert_eq!(read("nas:4450/"), Ok(("nas".into(), 4450)));
+        assert_eq!(read("[::1]:4450"), Ok(("::1".into(), 4450)));
         for wrong in ["", "nas:", "nas?endpoint=5", "nas:0", "[::1"] {
             assert!(read(wrong).is_err(), "{wrong}");
         }

@@ -87,7 +87,7 @@ fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     for entry in entries {
         match servers.open(&entry) {
             Ok(server) => {
-                if !inputs.servers.iter().any(|other| is_same(other, &server)) {
+                if !inputs.servers.iter().any(|other| other.is_same(&server)) {
                     inputs.servers.push(server);
                 }
             }
@@ -98,16 +98,6 @@ fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
             }
         }
     }
-}
-
-/// Whether two are one server, to be read once.
-fn is_same(one: &Server, other: &Server) -> bool {
-    let place = |server: &Server| {
-        let options = server.connect_options();
-        let ports = (options.mapper_port, options.port, server.smb_port());
-        (options.host.to_lowercase(), ports)
-    };
-    place(one) == place(other)
 }
 
 fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {

@@ -58,6 +58,10 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     }
     let servers = live::sources(&inputs.servers);
     let cursors = args.cursor_file.as_deref().map(Cursors::open).transpose()?;
+    if let Some(cursors) = &cursors {
+        let is_known = |address: &str| cursors.know(address);
+        inputs.servers.iter().for_each(|server| server.keep_to(is_known));
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -82,6 +86,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         begun: false,
         printer,
         cursors,
+        told: HashSet::new(),
         lost: HashSet::new(),
         outcome: Outcome { failed, ..Outcome::default() },
     };
@@ -118,6 +123,8 @@ struct Tail {
     begun: bool,
     printer: Printer,
     cursors: Option<Cursors>,
+    /// Sources of which it was told how they are read.
+    told: HashSet<(usize, usize)>,
     /// Sources whose loss was told.
     lost: HashSet<(usize, usize)>,
     outcome: Outcome,
@@ -163,6 +170,9 @@ impl Tail {
         match report {
             FollowReport::Following { source: index, log, cursor } => {
                 let source = Arc::clone(&self.sources[kind][index]);
+                if self.told.insert((kind, index)) {
+                    self.run.opened(&*source);
+                }
                 if self.lost.remove(&(kind, index)) {
                     self.run.console.note(&format!("{}: following {log} again", source.name()));
                 }

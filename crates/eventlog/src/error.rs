@@ -1,7 +1,7 @@
 //! Why a log can't be read.
 
 use quarry_even::Win32Error;
-use quarry_rpc::Blame;
+use quarry_rpc::{Blame, Error as RpcError, FaultStatus};
 
 use crate::log::LogName;
 
@@ -37,6 +37,10 @@ pub enum LogError {
     /// A file that has no path, which grows unseen.
     #[error("this can't be followed: it has no path to open it again by")]
     NotFollowed,
+    /// The server has the service in name only, as Samba's domain controllers do: it takes
+    /// queries, and never answers with a record or an end.
+    #[error("the server takes queries and doesn't answer them")]
+    NotAnswered,
     /// The server answered what can't be.
     #[error("the server's answer makes no sense: {0}")]
     Nonsense(&'static str),
@@ -63,6 +67,7 @@ impl LogError {
             | LogError::AccessDenied(_)
             | LogError::DirectLog(_)
             | LogError::QueryRefused { .. }
+            | LogError::NotAnswered
             | LogError::Overwritten => Blame::Refusal,
             LogError::Nonsense(_) => Blame::Peer,
             LogError::Server(error) => error.blame(),
@@ -81,9 +86,21 @@ impl LogError {
     pub fn leaves_connection_usable(&self) -> bool {
         match self {
             LogError::Server(quarry_even::Error::Rpc(error)) => error.leaves_connection_usable(),
-            LogError::Nonsense(_) => false,
+            LogError::Nonsense(_) | LogError::NotAnswered => false,
             LogError::Server(error) => error.blame() == Blame::Refusal,
             _ => true,
+        }
+    }
+
+    /// Whether the server doesn't serve this protocol, or in name only.
+    pub fn is_not_served(&self) -> bool {
+        match self {
+            LogError::NotAnswered => true,
+            LogError::Server(quarry_even::Error::Rpc(error)) => matches!(
+                error,
+                RpcError::InterfaceRefused(_) | RpcError::Fault(FaultStatus::OP_RANGE)
+            ),
+            _ => false,
         }
     }
 

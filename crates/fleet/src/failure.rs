@@ -8,6 +8,7 @@ use quarry_eventlog::{LogError, LogName};
 use quarry_rpc::smb::SmbError;
 use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
 
+use crate::server::Protocol;
 use crate::source::Source;
 
 /// A source that failed, wholly or in part.
@@ -33,8 +34,8 @@ pub enum Cause {
     NoAnswer {
         /// The port.
         port: u16,
-        /// Whether it is the event log's own, which the endpoint mapper has named.
-        dynamic: bool,
+        /// What listens there.
+        listener: Listener,
         /// How long was waited.
         waited: Duration,
     },
@@ -42,8 +43,8 @@ pub enum Cause {
     Refused {
         /// The port.
         port: u16,
-        /// Whether it is the event log's own.
-        dynamic: bool,
+        /// What listens there.
+        listener: Listener,
     },
     /// There is no route.
     Unreachable,
@@ -60,8 +61,8 @@ pub enum Cause {
     },
     /// The server can't or won't seal what is sent as has to be.
     Security(String),
-    /// The server has no event log service of this kind.
-    NotServed,
+    /// The server has no event log service of this kind, or in name only.
+    NotServed(Protocol),
     /// The account may not read a log.
     AccessDenied(LogName),
     /// There is no such log.
@@ -76,6 +77,18 @@ pub enum Cause {
     Other(String),
 }
 
+/// What listens on a port that is connected to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Listener {
+    /// The endpoint mapper.
+    Mapper,
+    /// The event log's own port, which the endpoint mapper has named or which was given.
+    EventLog,
+    /// SMB.
+    Smb,
+}
+
 impl Failure {
     pub(crate) fn new(source: &dyn Source, cause: Cause, records: u64) -> Self {
         Failure {
@@ -88,7 +101,7 @@ impl Failure {
 
     /// What an error of a source means, after so many records.
     pub fn of(source: &dyn Source, error: &LogError, records: u64) -> Self {
-        Failure::new(source, Cause::of(error, source.mapper_port()), records)
+        Failure::new(source, Cause::of(error, source), records)
     }
 
     /// What to do about it, where that can be said.
@@ -96,16 +109,27 @@ impl Failure {
         let name = &self.source;
         Some(match &self.cause {
             Cause::UnknownHost => "check the name, or give its address".to_owned(),
-            Cause::NoAnswer { dynamic: false, .. } => {
+            Cause::NoAnswer { listener: Listener::Mapper, .. } => {
                 "is it up, and is the firewall rule \"Remote Event Log Management\" on?".to_owned()
             }
-            Cause::NoAnswer { dynamic: true, .. } => "its endpoint mapper answers, so a firewall \
-                 is in the way: is the rule \"Remote Event Log Management (RPC)\" on?"
-                .to_owned(),
-            Cause::Refused { dynamic: false, .. } => {
+            Cause::NoAnswer { listener: Listener::EventLog, .. } => {
+                "its endpoint mapper answers, so a firewall is in the way: is the rule \"Remote \
+                 Event Log Management (RPC)\" on?"
+                    .to_owned()
+            }
+            Cause::NoAnswer { listener: Listener::Smb, .. } => {
+                "is it up, and is the firewall rule \"Remote Event Log Management (NP-In)\" on?"
+                    .to_owned()
+            }
+            Cause::Refused { listener: Listener::Mapper, .. } => {
                 "is it a Windows server, and does its RPC service run?".to_owned()
             }
-            Cause::Refused { dynamic: true, .. } => "does its event log service run?".to_owned(),
+            Cause::Refused { listener: Listener::EventLog, .. } => {
+                "does its event log service run?".to_owned()
+            }
+            Cause::Refused { listener: Listener::Smb, .. } => {
+                "does it run Windows' Server service, or Samba?".to_owned()
+            }
             Cause::Unreachable => "check the network and the routes to it".to_owned(),
             Cause::Silent(_) => "it may be overloaded; --timeout allows it more silence".to_owned(),
             Cause::Lost(_) => "try again; its event log has why, if it went down".to_owned(),
@@ -118,7 +142,14 @@ impl Failure {
             Cause::Security(_) => {
                 "only sealed connections with NTLMv2 or Kerberos and 128 bits are made".to_owned()
             }
-            Cause::NotServed => "only Windows Vista, 2008 and later have this service".to_owned(),
+            Cause::NotServed(Protocol::Even6) => {
+                format!(
+                    "Windows Vista, 2008 and later have it; even://{name} reads others over SMB"
+                )
+            }
+            Cause::NotServed(Protocol::Even) => {
+                "Windows has it, and Samba where it is switched on".to_owned()
+            }
             Cause::AccessDenied(_) => "members of Event Log Readers may".to_owned(),
             Cause::NoSuchLog(_) => format!("quarry logs {name} lists those there are"),
             Cause::Nonsense(_) => "is it a Windows server? If so, please report it".to_owned(),
@@ -132,10 +163,10 @@ impl Failure {
         let account = self.account.as_deref().unwrap_or("the account");
         match &self.cause {
             // These ports differ from server to server.
-            Cause::NoAnswer { dynamic: true, waited, .. } => {
+            Cause::NoAnswer { listener: Listener::EventLog, waited, .. } => {
                 format!("no answer on the event log's own port in {}", seconds(*waited))
             }
-            Cause::Refused { dynamic: true, .. } => {
+            Cause::Refused { listener: Listener::EventLog, .. } => {
                 "connection to the event log's own port refused".to_owned()
             }
             Cause::LogonRefused(_) => format!("logon refused for {account}"),
@@ -190,7 +221,7 @@ impl fmt::Display for Cause {
             Cause::Security(what) | Cause::Unreadable(what) | Cause::Other(what) => {
                 f.write_str(what)
             }
-            Cause::NotServed => f.write_str("no MS-EVEN6 event log service"),
+            Cause::NotServed(protocol) => write!(f, "no event log service in {protocol}"),
             Cause::AccessDenied(log) => write!(f, "access to {log} denied"),
             Cause::NoSuchLog(log) => write!(f, "there is no log {log}"),
             Cause::Nonsense(what) => write!(f, "the server breaks the protocol: {what}"),
@@ -200,7 +231,10 @@ impl fmt::Display for Cause {
 }
 
 impl Cause {
-    fn of(error: &LogError, mapper_port: Option<u16>) -> Self {
+    fn of(error: &LogError, source: &dyn Source) -> Self {
+        if error.is_not_served() {
+            return Cause::NotServed(source.protocol().unwrap_or(Protocol::Even6));
+        }
         let error = match error {
             LogError::AccessDenied(log) => return Cause::AccessDenied(log.clone()),
             LogError::NoSuchLog(log) => return Cause::NoSuchLog(log.clone()),
@@ -218,14 +252,14 @@ impl Cause {
             CallError::Nonsense { .. }
             | CallError::LegacyNonsense { .. }
             | CallError::ResultSet(_) => Cause::Nonsense(error.to_string()),
-            CallError::Rpc(error) => Cause::of_rpc(error, mapper_port),
+            CallError::Rpc(error) => Cause::of_rpc(error, source),
             error => Cause::Other(error.to_string()),
         }
     }
 
-    fn of_rpc(error: &RpcError, mapper_port: Option<u16>) -> Self {
+    fn of_rpc(error: &RpcError, source: &dyn Source) -> Self {
         match error {
-            RpcError::Network(error) => Cause::of_network(error, mapper_port),
+            RpcError::Network(error) => Cause::of_network(error, source),
             RpcError::Shutdown => Cause::Lost("the server shuts down".to_owned()),
             RpcError::LogonRefused(reason) => Cause::LogonRefused(reason.to_string()),
             RpcError::Security(error) => Cause::Security(error.to_string()),
@@ -236,26 +270,25 @@ impl Cause {
                 | SmbError::BadSignature
                 | SmbError::Unprotected(..)),
             ) => Cause::Security(error.to_string()),
-            RpcError::InterfaceRefused(_) => Cause::NotServed,
             RpcError::Protocol(error) => Cause::Nonsense(error.to_string()),
             RpcError::Stub(error) => Cause::Nonsense(error.to_string()),
             error => Cause::Other(error.to_string()),
         }
     }
 
-    fn of_network(error: &NetworkError, mapper_port: Option<u16>) -> Self {
+    fn of_network(error: &NetworkError, source: &dyn Source) -> Self {
         let port = match error.during {
             Stage::Connect(port) => Some(port),
             _ => None,
         };
-        let dynamic = mapper_port.is_some() && port != mapper_port;
+        let listener = port.map_or(Listener::EventLog, |port| source.listener(port));
         match (&error.kind, port) {
             (NetworkErrorKind::UnknownHost, _) => Cause::UnknownHost,
             (NetworkErrorKind::TimedOut(waited), Some(port)) => {
-                Cause::NoAnswer { port, dynamic, waited: *waited }
+                Cause::NoAnswer { port, listener, waited: *waited }
             }
             (NetworkErrorKind::TimedOut(_), None) => Cause::UnknownHost,
-            (NetworkErrorKind::Refused, Some(port)) => Cause::Refused { port, dynamic },
+            (NetworkErrorKind::Refused, Some(port)) => Cause::Refused { port, listener },
             (NetworkErrorKind::Unreachable, _) => Cause::Unreachable,
             (NetworkErrorKind::Silent(waited), _) => Cause::Silent(*waited),
             (NetworkErrorKind::Closed, _) => Cause::Lost("closed by the server".to_owned()),

@@ -351,6 +351,10 @@ impl<'a> Line<'a> {
     /// After an error: waits, so that the source can be opened again; or says why that is of no
     /// use. A server that is down comes back some day, a wrong password does not get right.
     async fn lost(&mut self, error: LogError) -> Result<(), Failure> {
+        if self.source.falls_back(&error) {
+            self.leave(true);
+            return Ok(());
+        }
         self.leave(!error.leaves_connection_usable());
         let failure = Failure::of(self.source, &error, 0);
         let is_final = match (&error, error.blame()) {

@@ -43,6 +43,8 @@ pub(crate) struct Reader<'a> {
     source: &'a dyn Source,
     index: usize,
     log: Option<Arc<dyn EventLog>>,
+    /// That it is open was told.
+    is_told: bool,
     tries: u32,
     pub(crate) health: Health,
     began: Instant,
@@ -58,6 +60,7 @@ impl<'a> Reader<'a> {
             source,
             index,
             log: None,
+            is_told: false,
             tries: 0,
             health: Health::default(),
             began: Instant::now(),
@@ -222,8 +225,8 @@ impl<'a> Reader<'a> {
             drop(connecting);
             match opened {
                 Ok(log) => {
-                    if self.health.connected_in.is_none() {
-                        self.health.connected_in = Some(began.elapsed());
+                    self.health.connected_in.get_or_insert(began.elapsed());
+                    if !std::mem::replace(&mut self.is_told, true) {
                         let opened = Report::Opened { source: self.index };
                         let _ = self.shared.reports.send(opened).await;
                     }
@@ -237,6 +240,10 @@ impl<'a> Reader<'a> {
     /// After an error: waits, so that the connection can be made again; or gives the error back,
     /// if that is of no use.
     async fn lost(&mut self, error: LogError) -> Result<(), LogError> {
+        if self.health.records == 0 && self.source.falls_back(&error) {
+            (self.log, self.is_told) = (None, false);
+            return Ok(());
+        }
         let Options { retries, first_pause, .. } = self.shared.options;
         if self.tries >= retries || !may_retry(&error, self.health.connected_in.is_some()) {
             return Err(error);

@@ -38,7 +38,7 @@ pub struct Request {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Report {
-    /// The source is connected.
+    /// The source is connected; again, if it is read in another way from now on.
     Opened {
         /// Which.
         source: usize,

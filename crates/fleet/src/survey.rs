@@ -19,7 +19,7 @@ pub type Surveyed = (LogName, Result<LogInfo, LogError>);
 /// [`Ask`](crate::Ask).
 ///
 /// # Errors
-/// [`LogError`]: one that ends the connection; others are each log's own.
+/// [`LogError`]: one that ends the connection or is the whole source's; others are each log's own.
 pub async fn survey(
     log: Arc<dyn EventLog>,
     patterns: Vec<Glob>,
@@ -38,7 +38,9 @@ pub async fn survey(
     let mut logs = Vec::new();
     while let Some((name, info)) = surveyed.next().await {
         match info {
-            Err(error) if !error.leaves_connection_usable() => return Err(error),
+            Err(error) if error.is_not_served() || !error.leaves_connection_usable() => {
+                return Err(error);
+            }
             info => logs.push((name, info)),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use quarry_cred::SecretSource;
+use quarry_fleet::Protocol;
 use quarry_fleet::inventory::{Authentication, Inventory, SelectError, Server};
 
 const CORP: &str = r#"
@@ -256,4 +257,22 @@ fn the_example_of_the_documentation_says_what_its_comments_say() {
     assert_eq!(credential("fred").as_deref(), Some("lab"));
     assert_eq!(credential("elsewhere.dmz.corp").as_deref(), Some("dmz"));
     assert_eq!(inventory.credential("dmz").unwrap().secret, SecretSource::Prompt);
+}
+
+#[test]
+fn what_is_spoken_is_said_or_told_by_the_ports_that_are_named() {
+    let speaks = |said: &str| {
+        let text = format!("[servers.fred]\n{said}");
+        Inventory::parse(&text).unwrap().server("fred").speaks()
+    };
+    // Where nothing is said either will do.
+    assert_eq!(speaks(""), None);
+    assert_eq!(speaks("mapper-port = 135\nsmb-port = 445"), None);
+    assert_eq!(speaks("mapper-port = 40135"), Some(Protocol::Even6));
+    assert_eq!(speaks("endpoint = 49664"), Some(Protocol::Even6));
+    assert_eq!(speaks("smb-port = 40445"), Some(Protocol::Even));
+    assert_eq!(speaks("mapper-port = 40135\nsmb-port = 40445"), None);
+    assert_eq!(speaks("protocol = 'any'\nmapper-port = 40135"), None);
+    assert_eq!(speaks("protocol = 'even'\nendpoint = 49664"), Some(Protocol::Even));
+    assert_eq!(speaks("protocol = 'even6'\nsmb-port = 40445"), Some(Protocol::Even6));
 }

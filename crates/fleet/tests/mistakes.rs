@@ -59,13 +59,13 @@ fn keys_that_there_are_not_are_told_with_those_that_there_are() {
         ),
         (
             "[servers.fred]\n  ▸adress = \"10.0.0.1\"",
-            "a server has no `adress`; it has address, mapper-port, endpoint, credential, \
+            "a server has no `adress`; it has address, protocol, mapper-port, endpoint, smb-port, credential, \
              authentication, logs, groups",
             Some("did you mean address?"),
         ),
         (
             "[servers.fred]\n▸mapper_port = 1",
-            "a server has no `mapper_port`; it has address, mapper-port, endpoint, credential, \
+            "a server has no `mapper_port`; it has address, protocol, mapper-port, endpoint, smb-port, credential, \
              authentication, logs, groups",
             Some("did you mean mapper-port?"),
         ),
@@ -76,7 +76,8 @@ fn keys_that_there_are_not_are_told_with_those_that_there_are() {
         ),
         (
             "[overrides.\"*\"]\n▸log = []",
-            "an override has no `log`; it has mapper-port, endpoint, credential, authentication, logs",
+            "an override has no `log`; it has protocol, mapper-port, endpoint, smb-port, credential, \
+             authentication, logs",
             Some("did you mean logs?"),
         ),
         (
@@ -128,6 +129,11 @@ fn values_of_another_kind_are_told_with_what_is_expected() {
         ("servers.a.logs = ['▸\t']", "the text has the control character '\\t'", None),
         ("servers.a.logs = [▸\"x\\u0007\"]", "the text has the control character '\\u{7}'", None),
         (
+            "servers.a.protocol = ▸'smb'",
+            "`smb` is not a protocol; there are any, even6 and even",
+            None,
+        ),
+        (
             "servers.a.authentication = ▸'kerberos'",
             "`kerberos` is not a way to authenticate; there are negotiate and ntlm",
             None,
@@ -147,7 +153,7 @@ fn names_that_no_server_can_have_are_refused() {
          go into [overrides.\"GLOB\"]",
     );
     let ports = Some(
-        "ports have keys of their own, mapper-port and endpoint; an IPv6 address may stand in \
+        "ports have keys of their own, mapper-port, endpoint and smb-port; an IPv6 address may stand in \
          brackets",
     );
     let only_the_name = Some(r"only the name: fred, neither \\fred nor even6://fred");

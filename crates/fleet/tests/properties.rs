@@ -12,7 +12,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use quarry_cred::SecretSource;
-use quarry_fleet::inventory::{Authentication, Inventory, MAPPER_PORT};
+use quarry_fleet::inventory::{Authentication, Inventory, MAPPER_PORT, ProtocolChoice};
 
 /// What a test means to say in an inventory, without ranges and overrides.
 #[derive(Clone, Debug)]
@@ -29,11 +29,19 @@ struct Own {
     address: Option<String>,
     mapper_port: Option<u16>,
     endpoint: Option<u16>,
+    smb_port: Option<u16>,
+    protocol: Option<(&'static str, ProtocolChoice)>,
     credential: Option<&'static str>,
     authentication: Option<Authentication>,
     logs: Option<Vec<String>>,
     groups: Vec<String>,
 }
+
+const PROTOCOLS: [(&str, ProtocolChoice); 3] = [
+    ("any", ProtocolChoice::Any),
+    ("even6", ProtocolChoice::Even6),
+    ("even", ProtocolChoice::Even),
+];
 
 const CREDENTIALS: [&str; 3] = ["corp", "lab \"1\"", "ü"];
 
@@ -47,10 +55,17 @@ fn own() -> impl Strategy<Value = Own> {
     let logs = vec("[A-Za-z\"\\\\' /-]{1,8}", 0..3);
     (
         (option::of(names()), port(), port(), option::of(select(&CREDENTIALS[..]))),
+        (port(), option::of(select(&PROTOCOLS[..]))),
         (option::of(select(ways)), option::of(logs), vec("[g-h]{1,2}", 0..3)),
     )
         .prop_map(
-            |((address, mapper_port, endpoint, credential), (authentication, logs, groups))| Own {
+            |(
+                (address, mapper_port, endpoint, credential),
+                (smb_port, protocol),
+                (authentication, logs, groups),
+            )| Own {
+                smb_port,
+                protocol,
                 address,
                 mapper_port,
                 endpoint,
@@ -134,6 +149,8 @@ fn write_own(own: &Own, text: &mut String) {
     line("address", own.address.as_deref().map(quoted));
     line("mapper-port", own.mapper_port.map(|port| port.to_string()));
     line("endpoint", own.endpoint.map(|port| format!("{port:#x}")));
+    line("smb-port", own.smb_port.map(|port| port.to_string()));
+    line("protocol", own.protocol.map(|(word, _)| quoted(word)));
     line("credential", own.credential.map(quoted));
     line("authentication", own.authentication.map(|way| quoted(&way.to_string())));
     line("logs", own.logs.as_deref().map(list));
@@ -171,6 +188,8 @@ proptest! {
             prop_assert_eq!(&server.address, own.address.as_ref().unwrap_or(name));
             prop_assert_eq!(server.mapper_port, own.mapper_port.unwrap_or(MAPPER_PORT));
             prop_assert_eq!(server.endpoint, own.endpoint);
+            prop_assert_eq!(server.smb_port, own.smb_port.unwrap_or(445));
+            prop_assert_eq!(server.protocol, own.protocol.map(|(_, choice)| choice));
             prop_assert_eq!(server.credential.as_deref(), own.credential.or(meant.credential));
             prop_assert_eq!(server.authentication, own.authentication.unwrap_or_default());
             prop_assert_eq!(&*server.logs, own.logs.as_deref().unwrap_or_default());
@@ -230,6 +249,9 @@ proptest! {
         let last = |of: fn(&Own) -> Option<u16>| all.iter().rev().find_map(|said| of(said));
         prop_assert_eq!(server.mapper_port, last(|said| said.mapper_port).unwrap_or(135));
         prop_assert_eq!(server.endpoint, last(|said| said.endpoint));
+        prop_assert_eq!(server.smb_port, last(|said| said.smb_port).unwrap_or(445));
+        let protocol = all.iter().rev().find_map(|said| said.protocol);
+        prop_assert_eq!(server.protocol, protocol.map(|(_, choice)| choice));
         let credential = all.iter().rev().find_map(|said| said.credential);
         prop_assert_eq!(server.credential.as_deref(), credential);
         let authentication = all.iter().rev().find_map(|said| said.authentication);

@@ -57,6 +57,9 @@ pub enum Fault {
     /// `no-wait`: a subscription's call for more is answered at once, its time-out
     /// notwithstanding.
     NoWait,
+    /// `hollow`: the service is there in name only, as on Samba's domain controllers: queries are
+    /// taken and answered with nothing for ever, and hardly anything else is served.
+    Hollow,
 }
 
 /// The most expressions of a select that a server without [`Fault::FewClauses`] takes.
@@ -69,7 +72,7 @@ const FEW: u32 = 8;
 
 impl Fault {
     /// Every kind, as it is written, with what it does in a few words.
-    pub const KINDS: [(&str, &str); 18] = [
+    pub const KINDS: [(&str, &str); 19] = [
         ("slow[:MS]", "alive but slow: each batch takes MS milliseconds (3000)"),
         ("silent[:N]", "says nothing more after N records of a log (100)"),
         ("reset[:N]", "connection reset after N records of a log (100)"),
@@ -88,6 +91,7 @@ impl Fault {
         ("wrapped[:N]", "a log wraps after N of its records were read (100)"),
         ("forwarded", "events with a foreign record id or none, of other computers"),
         ("no-wait", "a subscription's call for more doesn't wait for any"),
+        ("hollow", "queries are taken and answered with nothing for ever, as by Samba"),
     ];
 }
 
@@ -150,6 +154,7 @@ impl FromStr for Fault {
             "wrapped" => Fault::Wrapped(records()?),
             "forwarded" => bare(Fault::Forwarded)?,
             "no-wait" => bare(Fault::NoWait)?,
+            "hollow" => bare(Fault::Hollow)?,
             _ => return Err(FaultError::Kind(kind.to_owned())),
         })
     }
@@ -177,6 +182,7 @@ impl fmt::Display for Fault {
             Fault::Wrapped(records) => write!(f, "wrapped:{records}"),
             Fault::Forwarded => f.write_str("forwarded"),
             Fault::NoWait => f.write_str("no-wait"),
+            Fault::Hollow => f.write_str("hollow"),
         }
     }
 }
@@ -203,6 +209,7 @@ pub(crate) struct Faults {
     pub(crate) wrapped: Option<u64>,
     pub(crate) forwarded: bool,
     pub(crate) no_wait: bool,
+    pub(crate) hollow: bool,
 }
 
 impl Faults {
@@ -231,6 +238,7 @@ impl Faults {
                 Fault::Wrapped(records) => all.wrapped = Some(*records),
                 Fault::Forwarded => all.forwarded = true,
                 Fault::NoWait => all.no_wait = true,
+                Fault::Hollow => all.hollow = true,
             }
         }
         all

@@ -29,52 +29,32 @@ pub(crate) struct Limits {
 
 type Answer = Result<(EventBatch, Win32Error), Refuse>;
 
-/// Opnum 11 (3.1.4.13).
-pub(crate) async fn query(
-    server: &Server,
-    context: &CallContext<Handles>,
-    opened: &Opened,
-    limits: Limits,
-) -> Answer {
-    let mut stop = Stop::new(opened, context);
-    let mut reader = opened.reader.lock().await;
-    if let Some(status) = search(server, &mut reader, limits, &mut stop).await {
-        return Ok((EventBatch::default(), status));
-    }
-    let mut batch = Batch::default();
-    loop {
-        let status = match batch.fill(server, &mut reader, limits) {
-            Filled::Whole => Win32Error::SUCCESS,
-            Filled::End => Win32Error::NO_MORE_ITEMS,
-            Filled::Stale => Win32Error::EVT_QUERY_RESULT_STALE,
-            Filled::Fault(effect) if batch.is_empty() => {
-                effect.happen(server)?;
-                continue;
-            }
-            Filled::Fault(_) => Win32Error::SUCCESS,
-            Filled::InPart if stop.is_set() => Win32Error::CANCELLED,
-            Filled::InPart if is_over(limits.deadline) => Win32Error::TIMEOUT,
-            Filled::InPart => {
-                tokio::task::yield_now().await;
-                continue;
-            }
-        };
-        return batch.answer(server, status, limits);
-    }
+/// What happens when there are no more records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AtEnd {
+    /// Opnum 11 (3.1.4.13): that is the end.
+    Ends,
+    /// Opnums 1 and 2 (3.1.4.9, 3.1.4.10): what is to come is waited for.
+    Waits,
 }
 
-/// Opnums 1 and 2 (3.1.4.9, 3.1.4.10): waits for what is to come, too.
-pub(crate) async fn subscription(
+/// The next records of a query or a subscription.
+pub(crate) async fn records(
     server: &Server,
     context: &CallContext<Handles>,
     opened: &Opened,
     limits: Limits,
+    at_end: AtEnd,
 ) -> Answer {
+    if server.faults.hollow {
+        return Ok((EventBatch::default(), Win32Error::SUCCESS));
+    }
     let mut stop = Stop::new(opened, context);
     let mut reader = opened.reader.lock().await;
     if let Some(status) = search(server, &mut reader, limits, &mut stop).await {
         return Ok((EventBatch::default(), status));
     }
+    let ends = at_end == AtEnd::Ends || server.faults.no_wait;
     let mut batch = Batch::default();
     loop {
         let appended = server.appended.notified();
@@ -84,7 +64,7 @@ pub(crate) async fn subscription(
         let status = match batch.fill(server, &mut reader, limits) {
             Filled::Whole => Win32Error::SUCCESS,
             Filled::End if !batch.is_empty() => Win32Error::SUCCESS,
-            Filled::End if server.faults.no_wait => Win32Error::NO_MORE_ITEMS,
+            Filled::End if ends => Win32Error::NO_MORE_ITEMS,
             Filled::End => tokio::select! {
                 () = appended => continue,
                 () = stop.set() => Win32Error::CANCELLED,

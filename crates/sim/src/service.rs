@@ -12,6 +12,7 @@ use quarry_even::{
     BINXML_VARIANT_LEN, BinXmlVariant, Bookmark, EventService, QueryFlags, Refuse, SubscribeFlags,
     Win32Error,
 };
+use quarry_rpc::FaultStatus;
 use quarry_rpc::ndr::{ContextHandle, WideString};
 use quarry_rpc::tcp::CallContext;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use tokio::time::Instant;
 use crate::channels;
 use crate::handles::{Handle, Handles, Opened};
 use crate::journal::{QueryEntry, QueryKind};
-use crate::next::{self, Limits};
+use crate::next::{self, AtEnd, Limits};
 use crate::plan::{Parsed, Plan, Standing};
 use crate::reader::{Reader, Start};
 use crate::server::{Server, now};
@@ -43,6 +44,7 @@ impl EventService for Server {
         context: Context<'_>,
         request: RegisterRemoteSubscriptionRequest,
     ) -> Result<RegisterRemoteSubscriptionResponse, Refuse> {
+        self.serves_more()?;
         let (standings, outcome) = self.subscribe(&request);
         let outcome = outcome.and_then(|reader| {
             let pull = request.flags.contains(SubscribeFlags::PULL);
@@ -187,7 +189,9 @@ impl EventService for Server {
             let wanted = (request.requested, request.timeout, request.flags);
             limits(wanted, self.faults.big_batch).map(|limits| (opened, limits))
         }) {
-            Ok((opened, limits)) => next::query(self, context, &opened, limits).await?,
+            Ok((opened, limits)) => {
+                next::records(self, context, &opened, limits, AtEnd::Ends).await?
+            }
             Err(status) => (EventBatch::default(), status),
         };
         Ok(QueryNextResponse { batch, status })
@@ -198,6 +202,7 @@ impl EventService for Server {
         context: Context<'_>,
         request: QuerySeekRequest,
     ) -> Result<QuerySeekResponse, Refuse> {
+        self.serves_more()?;
         let outcome = match context.association.query(request.query.0)? {
             Ok(opened) => {
                 let mut reader = opened.reader.lock().await;
@@ -221,6 +226,7 @@ impl EventService for Server {
         context: Context<'_>,
         request: CloseRequest,
     ) -> Result<CloseResponse, Refuse> {
+        self.serves_more()?;
         context.association.remove(request.handle)?;
         Ok(CloseResponse { handle: ContextHandle::NULL, status: Win32Error::SUCCESS })
     }
@@ -261,6 +267,7 @@ impl EventService for Server {
         context: Context<'_>,
         request: OpenLogHandleRequest,
     ) -> Result<OpenLogHandleResponse, Refuse> {
+        self.serves_more()?;
         let outcome = match request.flags {
             QueryFlags::CHANNEL_PATH => self.readable(&request.channel.to_string()),
             QueryFlags::FILE_PATH => Err(Win32Error::FILE_NOT_FOUND),
@@ -276,6 +283,7 @@ impl EventService for Server {
         context: Context<'_>,
         request: GetLogFileInfoRequest,
     ) -> Result<GetLogFileInfoResponse, Refuse> {
+        self.serves_more()?;
         let found = context.association.log(request.log.0)?;
         let mut buffer = vec![0; request.buffer_size as usize];
         let outcome = found.and_then(|log| {
@@ -312,6 +320,7 @@ impl EventService for Server {
         _: Context<'_>,
         _: GetChannelListRequest,
     ) -> Result<GetChannelListResponse, Refuse> {
+        self.serves_more()?;
         let channels = self.world.channels.iter().map(|name| name.as_str().into()).collect();
         Ok(GetChannelListResponse { channels, status: Win32Error::SUCCESS })
     }
@@ -387,6 +396,14 @@ impl EventService for Server {
 const DENIED: Win32Error = Win32Error::ACCESS_DENIED;
 
 impl Server {
+    /// Refuses an operation that a service in name only doesn't have.
+    fn serves_more(&self) -> Result<(), Refuse> {
+        match self.faults.hollow {
+            true => Err(Refuse::Fault(FaultStatus::OP_RANGE)),
+            false => Ok(()),
+        }
+    }
+
     fn query(
         &self,
         request: &RegisterLogQueryRequest,
@@ -487,7 +504,9 @@ impl Server {
             limits(wanted, self.faults.big_batch).map(|limits| (opened, limits))
         });
         match checked {
-            Ok((opened, limits)) => next::subscription(self, context, &opened, limits).await,
+            Ok((opened, limits)) => {
+                next::records(self, context, &opened, limits, AtEnd::Waits).await
+            }
             Err(status) => Ok((EventBatch::default(), status)),
         }
     }

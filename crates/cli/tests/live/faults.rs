@@ -116,6 +116,11 @@ fn case(kind: &str, mapper: u16, event: u16) -> Case {
         },
         // It matters to who waits for new records.
         "forwarded" | "no-wait" => well(kind),
+        "hollow" => fails(
+            kind,
+            format!("{name}: no event log service in MS-EVEN6"),
+            "even://server07 reads others over SMB",
+        ),
         kind => panic!("nobody says what comes of {kind}"),
     }
 }

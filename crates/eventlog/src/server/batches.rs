@@ -18,7 +18,7 @@ use crate::error::LogError;
 use crate::log::{Batches, BoxFuture, LogName, Query};
 
 /// Answers in a row that a server may give without a record and without having waited.
-const MAX_EMPTY: u32 = 32;
+const MAX_EMPTY: u32 = 8;
 
 /// How long to wait at least before a server is asked again that had nothing.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -129,7 +129,7 @@ impl QueryBatches {
                 Ok(Next::Events(_)) => {
                     empty += 1;
                     if empty > MAX_EMPTY {
-                        return Err(LogError::Nonsense("answers without records or an end"));
+                        return Err(LogError::NotAnswered);
                     }
                     pause(asked).await;
                 }

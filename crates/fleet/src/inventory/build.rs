@@ -35,7 +35,8 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
                 "servers" => tables[1] = Some(entry),
                 "overrides" => tables[2] = Some(entry),
                 "groups" => tables[3] = Some(entry),
-                "address" | "mapper-port" | "endpoint" | "authentication" | "logs" => {
+                "address" | "protocol" | "mapper-port" | "endpoint" | "smb-port"
+                | "authentication" | "logs" => {
                     let instead = "what is said of a server goes into its table, [servers.NAME]; \
                                    what is said of all, into [overrides.\"*\"]";
                     let key = entry.key.value.clone();

@@ -171,6 +171,9 @@ pub enum InventoryProblem {
     /// Not a way to authenticate.
     #[error("`{0}` is not a way to authenticate; there are negotiate and ntlm")]
     Authentication(String),
+    /// Not a protocol.
+    #[error("`{0}` is not a protocol; there are any, even6 and even")]
+    Protocol(String),
     /// Not a group's name.
     #[error("a group's name may not contain {0:?}")]
     GroupName(char),
@@ -244,8 +247,8 @@ impl InventoryProblem {
                  matches go into [overrides.\"GLOB\"]",
             ),
             Self::Name(NameProblem::Colon(_)) => fixed(
-                "ports have keys of their own, mapper-port and endpoint; an IPv6 address may \
-                 stand in brackets",
+                "ports have keys of their own, mapper-port, endpoint and smb-port; an IPv6 \
+                 address may stand in brackets",
             ),
             Self::Name(NameProblem::Character('/' | '\\')) => {
                 fixed("only the name: fred, neither \\\\fred nor even6://fred")

@@ -41,14 +41,16 @@ mod select;
 mod settings;
 
 pub use error::{InventoryError, InventoryProblem, SelectError};
-pub use settings::{Authentication, UnknownAuthentication};
+pub use settings::{Authentication, ProtocolChoice, UnknownAuthentication};
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use quarry_cred::{Account, SecretSource};
+use quarry_rpc::smb::SMB_PORT;
 
 use crate::name;
+use crate::server::Protocol;
 use groups::Groups;
 use overrides::Overrides;
 
@@ -82,9 +84,10 @@ pub struct Server {
     pub mapper_port: u16,
     /// The TCP port of the event log interface itself, where the mapper is not to be asked.
     pub endpoint: Option<u16>,
-    /// The TCP port of SMB, where MS-EVEN is to be spoken over it instead of MS-EVEN6. An
-    /// inventory has no word for that yet; the program says so.
-    pub smb_port: Option<u16>,
+    /// The TCP port of SMB, [`SMB_PORT`](quarry_rpc::smb::SMB_PORT) by default.
+    pub smb_port: u16,
+    /// What to speak with it, where that is said; see [`speaks`](Self::speaks).
+    pub protocol: Option<ProtocolChoice>,
     /// The name of its credential, which [`Inventory::credential`] has. None where the inventory
     /// names none: the program's own is to be used.
     pub credential: Option<String>,
@@ -192,12 +195,31 @@ impl Server {
             name: name.to_owned(),
             address: name.to_owned(),
             mapper_port: MAPPER_PORT,
-            smb_port: None,
             endpoint: None,
+            smb_port: SMB_PORT,
+            protocol: None,
             credential: None,
             authentication: Authentication::default(),
             logs: Arc::default(),
             groups: Vec::new(),
+        }
+    }
+
+    /// What to speak with it; none where either protocol will do. Unless that is said, a port
+    /// that isn't the usual one tells: whoever names it knows what listens there.
+    pub fn speaks(&self) -> Option<Protocol> {
+        match self.protocol {
+            Some(ProtocolChoice::Any) => None,
+            Some(ProtocolChoice::Even6) => Some(Protocol::Even6),
+            Some(ProtocolChoice::Even) => Some(Protocol::Even),
+            None => {
+                let is_even6 = self.mapper_port != MAPPER_PORT || self.endpoint.is_some();
+                match (is_even6, self.smb_port != SMB_PORT) {
+                    (true, false) => Some(Protocol::Even6),
+                    (false, true) => Some(Protocol::Even),
+                    _ => None,
+                }
+            }
         }
     }
 }

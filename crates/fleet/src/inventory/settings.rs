@@ -16,9 +16,19 @@ use crate::name;
 
 type Result<T> = std::result::Result<T, InventoryError>;
 
-const SERVER_KEYS: &[&str] =
-    &["address", "mapper-port", "endpoint", "credential", "authentication", "logs", "groups"];
-const OVERRIDE_KEYS: &[&str] = &["mapper-port", "endpoint", "credential", "authentication", "logs"];
+const SERVER_KEYS: &[&str] = &[
+    "address",
+    "protocol",
+    "mapper-port",
+    "endpoint",
+    "smb-port",
+    "credential",
+    "authentication",
+    "logs",
+    "groups",
+];
+const OVERRIDE_KEYS: &[&str] =
+    &["protocol", "mapper-port", "endpoint", "smb-port", "credential", "authentication", "logs"];
 const CREDENTIAL_KEYS: &[&str] = &["username", "password-file", "password-env"];
 
 /// How a server's identity is proved.
@@ -58,11 +68,37 @@ impl fmt::Display for Authentication {
     }
 }
 
+/// Which protocol a server is to be read in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum ProtocolChoice {
+    /// MS-EVEN6, and MS-EVEN where that can't be had.
+    Any,
+    /// MS-EVEN6.
+    Even6,
+    /// MS-EVEN over SMB.
+    Even,
+}
+
+impl ProtocolChoice {
+    /// The word for it in an inventory.
+    fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "any" => Some(Self::Any),
+            "even6" => Some(Self::Even6),
+            "even" => Some(Self::Even),
+            _ => None,
+        }
+    }
+}
+
 /// What a server's or an override's table says; nothing where it says nothing.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Settings {
     pub(super) mapper_port: Option<u16>,
     pub(super) endpoint: Option<u16>,
+    pub(super) smb_port: Option<u16>,
+    pub(super) protocol: Option<ProtocolChoice>,
     pub(super) credential: Option<Text>,
     pub(super) authentication: Option<Authentication>,
     pub(super) logs: Option<Arc<[String]>>,
@@ -101,6 +137,15 @@ impl Settings {
         match &*entry.key.value {
             "mapper-port" => self.mapper_port = Some(document.port(entry)?),
             "endpoint" => self.endpoint = Some(document.port(entry)?),
+            "smb-port" => self.smb_port = Some(document.port(entry)?),
+            "protocol" => {
+                let text = document.text(entry)?;
+                let Some(choice) = ProtocolChoice::of_word(&text.value) else {
+                    let problem = InventoryProblem::Protocol(brief(&text.value));
+                    return Err(document.error(text.span.start, problem));
+                };
+                self.protocol = Some(choice);
+            }
             "credential" => self.credential = Some(document.text(entry)?),
             "authentication" => {
                 let text = document.text(entry)?;
@@ -119,6 +164,8 @@ impl Settings {
     pub(super) fn apply(&self, server: &mut Server) {
         server.mapper_port = self.mapper_port.unwrap_or(server.mapper_port);
         server.endpoint = self.endpoint.or(server.endpoint);
+        server.smb_port = self.smb_port.unwrap_or(server.smb_port);
+        server.protocol = self.protocol.or(server.protocol);
         server.authentication = self.authentication.unwrap_or(server.authentication);
         if let Some(credential) = &self.credential {
             server.credential = Some(credential.value.clone());
