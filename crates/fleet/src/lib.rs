@@ -28,6 +28,7 @@ pub use failure::{Cause, Failure, Listener};
 pub use follow::{Follow, FollowReport, FollowRequest, MAX_LAST};
 pub use name::{MAX_NAME_BYTES, NameProblem};
 pub use options::Options;
+pub use quarry_even::LogOn;
 pub use reader::Health;
 pub use scan::{Answer, Ask, Control, Report, Request, Scan};
 pub use server::{DEFAULT_LOG, Protocol, Server};

@@ -111,8 +111,7 @@ impl Tickets {
         }
         let host = host.trim_end_matches('.').to_lowercase();
         let slot = {
-            let mut services =
-                self.shared.services.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut services = self.shared.services.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(services.entry(format!("{service}/{host}")).or_default())
         };
         // Whoever comes second waits for what comes of the first.
@@ -246,10 +245,9 @@ impl Shared {
     ) -> Result<Granted, KerberosError> {
         let configuration = self.configuration.clone();
         let reading = move || cache::read(account.as_ref(), name.as_deref(), configuration.inner());
-        let Cached { principal, realm, ticket, none, found } =
-            tokio::task::spawn_blocking(reading)
-                .await
-                .map_err(|_| KerberosError::Nonsense("the cache's reader ended".into()))??;
+        let Cached { principal, realm, ticket, none, found } = tokio::task::spawn_blocking(reading)
+            .await
+            .map_err(|_| KerberosError::Nonsense("the cache's reader ended".into()))??;
         let client = match ticket {
             Some(_) => Some(self.configuration.client(&realm, self.timeout).await?),
             None => None,
@@ -284,6 +282,8 @@ pub fn is_address(host: &str) -> bool {
 
 impl fmt::Debug for Tickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tickets").field("credential", &self.shared.credential).finish_non_exhaustive()
+        f.debug_struct("Tickets")
+            .field("credential", &self.shared.credential)
+            .finish_non_exhaustive()
     }
 }

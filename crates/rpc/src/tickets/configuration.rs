@@ -19,9 +19,7 @@ impl Configuration {
     ///
     /// # Errors
     /// [`KerberosError::Configuration`].
-    pub fn load<P: AsRef<Path>>(
-        files: impl IntoIterator<Item = P>,
-    ) -> Result<Self, KerberosError> {
+    pub fn load<P: AsRef<Path>>(files: impl IntoIterator<Item = P>) -> Result<Self, KerberosError> {
         Krb5Conf::load(files).map(Self).map_err(|e| KerberosError::Configuration(e.to_string()))
     }
 

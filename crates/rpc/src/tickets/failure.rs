@@ -55,15 +55,11 @@ pub(super) fn of_configuration(error: ConfigError, realm: &str) -> KerberosError
 fn of_code(code: i32, asked: &Asked) -> KerberosError {
     let what = asked.what();
     match (code, asked) {
-        (6, Asked::WithPassword(_) | Asked::WithKeytab(_)) => {
-            KerberosError::UnknownPrincipal(what)
-        }
+        (6, Asked::WithPassword(_) | Asked::WithKeytab(_)) => KerberosError::UnknownPrincipal(what),
         (7, Asked::Service(_)) => KerberosError::UnknownService(what),
         (14, _) => KerberosError::NoEncryptionType(what),
         (18, Asked::WithPassword(_) | Asked::WithKeytab(_)) => KerberosError::AccountRevoked(what),
-        (23, Asked::WithPassword(_) | Asked::WithKeytab(_)) => {
-            KerberosError::PasswordExpired(what)
-        }
+        (23, Asked::WithPassword(_) | Asked::WithKeytab(_)) => KerberosError::PasswordExpired(what),
         (24 | 31, Asked::WithPassword(_)) => KerberosError::WrongPassword(what),
         (24 | 31, Asked::WithKeytab(_)) => KerberosError::WrongKey(what),
         (33 | 37, _) => {

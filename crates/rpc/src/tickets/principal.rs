@@ -101,9 +101,7 @@ mod tests {
 
     #[test]
     fn a_principal_is_meant_without_regard_to_case_and_by_the_domains_short_name() {
-        let is = |text: &str| {
-            is_same(&text.parse().unwrap(), &["Ann".to_owned()], "CORP.EXAMPLE")
-        };
+        let is = |text: &str| is_same(&text.parse().unwrap(), &["Ann".to_owned()], "CORP.EXAMPLE");
         assert!(is("ann") && is(r"CORP\ann") && is("ann@corp.example"));
         assert!(!is("ben") && !is(r"LAB\ann") && !is("ann@corp") && !is(r".\ann"));
     }

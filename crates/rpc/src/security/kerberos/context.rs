@@ -58,8 +58,7 @@ impl Context {
 
     /// Takes the server's answer. What is to be sent then is DCE style's third leg.
     pub(super) fn answer(&mut self, token: &[u8]) -> Result<(Session, Option<Vec<u8>>), Error> {
-        let (authenticator, session_key) =
-            self.asked.take().ok_or(SecurityError::OutOfSequence)?;
+        let (authenticator, session_key) = self.asked.take().ok_or(SecurityError::OutOfSequence)?;
         let message = match self.style {
             Style::Plain => unframe(token)?,
             Style::Dce => token,

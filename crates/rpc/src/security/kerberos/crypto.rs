@@ -269,9 +269,8 @@ fn n_fold(input: &[u8]) -> [u8; BLOCK] {
     for at in 0..lcm(input.len(), BLOCK) {
         let turn = at / input.len() * 13;
         let first = at % input.len() * 8;
-        let byte = (0..8).fold(0, |byte, n| {
-            byte << 1 | u32::from(bit((first + n + bits - turn % bits) % bits))
-        });
+        let byte = (0..8)
+            .fold(0, |byte, n| byte << 1 | u32::from(bit((first + n + bits - turn % bits) % bits)));
         sum[at % BLOCK] += byte;
     }
     while sum.iter().any(|digit| *digit > 0xff) {

@@ -181,8 +181,7 @@ impl Authenticator {
             Ok((subkey, number))
         })()
         .map_err(malformed)?;
-        let subkey =
-            accepted.0.map(|(kind, bytes)| Key::new(kind as i32, bytes)).transpose()?;
+        let subkey = accepted.0.map(|(kind, bytes)| Key::new(kind as i32, bytes)).transpose()?;
         Ok(Accepted { subkey, number: accepted.1 })
     }
 
