@@ -226,7 +226,7 @@ impl Shared {
             Ok(ticket) => ticket,
             Err(error) => {
                 let error = error_of(error, &asked);
-                return Err(failure::with_clock(error, &client, self.timeout).await);
+                return Err(failure::with_clock(error, &principal, &client, self.timeout).await);
             }
         };
         Ok(Granted {

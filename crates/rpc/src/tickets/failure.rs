@@ -1,10 +1,16 @@
 //! What the crate's errors mean to whoever has to do something about them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use krb5::{AsyncKdcClient, ClientError, ConfigError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
-use crate::security::kerberos::{KerberosError, error_name};
+use crate::security::kerberos::{KerberosError, Principal, clock, error_name};
+use crate::tcp::{Target, connect_stream};
+
+/// How many key distribution centres are asked what time it is.
+const MOST_ASKED: usize = 3;
 
 /// What was asked of a key distribution centre.
 pub(super) enum Asked {
@@ -72,8 +78,93 @@ fn of_code(code: i32, asked: &Asked) -> KerberosError {
 /// Says by how much the clock is off, where that is what is wrong.
 pub(super) async fn with_clock(
     error: KerberosError,
-    _client: &AsyncKdcClient,
-    _timeout: Duration,
+    name: &krb5::Principal,
+    client: &AsyncKdcClient,
+    limit: Duration,
 ) -> KerberosError {
-    error
+    let KerberosError::ClockSkew { whose, ahead: None } = error else { return error };
+    let krb5::Principal { name_type, components, realm } = name.clone();
+    let question = clock::question(&Principal { name_type, components, realm });
+    let mut ahead = None;
+    for centre in client.client().kdcs().iter().take(MOST_ASKED) {
+        // Found out for the message's sake alone: whatever fails, fails silently.
+        let asking = ask_clock(centre, &question, limit);
+        if let Ok(Some(theirs)) = timeout(limit, asking).await {
+            let ours = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            ahead = Some(ours.as_secs() as i64 - theirs);
+            break;
+        }
+    }
+    KerberosError::ClockSkew { whose, ahead }
+}
+
+async fn ask_clock(centre: &str, question: &[u8], limit: Duration) -> Option<i64> {
+    let mut stream = connect_stream(&target(centre), limit).await.ok()?;
+    stream.write_all(question).await.ok()?;
+    let mut bytes = Vec::new();
+    while bytes.len() < clock::MAX_ANSWER {
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+        if let Some(theirs) = clock::answer(&bytes) {
+            return Some(theirs);
+        }
+    }
+    None
+}
+
+/// The place of a key distribution centre that is written as the crate has it:
+/// `host`, `host:port`, `address` or `[address]:port`.
+fn target(centre: &str) -> Target {
+    const PORT: u16 = 88;
+    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    match centre.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
+            Target::new(bare(host), port.parse().unwrap_or(PORT))
+        }
+        _ => Target::new(bare(centre), PORT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_distribution_centre_is_found_however_it_is_written() {
+        for (text, host, port) in [
+            ("dc01", "dc01", 88),
+            ("dc01:8888", "dc01", 8888),
+            ("192.0.2.1:88", "192.0.2.1", 88),
+            ("fe80::1", "fe80::1", 88),
+            ("[fe80::1]", "fe80::1", 88),
+            ("[fe80::1]:89", "fe80::1", 89),
+        ] {
+            assert_eq!(target(text), Target::new(host, port), "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_with_a_remedy_of_their_own_are_told_apart() {
+        let name = || "ann@CORP".to_owned();
+        let refused = |code| KerberosError::Refused { code, name: error_name(code).to_owned() };
+        for (code, password, keytab, service) in [
+            (6, KerberosError::UnknownPrincipal(name()), None, refused(6)),
+            (7, refused(7), None, KerberosError::UnknownService(name())),
+            (18, KerberosError::AccountRevoked(name()), None, refused(18)),
+            (23, KerberosError::PasswordExpired(name()), None, refused(23)),
+            (
+                24,
+                KerberosError::WrongPassword(name()),
+                Some(KerberosError::WrongKey(name())),
+                refused(24),
+            ),
+            (60, refused(60), None, refused(60)),
+        ] {
+            assert_eq!(of_code(code, &Asked::WithPassword(name())), password);
+            let keytab = keytab.unwrap_or(password);
+            assert_eq!(of_code(code, &Asked::WithKeytab(name())), keytab);
+            assert_eq!(of_code(code, &Asked::Service(name())), service);
+        }
+    }
 }

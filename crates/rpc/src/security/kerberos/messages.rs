@@ -27,7 +27,7 @@ const KRB_ERROR: u8 = 30;
 const GSS_CHECKSUM: u32 = 0x8003;
 
 /// Tags `[APPLICATION n]`.
-const fn application(n: u8) -> u8 {
+pub(super) const fn application(n: u8) -> u8 {
     0x60 | n
 }
 
@@ -100,10 +100,6 @@ impl Authenticator {
         checksum.extend_from_slice(&self.flags.to_le_bytes());
         let checksum =
             [field(0, &integer(GSS_CHECKSUM)), field(1, &element(OCTET_STRING, &checksum))];
-        let names: Vec<u8> =
-            client.components.iter().flat_map(|part| general_string(part)).collect();
-        let name =
-            [field(0, &integer(client.name_type as u32)), field(1, &element(SEQUENCE, &names))];
         let subkey = [
             field(0, &integer(self.subkey.kind() as u32)),
             field(1, &element(OCTET_STRING, self.subkey.bytes())),
@@ -111,7 +107,7 @@ impl Authenticator {
         let fields = [
             field(0, &integer(VERSION)),
             field(1, &general_string(&client.realm)),
-            field(2, &element(SEQUENCE, &name.concat())),
+            field(2, &name(client.name_type as u32, &client.components)),
             field(3, &element(SEQUENCE, &checksum.concat())),
             field(4, &integer(self.microseconds)),
             field(5, &element(GENERALIZED_TIME, &time(self.seconds))),
@@ -205,29 +201,62 @@ impl Authenticator {
 
     /// What a `KRB-ERROR` (5.9.1) says. Nothing protects it.
     fn refusal(&self, bytes: &[u8]) -> KerberosError {
-        const WHAT: &str = "Kerberos error";
-        let read = || {
-            let error = Der::only(bytes, application(KRB_ERROR), WHAT)?;
-            let mut fields = Der::new(Der::only(error, SEQUENCE, WHAT)?, WHAT);
-            let (mut code, mut theirs) = (None, None);
-            while !fields.is_empty() {
-                let (tag, content) = fields.any()?;
-                if tag == context(4) {
-                    theirs = seconds(Der::only(content, GENERALIZED_TIME, WHAT)?);
-                } else if tag == context(6) {
-                    code = Some(unsigned(content, WHAT)?);
-                }
-            }
-            Ok::<_, crate::SecurityError>((code.ok_or_else(|| fields.malformed())?, theirs))
-        };
-        match read() {
+        match read_error(bytes) {
             Ok((code, theirs)) => {
                 let ahead = theirs.map(|theirs| self.seconds as i64 - theirs);
                 KerberosError::of_server(code as i32, ahead)
             }
-            Err(_) => KerberosError::Malformed(WHAT),
+            Err(_) => KerberosError::Malformed("Kerberos error"),
         }
     }
+}
+
+/// A request for a ticket-granting ticket (`AS-REQ`, 5.4.1) without anything that
+/// proves who asks.
+pub(super) fn request_without_proof(client: &Principal) -> Vec<u8> {
+    const AS_REQ: u8 = 10;
+    /// `NT-SRV-INST`.
+    const SERVICE_NAME: u32 = 2;
+    let service = ["krbtgt".to_owned(), client.realm.clone()];
+    let kinds = [integer(Key::AES256 as u32), integer(Key::AES128 as u32)];
+    let body = [
+        field(0, &element(BIT_STRING, &[0; 5])),
+        field(1, &name(client.name_type as u32, &client.components)),
+        field(2, &general_string(&client.realm)),
+        field(3, &name(SERVICE_NAME, &service)),
+        // As long as it can be.
+        field(5, &element(GENERALIZED_TIME, b"20370913024805Z")),
+        field(7, &integer(1)),
+        field(8, &element(SEQUENCE, &kinds.concat())),
+    ];
+    let request = [
+        field(1, &integer(VERSION)),
+        field(2, &integer(AS_REQ.into())),
+        field(4, &element(SEQUENCE, &body.concat())),
+    ];
+    element(application(AS_REQ), &element(SEQUENCE, &request.concat()))
+}
+
+/// The time in a `KRB-ERROR` (5.9.1): seconds since 1970.
+pub(super) fn error_time(bytes: &[u8]) -> Option<i64> {
+    read_error(bytes).ok().and_then(|(_, theirs)| theirs)
+}
+
+/// The code and the time of a `KRB-ERROR` (5.9.1).
+fn read_error(bytes: &[u8]) -> Result<(u32, Option<i64>), crate::SecurityError> {
+    const WHAT: &str = "Kerberos error";
+    let error = Der::only(bytes, application(KRB_ERROR), WHAT)?;
+    let mut fields = Der::new(Der::only(error, SEQUENCE, WHAT)?, WHAT);
+    let (mut code, mut theirs) = (None, None);
+    while !fields.is_empty() {
+        let (tag, content) = fields.any()?;
+        if tag == context(4) {
+            theirs = seconds(Der::only(content, GENERALIZED_TIME, WHAT)?);
+        } else if tag == context(6) {
+            code = Some(unsigned(content, WHAT)?);
+        }
+    }
+    Ok((code.ok_or_else(|| fields.malformed())?, theirs))
 }
 
 /// What the server's reply brought.
@@ -276,21 +305,28 @@ pub(super) fn unframe(token: &[u8]) -> Result<&[u8], KerberosError> {
     }
 }
 
-fn field(n: u8, content: &[u8]) -> Vec<u8> {
+pub(super) fn field(n: u8, content: &[u8]) -> Vec<u8> {
     element(context(n), content)
 }
 
-fn encrypted(kind: i32, sealed: &[u8]) -> Vec<u8> {
+pub(super) fn encrypted(kind: i32, sealed: &[u8]) -> Vec<u8> {
     let fields = [field(0, &integer(kind as u32)), field(2, &element(OCTET_STRING, sealed))];
     element(SEQUENCE, &fields.concat())
 }
 
-fn general_string(text: &str) -> Vec<u8> {
+/// `PrincipalName` (5.2.2).
+pub(super) fn name(name_type: u32, components: &[String]) -> Vec<u8> {
+    let parts: Vec<u8> = components.iter().flat_map(|part| general_string(part)).collect();
+    let fields = [field(0, &integer(name_type)), field(1, &element(SEQUENCE, &parts))];
+    element(SEQUENCE, &fields.concat())
+}
+
+pub(super) fn general_string(text: &str) -> Vec<u8> {
     element(GENERAL_STRING, text.as_bytes())
 }
 
 /// An `INTEGER` that is not negative.
-fn integer(value: u32) -> Vec<u8> {
+pub(super) fn integer(value: u32) -> Vec<u8> {
     let bytes = u64::from(value).to_be_bytes();
     // The shortest form whose first bit is no sign.
     let skip = bytes.windows(2).take_while(|pair| pair[0] == 0 && pair[1] < 0x80).count();
@@ -315,7 +351,7 @@ fn unsigned(content: &[u8], what: &'static str) -> Result<u32, crate::SecurityEr
 
 /// `KerberosTime` (5.2.3): the seconds since 1970 as a date of the Gregorian
 /// calendar, in UTC.
-fn time(seconds: u64) -> [u8; 15] {
+pub(super) fn time(seconds: u64) -> [u8; 15] {
     // The last second of the year 9999.
     let seconds = seconds.min(253_402_300_799);
     let (mut year, mut day) = (1970, seconds / 86_400);
