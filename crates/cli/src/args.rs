@@ -40,7 +40,7 @@ pub(crate) enum Command {
     #[command(after_help = AFTER_SCAN)]
     Scan(ScanArgs),
     /// Print the last events of servers and log files, and then new ones as they come
-    #[command(after_help = AFTER_TAIL)]
+    #[command(after_help = AFTER_TAIL, mut_arg("connections", |arg| arg.hide(true)))]
     Tail(TailArgs),
     /// Count the records of servers' logs and of log files, with the oldest and the newest time
     Count(CountArgs),
@@ -403,9 +403,9 @@ pub(crate) struct ServerArgs {
     /// When all has to be done; what came by then is kept
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
-    /// Servers open at once
-    #[arg(short = 'j', long, value_name = "N", default_value = "1000")]
-    pub(crate) connections: std::num::NonZeroUsize,
+    /// Servers open at once [default: 1000]
+    #[arg(short = 'j', long, value_name = "N")]
+    pub(crate) connections: Option<std::num::NonZeroUsize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -105,7 +105,9 @@ pub(crate) fn sources(servers: &[Server]) -> Vec<Arc<dyn Source>> {
 
 /// The budgets that the options ask for.
 pub(crate) fn budgets(args: &ServerArgs) -> Options {
-    Options { connections: args.connections.get(), deadline: args.deadline, ..Options::default() }
+    let options = Options { deadline: args.deadline, ..Options::default() };
+    let connections = args.connections.map_or(options.connections, |connections| connections.get());
+    Options { connections, ..options }
 }
 
 fn runtime(threads: NonZeroUsize) -> Result<Runtime, Failure> {

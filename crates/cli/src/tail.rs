@@ -37,6 +37,10 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new(format!("--lines: at most the last {MAX_LAST} events"))
             .hint("quarry scan prints a whole log"));
     }
+    if args.servers.connections.is_some() {
+        return Err(Failure::new("--connections: every server that is followed is kept open")
+            .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
+    }
     let tests = Tests::new(&args.filter)?;
     let printer = scan::printer(args.output, &args.fields, args.terminal.color)?;
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);

@@ -87,6 +87,12 @@ impl Batch {
         }
     }
 
+    /// Whether it tells that records of a log were overwritten unread.
+    pub(crate) fn tells_overwritten(&self) -> bool {
+        let is_gap = |damage: &Damage| matches!(damage, Damage::Overwritten { .. });
+        matches!(&self.raw, Raw::Damage(damage) if damage.iter().any(is_gap))
+    }
+
     /// How many records there are, where that is known before they are read.
     pub fn records(&self) -> u64 {
         match &self.raw {

@@ -115,6 +115,11 @@ impl Server {
             ..ConnectOptions::new(&entry.address, logon)
         };
         let mut server = Server::new(&entry.name, connect).speaking(entry.speaks(), entry.smb_port);
+        // Without a name of its own, ports may be all that tells it from another one.
+        if entry.name == entry.address {
+            server.even6_address.push_str(&even6_ports(entry));
+            server.even_address.push_str(&even_port(entry));
+        }
         if !entry.logs.is_empty() {
             server.logs =
                 entry.logs.iter().map(|log| Glob::parse(log)).collect::<Result<_, _>>()?;
@@ -144,11 +149,16 @@ impl Server {
         self.spoken(|spoken| spoken.protocol = spoken.protocol.or(Some(known)));
     }
 
-    /// Whether both are read at one place in one way.
+    /// Whether both are read at one place in one way. A server that may be read in either protocol
+    /// is the one that is read in MS-EVEN6.
     pub fn is_same(&self, other: &Server) -> bool {
         let place = |server: &Server| {
             let ConnectOptions { host, mapper_port, port, .. } = &server.connect;
-            (host.to_lowercase(), *mapper_port, *port, server.wanted, server.smb_port)
+            let ports = match server.wanted {
+                Some(Protocol::Even) => (None, Some(server.smb_port)),
+                Some(Protocol::Even6) | None => (Some((*mapper_port, *port)), None),
+            };
+            (host.to_lowercase(), ports)
         };
         place(self) == place(other)
     }
@@ -316,6 +326,23 @@ fn is_unreached(error: &LogError, how: impl Fn(&NetworkErrorKind) -> bool) -> bo
             matches!(during, Stage::Resolve | Stage::Connect(_)) && how(kind)
         }
         _ => false,
+    }
+}
+
+/// The ports of a server's URL, as far as they are not the usual ones.
+fn even6_ports(entry: &inventory::Server) -> String {
+    let mapper = match entry.mapper_port {
+        inventory::MAPPER_PORT => String::new(),
+        port => format!(":{port}"),
+    };
+    let endpoint = entry.endpoint.map_or_else(String::new, |port| format!("?endpoint={port}"));
+    mapper + &endpoint
+}
+
+fn even_port(entry: &inventory::Server) -> String {
+    match entry.smb_port {
+        SMB_PORT => String::new(),
+        port => format!(":{port}"),
     }
 }
 

@@ -1,4 +1,5 @@
-"""samba_fill.py FOLDER LOG: appends records to a log of the smbd that runs from FOLDER/smb.conf.
+"""samba_fill.py FOLDER LOG [clear | BELOW]: appends records to a log of the smbd that runs from
+FOLDER/smb.conf, after dropping all records, or those whose number is below BELOW.
 
 Standard input has a JSON object a line: time_generated, time_written, event_id, type, category,
 source, computer, sid (text or null), strings, data (hexadecimal). They go into the log's TDB in
@@ -59,6 +60,14 @@ def main():
     db[info(b"maxsize")] = struct.pack("<i", limits["MaxSize"])
     db[info(b"retention")] = struct.pack("<i", limits["Retention"])
     first = struct.unpack("<i", db[info(b"next_record")])[0]
+    if len(sys.argv) > 3:
+        oldest = struct.unpack("<i", db[info(b"oldest_entry")])[0]
+        below = first if sys.argv[3] == "clear" else int(sys.argv[3])
+        for number in range(oldest, below):
+            db.delete(struct.pack("<i", number))
+        # A log that was cleared counts from 1 again.
+        first, oldest = (1, 1) if sys.argv[3] == "clear" else (first, below)
+        db[info(b"oldest_entry")] = struct.pack("<i", oldest)
     for number, record in enumerate(records, first):
         db[struct.pack("<i", number)] = pack(number, record)
     db[info(b"next_record")] = struct.pack("<i", first + len(records))

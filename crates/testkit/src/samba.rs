@@ -81,10 +81,31 @@ impl SambaServer {
     /// # Panics
     /// When that fails.
     pub fn fill(&self, log: &str, records: &[serde_json::Value]) {
+        self.change(log, None, records);
+    }
+
+    /// Drops all records of a log, which counts anew from then on, and appends some.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn clear(&self, log: &str, records: &[serde_json::Value]) {
+        self.change(log, Some("clear"), records);
+    }
+
+    /// Drops the records of a log below a number, as if it had wrapped, and appends some.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn wrap(&self, log: &str, below: u64, records: &[serde_json::Value]) {
+        self.change(log, Some(&below.to_string()), records);
+    }
+
+    fn change(&self, log: &str, drop_records: Option<&str>, records: &[serde_json::Value]) {
         let mut child = Command::new("/usr/bin/python3")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/python/samba_fill.py"))
             .arg(&self.folder)
             .arg(log)
+            .args(drop_records)
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::piped())
@@ -97,6 +118,24 @@ impl SambaServer {
         drop(lines);
         let status = child.wait().expect("Python ends");
         assert!(status.success(), "filling {log}: {status}");
+    }
+
+    /// The seconds of processors that it has used, with what it has waited for.
+    ///
+    /// # Panics
+    /// When the system doesn't say.
+    pub fn processor_time(&self) -> f64 {
+        let output = Command::new("getconf").arg("CLK_TCK").output().expect("getconf runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let ticks: f64 = text.trim().parse().expect("ticks a second");
+        let used = |id: &String| {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // The fields behind the name, which may hold anything: utime to cstime are the 12th on.
+            let fields = stat.rsplit(')').next().unwrap_or_default();
+            let times = fields.split_whitespace().skip(11).take(4);
+            times.filter_map(|time| time.parse::<f64>().ok()).sum::<f64>()
+        };
+        processes_of(&self.folder.join("smb.conf")).iter().map(used).sum::<f64>() / ticks
     }
 
     /// Opens each log once with Samba's own client, which makes what they need in the registry.

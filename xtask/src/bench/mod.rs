@@ -4,6 +4,7 @@
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
 //! are the same in every run and tell a change from noise.
 
+mod even;
 mod fleet;
 pub(crate) mod lock;
 pub(crate) mod logon;
@@ -16,10 +17,11 @@ use anyhow::{Result, bail};
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 5] = [
+const ALL: [Benchmark; 6] = [
     ("scan", scan::run),
     ("lock", lock::run),
     ("fleet", fleet::run),
+    ("even", even::run),
     ("tail", tail::run),
     ("logon", logon::run),
 ];

@@ -56,7 +56,7 @@ fn a_server_of_the_elder_protocol_is_counted_scanned_and_listed() {
             scan.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(events.len(), 2);
         for (event, number) in events.iter().zip(expected) {
-            assert_eq!(event["source"], "even://127.0.0.1");
+            assert_eq!(event["source"], format!("even://127.0.0.1:{}", server.port));
             assert_eq!(
                 (&event["log_record"], &event["event_id"]),
                 (&json!(number), &json!(number))

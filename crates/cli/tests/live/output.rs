@@ -259,6 +259,19 @@ fn a_server_that_is_named_twice_is_read_once() {
 }
 
 #[test]
+fn servers_that_only_their_ports_tell_apart_are_different_sources() {
+    let fleet = three();
+    let url = |n: usize| format!("even6://127.0.0.1:{}", fleet.sim.servers()[n].mapper_port());
+    let mut command = fleet.command(&["scan", &url(0), &url(1), "-u", ACCOUNT, "-o", "jsonl"]);
+    command.args(["--password-file", PASSWORD_FILE]);
+    let ran = run(command);
+    let by_source = ran.by(|event| event["source"].as_str().unwrap().to_owned());
+    let numbers = |name: &str| fleet.numbers(name, "System", |_| true);
+    let expected = [(url(0), numbers("server01")), (url(1), numbers("server02"))];
+    assert_eq!(by_source, BTreeMap::from(expected), "{}", ran.shown());
+}
+
+#[test]
 fn quiet_is_quiet_but_for_errors() {
     let mut options = servers(3);
     options[2].faults.push("no-mapper".parse().unwrap());

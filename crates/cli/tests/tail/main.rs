@@ -9,6 +9,7 @@ mod cursors;
 mod evtx;
 mod files;
 mod kill;
+mod samba;
 mod servers;
 
 use std::collections::BTreeMap;

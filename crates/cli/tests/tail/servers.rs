@@ -332,6 +332,7 @@ fn what_makes_no_sense_is_refused() {
     for (arguments, why) in [
         (&["server01", "-o", "json"][..], "-o json"),
         (&["server01", "-n", "10001"], "--lines"),
+        (&["server01", "-j", "5"], "--connections: every server that is followed is kept open"),
         (&["-"], "standard input can't be followed"),
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_quarry"));

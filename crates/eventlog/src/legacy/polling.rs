@@ -19,6 +19,8 @@ pub(super) struct PollingBatches {
     log: LogName,
     filter: quarry_event::filter::Filter,
     bookmark: Option<Bookmark>,
+    /// Whether it ends where records behind the bookmark are gone.
+    is_strict: bool,
     /// What there was when the log was asked last.
     reading: Option<Box<dyn Batches>>,
 }
@@ -44,13 +46,17 @@ impl PollingBatches {
             Start::After(bookmark) | Start::AfterOrLater(bookmark) => Some(bookmark.clone()),
         };
         let (log, filter) = (log.clone(), subscription.filter.clone());
-        Ok(PollingBatches { server, log, filter, bookmark, reading: None })
+        let is_strict = !matches!(subscription.start, Start::AfterOrLater(_));
+        Ok(PollingBatches { server, log, filter, bookmark, is_strict, reading: None })
     }
 
     async fn next_batch(&mut self) -> Result<Batch, LogError> {
         if self.reading.is_none() {
             let opened = Opened::new(&self.server.client, &self.log).await?;
             opened.close(&self.server.client).await;
+            if self.is_strict && self.bookmark.as_ref().is_some_and(|last| is_gone(last, &opened)) {
+                return Err(LogError::Overwritten);
+            }
             let is_new = match (opened.newest(), self.last()) {
                 (None, _) => false,
                 (Some(newest), last) => last != Some(newest),
@@ -70,8 +76,13 @@ impl PollingBatches {
         }
         let Some(reading) = &mut self.reading else { return Ok(Batch::empty()) };
         match reading.next().await.transpose()? {
+            // The log was overtaken while it was read.
+            Some(batch) if self.is_strict && batch.tells_overwritten() => {
+                Err(LogError::Overwritten)
+            }
             Some(batch) => {
                 self.bookmark = reading.bookmark().cloned().or(self.bookmark.take());
+                self.is_strict |= batch.records() > 0;
                 Ok(batch)
             }
             None => {
