@@ -28,9 +28,12 @@ pub(crate) struct Servers<'a> {
     /// Where relative paths in the inventory begin.
     folder: PathBuf,
     /// By the name in the inventory; that of the command line has none.
-    credentials: HashMap<Option<String>, Result<(Credential, Gate), Failure>>,
-    logons: HashMap<(Option<String>, Way), Result<(LogOn, Gate), Failure>>,
+    credentials: HashMap<Option<String>, Known<Credential>>,
+    logons: HashMap<(Option<String>, Way), Known<LogOn>>,
 }
+
+/// What signs in, and the gate that goes with it, once that was found out.
+type Known<T> = Result<(T, Gate), Failure>;
 
 /// By what one signs in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -114,7 +117,7 @@ impl<'a> Servers<'a> {
     }
 
     /// Who signs in to a server, and by what.
-    fn logon(&mut self, entry: &inventory::Server) -> Result<(LogOn, Gate), Failure> {
+    fn logon(&mut self, entry: &inventory::Server) -> Known<LogOn> {
         // Who signs in is said on the command line, or else by the inventory.
         let key = match self.is_told() {
             true => None,
@@ -168,7 +171,7 @@ impl<'a> Servers<'a> {
         }
     }
 
-    fn make_logon(&mut self, name: Option<&str>, way: Way) -> Result<(LogOn, Gate), Failure> {
+    fn make_logon(&mut self, name: Option<&str>, way: Way) -> Known<LogOn> {
         let timeout = self.args.connect_timeout.max(Duration::from_millis(1));
         if way != Way::Ntlm
             && let Some(tickets) = self.tickets_without_password(name, timeout)?
@@ -210,7 +213,7 @@ impl<'a> Servers<'a> {
     }
 
     /// A password and whose it is. It is asked for once, by whatever ways it is used.
-    fn credential(&mut self, name: Option<&str>) -> Result<(Credential, Gate), Failure> {
+    fn credential(&mut self, name: Option<&str>) -> Known<Credential> {
         let key = name.map(str::to_owned);
         if let Some(known) = self.credentials.get(&key) {
             return known.clone();
@@ -225,7 +228,7 @@ impl<'a> Servers<'a> {
         password_file.is_some() || password_fd.is_some() || password_env.is_some() || *keyring
     }
 
-    fn read_credential(&self, name: Option<&str>) -> Result<(Credential, Gate), Failure> {
+    fn read_credential(&self, name: Option<&str>) -> Known<Credential> {
         let (account, source) = match name {
             None if self.args.keyring => {
                 let account = self.told_account()?.0;

@@ -368,8 +368,8 @@ fn an_inventory_says_who_signs_in_by_kerberos(bench: &Bench) {
     assert!(ran.stderr.contains("Kerberos and NTLM alone exclude each other"), "{}", ran.stderr);
 }
 
-/// Samba says that it doesn't serve the log's operations, under the session's seal: so it has
-/// accepted the ticket, and both sides have one key.
+/// Samba binds and then says that it doesn't serve the operation: a fault of the call, where a
+/// logon that it doesn't take ends the connection.
 fn over_tcp_both_ways_to_authenticate_get_through(bench: &Bench) {
     let keytab = bench.keytab("fred");
     for way in [&[][..], &["--authentication", "kerberos"]] {

@@ -205,7 +205,7 @@ impl Shared {
                 (name, Err(keytab))
             }
             KerberosCredential::Cache { account, name } => {
-                return self.from_cache(account.clone(), name.clone()).await;
+                return self.read_cache(account.clone(), name.clone()).await;
             }
         };
         let ClientName { principal, shown } = name;
@@ -238,7 +238,7 @@ impl Shared {
         })
     }
 
-    async fn from_cache(
+    async fn read_cache(
         &self,
         account: Option<Account>,
         name: Option<String>,

@@ -399,7 +399,7 @@ fn days_of(year: u64) -> u64 {
 
 /// Of a month from 0.
 fn days_in(year: u64, month: u64) -> u64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     match month {
         1 if leap => 29,
         1 => 28,
