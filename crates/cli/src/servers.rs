@@ -105,6 +105,9 @@ impl<'a> Servers<'a> {
         let mut entry = entry.clone();
         if let Some(authentication) = self.args.authentication {
             entry.authentication = authentication.into();
+        } else if self.is_kerberos_told() && entry.authentication == inventory::Authentication::Ntlm
+        {
+            entry.authentication = inventory::Authentication::Negotiate;
         }
         let seconds = |time: Duration| time.max(Duration::from_millis(1));
         let timeouts = Timeouts {
@@ -145,30 +148,34 @@ impl<'a> Servers<'a> {
 
     /// By what one signs in to a server.
     fn way(&self, entry: &inventory::Server, credential: Option<&str>) -> Result<Way, Failure> {
-        let keytab = match credential {
-            Some(name) => {
-                self.inventory.credential(name).is_some_and(|entry| entry.keytab.is_some())
-            }
+        use inventory::Authentication as How;
+        let in_inventory = credential.and_then(|name| self.inventory.credential(name));
+        let keytab = match in_inventory {
+            Some(entry) => entry.keytab.is_some(),
             None => self.args.keytab.is_some(),
         };
-        let is_wanted = self.args.kerberos || keytab;
-        let said = self.args.authentication.map(inventory::Authentication::from);
-        match (is_wanted, said, entry.authentication) {
-            (_, Some(inventory::Authentication::Kerberos), _)
-            | (true, None, inventory::Authentication::Kerberos)
-            | (false, None, inventory::Authentication::Kerberos) => Ok(Way::Kerberos),
-            (true, Some(inventory::Authentication::Ntlm), _)
-            | (true, None, inventory::Authentication::Ntlm) => Err(Failure::new(format!(
-                "{}: Kerberos and NTLM alone exclude each other",
-                entry.name
-            ))
-            .hint("leave -k or the keytab out, or the authentication ntlm")),
-            // There is no password for NTLM.
-            (true, Some(_), _) if keytab => Ok(Way::Kerberos),
-            (true, Some(_), _) => Ok(Way::KerberosOrNtlm),
-            (true, None, _) => Ok(Way::Kerberos),
-            (false, ..) => Ok(Way::Ntlm),
+        let by_kerberos = self.args.kerberos || keytab;
+        let contradiction = || {
+            Failure::new(format!("{}: Kerberos and NTLM alone exclude each other", entry.name))
+                .hint("leave the authentication ntlm out, or -k and the keytab")
+        };
+        // What is typed counts more than what the inventory has.
+        match (self.args.authentication.map(How::from), entry.authentication) {
+            (Some(How::Kerberos), _) => Ok(Way::Kerberos),
+            (Some(How::Ntlm), _) if by_kerberos => Err(contradiction()),
+            // There is no password for NTLM in a keytab.
+            (Some(_), _) if by_kerberos && !keytab => Ok(Way::KerberosOrNtlm),
+            (Some(_), _) if !by_kerberos => Ok(Way::Ntlm),
+            (None, How::Ntlm) if by_kerberos && !self.is_kerberos_told() => Err(contradiction()),
+            (None, How::Kerberos) => Ok(Way::Kerberos),
+            (None, _) if !by_kerberos => Ok(Way::Ntlm),
+            _ => Ok(Way::Kerberos),
         }
+    }
+
+    /// Whether the command line says that it is Kerberos.
+    fn is_kerberos_told(&self) -> bool {
+        self.args.kerberos || self.args.keytab.is_some()
     }
 
     fn make_logon(&mut self, name: Option<&str>, way: Way) -> Known<LogOn> {
@@ -195,11 +202,15 @@ impl<'a> Servers<'a> {
         timeout: Duration,
     ) -> Result<Option<Tickets>, Failure> {
         if let Some(entry) = name.and_then(|name| self.inventory.credential(name)) {
-            let tickets = entry.keytab.as_ref().map(|path| {
-                let account = Some(entry.account.clone());
-                kerberos::by_keytab(account, &self.folder.join(path), timeout)
-            });
-            return tickets.transpose();
+            let account = Some(entry.account.clone());
+            return match (&entry.keytab, &entry.secret) {
+                (Some(path), _) => {
+                    kerberos::by_keytab(account, &self.folder.join(path), timeout).map(Some)
+                }
+                // Nothing is asked for: whoever types a password does that for kinit.
+                (None, SecretSource::Prompt) => kerberos::of_cache(account, timeout).map(Some),
+                (None, _) => Ok(None),
+            };
         }
         let account = match self.args.username {
             Some(_) => Some(self.told_account()?.0),

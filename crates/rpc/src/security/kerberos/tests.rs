@@ -269,13 +269,13 @@ fn dce_style_has_bare_messages_and_a_third_leg_with_the_servers_number() {
     assert_eq!(request[0], application(14), "an AP-REQ without framing");
     let options = krb5::acceptor::AcceptOptions::default();
     let accept = krb5::KerberosContext::accept_ap_req;
-    let (context, reply) = accept(&keytab, &request, &options).unwrap();
-    assert_eq!(context.client_principal, format!("ann@{REALM}"));
+    let (accepted, reply) = accept(&keytab, &request, &options).unwrap();
+    assert_eq!(accepted.client_principal, format!("ann@{REALM}"));
     let Step::Done { token: Some(third), proven, .. } = client.step(Some(&reply)).unwrap() else {
         panic!("a third leg")
     };
     assert!(proven);
-    assert_eq!(context.base_key[..], client.session_key().unwrap()[..]);
+    assert_eq!(accepted.base_key[..], client.session_key().unwrap()[..]);
     // Sealed with the ticket's key, at the end of the third leg.
     let opened = (0..third.len()).find_map(|at| session_key.decrypt(12, &third[at..]).ok());
     let opened = opened.expect("it is sealed with the ticket's key");
