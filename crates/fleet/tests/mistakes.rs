@@ -72,7 +72,7 @@ fn keys_that_there_are_not_are_told_with_those_that_there_are() {
         (
             "[credentials.c]\nusername = \"a\"\n▸\"key\\ntab\" = 'x'",
             r"a credential has no `key\ntab`; it has username, password-file, password-env, keytab",
-            None,
+            Some("did you mean keytab?"),
         ),
         (
             "[overrides.\"*\"]\n▸log = []",
@@ -288,6 +288,11 @@ fn credentials_have_no_secrets_in_them() {
         ("credentials.c.username = ▸'CORP\\'", "the account name has no user", None),
         (
             "[credentials.c]\nusername = 'a'\npassword-env = 'A'\n▸password-file = 'b'",
+            "a credential has one of password-file, password-env and keytab",
+            None,
+        ),
+        (
+            "[credentials.c]\nusername = 'a'\nkeytab = 'A'\n▸password-env = 'b'",
             "a credential has one of password-file, password-env and keytab",
             None,
         ),
