@@ -104,6 +104,7 @@ fn servers_of_a_domain_are_read_by_kerberos() {
     let expected = domain.fill("Application", 300);
     let bench = Bench { domain, files };
     password_keytab_and_cache_read_every_event(&bench, &expected);
+    twenty_thousand_records_come_in_order(&bench);
     let fleet = make_fleet(&bench);
     let fleet: Vec<&str> = fleet.iter().map(String::as_str).collect();
     a_fleet_needs_one_exchange_for_tickets_and_one_a_service(&bench, &fleet);
@@ -112,6 +113,7 @@ fn servers_of_a_domain_are_read_by_kerberos() {
     what_is_wrong_with_an_account_is_told_with_what_to_do(&bench);
     what_is_wrong_with_a_cache_or_keytab_is_told_with_what_to_do(&bench);
     a_clock_that_is_off_is_told_with_how_far(&bench);
+    a_key_distribution_centre_that_does_not_answer_is_told(&bench);
     an_inventory_says_who_signs_in_by_kerberos(&bench);
     over_tcp_both_ways_to_authenticate_get_through(&bench);
 }
@@ -159,6 +161,19 @@ fn same(event: &Value, record: &Value) {
     let found: Vec<Value> =
         event["data"].as_object().map(|data| data.values().cloned().collect()).unwrap_or_default();
     assert_eq!(found, values, "record {}", record["record"]);
+}
+
+fn twenty_thousand_records_come_in_order(bench: &Bench) {
+    const RECORDS: usize = 20_000;
+    assert_eq!(bench.domain.fill("System", RECORDS as u32).len(), RECORDS);
+    let cache = bench.kinit("fred", "pebbles1!");
+    let source = format!("even://{HOST}");
+    let words = ["scan", &source, "-k", "-o", "csv", "--fields", "log_record"];
+    let ran = bench.quarry(Some(&cache), &[], &words);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let numbers: Vec<usize> =
+        ran.stdout.lines().skip(1).map(|line| line.parse().unwrap()).collect();
+    assert!(numbers.iter().copied().eq(1..=RECORDS), "{} records", numbers.len());
 }
 
 /// Servers of names of their own that are all the controller, which is registered as each.
@@ -341,6 +356,29 @@ fn a_clock_that_is_off_is_told_with_how_far(bench: &Bench) {
     let faked = ["faketime", "-f", "+2m"];
     let ran = bench.count(&format!("even://{HOST}"), None, &faked, &["--keytab", &keytab]);
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+}
+
+fn a_key_distribution_centre_that_does_not_answer_is_told(bench: &Bench) {
+    let password = bench.file("barney", "bambam");
+    let source = format!("even://{HOST}");
+    // Nobody has the first address, and nothing listens on the port at the second.
+    for centre in ["10.87.1.99", "10.87.1.1:1"] {
+        let text = format!(
+            "[libdefaults]\ndefault_realm = BEDROCK.TEST\n\
+             [realms]\nBEDROCK.TEST = {{\n kdc = {centre}\n}}\n"
+        );
+        let configuration = format!("KRB5_CONFIG={}", bench.file("krb5.conf", &text));
+        let who = ["-k", "-u", "barney", "--password-file", &password, "--connect-timeout", "1s"];
+        let ran = bench.count(&source, None, &["env", &configuration], &who);
+        assert_eq!(ran.status, Some(2));
+        let said = "Kerberos: no key distribution centre of BEDROCK.TEST";
+        assert!(ran.stderr.contains(said), "{}", ran.stderr);
+        assert!(ran.stderr.contains("whether port 88"), "{}", ran.stderr);
+        // NTLM needs none.
+        let words = [&who[..], &["--authentication", "negotiate"]].concat();
+        let ran = bench.count(&source, None, &["env", &configuration], &words);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    }
 }
 
 fn an_inventory_says_who_signs_in_by_kerberos(bench: &Bench) {

@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quarry_cred::{Credential, KerberosCredential, Keytab, Secret};
+use quarry_even::eventlog::{ConnectPipeOptions, LegacyClient};
 use quarry_even::*;
 use quarry_rpc::security::kerberos::KerberosError;
+use quarry_rpc::smb::{Cipher, Dialect, SigningAlgorithm};
 use quarry_rpc::tcp::{Target, Timeouts, resolve_port};
 use quarry_rpc::tickets::{Configuration, Tickets};
 use quarry_rpc::{Error as RpcError, FaultStatus};
@@ -85,6 +87,7 @@ async fn inside_the_clients_namespace() {
         }
     }
     by_kerberos(timeouts, forward).await;
+    over_smb(timeouts).await;
     println!("{DONE}");
 }
 
@@ -145,6 +148,42 @@ async fn by_kerberos(timeouts: Timeouts, forward: QueryFlags) {
     );
     let options = ConnectOptions { timeouts, ..ConnectOptions::new(SambaDomain::ADDRESS, either) };
     EventClient::connect(&options).await.unwrap();
+}
+
+/// Kerberos' session keys through every dialect of SMB, signed and encrypted in each way.
+async fn over_smb(timeouts: Timeouts) {
+    let configuration = Configuration::load(["/etc/krb5.conf"]).unwrap();
+    let password = KerberosCredential::Password(credential("fred", "pebbles1!"));
+    let tickets = Tickets::new(password, configuration, timeouts.connect);
+    let connect = async |dialect: Dialect, cipher: Option<Cipher>, signing: SigningAlgorithm| {
+        let mut options = ConnectPipeOptions::new(HOST, tickets.clone());
+        options.timeouts = timeouts;
+        options.pipe.dialects = vec![dialect];
+        options.pipe.ciphers = cipher.into_iter().collect();
+        options.pipe.signing = vec![signing];
+        let client = LegacyClient::connect(&options).await.unwrap();
+        assert!(client.is_sealed());
+        assert_eq!((client.dialect(), client.facts().cipher), (dialect, cipher));
+        let log = client.open("System").await.unwrap();
+        assert_eq!(client.records(log).await, Ok(0));
+        println!("Kerberos, {dialect}, {cipher:?}, {signing:?}: read");
+    };
+    for dialect in Dialect::ALL {
+        let signing = match dialect {
+            Dialect::Smb202 | Dialect::Smb210 => SigningAlgorithm::HmacSha256,
+            _ => SigningAlgorithm::AesCmac,
+        };
+        connect(dialect, None, signing).await;
+        if matches!(dialect, Dialect::Smb300 | Dialect::Smb302) {
+            connect(dialect, Some(Cipher::Aes128Ccm), signing).await;
+        }
+    }
+    for cipher in Cipher::ALL {
+        connect(Dialect::Smb311, Some(cipher), SigningAlgorithm::AesGmac).await;
+    }
+    for signing in SigningAlgorithm::ALL {
+        connect(Dialect::Smb311, None, signing).await;
+    }
 }
 
 fn options(
