@@ -310,7 +310,8 @@ pub(crate) struct ManArgs {
 pub(crate) struct SourceArgs {
     /// A server (a name or address, a range dc[01:12], a glob or @group of the inventory, or
     /// even6://HOST[:MAPPER-PORT][?endpoint=PORT]; even://HOST[:PORT] over SMB), an .evtx file, a
-    /// folder (searched for them), or - for a file on standard input
+    /// folder (searched for them), . for this machine (on Windows), or - for a file on standard
+    /// input
     #[arg(value_name = "SOURCE", required = true, value_hint = ValueHint::AnyPath)]
     pub(crate) sources: Vec<OsString>,
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quarry_cred::{Account, Credential, Gate, SecretSource};
-use quarry_fleet::LogOn;
 use quarry_fleet::inventory::{self, Inventory, ProtocolChoice, SelectError, limits};
+use quarry_fleet::{LogOn, Source};
 use quarry_rpc::tcp::Timeouts;
 use quarry_rpc::tickets::Tickets;
 
@@ -43,8 +43,8 @@ enum Way {
     KerberosOrNtlm,
 }
 
-/// A server to read.
-pub(crate) type Server = Arc<quarry_fleet::Server>;
+/// A server to read, or this machine.
+pub(crate) type Server = Arc<dyn Source>;
 
 impl<'a> Servers<'a> {
     /// Reads the inventory, where there is one.
@@ -100,7 +100,10 @@ impl<'a> Servers<'a> {
     }
 
     /// The server of an entry, with who signs in there.
-    pub(crate) fn open(&mut self, entry: &inventory::Server) -> Result<Server, Failure> {
+    pub(crate) fn open(
+        &mut self,
+        entry: &inventory::Server,
+    ) -> Result<Arc<quarry_fleet::Server>, Failure> {
         let (logon, gate) = self.logon(entry)?;
         let mut entry = entry.clone();
         if let Some(authentication) = self.args.authentication {
@@ -117,6 +120,12 @@ impl<'a> Servers<'a> {
         quarry_fleet::Server::of_inventory(&entry, logon, gate, timeouts)
             .map(Arc::new)
             .map_err(|e| Failure::new(format!("the logs of {} in the inventory: {e}", entry.name)))
+    }
+
+    /// This machine, which one need not sign in to.
+    #[cfg(windows)]
+    pub(crate) fn this_machine(&self) -> Server {
+        Arc::new(quarry_fleet::ThisMachine::new(self.args.timeout))
     }
 
     /// Who signs in to a server, and by what.

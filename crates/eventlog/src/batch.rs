@@ -12,6 +12,8 @@ use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
 use quarry_logfile::{Chunk, DamageKind, EvtxLog, Item};
 
 use crate::damage::Damage;
+#[cfg(windows)]
+use crate::local::{LocalBatch, LocalReader};
 use crate::log::{Direction, LogName};
 
 /// Some events of a log, not decoded yet; a chunk of a file is not even read yet.
@@ -34,6 +36,9 @@ enum Raw {
     Classic { log: Arc<LogName>, bytes: Vec<u8>, sizes: Vec<usize> },
     /// A server's answer, all of whose records are well-formed.
     Wire { batch: EventBatch, logs: Arc<[LogName]> },
+    /// Events of this machine, not rendered yet.
+    #[cfg(windows)]
+    Local(LocalBatch),
 }
 
 impl Batch {
@@ -72,6 +77,12 @@ impl Batch {
         Batch { direction: Direction::Forward, raw: Raw::Classic { log, bytes, sizes } }
     }
 
+    /// Events of this machine.
+    #[cfg(windows)]
+    pub(crate) fn local(batch: LocalBatch) -> Self {
+        Batch { direction: Direction::Forward, raw: Raw::Local(batch) }
+    }
+
     /// Nothing, as a sign of life.
     pub(crate) fn empty() -> Self {
         Batch::damage(Vec::new())
@@ -84,6 +95,8 @@ impl Batch {
             Raw::Chunk { .. } => false,
             Raw::Classic { sizes, .. } => sizes.is_empty(),
             Raw::Wire { batch, .. } => batch.is_empty(),
+            #[cfg(windows)]
+            Raw::Local(batch) => batch.len() == 0,
         }
     }
 
@@ -99,15 +112,19 @@ impl Batch {
             Raw::Damage(_) | Raw::Chunk { .. } => 0,
             Raw::Classic { sizes, .. } => sizes.len() as u64,
             Raw::Wire { batch, .. } => batch.len() as u64,
+            #[cfg(windows)]
+            Raw::Local(batch) => batch.len() as u64,
         }
     }
 
-    /// How many bytes of memory the batch holds.
+    /// How many bytes of memory the batch holds; about so many, where Windows holds them.
     pub fn bytes(&self) -> usize {
         match &self.raw {
             Raw::Damage(_) | Raw::Chunk { .. } => 0,
             Raw::Classic { bytes, .. } => bytes.len(),
             Raw::Wire { batch, .. } => batch.buffer().len(),
+            #[cfg(windows)]
+            Raw::Local(batch) => batch.bytes(),
         }
     }
 }
@@ -141,6 +158,8 @@ pub struct BatchReader {
     decoder: Decoder,
     bytes: Vec<u8>,
     items: Vec<Item>,
+    #[cfg(windows)]
+    local: LocalReader,
 }
 
 impl Default for BatchReader {
@@ -152,7 +171,13 @@ impl Default for BatchReader {
 impl BatchReader {
     /// A reader that uses the given decoder.
     pub fn new(decoder: Decoder) -> Self {
-        BatchReader { decoder, bytes: Vec::new(), items: Vec::new() }
+        BatchReader {
+            decoder,
+            bytes: Vec::new(),
+            items: Vec::new(),
+            #[cfg(windows)]
+            local: LocalReader::default(),
+        }
     }
 
     /// Reads a batch.
@@ -174,6 +199,8 @@ impl BatchReader {
             },
             Raw::Classic { log, bytes, .. } => read_classic(bytes, &log.0, visitor),
             Raw::Wire { batch, logs } => read_wire(&mut self.decoder, batch, logs, visitor),
+            #[cfg(windows)]
+            Raw::Local(batch) => self.local.read(batch, visitor),
         }
     }
 }

@@ -23,6 +23,8 @@ pub struct Failure {
     pub cause: Cause,
     /// Records that had come before.
     pub records: u64,
+    /// Whether it is the machine that this runs on.
+    pub is_this_machine: bool,
 }
 
 /// Why a source failed. Sources that failed alike have equal causes.
@@ -66,6 +68,8 @@ pub enum Cause {
     Security(String),
     /// The server has no event log service of this kind, or in name only.
     NotServed(Protocol),
+    /// The service that keeps the event logs of this machine doesn't run.
+    NoService,
     /// The account may not read a log.
     AccessDenied(LogName),
     /// There is no such log.
@@ -99,6 +103,7 @@ impl Failure {
             account: source.account().map(ToString::to_string),
             cause,
             records,
+            is_this_machine: source.is_this_machine(),
         }
     }
 
@@ -154,7 +159,14 @@ impl Failure {
             Cause::NotServed(Protocol::Even) => {
                 "Windows has it, and Samba where it is switched on".to_owned()
             }
+            Cause::NoService => "start it: net start EventLog".to_owned(),
+            Cause::AccessDenied(_) if self.is_this_machine => {
+                "run this as administrator, or as a member of Event Log Readers".to_owned()
+            }
             Cause::AccessDenied(_) => "members of Event Log Readers may".to_owned(),
+            Cause::NoSuchLog(_) if self.is_this_machine => {
+                "quarry logs . lists those there are".to_owned()
+            }
             Cause::NoSuchLog(_) => format!("quarry logs {name} lists those there are"),
             Cause::Nonsense(_) => "is it a Windows server? If so, please report it".to_owned(),
             Cause::Deadline => "give it more time with --deadline, or ask for less".to_owned(),
@@ -227,6 +239,7 @@ impl fmt::Display for Cause {
                 f.write_str(what)
             }
             Cause::NotServed(protocol) => write!(f, "no event log service in {protocol}"),
+            Cause::NoService => f.write_str("the service Windows Event Log doesn't run"),
             Cause::AccessDenied(log) => write!(f, "access to {log} denied"),
             Cause::NoSuchLog(log) => write!(f, "there is no log {log}"),
             Cause::Nonsense(what) => write!(f, "the server breaks the protocol: {what}"),
@@ -245,6 +258,10 @@ impl Cause {
             LogError::NoSuchLog(log) => return Cause::NoSuchLog(log.clone()),
             LogError::DirectLog(_) | LogError::QueryRefused { .. } | LogError::Open(_) => {
                 return Cause::Unreadable(error.to_string());
+            }
+            LogError::Local(error) if error.is_without_service() => return Cause::NoService,
+            LogError::Nonsense(what) if source.is_this_machine() => {
+                return Cause::Other(format!("what Windows says makes no sense: {what}"));
             }
             LogError::Nonsense(what) => return Cause::Nonsense((*what).to_owned()),
             LogError::Server(error) => error,
