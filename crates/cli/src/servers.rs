@@ -139,7 +139,7 @@ impl<'a> Servers<'a> {
         let is_nobody = self.args.username.is_none() && key.is_none();
         if is_nobody && way == Way::Ntlm {
             return Err(Failure::new(format!("{}: no user name to sign in with", entry.name))
-                .hint("give -u USER (or -u 'DOMAIN\\USER'), or a credential in the inventory"));
+                .hint("give -u USER (or -u 'DOMAIN\\USER'), -k for Kerberos, or a credential in the inventory"));
         }
         let known = (key.clone(), way);
         if let Some(known) = self.logons.get(&known) {

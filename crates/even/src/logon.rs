@@ -123,3 +123,22 @@ impl Chosen<'_> {
 pub(crate) fn service_host<'n>(host: &'n str, name: &'n str) -> &'n str {
     if is_address(host) && !is_address(name) { name } else { host }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::service_host;
+
+    #[test]
+    fn a_ticket_is_for_the_name_that_is_connected_to_or_else_for_the_users() {
+        for (host, name, of) in [
+            ("dc01.corp", "dc01.corp", "dc01.corp"),
+            ("dc01.corp", "first", "dc01.corp"),
+            ("192.0.2.1", "dc01.corp", "dc01.corp"),
+            ("fe80::1%eth0", "dc01.corp", "dc01.corp"),
+            ("192.0.2.1", "192.0.2.1", "192.0.2.1"),
+            ("2001:db8::1", "[2001:db8::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(service_host(host, name), of, "{host}, {name}");
+        }
+    }
+}

@@ -221,3 +221,47 @@ impl fmt::Display for Span {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A password that was refused would be refused once more, and counted.
+    #[test]
+    fn nothing_that_a_password_is_blamed_for_rules_kerberos_out() {
+        let name = || "ann@CORP".to_owned();
+        for error in [
+            KerberosError::WrongPassword(name()),
+            KerberosError::WrongKey(name()),
+            KerberosError::UnknownPrincipal(name()),
+            KerberosError::PasswordExpired(name()),
+            KerberosError::AccountRevoked(name()),
+            KerberosError::TicketExpired { principal: name(), cache: name() },
+        ] {
+            assert_eq!((error.blame(), error.rules_kerberos_out()), (Blame::Credential, false));
+        }
+        let why = String::new();
+        for error in [
+            KerberosError::NotAName(name()),
+            KerberosError::UnknownService(name()),
+            KerberosError::NoKdc { realm: name(), why },
+            KerberosError::NoRealm(name()),
+            KerberosError::NoEncryptionType(name()),
+        ] {
+            assert!(error.rules_kerberos_out(), "{error}");
+        }
+    }
+
+    #[test]
+    fn how_far_a_clock_is_off_is_told_in_the_unit_that_fits() {
+        let said = |ahead| {
+            let whose = "dc01".to_owned();
+            KerberosError::ClockSkew { whose, ahead }.to_string()
+        };
+        assert_eq!(said(Some(-100)), "this machine's clock is 100 s behind that of dc01");
+        assert_eq!(said(Some(400)), "this machine's clock is 6 min ahead of that of dc01");
+        assert_eq!(said(Some(-7200)), "this machine's clock is 2 h behind that of dc01");
+        assert_eq!(said(Some(86_400 * 3)), "this machine's clock is 3 days ahead of that of dc01");
+        assert_eq!(said(None), "this machine's clock and that of dc01 differ by too much");
+    }
+}
