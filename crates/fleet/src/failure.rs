@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quarry_even::Error as CallError;
 use quarry_eventlog::{LogError, LogName};
+use quarry_rpc::security::kerberos::KerberosError;
 use quarry_rpc::smb::SmbError;
 use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
 
@@ -61,6 +62,8 @@ pub enum Cause {
         /// That server.
         refused_by: String,
     },
+    /// There is no ticket, or the server doesn't take it.
+    Kerberos(KerberosError),
     /// The server can't or won't seal what is sent as has to be.
     Security(String),
     /// The server has no event log service of this kind, or in name only.
@@ -144,6 +147,7 @@ impl Failure {
             Cause::NotTried { .. } => {
                 "a wrong password is tried once, so that it locks no account".to_owned()
             }
+            Cause::Kerberos(error) => return kerberos_remedy(error),
             Cause::Security(_) => {
                 "only sealed connections with NTLMv2 or Kerberos and 128 bits are made".to_owned()
             }
@@ -230,6 +234,7 @@ impl fmt::Display for Cause {
             Cause::NotTried { refused_by } => {
                 write!(f, "not asked, since {refused_by} refused the credential")
             }
+            Cause::Kerberos(error) => write!(f, "Kerberos: {error}"),
             Cause::Security(what) | Cause::Unreadable(what) | Cause::Other(what) => {
                 f.write_str(what)
             }
@@ -279,6 +284,7 @@ impl Cause {
             RpcError::Network(error) => Cause::of_network(error, source),
             RpcError::Shutdown => Cause::Lost("the server shuts down".to_owned()),
             RpcError::LogonRefused(reason) => Cause::LogonRefused(reason.to_string()),
+            RpcError::Kerberos(error) => Cause::Kerberos(error.clone()),
             RpcError::Security(error) => Cause::Security(error.to_string()),
             RpcError::Smb(
                 error @ (SmbError::TooWeak(_)
@@ -313,6 +319,60 @@ impl Cause {
             (kind, _) => Cause::Lost(kind.to_string()),
         }
     }
+}
+
+/// What to do where Kerberos fails.
+fn kerberos_remedy(error: &KerberosError) -> Option<String> {
+    Some(match error {
+        KerberosError::WrongPassword(_) => {
+            "it was tried once, for all servers, so that it locks no account".to_owned()
+        }
+        KerberosError::WrongKey(_) => {
+            "its password was changed since: export the keytab again".to_owned()
+        }
+        KerberosError::UnknownPrincipal(_) => {
+            "check the user name and the realm: write USER@REALM".to_owned()
+        }
+        KerberosError::PasswordExpired(name) => format!("change it, such as with kpasswd {name}"),
+        KerberosError::AccountRevoked(_) => {
+            "an administrator of the domain has to unlock or enable it".to_owned()
+        }
+        KerberosError::ClockSkew { .. } => {
+            "set the clock; Kerberos allows five minutes of difference".to_owned()
+        }
+        KerberosError::NoKdc { .. } => "check the realm, and whether port 88 of a domain \
+             controller can be reached; krb5.conf may name one under [realms]"
+            .to_owned(),
+        KerberosError::UnknownService(name) => format!(
+            "use the name that the server has in its domain, not an alias of it (setspn -Q {name} \
+             finds who has it); or allow NTLM with --authentication negotiate"
+        ),
+        KerberosError::NotTheServersTicket => {
+            "the name belongs to another computer, or the server was joined anew: use its own name"
+                .to_owned()
+        }
+        KerberosError::TicketExpired { principal, .. } => format!("kinit {principal}"),
+        KerberosError::NoCache { .. } => "get a ticket with kinit, and name a cache of another \
+             kind than FILE, DIR or KCM by KRB5CCNAME; or give a password or a keytab"
+            .to_owned(),
+        KerberosError::NoTicket(_) => "get a ticket with kinit".to_owned(),
+        KerberosError::OtherPrincipal { wanted, .. } => {
+            format!("kinit {wanted}, or set KRB5CCNAME to that account's cache")
+        }
+        KerberosError::NoKey(_) => {
+            "klist -e -k FILE lists the keys of a keytab; export it with AES keys".to_owned()
+        }
+        KerberosError::NoRealm(_) => {
+            "write USER@REALM, or set default_realm in krb5.conf".to_owned()
+        }
+        KerberosError::NotAName(_) => {
+            "give the server's name; or allow NTLM with --authentication negotiate".to_owned()
+        }
+        KerberosError::NoEncryptionType(_) | KerberosError::EncryptionType(_) => {
+            "AES has to be allowed for the account, and its password set since it was".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 fn seconds(time: Duration) -> String {

@@ -32,6 +32,7 @@ pub use follow::{Follow, FollowReport, FollowRequest, MAX_LAST};
 pub use local::ThisMachine;
 pub use name::{MAX_NAME_BYTES, NameProblem};
 pub use options::Options;
+pub use quarry_even::LogOn;
 pub use reader::Health;
 pub use scan::{Answer, Ask, Control, Report, Request, Scan};
 pub use server::{DEFAULT_LOG, Protocol, Server};
