@@ -1,6 +1,7 @@
 <#
 .SYNOPSIS
-Checks on a Windows host what could not be checked without one: quarry-logon and quarry run-as.
+Checks on a Windows host what could not be checked without one: quarry-logon, quarry run-as, and this
+machine's logs (quarry scan .).
 
 .DESCRIPTION
 Makes two local accounts with random passwords, runs the checks, and removes them. Run it in an
@@ -170,6 +171,58 @@ try {
             $r.Out -match [regex]::Escape($DomainUser)
         }
     }
+
+    # -- This machine.
+    function Events([string[]] $arguments) { & $Quarry scan @arguments -q -o jsonl | ForEach-Object { $_ | ConvertFrom-Json } }
+    $exported = Join-Path ([IO.Path]::GetTempPath()) 'quarry-verify.evtx'
+    foreach ($log in 'System', 'Application', 'Security') {
+        Check "$log by . and from an exported file is the same, event by event" {
+            Remove-Item $exported -ErrorAction SilentlyContinue
+            wevtutil epl $log $exported
+            $fields = 'record_id,time,event_id,version,level,task,opcode,keywords,provider,provider_guid,computer,' +
+                'user_sid,process_id,thread_id,activity_id,data,user_data'
+            $file = @(& $Quarry scan $exported -q -o jsonl --fields $fields)
+            $live = @(& $Quarry scan . -l $log -n $file.Count -q -o jsonl --fields $fields)
+            $file.Count -gt 0 -and -not (Compare-Object $file $live)
+        }
+    }
+    Check 'newest first is the other way round' {
+        $r = @(Events '.', '-l', 'System', '-r', '-n', '1000') | ForEach-Object { $_.log_record }
+        -not (Compare-Object $r ($r | Sort-Object -Descending) -SyncWindow 0)
+    }
+    Check 'a filter finds what Get-WinEvent finds' {
+        $id = (Get-WinEvent -LogName System -MaxEvents 1).Id
+        $ours = @(Events '.', '-l', 'System', '-i', "$id", '-S', '1d').Count
+        $theirs = @(Get-WinEvent -FilterHashtable @{ LogName = 'System'; Id = $id; StartTime = (Get-Date).AddDays(-1) }).Count
+        [Math]::Abs($ours - $theirs) -le 2
+    }
+    Check 'the log''s name is as Windows spells it' { (Events '.', '-l', 'system', '-n', '1').log -ceq 'System' }
+    Check 'count agrees with Windows' {
+        $ours = (& $Quarry count . -l Application -q -o jsonl | ConvertFrom-Json).records
+        [Math]::Abs($ours - (Get-WinEvent -ListLog Application).RecordCount) -le 5
+    }
+    Check 'logs lists the channels' {
+        $ours = @(& $Quarry logs . -q -o jsonl).Count
+        $ours -gt 100
+    }
+    Check 'a log that does not exist is named' {
+        $text = (cmd /c "`"$Quarry`" scan . -l `"No such log`" 2>&1" | Out-String); $LASTEXITCODE -eq 2 -and $text -match 'there is no log No such log'
+    }
+    Check 'tail shows an event that is written meanwhile, within two seconds' {
+        $mark = "quarry-verify $([Guid]::NewGuid())"
+        $job = Start-Job { param($q) & $q tail . -l Application -n 0 -o jsonl --deadline 8s } -ArgumentList $Quarry
+        Start-Sleep -Seconds 4
+        eventcreate /L Application /T INFORMATION /ID 999 /SO quarry-verify /D $mark | Out-Null
+        Start-Sleep -Seconds 2
+        $seen = (Receive-Job $job | Out-String) -match [regex]::Escape($mark)
+        Remove-Job $job -Force
+        $seen
+    }
+    Check 'somebody without rights is told what to do about Security' {
+        $r = RunAs $password @($user, '--password-fd', '0', '--', $Quarry, 'scan', '.', '-l', 'Security', '-n', '1')
+        $r.Err -match 'may not read Security' -and $r.Err -match 'run this as administrator'
+    }
+    Remove-Item $exported -ErrorAction SilentlyContinue
 
     Write-Output ''
     Write-Output 'By hand, at a console:'

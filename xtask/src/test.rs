@@ -62,6 +62,7 @@ fn set_up() -> Result<()> {
         ("samba", "smbd"),
         ("winbind", "winbindd"),
         ("krb5-user", "kinit"),
+        ("faketime", "faketime"),
         ("iproute2", "ip"),
     ])?;
     // These bring no program to look for.

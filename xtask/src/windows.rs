@@ -28,6 +28,9 @@ const NOT_UNDER_WINE: [&str; 4] = [
     "a_file_that_others_rename_into_place_is_followed",
 ];
 
+/// Wine would offer to install these.
+const NOT_OFFERED: &str = "mscoree,mshtml=";
+
 /// Rust's standard library takes random numbers from a library that Wine 8 lacks.
 const RANDOM_SHIM: &str = r#"
 #include <windows.h>
@@ -68,7 +71,51 @@ pub(crate) fn run() -> anyhow::Result<()> {
     )?;
 
     step("quarry scan under Wine");
-    scan_says_the_same(&place, &wine)
+    scan_says_the_same(&place, &wine)?;
+
+    step("this machine, under Wine as it is");
+    run_to_success(
+        &mut wine.cargo(&place, ["test", "-p", "quarry-cli", "--test", "local_windows"]),
+    )?;
+    run_to_success(&mut wine.cargo(&place, ["test", "-p", "quarry-winevt", "--lib"]))?;
+    step("this machine, with a stand-in for the Windows Event Log API");
+    let _api = StandIn::new(&place)?;
+    for (package, test) in [("quarry-winevt", "fake_api"), ("quarry-cli", "local_windows")] {
+        let arguments = ["test", "-p", package, "--test", test, "--", "--ignored"];
+        let mut tests = wine.cargo(&place, arguments);
+        tests.env("WINEDLLOVERRIDES", format!("{NOT_OFFERED};wevtapi=n,b"));
+        run_to_success(&mut tests)?;
+    }
+    Ok(())
+}
+
+/// The library that stands in for Windows' own where programs and tests load theirs from, as long
+/// as this lives.
+struct StandIn([PathBuf; 2]);
+
+impl StandIn {
+    fn new(place: &Place) -> anyhow::Result<Self> {
+        let folder = place.folder.join(TARGET).join("debug");
+        let library = StandIn(["", "deps"].map(|below| folder.join(below).join("wevtapi.dll")));
+        let source = place.workspace.join("crates/winevt/tests/fake/wevtapi.c");
+        let [beside_programs, beside_tests] = &library.0;
+        run_to_success(
+            Command::new("x86_64-w64-mingw32-gcc")
+                .args(["-shared", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+                .arg(beside_programs)
+                .arg(source),
+        )?;
+        fs::copy(beside_programs, beside_tests)?;
+        Ok(library)
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 /// Every small log that the checkout has, printed by the Windows program and by the native one.
@@ -217,8 +264,7 @@ impl Wine {
             .env("WINEPATH", path)
             .env("WINEARCH", "win64")
             .env("WINEDEBUG", "-all")
-            // It would offer to install these.
-            .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+            .env("WINEDLLOVERRIDES", NOT_OFFERED)
             .env_remove("DISPLAY");
     }
 }

@@ -316,7 +316,8 @@ pub(crate) struct ManArgs {
 pub(crate) struct SourceArgs {
     /// A server (a name or address, a range dc[01:12], a glob or @group of the inventory, or
     /// even6://HOST[:MAPPER-PORT][?endpoint=PORT]; even://HOST[:PORT] over SMB), an .evtx or .evt
-    /// file, a folder (searched for them), or - for a file on standard input
+    /// file, a folder (searched for them), . for this machine (on Windows), or - for a file on
+    /// standard input
     #[arg(value_name = "SOURCE", required = true, value_hint = ValueHint::AnyPath)]
     pub(crate) sources: Vec<OsString>,
 }
@@ -397,6 +398,14 @@ pub(crate) struct ServerArgs {
     /// of Windows, under the service quarry and the account
     #[arg(long, group = "password")]
     pub(crate) keyring: bool,
+    /// Sign in by Kerberos, and by nothing else: with the password or keytab that is given, or else
+    /// with the tickets that kinit got. With --authentication negotiate, by NTLM where Kerberos
+    /// can't be
+    #[arg(short, long)]
+    pub(crate) kerberos: bool,
+    /// Sign in by Kerberos, with the key of -u, or the first one, in this keytab
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "password")]
+    pub(crate) keytab: Option<PathBuf>,
     /// How to sign in [default: negotiate]
     #[arg(long, value_name = "HOW")]
     pub(crate) authentication: Option<Authentication>,
@@ -424,6 +433,8 @@ pub(crate) enum Authentication {
     Negotiate,
     /// NTLM by itself
     Ntlm,
+    /// Kerberos by itself
+    Kerberos,
 }
 
 impl From<Authentication> for quarry_fleet::inventory::Authentication {
@@ -431,6 +442,7 @@ impl From<Authentication> for quarry_fleet::inventory::Authentication {
         match how {
             Authentication::Negotiate => Self::Negotiate,
             Authentication::Ntlm => Self::Ntlm,
+            Authentication::Kerberos => Self::Kerberos,
         }
     }
 }

@@ -14,7 +14,7 @@ use quarry_event::{FieldSource, Origin, PartialSource};
 use quarry_eventlog::{
     Batch as Raw, BatchReader, Damage, Direction, FileLog, LogName, Visitor, pool,
 };
-use quarry_fleet::{Control, Room, Source as _};
+use quarry_fleet::{Control, Room};
 use quarry_logfile::OpenError;
 
 use crate::error::{Failure, plain};

@@ -12,7 +12,7 @@ use crate::console::Console;
 use crate::error::Failure;
 use crate::listing::{self, Cell, Column};
 use crate::run::Run;
-use crate::servers::{Servers, default_path};
+use crate::servers::{Server, Servers, default_path};
 
 pub(crate) fn run(args: &HostsArgs) -> Result<ExitCode, Failure> {
     match &args.command {
@@ -103,8 +103,8 @@ fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
     let console = console(&args.output);
     let mut servers = Servers::new(&args.servers, &console)?;
     let entries = select(&servers, &args.hosts)?;
-    let opened: Vec<_> =
-        entries.iter().map(|entry| servers.open(entry)).collect::<Result<_, _>>()?;
+    let open = |entry| servers.open(entry).map(|server| server as Server);
+    let opened: Vec<Server> = entries.iter().map(open).collect::<Result<_, _>>()?;
     let work = WorkArgs { threads: None };
     let mut run = Run::new(&args.output.terminal, &work, Direction::Forward);
     run.expect_servers(&args.servers, opened.len());

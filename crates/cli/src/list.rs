@@ -8,7 +8,6 @@ use quarry_event::output::local_time;
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::{Direction, LogInfo};
-use quarry_fleet::Source as _;
 use serde_json::Value as Json;
 
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};

@@ -1,11 +1,10 @@
 //! The servers of a run, read in the background while the files are read here.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quarry_fleet::{Answer, Ask, Control, Options, Report, Request, Scan, Source};
+use quarry_fleet::{Answer, Ask, Control, Options, Report, Request, Scan};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::ServerArgs;
@@ -32,7 +31,7 @@ impl Live {
         let runtime = runtime(threads)?;
         let scan = {
             let _inside = runtime.enter();
-            Scan::begin(sources(servers), request, options)
+            Scan::begin(servers.to_vec(), request, options)
         };
         Ok(Live { scan, runtime: Some(runtime) })
     }
@@ -96,11 +95,6 @@ pub(crate) fn ask<T: Send + 'static>(
     drop(ask);
     runtime.shutdown_background();
     Ok(())
-}
-
-/// The servers as the fleet takes them.
-pub(crate) fn sources(servers: &[Server]) -> Vec<Arc<dyn Source>> {
-    servers.iter().map(|server| Arc::clone(server) as Arc<dyn Source>).collect()
 }
 
 /// The budgets that the options ask for.

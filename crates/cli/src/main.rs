@@ -14,6 +14,7 @@ mod error;
 mod evtx;
 mod filter;
 mod hosts;
+mod kerberos;
 mod list;
 mod listing;
 mod live;

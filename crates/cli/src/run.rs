@@ -207,7 +207,7 @@ impl Run {
         }
         self.console.start_progress();
         let (threads, budgets) = (self.threads, self.budgets.clone());
-        let begin = || Ask::begin(live::sources(servers), budgets, question);
+        let begin = || Ask::begin(servers.to_vec(), budgets, question);
         live::ask(threads, &INTERRUPTED, begin, |answer| {
             let failures = match answer.result {
                 Ok(told) => {
@@ -227,7 +227,11 @@ impl Run {
     /// A server was opened, in one way or another.
     pub(crate) fn opened(&self, server: &dyn Source) {
         self.console.detail(|| {
-            let how = server.protocol().map_or_else(String::new, |protocol| format!("{protocol}"));
+            let how = match server.protocol() {
+                Some(protocol) => protocol.to_string(),
+                None if server.is_this_machine() => "the Windows Event Log API".to_owned(),
+                None => String::new(),
+            };
             let instead = server.passed_over().map_or_else(String::new, |failure| {
                 format!(", as MS-EVEN6 can't be had: {}", failure.what())
             });

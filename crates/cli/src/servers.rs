@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use quarry_cred::{Account, Credential, Gate, SecretSource};
 use quarry_fleet::inventory::{self, Inventory, ProtocolChoice, SelectError, limits};
+use quarry_fleet::{LogOn, Source};
 use quarry_rpc::tcp::Timeouts;
+use quarry_rpc::tickets::Tickets;
 
 use crate::args::ServerArgs;
 use crate::console::Console;
 use crate::error::{Failure, plain};
+use crate::kerberos;
 use crate::secret::{self, NoSecret};
 
 /// The inventory, and the credentials that were read for servers. Each secret is read, or asked
@@ -25,11 +28,23 @@ pub(crate) struct Servers<'a> {
     /// Where relative paths in the inventory begin.
     folder: PathBuf,
     /// By the name in the inventory; that of the command line has none.
-    credentials: HashMap<Option<String>, Result<(Credential, Gate), Failure>>,
+    credentials: HashMap<Option<String>, Known<Credential>>,
+    logons: HashMap<(Option<String>, Way), Known<LogOn>>,
 }
 
-/// A server to read.
-pub(crate) type Server = Arc<quarry_fleet::Server>;
+/// What signs in, and the gate that goes with it, once that was found out.
+type Known<T> = Result<(T, Gate), Failure>;
+
+/// By what one signs in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Way {
+    Ntlm,
+    Kerberos,
+    KerberosOrNtlm,
+}
+
+/// A server to read, or this machine.
+pub(crate) type Server = Arc<dyn Source>;
 
 impl<'a> Servers<'a> {
     /// Reads the inventory, where there is one.
@@ -41,15 +56,19 @@ impl<'a> Servers<'a> {
                 None => (Inventory::default(), PathBuf::new()),
             },
         };
-        let is_given = args.password_file.is_some()
-            || args.password_fd.is_some()
-            || args.password_env.is_some()
-            || args.keyring;
-        if args.username.is_none() && is_given {
+        let servers = Servers {
+            args,
+            console,
+            inventory,
+            folder,
+            credentials: HashMap::new(),
+            logons: HashMap::new(),
+        };
+        if args.username.is_none() && servers.gives_password() {
             return Err(Failure::new("a password is given, but not whose it is")
                 .hint("add -u USER, or -u 'DOMAIN\\USER'"));
         }
-        Ok(Servers { args, console, inventory, folder, credentials: HashMap::new() })
+        Ok(servers)
     }
 
     pub(crate) fn inventory(&self) -> &Inventory {
@@ -81,41 +100,155 @@ impl<'a> Servers<'a> {
     }
 
     /// The server of an entry, with who signs in there.
-    pub(crate) fn open(&mut self, entry: &inventory::Server) -> Result<Server, Failure> {
-        let (credential, gate) = self.credential(entry)?;
+    pub(crate) fn open(
+        &mut self,
+        entry: &inventory::Server,
+    ) -> Result<Arc<quarry_fleet::Server>, Failure> {
+        let (logon, gate) = self.logon(entry)?;
         let mut entry = entry.clone();
         if let Some(authentication) = self.args.authentication {
             entry.authentication = authentication.into();
+        } else if self.is_kerberos_told() && entry.authentication == inventory::Authentication::Ntlm
+        {
+            entry.authentication = inventory::Authentication::Negotiate;
         }
         let seconds = |time: Duration| time.max(Duration::from_millis(1));
         let timeouts = Timeouts {
             connect: seconds(self.args.connect_timeout),
             silence: seconds(self.args.timeout),
         };
-        quarry_fleet::Server::of_inventory(&entry, credential, gate, timeouts)
+        quarry_fleet::Server::of_inventory(&entry, logon, gate, timeouts)
             .map(Arc::new)
             .map_err(|e| Failure::new(format!("the logs of {} in the inventory: {e}", entry.name)))
     }
 
-    fn credential(&mut self, entry: &inventory::Server) -> Result<(Credential, Gate), Failure> {
+    /// This machine, which one need not sign in to.
+    #[cfg(windows)]
+    pub(crate) fn this_machine(&self) -> Server {
+        Arc::new(quarry_fleet::ThisMachine::new(self.args.timeout))
+    }
+
+    /// Who signs in to a server, and by what.
+    fn logon(&mut self, entry: &inventory::Server) -> Known<LogOn> {
         // Who signs in is said on the command line, or else by the inventory.
-        let key = match self.args.username {
-            Some(_) => None,
-            None => entry.credential.clone(),
+        let key = match self.is_told() {
+            true => None,
+            false => entry.credential.clone(),
         };
-        if self.args.username.is_none() && key.is_none() {
+        let way = self.way(entry, key.as_deref())?;
+        let is_nobody = self.args.username.is_none() && key.is_none();
+        if is_nobody && way == Way::Ntlm {
             return Err(Failure::new(format!("{}: no user name to sign in with", entry.name))
-                .hint("give -u USER (or -u 'DOMAIN\\USER'), or a credential in the inventory"));
+                .hint("give -u USER (or -u 'DOMAIN\\USER'), -k for Kerberos, or a credential in the inventory"));
         }
+        let known = (key.clone(), way);
+        if let Some(known) = self.logons.get(&known) {
+            return known.clone();
+        }
+        let made = self.make_logon(key.as_deref(), way);
+        self.logons.insert(known, made.clone());
+        made
+    }
+
+    /// Whether the command line says who signs in.
+    fn is_told(&self) -> bool {
+        self.args.username.is_some() || self.args.keytab.is_some()
+    }
+
+    /// By what one signs in to a server.
+    fn way(&self, entry: &inventory::Server, credential: Option<&str>) -> Result<Way, Failure> {
+        use inventory::Authentication as How;
+        let in_inventory = credential.and_then(|name| self.inventory.credential(name));
+        let keytab = match in_inventory {
+            Some(entry) => entry.keytab.is_some(),
+            None => self.args.keytab.is_some(),
+        };
+        let by_kerberos = self.args.kerberos || keytab;
+        let contradiction = || {
+            Failure::new(format!("{}: Kerberos and NTLM alone exclude each other", entry.name))
+                .hint("leave the authentication ntlm out, or -k and the keytab")
+        };
+        // What is typed counts more than what the inventory has.
+        match (self.args.authentication.map(How::from), entry.authentication) {
+            (Some(How::Kerberos), _) => Ok(Way::Kerberos),
+            (Some(How::Ntlm), _) if by_kerberos => Err(contradiction()),
+            // There is no password for NTLM in a keytab.
+            (Some(_), _) if by_kerberos && !keytab => Ok(Way::KerberosOrNtlm),
+            (Some(_), _) if !by_kerberos => Ok(Way::Ntlm),
+            (None, How::Ntlm) if by_kerberos && !self.is_kerberos_told() => Err(contradiction()),
+            (None, How::Kerberos) => Ok(Way::Kerberos),
+            (None, _) if !by_kerberos => Ok(Way::Ntlm),
+            _ => Ok(Way::Kerberos),
+        }
+    }
+
+    /// Whether the command line says that it is Kerberos.
+    fn is_kerberos_told(&self) -> bool {
+        self.args.kerberos || self.args.keytab.is_some()
+    }
+
+    fn make_logon(&mut self, name: Option<&str>, way: Way) -> Known<LogOn> {
+        let timeout = self.args.connect_timeout.max(Duration::from_millis(1));
+        if way != Way::Ntlm
+            && let Some(tickets) = self.tickets_without_password(name, timeout)?
+        {
+            return Ok((LogOn::Kerberos(tickets), Gate::default()));
+        }
+        let (credential, gate) = self.credential(name)?;
+        let tickets = || kerberos::by_password(credential.clone(), timeout);
+        let logon = match way {
+            Way::Ntlm => LogOn::Ntlm(credential),
+            Way::Kerberos => LogOn::Kerberos(tickets()?),
+            Way::KerberosOrNtlm => LogOn::KerberosOrNtlm(tickets()?, credential),
+        };
+        Ok((logon, gate))
+    }
+
+    /// The tickets of a keytab or of the user's cache, where one of them is meant.
+    fn tickets_without_password(
+        &self,
+        name: Option<&str>,
+        timeout: Duration,
+    ) -> Result<Option<Tickets>, Failure> {
+        if let Some(entry) = name.and_then(|name| self.inventory.credential(name)) {
+            let account = Some(entry.account.clone());
+            return match (&entry.keytab, &entry.secret) {
+                (Some(path), _) => {
+                    kerberos::by_keytab(account, &self.folder.join(path), timeout).map(Some)
+                }
+                // Nothing is asked for: whoever types a password does that for kinit.
+                (None, SecretSource::Prompt) => kerberos::of_cache(account, timeout).map(Some),
+                (None, _) => Ok(None),
+            };
+        }
+        let account = match self.args.username {
+            Some(_) => Some(self.told_account()?.0),
+            None => None,
+        };
+        match &self.args.keytab {
+            Some(path) => kerberos::by_keytab(account, path, timeout).map(Some),
+            None if self.gives_password() => Ok(None),
+            None => kerberos::of_cache(account, timeout).map(Some),
+        }
+    }
+
+    /// A password and whose it is. It is asked for once, by whatever ways it is used.
+    fn credential(&mut self, name: Option<&str>) -> Known<Credential> {
+        let key = name.map(str::to_owned);
         if let Some(known) = self.credentials.get(&key) {
             return known.clone();
         }
-        let read = self.read_credential(key.as_deref());
+        let read = self.read_credential(name);
         self.credentials.insert(key, read.clone());
         read
     }
 
-    fn read_credential(&self, name: Option<&str>) -> Result<(Credential, Gate), Failure> {
+    fn gives_password(&self) -> bool {
+        let ServerArgs { password_file, password_fd, password_env, keyring, .. } = self.args;
+        password_file.is_some() || password_fd.is_some() || password_env.is_some() || *keyring
+    }
+
+    fn read_credential(&self, name: Option<&str>) -> Known<Credential> {
         let (account, source) = match name {
             None if self.args.keyring => {
                 let account = self.told_account()?.0;

@@ -4,6 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Failure, plain};
 use crate::servers::{Server, Servers};
@@ -52,8 +53,10 @@ pub(crate) enum Input {
 pub(crate) struct Inputs {
     /// The files, in the order given, those of a folder by name; and what failed.
     pub(crate) files: Vec<Input>,
-    /// The servers, in the order given, each once.
+    /// The servers, in the order given, each once; this machine may be among them.
     pub(crate) servers: Vec<Server>,
+    /// Those that are read over a network.
+    pub(crate) remote: Vec<Arc<quarry_fleet::Server>>,
     /// Why servers can't even be asked.
     pub(crate) failed_servers: Vec<Failure>,
 }
@@ -65,14 +68,25 @@ pub(crate) fn expand(sources: &[std::ffi::OsString], servers: &mut Servers<'_>) 
         match Source::parse(text) {
             Source::Stdin => inputs.files.push(Input::Stdin),
             Source::Path(path) => expand_path(path, &mut inputs, servers),
-            Source::ThisMachine => inputs.files.push(Input::Failed(
-                Failure::new(". is this machine, whose logs can't be read yet")
-                    .hint("write ./ for the current folder"),
-            )),
+            Source::ThisMachine => expand_this_machine(&mut inputs, servers),
             Source::Servers(text) => expand_servers(&text, &mut inputs, servers),
         }
     }
     inputs
+}
+
+#[cfg(windows)]
+fn expand_this_machine(inputs: &mut Inputs, servers: &Servers<'_>) {
+    if !inputs.servers.iter().any(|server| server.is_this_machine()) {
+        inputs.servers.push(servers.this_machine());
+    }
+}
+
+#[cfg(not(windows))]
+fn expand_this_machine(inputs: &mut Inputs, _: &Servers<'_>) {
+    let failure = Failure::new(". is this machine, which isn't Windows and has no event logs")
+        .hint("name a server or a .evtx file, or write ./ for the current folder");
+    inputs.files.push(Input::Failed(failure));
 }
 
 fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
@@ -85,8 +99,9 @@ fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     for entry in entries {
         match servers.open(&entry) {
             Ok(server) => {
-                if !inputs.servers.iter().any(|other| other.is_same(&server)) {
-                    inputs.servers.push(server);
+                if !inputs.remote.iter().any(|other| other.is_same(&server)) {
+                    inputs.servers.push(Arc::clone(&server) as Server);
+                    inputs.remote.push(server);
                 }
             }
             Err(failure) if told.as_ref() == Some(&failure.message) => {}

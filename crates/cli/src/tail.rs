@@ -20,7 +20,6 @@ use crate::args::{Format, TailArgs, WorkArgs};
 use crate::cursor::Cursors;
 use crate::error::{Failure, Outcome};
 use crate::filter::Tests;
-use crate::live;
 use crate::run::{Closed, Run};
 use crate::scan;
 use crate::source::Input;
@@ -60,11 +59,11 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
             }
         }
     }
-    let servers = live::sources(&inputs.servers);
+    let servers = inputs.servers.clone();
     let cursors = args.cursor_file.as_deref().map(Cursors::open).transpose()?;
     if let Some(cursors) = &cursors {
         let is_known = |address: &str| cursors.know(address);
-        inputs.servers.iter().for_each(|server| server.keep_to(is_known));
+        inputs.remote.iter().for_each(|server| server.keep_to(is_known));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

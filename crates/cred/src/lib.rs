@@ -12,11 +12,16 @@
 
 mod account;
 mod gate;
+mod kerberos;
 mod secret;
 mod source;
 
 pub use account::{Account, AccountError, AccountForm, MAX_AUTHORITY_CHARS, MAX_USER_CHARS};
 pub use gate::{Enter, Entry, Gate, GatePolicy, Refusal, Ticket};
+pub use kerberos::{
+    KerberosCredential, Keytab, KeytabError, KeytabKey, MAX_COMPONENTS, MAX_KEYTAB_BYTES,
+    MAX_KEYTAB_KEYS,
+};
 pub use secret::{MAX_SECRET_BYTES, MAX_SECRET_UNITS, Secret, SecretError};
 pub use source::{SecretSource, SecretSourceError};
 

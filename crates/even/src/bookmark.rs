@@ -93,7 +93,11 @@ impl Bookmark {
         }
         let mut rest = xml.trim().trim_start_matches('\u{feff}');
         let (name, attributes, open) = element(&mut rest)?;
-        if name != "BookmarkList" || !attributes.is_empty() {
+        // Which the schema doesn't have, and Windows writes for a query that reads backwards.
+        let is_direction = |(key, value): &(String, String)| {
+            key == "Direction" && matches!(&**value, "forward" | "backward")
+        };
+        if name != "BookmarkList" || !attributes.iter().all(is_direction) {
             return Err(BookmarkError("the root is not BookmarkList"));
         }
         let mut bookmark = Self::default();
@@ -221,6 +225,8 @@ mod tests {
         let xml = "<BookmarkList>\r\n  <Bookmark Channel='Application' RecordId='2004' \
                    IsCurrent='true'/>\r\n</BookmarkList>";
         assert_eq!(Bookmark::from_xml(xml), Ok(Bookmark::single("Application", 2004)));
+        let backward = xml.replace("<BookmarkList>", "<BookmarkList Direction='backward'>");
+        assert_eq!(Bookmark::from_xml(&backward), Ok(Bookmark::single("Application", 2004)));
         let xml = r#"<BookmarkList><Bookmark Channel="A &amp; B" RecordId="1"></Bookmark></BookmarkList>"#;
         let bookmark = Bookmark::from_xml(xml).unwrap();
         assert_eq!(bookmark.entries[0].channel, "A & B");
@@ -257,6 +263,8 @@ mod tests {
             "<BookmarkList><Bookmark Channel='&x;' RecordId='1'/></BookmarkList>",
             "<BookmarkList><Other/></BookmarkList>",
             "<BookmarkList a='ü",
+            "<BookmarkList Direction='up'/>",
+            "<BookmarkList Other='backward'/>",
         ] {
             assert!(Bookmark::from_xml(xml).is_err(), "{xml}");
         }

@@ -5,32 +5,26 @@ use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quarry_cred::{Credential, Gate, Refusal, Ticket};
+use quarry_cred::{Gate, Refusal, Ticket};
 use quarry_rpc::ndr::{ContextHandle, WideString};
-use quarry_rpc::security::{Initiator, NegotiateInitiator, NtlmInitiator};
 use quarry_rpc::tcp::{Client, Target, Timeouts, connect_stream, resolve_port};
 use quarry_rpc::{ClientConfig, epm};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::flags::{LogProperty, QueryFlags, SeekFlags, SubscribeFlags};
+use crate::logon::{Authentication, LogOn, service_host};
 use crate::wire::*;
 use crate::{BinXmlVariant, INTERFACE, Opnum};
 
-/// How to sign in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Authentication {
-    /// SPNEGO, authentication type 9.
-    #[default]
-    Negotiate,
-    /// NTLM by itself, authentication type 10, where a server wants it.
-    Ntlm,
-}
+/// The service of Kerberos' tickets for RPC: every computer's account has it.
+const SERVICE: &str = "host";
 
 /// Where a server is and how to sign in there.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
-    /// What the user calls it: the others are told so when it refuses the credential.
+    /// What the user calls it: the others are told so when it refuses the credential. Kerberos'
+    /// ticket is for this name where the host is an address.
     pub name: String,
     /// Its name or address.
     pub host: String,
@@ -38,8 +32,8 @@ pub struct ConnectOptions {
     pub mapper_port: u16,
     /// The interface's own port; the mapper is not asked then.
     pub port: Option<u16>,
-    /// Who signs in.
-    pub credential: Credential,
+    /// Who signs in, and by what.
+    pub logon: LogOn,
     /// How.
     pub authentication: Authentication,
     /// What keeps a wrong password from being tried on every server.
@@ -53,14 +47,14 @@ pub struct ConnectOptions {
 
 impl ConnectOptions {
     /// The defaults for a host.
-    pub fn new(host: impl Into<String>, credential: Credential) -> Self {
+    pub fn new(host: impl Into<String>, logon: impl Into<LogOn>) -> Self {
         let host = host.into();
         Self {
             name: host.clone(),
             host,
             mapper_port: epm::MAPPER_PORT,
             port: None,
-            credential,
+            logon: logon.into(),
             authentication: Authentication::default(),
             gate: None,
             timeouts: Timeouts::default(),
@@ -159,16 +153,17 @@ impl EventClient {
         options: &ConnectOptions,
         held: &Mutex<Option<(Ticket, Instant)>>,
     ) -> Result<Self> {
-        let initiator: Box<dyn Initiator> = match options.authentication {
-            Authentication::Negotiate => Box::new(NegotiateInitiator::new(&options.credential)?),
-            Authentication::Ntlm => Box::new(NtlmInitiator::new(&options.credential)),
-        };
+        let host = service_host(&options.host, &options.name);
+        let chosen = options.logon.choose(SERVICE, host).await?;
+        let initiator = chosen.for_rpc(options.authentication)?;
+        // A ticket was let through by who knows the password.
+        let gate = options.gate.as_ref().filter(|_| chosen.is_guess());
         let mut config = ClientConfig::new(INTERFACE);
         config.association_group = options.association_group;
         let silence = options.timeouts.silence;
         // Only when the server has answered: one that can't be reached, or hangs, holds up nobody.
         let enter = async || {
-            if let Some(gate) = &options.gate {
+            if let Some(gate) = gate {
                 let ticket = gate.enter().await?;
                 *lock(held) = Some((ticket, Instant::now()));
             }
@@ -176,7 +171,7 @@ impl EventClient {
         };
         let rpc = Client::bind_when(stream, config, Some(initiator), silence, enter).await?;
         let client = Self { rpc };
-        if options.gate.is_some() && !client.rpc.is_proven() {
+        if gate.is_some() && !client.rpc.is_proven() {
             client.prove().await?;
         }
         Ok(client)

@@ -13,6 +13,7 @@ mod bookmark;
 mod client;
 mod error;
 mod flags;
+mod logon;
 mod opnum;
 mod result_set;
 mod server;
@@ -23,14 +24,13 @@ pub mod wire;
 
 pub use binxml_variant::{BINXML_VARIANT_LEN, BinXmlVariant};
 pub use bookmark::{Bookmark, BookmarkEntry, BookmarkError};
-pub use client::{
-    Authentication, ConnectOptions, EventClient, Next, RegisteredQuery, RegisteredSubscription,
-};
+pub use client::{ConnectOptions, EventClient, Next, RegisteredQuery, RegisteredSubscription};
 pub use error::{Error, Result, Win32Error};
 pub use flags::{
     ChannelProperty, EventMetadataProperty, FormatFlags, LogProperty, PublisherProperty,
     PublisherResource, QueryFlags, SeekFlags, SubscribeFlags,
 };
+pub use logon::{Authentication, LogOn};
 pub use opnum::Opnum;
 pub use result_set::{BookmarkData, ResultSetError, ResultSetRecord, SubqueryIds, encode_record};
 pub use server::{EventServer, EventService, Refuse};

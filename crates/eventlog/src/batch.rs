@@ -12,6 +12,8 @@ use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
 use quarry_logfile::{Chunk, DamageKind, EvtItem, EvtLog, EvtxLog, Item, RecordHeader};
 
 use crate::damage::Damage;
+#[cfg(windows)]
+use crate::local::{LocalBatch, LocalReader};
 use crate::log::{Direction, LogName};
 
 /// Some events of a log, not decoded yet; a chunk of a file is not even read yet.
@@ -38,6 +40,9 @@ enum Raw {
     Classic { log: Arc<LogName>, channel: Arc<str>, bytes: Vec<u8>, sizes: Vec<usize> },
     /// A server's answer, all of whose records are well-formed.
     Wire { batch: EventBatch, logs: Arc<[LogName]> },
+    /// Events of this machine, not rendered yet.
+    #[cfg(windows)]
+    Local(LocalBatch),
 }
 
 impl Batch {
@@ -99,6 +104,12 @@ impl Batch {
         Batch { direction: Direction::Forward, raw }
     }
 
+    /// Events of this machine.
+    #[cfg(windows)]
+    pub(crate) fn local(batch: LocalBatch) -> Self {
+        Batch { direction: Direction::Forward, raw: Raw::Local(batch) }
+    }
+
     /// Nothing, as a sign of life.
     pub(crate) fn empty() -> Self {
         Batch::damage(Vec::new())
@@ -111,6 +122,8 @@ impl Batch {
             Raw::Chunk { .. } | Raw::Evt { .. } => false,
             Raw::Classic { sizes, .. } => sizes.is_empty(),
             Raw::Wire { batch, .. } => batch.is_empty(),
+            #[cfg(windows)]
+            Raw::Local(batch) => batch.len() == 0,
         }
     }
 
@@ -126,15 +139,19 @@ impl Batch {
             Raw::Damage(_) | Raw::Chunk { .. } | Raw::Evt { .. } => 0,
             Raw::Classic { sizes, .. } => sizes.len() as u64,
             Raw::Wire { batch, .. } => batch.len() as u64,
+            #[cfg(windows)]
+            Raw::Local(batch) => batch.len() as u64,
         }
     }
 
-    /// How many bytes of memory the batch holds.
+    /// How many bytes of memory the batch holds; about so many, where Windows holds them.
     pub fn bytes(&self) -> usize {
         match &self.raw {
             Raw::Damage(_) | Raw::Chunk { .. } | Raw::Evt { .. } => 0,
             Raw::Classic { bytes, .. } => bytes.len(),
             Raw::Wire { batch, .. } => batch.buffer().len(),
+            #[cfg(windows)]
+            Raw::Local(batch) => batch.bytes(),
         }
     }
 }
@@ -175,6 +192,8 @@ pub struct BatchReader {
     items: Vec<Item>,
     slack: Vec<RecordHeader>,
     evt_items: Vec<EvtItem>,
+    #[cfg(windows)]
+    local: LocalReader,
 }
 
 impl Default for BatchReader {
@@ -192,6 +211,8 @@ impl BatchReader {
             items: Vec::new(),
             slack: Vec::new(),
             evt_items: Vec::new(),
+            #[cfg(windows)]
+            local: LocalReader::default(),
         }
     }
 
@@ -236,6 +257,8 @@ impl BatchReader {
                 read_classic(bytes, sizes, &log.0, channel, visitor);
             }
             Raw::Wire { batch, logs } => read_wire(&mut self.decoder, batch, logs, visitor),
+            #[cfg(windows)]
+            Raw::Local(batch) => self.local.read(batch, visitor),
         }
     }
 }

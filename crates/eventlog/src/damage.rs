@@ -21,6 +21,18 @@ pub enum Damage {
         /// What is wrong with it.
         error: BinXmlError,
     },
+    /// A record of this machine that can't be rendered, or only in part.
+    #[error("record {record} of {log} can't be read{}: {error}", if *.in_part { " whole" } else { "" })]
+    Local {
+        /// The log.
+        log: LogName,
+        /// The record's number in it.
+        record: u64,
+        /// What is wrong.
+        error: quarry_winevt::Error,
+        /// Whether the event came, without its data.
+        in_part: bool,
+    },
     /// A record that is larger than the server can send.
     #[error("{}: the server can't send a record, it is too large", behind(.log, .after))]
     TooLarge {
@@ -55,7 +67,7 @@ impl Damage {
     pub fn record(&self) -> Option<u64> {
         match self {
             Damage::File(FileDamage(damage)) => damage.record,
-            Damage::Record { record, .. } => Some(*record),
+            Damage::Record { record, .. } | Damage::Local { record, .. } => Some(*record),
             Damage::TooLarge { .. } | Damage::Overwritten { .. } => None,
         }
     }
@@ -67,6 +79,7 @@ impl Damage {
                 matches!(damage.kind, quarry_logfile::DamageKind::Record(_))
             }
             Damage::Record { .. } | Damage::TooLarge { .. } => true,
+            Damage::Local { in_part, .. } => !in_part,
             Damage::Overwritten { .. } => false,
         }
     }

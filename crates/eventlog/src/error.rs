@@ -2,6 +2,7 @@
 
 use quarry_even::Win32Error;
 use quarry_rpc::{Blame, Error as RpcError, FaultStatus};
+use quarry_winevt::Error as WinEventError;
 
 use crate::log::LogName;
 
@@ -22,8 +23,8 @@ pub enum LogError {
     /// enabled.
     #[error("{0} is an analytic or debug log, which can't be read this way while it is enabled")]
     DirectLog(LogName),
-    /// The server doesn't take the query, not even without the filter.
-    #[error("the server refuses the query on {log}: {status}")]
+    /// The source doesn't take the query, not even without the filter.
+    #[error("the query on {log} is refused: {status}")]
     QueryRefused {
         /// The log, or the first of several.
         log: LogName,
@@ -50,6 +51,9 @@ pub enum LogError {
     /// Anything else that went wrong in a call.
     #[error(transparent)]
     Server(#[from] quarry_even::Error),
+    /// Anything else that went wrong in a call of this machine's own.
+    #[error("{}", local(.0))]
+    Local(#[from] quarry_winevt::Error),
 }
 
 impl From<quarry_logfile::OpenError> for LogError {
@@ -71,6 +75,8 @@ impl LogError {
             | LogError::Overwritten => Blame::Refusal,
             LogError::Nonsense(_) => Blame::Peer,
             LogError::Server(error) => error.blame(),
+            LogError::Local(WinEventError::NoReason { .. } | WinEventError::Nul) => Blame::Us,
+            LogError::Local(_) => Blame::Peer,
         }
     }
 
@@ -78,6 +84,7 @@ impl LogError {
     pub fn is_transient(&self) -> bool {
         match self {
             LogError::Server(quarry_even::Error::Rpc(error)) => error.is_transient(),
+            LogError::Local(error) => error.is_without_service(),
             _ => false,
         }
     }
@@ -87,6 +94,7 @@ impl LogError {
         match self {
             LogError::Server(quarry_even::Error::Rpc(error)) => error.leaves_connection_usable(),
             LogError::Nonsense(_) | LogError::NotAnswered => false,
+            LogError::Local(error) => !error.is_without_service(),
             LogError::Server(error) => error.blame() == Blame::Refusal,
             _ => true,
         }
@@ -106,25 +114,35 @@ impl LogError {
 
     /// What a status that an operation on logs returned means.
     pub(crate) fn of_log(error: quarry_even::Error, log: &LogName) -> Self {
+        let of_status = error.status().and_then(|status| LogError::of_status(status, log));
+        of_status.unwrap_or(LogError::Server(error))
+    }
+
+    /// What a status means that a call of this machine's gave.
+    #[cfg(windows)]
+    pub(crate) fn of_local(error: quarry_winevt::Error, log: &LogName) -> Self {
+        let status = error.status().map(Win32Error);
+        let of_status = status.and_then(|status| LogError::of_status(status, log));
+        of_status.unwrap_or(LogError::Local(error))
+    }
+
+    /// What a status means, where it is about the log.
+    fn of_status(status: Win32Error, log: &LogName) -> Option<Self> {
         let log = log.clone();
-        match error.status() {
-            Some(
-                Win32Error::EVT_CHANNEL_NOT_FOUND
-                | Win32Error::EVT_INVALID_CHANNEL_PATH
-                | Win32Error::FILE_NOT_FOUND
-                | Win32Error::PATH_NOT_FOUND,
-            ) => LogError::NoSuchLog(log),
-            Some(Win32Error::ACCESS_DENIED) => LogError::AccessDenied(log),
-            Some(
-                Win32Error::EVT_SUBSCRIPTION_TO_DIRECT_CHANNEL
-                | Win32Error::EVT_OPERATION_OVER_ENABLED_DIRECT_CHANNEL,
-            ) => LogError::DirectLog(log),
-            Some(
-                Win32Error::EVT_QUERY_RESULT_STALE | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION,
-            ) => LogError::Overwritten,
-            Some(status) if is_query_refused(status) => LogError::QueryRefused { log, status },
-            _ => LogError::Server(error),
-        }
+        Some(match status {
+            Win32Error::EVT_CHANNEL_NOT_FOUND
+            | Win32Error::EVT_INVALID_CHANNEL_PATH
+            | Win32Error::FILE_NOT_FOUND
+            | Win32Error::PATH_NOT_FOUND => LogError::NoSuchLog(log),
+            Win32Error::ACCESS_DENIED => LogError::AccessDenied(log),
+            Win32Error::EVT_SUBSCRIPTION_TO_DIRECT_CHANNEL
+            | Win32Error::EVT_OPERATION_OVER_ENABLED_DIRECT_CHANNEL => LogError::DirectLog(log),
+            Win32Error::EVT_QUERY_RESULT_STALE | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION => {
+                LogError::Overwritten
+            }
+            status if is_query_refused(status) => LogError::QueryRefused { log, status },
+            _ => return None,
+        })
     }
 
     /// Whether a simpler query may do.
@@ -141,4 +159,11 @@ fn is_query_refused(status: Win32Error) -> bool {
             | Win32Error::EVT_FILTER_UNSUPPORTED_OP
             | Win32Error::EVT_FILTER_UNEXPECTED_TOKEN
     )
+}
+
+fn local(error: &WinEventError) -> String {
+    match error.is_without_service() {
+        true => format!("the service Windows Event Log doesn't run: {error}"),
+        false => error.to_string(),
+    }
 }

@@ -16,6 +16,8 @@ mod error;
 mod file;
 mod follower;
 mod legacy;
+#[cfg(windows)]
+mod local;
 mod log;
 pub mod pool;
 mod server;
@@ -25,6 +27,8 @@ pub use damage::{Damage, FileDamage};
 pub use error::LogError;
 pub use file::FileLog;
 pub use legacy::LegacyServerLog;
+#[cfg(windows)]
+pub use local::LocalLog;
 pub use log::{
     Batches, Bookmark, BookmarkEntry, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS,
     Query, Start, Subscription,

@@ -222,7 +222,7 @@ async fn a_wrong_password_is_a_refused_logon_and_is_told_to_the_gate() {
     assert_eq!(open(&options(&server)).await.client().dialect(), Dialect::Smb311);
     let mut wrong = options(&server);
     let secret = Secret::new("wrong".to_owned()).unwrap();
-    wrong.credential = Credential::new(SambaServer::USER.parse().unwrap(), secret);
+    wrong.logon = Credential::new(SambaServer::USER.parse().unwrap(), secret).into();
     wrong.gate = Some(Gate::default());
     let error = LegacyClient::connect(&wrong).await.unwrap_err();
     assert!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quarry_even::Error as CallError;
 use quarry_eventlog::{LogError, LogName};
+use quarry_rpc::security::kerberos::KerberosError;
 use quarry_rpc::smb::SmbError;
 use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
 
@@ -22,6 +23,8 @@ pub struct Failure {
     pub cause: Cause,
     /// Records that had come before.
     pub records: u64,
+    /// Whether it is the machine that this runs on.
+    pub is_this_machine: bool,
 }
 
 /// Why a source failed. Sources that failed alike have equal causes.
@@ -59,10 +62,14 @@ pub enum Cause {
         /// That server.
         refused_by: String,
     },
+    /// There is no ticket, or the server doesn't take it.
+    Kerberos(KerberosError),
     /// The server can't or won't seal what is sent as has to be.
     Security(String),
     /// The server has no event log service of this kind, or in name only.
     NotServed(Protocol),
+    /// The service that keeps the event logs of this machine doesn't run.
+    NoService,
     /// The account may not read a log.
     AccessDenied(LogName),
     /// There is no such log.
@@ -96,6 +103,7 @@ impl Failure {
             account: source.account().map(ToString::to_string),
             cause,
             records,
+            is_this_machine: source.is_this_machine(),
         }
     }
 
@@ -139,6 +147,7 @@ impl Failure {
             Cause::NotTried { .. } => {
                 "a wrong password is tried once, so that it locks no account".to_owned()
             }
+            Cause::Kerberos(error) => return kerberos_remedy(error),
             Cause::Security(_) => {
                 "only sealed connections with NTLMv2 or Kerberos and 128 bits are made".to_owned()
             }
@@ -150,7 +159,14 @@ impl Failure {
             Cause::NotServed(Protocol::Even) => {
                 "Windows has it, and Samba where it is switched on".to_owned()
             }
+            Cause::NoService => "start it: net start EventLog".to_owned(),
+            Cause::AccessDenied(_) if self.is_this_machine => {
+                "run this as administrator, or as a member of Event Log Readers".to_owned()
+            }
             Cause::AccessDenied(_) => "members of Event Log Readers may".to_owned(),
+            Cause::NoSuchLog(_) if self.is_this_machine => {
+                "quarry logs . lists those there are".to_owned()
+            }
             Cause::NoSuchLog(_) => format!("quarry logs {name} lists those there are"),
             Cause::Nonsense(_) => "is it a Windows server? If so, please report it".to_owned(),
             Cause::Deadline => "give it more time with --deadline, or ask for less".to_owned(),
@@ -218,10 +234,12 @@ impl fmt::Display for Cause {
             Cause::NotTried { refused_by } => {
                 write!(f, "not asked, since {refused_by} refused the credential")
             }
+            Cause::Kerberos(error) => write!(f, "Kerberos: {error}"),
             Cause::Security(what) | Cause::Unreadable(what) | Cause::Other(what) => {
                 f.write_str(what)
             }
             Cause::NotServed(protocol) => write!(f, "no event log service in {protocol}"),
+            Cause::NoService => f.write_str("the service Windows Event Log doesn't run"),
             Cause::AccessDenied(log) => write!(f, "access to {log} denied"),
             Cause::NoSuchLog(log) => write!(f, "there is no log {log}"),
             Cause::Nonsense(what) => write!(f, "the server breaks the protocol: {what}"),
@@ -240,6 +258,10 @@ impl Cause {
             LogError::NoSuchLog(log) => return Cause::NoSuchLog(log.clone()),
             LogError::DirectLog(_) | LogError::QueryRefused { .. } | LogError::Open(_) => {
                 return Cause::Unreadable(error.to_string());
+            }
+            LogError::Local(error) if error.is_without_service() => return Cause::NoService,
+            LogError::Nonsense(what) if source.is_this_machine() => {
+                return Cause::Other(format!("what Windows says makes no sense: {what}"));
             }
             LogError::Nonsense(what) => return Cause::Nonsense((*what).to_owned()),
             LogError::Server(error) => error,
@@ -262,6 +284,7 @@ impl Cause {
             RpcError::Network(error) => Cause::of_network(error, source),
             RpcError::Shutdown => Cause::Lost("the server shuts down".to_owned()),
             RpcError::LogonRefused(reason) => Cause::LogonRefused(reason.to_string()),
+            RpcError::Kerberos(error) => Cause::Kerberos(error.clone()),
             RpcError::Security(error) => Cause::Security(error.to_string()),
             RpcError::Smb(
                 error @ (SmbError::TooWeak(_)
@@ -296,6 +319,60 @@ impl Cause {
             (kind, _) => Cause::Lost(kind.to_string()),
         }
     }
+}
+
+/// What to do where Kerberos fails.
+fn kerberos_remedy(error: &KerberosError) -> Option<String> {
+    Some(match error {
+        KerberosError::WrongPassword(_) => {
+            "it was tried once, for all servers, so that it locks no account".to_owned()
+        }
+        KerberosError::WrongKey(_) => {
+            "its password was changed since: export the keytab again".to_owned()
+        }
+        KerberosError::UnknownPrincipal(_) => {
+            "check the user name and the realm: write USER@REALM".to_owned()
+        }
+        KerberosError::PasswordExpired(name) => format!("change it, such as with kpasswd {name}"),
+        KerberosError::AccountRevoked(_) => {
+            "an administrator of the domain has to unlock or enable it".to_owned()
+        }
+        KerberosError::ClockSkew { .. } => {
+            "set the clock; Kerberos allows five minutes of difference".to_owned()
+        }
+        KerberosError::NoKdc { .. } => "check the realm, and whether port 88 of a domain \
+             controller can be reached; krb5.conf may name one under [realms]"
+            .to_owned(),
+        KerberosError::UnknownService(name) => format!(
+            "use the name that the server has in its domain, not an alias of it (setspn -Q {name} \
+             finds who has it); or allow NTLM with --authentication negotiate"
+        ),
+        KerberosError::NotTheServersTicket => {
+            "the name belongs to another computer, or the server was joined anew: use its own name"
+                .to_owned()
+        }
+        KerberosError::TicketExpired { principal, .. } => format!("kinit {principal}"),
+        KerberosError::NoCache { .. } => "get a ticket with kinit, and name a cache of another \
+             kind than FILE, DIR or KCM by KRB5CCNAME; or give a password or a keytab"
+            .to_owned(),
+        KerberosError::NoTicket(_) => "get a ticket with kinit".to_owned(),
+        KerberosError::OtherPrincipal { wanted, .. } => {
+            format!("kinit {wanted}, or set KRB5CCNAME to that account's cache")
+        }
+        KerberosError::NoKey(_) => {
+            "klist -e -k FILE lists the keys of a keytab; export it with AES keys".to_owned()
+        }
+        KerberosError::NoRealm(_) => {
+            "write USER@REALM, or set default_realm in krb5.conf".to_owned()
+        }
+        KerberosError::NotAName(_) => {
+            "give the server's name; or allow NTLM with --authentication negotiate".to_owned()
+        }
+        KerberosError::NoEncryptionType(_) | KerberosError::EncryptionType(_) => {
+            "AES has to be allowed for the account, and its password set since it was".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 fn seconds(time: Duration) -> String {

@@ -1,8 +1,10 @@
 //! Following many sources: their last records, and then new ones as they come.
 
+mod line;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use quarry_event::filter::{Filter, Glob, Matcher};
@@ -10,7 +12,6 @@ use quarry_eventlog::{
     Batch, BatchReader, Batches, Bookmark, Damage, Direction, EventLog, LogError, LogName, Query,
     Start, Subscription,
 };
-use quarry_rpc::Blame;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::failure::Failure;
 use crate::options::Options;
 use crate::reader::{add_meant, literal};
 use crate::source::Source;
+use line::{Line, Lines};
 
 /// Reports on their way. Their bytes are bounded by the budget.
 const REPORTS: usize = 256;
@@ -27,15 +29,8 @@ const REPORTS: usize = 256;
 /// The most records of a log that are given before the new ones.
 pub const MAX_LAST: u64 = 10_000;
 
-/// The longest pause before a connection is made again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
 /// The pause between two looks at what a filter has let pass unseen.
 const REVIEW: Duration = Duration::from_secs(5);
-
-/// The most logs of a source of which each has a connection of its own. Where there are more,
-/// they share some, if the source lets several calls wait at once.
-const MAX_OWN: usize = 8;
 
 /// How often in a row a log may have lost records without anything being paused.
 const MAX_OVERWRITTEN: u32 = 3;
@@ -194,7 +189,7 @@ async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
         };
         add_meant(&mut logs, &asked, known);
     }
-    let lines = Lines { are_shared: logs.len() > MAX_OWN, ..Lines::default() };
+    let lines = Lines::new(logs.len());
     let line = || Line::new(shared, &lines, &*source, index);
     let follow = |(n, log)| follow_log(line(), log, n < named);
     futures_util::future::join_all(logs.into_iter().enumerate().map(follow)).await;
@@ -221,162 +216,6 @@ async fn follow_log(line: Line<'_>, log: LogName, is_named: bool) {
             false => FollowReport::Failed { source: index, failure },
         };
         shared.tell(report).await;
-    }
-}
-
-/// The connections to a source.
-#[derive(Default)]
-struct Lines {
-    /// Whether several logs use one.
-    are_shared: bool,
-    open: Mutex<Vec<OpenLine>>,
-    /// Held while one is made; the last error, and when that was.
-    connecting: tokio::sync::Mutex<Option<(Instant, LogError)>>,
-}
-
-struct OpenLine {
-    log: Arc<dyn EventLog>,
-    users: usize,
-    is_lost: bool,
-}
-
-impl Lines {
-    /// A connection that has room for one more log.
-    fn join(&self) -> Option<Arc<dyn EventLog>> {
-        // A log has at most two calls at once.
-        let most = |log: &dyn EventLog| match self.are_shared {
-            true => (log.calls_at_once() / 2).max(1),
-            false => 1,
-        };
-        let mut open = self.open();
-        let line = open.iter_mut().find(|line| !line.is_lost && line.users < most(&*line.log))?;
-        line.users += 1;
-        Some(Arc::clone(&line.log))
-    }
-
-    fn add(&self, log: &Arc<dyn EventLog>) {
-        self.open().push(OpenLine { log: Arc::clone(log), users: 1, is_lost: false });
-    }
-
-    fn leave(&self, log: &Arc<dyn EventLog>, is_lost: bool) {
-        let mut open = self.open();
-        if let Some(line) = open.iter_mut().find(|line| Arc::ptr_eq(&line.log, log)) {
-            line.users -= 1;
-            line.is_lost |= is_lost;
-        }
-        open.retain(|line| line.users > 0);
-    }
-
-    fn open(&self) -> MutexGuard<'_, Vec<OpenLine>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A log's connection to its source, made again as often as it is lost.
-struct Line<'a> {
-    shared: &'a Shared,
-    lines: &'a Lines,
-    source: &'a dyn Source,
-    index: usize,
-    open: Option<Arc<dyn EventLog>>,
-    was_open: bool,
-    tries: u32,
-}
-
-impl Drop for Line<'_> {
-    fn drop(&mut self) {
-        self.leave(false);
-    }
-}
-
-impl<'a> Line<'a> {
-    fn new(shared: &'a Shared, lines: &'a Lines, source: &'a dyn Source, index: usize) -> Self {
-        Line { shared, lines, source, index, open: None, was_open: false, tries: 0 }
-    }
-
-    async fn open(&mut self) -> Result<Arc<dyn EventLog>, Failure> {
-        loop {
-            if let Some(log) = &self.open {
-                return Ok(Arc::clone(log));
-            }
-            match self.connect().await {
-                Ok(log) => {
-                    self.was_open = true;
-                    self.open = Some(log);
-                }
-                Err(error) => self.lost(error).await?,
-            }
-        }
-    }
-
-    async fn connect(&self) -> Result<Arc<dyn EventLog>, LogError> {
-        if let Some(log) = self.lines.join() {
-            return Ok(log);
-        }
-        let asked = Instant::now();
-        let mut last = match self.lines.are_shared {
-            true => Some(self.lines.connecting.lock().await),
-            false => None,
-        };
-        if let Some(last) = &last {
-            if let Some(log) = self.lines.join() {
-                return Ok(log);
-            }
-            // Another log has just tried.
-            if let Some((_, error)) = last.as_ref().filter(|(when, _)| *when > asked) {
-                return Err(error.clone());
-            }
-        }
-        let connecting = self.shared.budget.connecting().await;
-        let opened = self.source.open().await;
-        drop(connecting);
-        match &opened {
-            Ok(log) => self.lines.add(log),
-            Err(error) => {
-                if let Some(last) = &mut last {
-                    **last = Some((Instant::now(), error.clone()));
-                }
-            }
-        }
-        opened
-    }
-
-    /// Gives the connection up, for all who use it if it is lost.
-    fn leave(&mut self, is_lost: bool) {
-        if let Some(log) = self.open.take() {
-            self.lines.leave(&log, is_lost);
-        }
-    }
-
-    /// After an error: waits, so that the source can be opened again; or says why that is of no
-    /// use. A server that is down comes back some day, a wrong password does not get right.
-    async fn lost(&mut self, error: LogError) -> Result<(), Failure> {
-        if self.source.falls_back(&error) {
-            self.leave(true);
-            return Ok(());
-        }
-        self.leave(!error.leaves_connection_usable());
-        let failure = Failure::of(self.source, &error, 0);
-        let is_final = match (&error, error.blame()) {
-            (_, Blame::Credential) => true,
-            (_, Blame::Network | Blame::Peer) => false,
-            // A server that starts up has no event log for a while, and a file may be replaced.
-            (LogError::Server(_) | LogError::Open(_), _) => !self.was_open && !error.is_transient(),
-            (_, Blame::Refusal | Blame::Us) => true,
-        };
-        if is_final {
-            return Err(failure);
-        }
-        self.shared.tell(FollowReport::Lost { source: self.index, error: failure }).await;
-        self.pause().await;
-        Ok(())
-    }
-
-    /// Waits, longer each time.
-    async fn pause(&mut self) {
-        let pause = self.shared.options.first_pause.saturating_mul(1 << self.tries.min(10));
-        self.tries += 1;
-        tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
     }
 }
 
@@ -422,7 +261,8 @@ impl Follower<'_> {
                 }
                 continue;
             }
-            let is_of_log = !matches!(error, LogError::Server(_) | LogError::Open(_));
+            let is_of_log =
+                !matches!(error, LogError::Server(_) | LogError::Open(_) | LogError::Local(_));
             self.line.lost(error).await.map_err(|failure| (failure, is_of_log))?;
         }
     }

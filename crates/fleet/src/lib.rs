@@ -14,6 +14,8 @@ mod budget;
 mod failure;
 mod follow;
 pub mod inventory;
+#[cfg(windows)]
+mod local;
 mod name;
 mod options;
 pub mod pattern;
@@ -26,8 +28,11 @@ mod survey;
 pub use budget::Room;
 pub use failure::{Cause, Failure, Listener};
 pub use follow::{Follow, FollowReport, FollowRequest, MAX_LAST};
+#[cfg(windows)]
+pub use local::ThisMachine;
 pub use name::{MAX_NAME_BYTES, NameProblem};
 pub use options::Options;
+pub use quarry_even::LogOn;
 pub use reader::Health;
 pub use scan::{Answer, Ask, Control, Report, Request, Scan};
 pub use server::{DEFAULT_LOG, Protocol, Server};

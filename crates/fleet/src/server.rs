@@ -4,9 +4,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quarry_cred::{Account, Credential, Gate};
+use quarry_cred::{Account, Gate};
 use quarry_even::eventlog::ConnectPipeOptions;
-use quarry_even::{Authentication, ConnectOptions, Error as CallError};
+use quarry_even::{Authentication, ConnectOptions, Error as CallError, LogOn};
 use quarry_event::filter::{FilterError, Glob};
 use quarry_eventlog::{BoxFuture, EventLog, LegacyServerLog, LogError, ReadOptions, ServerLog};
 use quarry_rpc::smb::SMB_PORT;
@@ -97,7 +97,7 @@ impl Server {
     /// [`FilterError`]: one of its logs is no glob.
     pub fn of_inventory(
         entry: &inventory::Server,
-        credential: Credential,
+        logon: impl Into<LogOn>,
         gate: Gate,
         timeouts: Timeouts,
     ) -> Result<Self, FilterError> {
@@ -108,10 +108,11 @@ impl Server {
             authentication: match entry.authentication {
                 inventory::Authentication::Negotiate => Authentication::Negotiate,
                 inventory::Authentication::Ntlm => Authentication::Ntlm,
+                inventory::Authentication::Kerberos => Authentication::Kerberos,
             },
             gate: Some(gate),
             timeouts,
-            ..ConnectOptions::new(&entry.address, credential)
+            ..ConnectOptions::new(&entry.address, logon)
         };
         let mut server = Server::new(&entry.name, connect).speaking(entry.speaks(), entry.smb_port);
         // Without a name of its own, ports may be all that tells it from another one.
@@ -172,12 +173,13 @@ impl Server {
     }
 
     async fn open_even(&self) -> Result<Arc<dyn EventLog>, LogError> {
-        let ConnectOptions { host, credential, gate, timeouts, .. } = &self.connect;
+        let ConnectOptions { name, host, logon, gate, timeouts, .. } = &self.connect;
         let connect = ConnectPipeOptions {
+            name: name.clone(),
             port: self.smb_port,
             gate: gate.clone(),
             timeouts: *timeouts,
-            ..ConnectPipeOptions::new(host, credential.clone())
+            ..ConnectPipeOptions::new(host, logon.clone())
         };
         let address = self.even_address.clone();
         Ok(Arc::new(LegacyServerLog::connect(address, &connect, self.read).await?))
@@ -268,7 +270,7 @@ impl Source for Server {
     }
 
     fn account(&self) -> Option<&Account> {
-        Some(self.connect.credential.account())
+        self.connect.logon.account()
     }
 
     fn listener(&self, port: u16) -> Listener {

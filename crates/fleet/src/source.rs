@@ -34,6 +34,11 @@ pub trait Source: Send + Sync {
         &[]
     }
 
+    /// Whether it is the machine that this runs on.
+    fn is_this_machine(&self) -> bool {
+        false
+    }
+
     /// What is spoken with it, once it is open and where that can be said.
     fn protocol(&self) -> Option<Protocol> {
         None

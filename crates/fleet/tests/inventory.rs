@@ -276,3 +276,16 @@ fn what_is_spoken_is_said_or_told_by_the_ports_that_are_named() {
     assert_eq!(speaks("protocol = 'even'\nendpoint = 49664"), Some(Protocol::Even));
     assert_eq!(speaks("protocol = 'even6'\nsmb-port = 40445"), Some(Protocol::Even6));
 }
+
+#[test]
+fn a_keytab_stands_in_the_place_of_a_password() {
+    let inventory = Inventory::parse(
+        "[credentials.k]\nusername = 'ann@corp.example'\nkeytab = 'ann.keytab'\n\
+         [servers.fred]\ncredential = 'k'\nauthentication = 'kerberos'\n",
+    )
+    .unwrap();
+    let credential = inventory.credential("k").unwrap();
+    assert_eq!(credential.keytab.as_deref(), Some(std::path::Path::new("ann.keytab")));
+    assert_eq!(credential.secret, quarry_cred::SecretSource::Prompt);
+    assert_eq!(inventory.servers()[0].authentication, Authentication::Kerberos);
+}

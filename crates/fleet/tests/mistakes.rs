@@ -71,8 +71,8 @@ fn keys_that_there_are_not_are_told_with_those_that_there_are() {
         ),
         (
             "[credentials.c]\nusername = \"a\"\n▸\"key\\ntab\" = 'x'",
-            r"a credential has no `key\ntab`; it has username, password-file, password-env",
-            None,
+            r"a credential has no `key\ntab`; it has username, password-file, password-env, keytab",
+            Some("did you mean keytab?"),
         ),
         (
             "[overrides.\"*\"]\n▸log = []",
@@ -134,8 +134,8 @@ fn values_of_another_kind_are_told_with_what_is_expected() {
             None,
         ),
         (
-            "servers.a.authentication = ▸'kerberos'",
-            "`kerberos` is not a way to authenticate; there are negotiate and ntlm",
+            "servers.a.authentication = ▸'kerberos5'",
+            "`kerberos5` is not a way to authenticate; there are negotiate, ntlm and kerberos",
             None,
         ),
         (
@@ -288,7 +288,12 @@ fn credentials_have_no_secrets_in_them() {
         ("credentials.c.username = ▸'CORP\\'", "the account name has no user", None),
         (
             "[credentials.c]\nusername = 'a'\npassword-env = 'A'\n▸password-file = 'b'",
-            "a credential has a password-file or a password-env, not both",
+            "a credential has one of password-file, password-env and keytab",
+            None,
+        ),
+        (
+            "[credentials.c]\nusername = 'a'\nkeytab = 'A'\n▸password-env = 'b'",
+            "a credential has one of password-file, password-env and keytab",
             None,
         ),
         (

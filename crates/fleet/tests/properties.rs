@@ -51,7 +51,7 @@ fn names() -> impl Strategy<Value = String> {
 
 fn own() -> impl Strategy<Value = Own> {
     let port = || option::of(1u16..);
-    let ways = vec![Authentication::Negotiate, Authentication::Ntlm];
+    let ways = vec![Authentication::Negotiate, Authentication::Ntlm, Authentication::Kerberos];
     let logs = vec("[A-Za-z\"\\\\' /-]{1,8}", 0..3);
     (
         (option::of(names()), port(), port(), option::of(select(&CREDENTIALS[..]))),

@@ -372,6 +372,9 @@ impl ClientHalf {
         let Some((theirs, token)) = token else {
             return Err(SecurityError::TooWeak("no security context at all").into());
         };
+        if initiator.needs_header_signing() && !self.header_signing {
+            return Err(SecurityError::TooWeak("no signatures over headers").into());
+        }
         if (SecTrailer { pad_len: 0, ..theirs }) != ours {
             return Err(ProtocolError::WrongSecurityTrailer(pdu).into());
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::fault::FaultStatus;
 use crate::pdu::{ContextReason, NakReason, PduType};
+use crate::security::kerberos::KerberosError;
 use crate::smb::{NtStatus, SmbError};
 
 /// Results of this crate.
@@ -51,6 +52,9 @@ pub enum Error {
     /// The security handshake failed otherwise.
     #[error(transparent)]
     Security(#[from] SecurityError),
+    /// There is no ticket, or the server doesn't take it.
+    #[error(transparent)]
+    Kerberos(#[from] KerberosError),
     /// The way to the named pipe failed. The connection is of no further use.
     #[error(transparent)]
     Smb(#[from] SmbError),
@@ -73,6 +77,7 @@ impl Error {
             Self::Protocol(_) | Self::Stub(_) => Blame::Peer,
             Self::BindRefused(_) | Self::InterfaceRefused(_) | Self::Fault(_) => Blame::Refusal,
             Self::LogonRefused(_) => Blame::Credential,
+            Self::Kerberos(error) => error.blame(),
             Self::Smb(error) => error.blame(),
             Self::Security(SecurityError::Local(_)) | Self::Usage(_) => Blame::Us,
             Self::Security(_) => Blame::Peer,
@@ -88,6 +93,7 @@ impl Error {
                 matches!(reason, NakReason::TemporaryCongestion | NakReason::LocalLimitExceeded)
             }
             Self::Smb(error) => error.is_transient(),
+            Self::Kerberos(error) => error.is_transient(),
             Self::Fault(status) => {
                 matches!(*status, FaultStatus::SERVER_TOO_BUSY | FaultStatus::RPC_SERVER_TOO_BUSY)
             }

@@ -45,7 +45,7 @@ impl Protection {
         if (SecTrailer { pad_len: 0, ..trailer }) != self.trailer {
             return Err(ProtocolError::WrongSecurityTrailer(kind));
         }
-        if usize::from(header.auth_len) != self.session.signature_len() {
+        if !self.session.takes_signature_of(header.auth_len.into()) {
             return Err(ProtocolError::BadSignature(kind));
         }
         let (signed, signature) = pdu.split_at_mut(signature_start);

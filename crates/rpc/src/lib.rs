@@ -24,6 +24,8 @@ pub mod security;
 pub mod smb;
 #[cfg(feature = "tcp")]
 pub mod tcp;
+#[cfg(feature = "tcp")]
+pub mod tickets;
 
 pub use association::{Associations, Member, Seat};
 pub use client::{CallId, ClientConfig, ClientEvent, ClientHalf};

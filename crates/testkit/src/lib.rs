@@ -8,9 +8,11 @@
 
 #[cfg(unix)]
 pub mod accounts;
+mod domain;
 mod even6;
 mod samba;
 
+pub use domain::SambaDomain;
 pub use even6::{Even6Server, even6_python};
 pub use samba::SambaServer;
 

@@ -1,11 +1,10 @@
 //! The client's stubs: a connection to the pipe, and a method for each operation
 //! that reads.
 
-use quarry_cred::{Credential, Gate};
+use quarry_cred::Gate;
 use quarry_rpc::ClientConfig;
 use quarry_rpc::ndr::WideString;
 use quarry_rpc::pdu::NakReason;
-use quarry_rpc::security::NegotiateInitiator;
 use quarry_rpc::smb::{Dialect, NtStatus, PipeConfig, PipeStream, SMB_PORT, SessionFacts};
 use quarry_rpc::tcp::{Client, Target, Timeouts, connect_stream};
 use tokio::net::TcpStream;
@@ -15,17 +14,24 @@ use super::messages::*;
 use super::{INTERFACE, PIPE};
 use crate::client::{settle, within_patience};
 use crate::error::{Error, Result};
+use crate::logon::{Authentication, Chosen, LogOn, service_host};
 use crate::wire::Message;
+
+/// The service of Kerberos' tickets for SMB.
+const SERVICE: &str = "cifs";
 
 /// Where a server is and how to sign in there.
 #[derive(Clone, Debug)]
 pub struct ConnectPipeOptions {
+    /// What the user calls it: the others are told so when it refuses the credential. Kerberos'
+    /// ticket is for this name where the host is an address.
+    pub name: String,
     /// Its name or address.
     pub host: String,
     /// The port of SMB.
     pub port: u16,
-    /// Who signs in.
-    pub credential: Credential,
+    /// Who signs in, and by what.
+    pub logon: LogOn,
     /// What keeps a wrong password from being tried on every server.
     pub gate: Option<Gate>,
     /// How long to wait.
@@ -36,13 +42,14 @@ pub struct ConnectPipeOptions {
 
 impl ConnectPipeOptions {
     /// The defaults for a host.
-    pub fn new(host: impl Into<String>, credential: Credential) -> Self {
+    pub fn new(host: impl Into<String>, logon: impl Into<LogOn>) -> Self {
         let host = host.into();
         Self {
             pipe: PipeConfig::new(&host, PIPE),
+            name: host.clone(),
             host,
             port: SMB_PORT,
-            credential,
+            logon: logon.into(),
             gate: None,
             timeouts: Timeouts::default(),
         }
@@ -93,12 +100,14 @@ impl LegacyClient {
     pub async fn connect(options: &ConnectPipeOptions) -> Result<Self> {
         let stream = Self::stream(options).await?;
         // Only now: a server that cannot be reached holds up nobody.
+        let host = service_host(&options.host, &options.name);
+        let chosen = options.logon.choose(SERVICE, host).await?;
         let mut ticket = match &options.gate {
-            Some(gate) => Some(gate.enter().await?),
-            None => None,
+            Some(gate) if chosen.is_guess() => Some(gate.enter().await?),
+            _ => None,
         };
-        let outcome = within_patience(&mut ticket, Self::sign_in(stream, options)).await;
-        settle(ticket, &options.host, &outcome);
+        let outcome = within_patience(&mut ticket, Self::sign_in(stream, options, &chosen)).await;
+        settle(ticket, &options.name, &outcome);
         outcome
     }
 
@@ -108,8 +117,12 @@ impl LegacyClient {
         Ok(stream.map_err(quarry_rpc::Error::from)?)
     }
 
-    async fn sign_in(stream: TcpStream, options: &ConnectPipeOptions) -> Result<Self> {
-        match Self::bind(stream, options, true).await {
+    async fn sign_in(
+        stream: TcpStream,
+        options: &ConnectPipeOptions,
+        chosen: &Chosen<'_>,
+    ) -> Result<Self> {
+        match Self::bind(stream, options, chosen, true).await {
             // It knows no security of RPC's own.
             Err((Error::Rpc(quarry_rpc::Error::BindRefused(reason)), Some(facts)))
                 if facts.cipher.is_some()
@@ -119,7 +132,7 @@ impl LegacyClient {
                     ) =>
             {
                 let stream = Self::stream(options).await?;
-                Self::bind(stream, options, false).await
+                Self::bind(stream, options, chosen, false).await
             }
             outcome => outcome,
         }
@@ -129,20 +142,21 @@ impl LegacyClient {
     async fn bind(
         stream: TcpStream,
         options: &ConnectPipeOptions,
+        chosen: &Chosen<'_>,
         sealed: bool,
     ) -> Result<Self, (Error, Option<SessionFacts>)> {
-        let initiator = || match NegotiateInitiator::new(&options.credential) {
-            Ok(initiator) => Ok(Box::new(initiator)),
-            Err(error) => Err((Error::from(error), None)),
-        };
         let silence = options.timeouts.silence;
-        let pipe = PipeStream::open(stream, options.pipe.clone(), initiator()?, silence)
+        let initiator = chosen.for_smb().map_err(|error| (error, None))?;
+        let pipe = PipeStream::open(stream, options.pipe.clone(), initiator, silence)
             .await
             .map_err(|error| (error.into(), None))?;
         let facts = pipe.facts();
         let config = ClientConfig::new(INTERFACE);
         let security = match sealed {
-            true => Some(initiator()? as Box<dyn quarry_rpc::security::Initiator>),
+            true => {
+                let how = Authentication::Negotiate;
+                Some(chosen.for_rpc(how).map_err(|error| (error, None))?)
+            }
             false => None,
         };
         let rpc = Client::bind(pipe, config, security, silence)

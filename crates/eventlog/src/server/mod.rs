@@ -2,7 +2,7 @@
 
 mod batches;
 mod info;
-mod position;
+pub(crate) mod position;
 mod size;
 mod subscription;
 
@@ -119,7 +119,7 @@ impl EventLog for ServerLog {
     }
 }
 
-fn check_logs(logs: &[LogName]) -> Result<(), LogError> {
+pub(crate) fn check_logs(logs: &[LogName]) -> Result<(), LogError> {
     match logs.len() {
         1..=MAX_LOGS => Ok(()),
         many => Err(LogError::HowManyLogs(many)),
@@ -128,18 +128,18 @@ fn check_logs(logs: &[LogName]) -> Result<(), LogError> {
 
 /// What is asked of a server: a path and a query on it, or a structured query without a path.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct QueryText {
-    path: Option<String>,
-    query: String,
+pub(crate) struct QueryText {
+    pub(crate) path: Option<String>,
+    pub(crate) query: String,
     /// Whether every record that passes the filter, and no other, is selected.
-    exact: bool,
+    pub(crate) exact: bool,
     /// Whether anything is filtered.
-    filters: bool,
+    pub(crate) filters: bool,
 }
 
 impl QueryText {
     /// The filter as far as a server can test it (2.2.15, 2.2.16).
-    fn new(logs: &[LogName], filter: &Filter) -> Self {
+    pub(crate) fn new(logs: &[LogName], filter: &Filter) -> Self {
         let mut filter = filter.clone();
         // The logs say where to look; what an event says of itself is another matter.
         filter.channels.clear();
@@ -152,7 +152,7 @@ impl QueryText {
     }
 
     /// Everything.
-    fn everything(logs: &[LogName]) -> Self {
+    pub(crate) fn everything(logs: &[LogName]) -> Self {
         QueryText::of(logs, &["*".to_owned()])
     }
 

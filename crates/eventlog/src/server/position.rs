@@ -9,7 +9,7 @@ use crate::log::{Direction, LogName};
 
 /// The last record of each log of a result set.
 #[derive(Clone, Debug)]
-pub(super) struct Position {
+pub(crate) struct Position {
     direction: Direction,
     /// The number of the last record of each log, and whether the very last is that log's.
     last: Vec<(LogName, Option<u64>)>,
@@ -19,7 +19,7 @@ pub(super) struct Position {
 
 impl Position {
     /// At the beginning, or behind a bookmark.
-    pub(super) fn new(logs: Vec<LogName>, direction: Direction, after: Option<&Bookmark>) -> Self {
+    pub(crate) fn new(logs: Vec<LogName>, direction: Direction, after: Option<&Bookmark>) -> Self {
         let entry = |log: &LogName| {
             after?.entries.iter().find(|entry| entry.channel.eq_ignore_ascii_case(&log.0))
         };
@@ -30,12 +30,12 @@ impl Position {
     }
 
     /// The bookmark behind the last record.
-    pub(super) fn bookmark(&self) -> Option<&Bookmark> {
+    pub(crate) fn bookmark(&self) -> Option<&Bookmark> {
         self.bookmark.as_ref()
     }
 
     /// The log and number of the last record.
-    pub(super) fn last(&self) -> (Option<LogName>, Option<u64>) {
+    pub(crate) fn last(&self) -> (Option<LogName>, Option<u64>) {
         match self.last.get(self.current) {
             Some((log, Some(number))) => (Some(log.clone()), Some(*number)),
             _ => (None, None),
@@ -44,7 +44,7 @@ impl Position {
 
     /// Takes a batch: checks it whole, and leaves out what had come before already. After a seek
     /// that comes about (`resumed`); else it is the server's fault, which could go on for ever.
-    pub(super) fn advance(
+    pub(crate) fn advance(
         &mut self,
         batch: EventBatch,
         resumed: bool,
@@ -53,28 +53,12 @@ impl Position {
         for (n, bytes) in batch.records().enumerate() {
             let record = ResultSetRecord::parse(bytes).map_err(quarry_even::Error::from)?;
             let current = record.position.current_channel as usize;
-            let number = record.position.record_id();
-            let Some((_, last)) = self.last.get_mut(current) else {
-                return Err(LogError::Nonsense("a record of a log that was not asked for"));
-            };
-            let is_next = match (self.direction, *last) {
-                (_, None) => true,
-                (Direction::Forward, Some(last)) => number > last,
-                (Direction::Backward, Some(last)) => number < last,
-            };
-            match (is_next, resumed) {
-                (true, _) => *last = Some(number),
-                (false, true) => again.push(n),
-                (false, false) => {
-                    return Err(LogError::Nonsense("records whose numbers are out of order"));
-                }
-            }
-            if is_next {
-                self.current = current;
+            if !self.take(current, record.position.record_id(), resumed)? {
+                again.push(n);
             }
         }
         if again.len() < batch.len() {
-            self.bookmark = Some(self.make_bookmark());
+            self.settle();
         }
         if again.is_empty() {
             return Ok(batch);
@@ -88,6 +72,35 @@ impl Position {
         // What lay within the buffer still does.
         let batch = EventBatch::new(kept(offsets), kept(sizes), buffer);
         batch.map_err(|_| LogError::Nonsense("a record outside of its batch"))
+    }
+
+    /// Takes a record of one of the logs, by its place, unless it had come before already.
+    pub(crate) fn take(
+        &mut self,
+        current: usize,
+        number: u64,
+        resumed: bool,
+    ) -> Result<bool, LogError> {
+        let Some((_, last)) = self.last.get_mut(current) else {
+            return Err(LogError::Nonsense("a record of a log that was not asked for"));
+        };
+        let is_next = match (self.direction, *last) {
+            (_, None) => true,
+            (Direction::Forward, Some(last)) => number > last,
+            (Direction::Backward, Some(last)) => number < last,
+        };
+        if is_next {
+            *last = Some(number);
+            self.current = current;
+        } else if !resumed {
+            return Err(LogError::Nonsense("records whose numbers are out of order"));
+        }
+        Ok(is_next)
+    }
+
+    /// Sets the bookmark behind the records that were taken.
+    pub(crate) fn settle(&mut self) {
+        self.bookmark = Some(self.make_bookmark());
     }
 
     fn make_bookmark(&self) -> Bookmark {

@@ -158,7 +158,7 @@ pub enum InventoryProblem {
     #[error("this can't be the name of an environment variable")]
     Variable,
     /// Both `password-file` and `password-env`.
-    #[error("a credential has a password-file or a password-env, not both")]
+    #[error("a credential has one of password-file, password-env and keytab")]
     TwoSecrets,
     /// A credential that there isn't.
     #[error("there is no credential `{name}`")]
@@ -169,7 +169,7 @@ pub enum InventoryProblem {
         near: Option<String>,
     },
     /// Not a way to authenticate.
-    #[error("`{0}` is not a way to authenticate; there are negotiate and ntlm")]
+    #[error("`{0}` is not a way to authenticate; there are negotiate, ntlm and kerberos")]
     Authentication(String),
     /// Not a protocol.
     #[error("`{0}` is not a protocol; there are any, even6 and even")]

@@ -44,6 +44,7 @@ pub use error::{InventoryError, InventoryProblem, SelectError};
 pub use settings::{Authentication, ProtocolChoice, UnknownAuthentication};
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use quarry_cred::{Account, SecretSource};
@@ -111,6 +112,9 @@ pub struct CredentialEntry {
     /// A file's path is as the inventory has it. Where it is relative it means the folder of the
     /// inventory, which the caller knows.
     pub secret: SecretSource,
+    /// The keytab that has the account's keys, where there is one: then there is no secret to
+    /// read, and the account signs in by Kerberos. Its path is as the inventory has it, too.
+    pub keytab: Option<PathBuf>,
 }
 
 impl Inventory {

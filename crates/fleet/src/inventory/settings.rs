@@ -29,7 +29,7 @@ const SERVER_KEYS: &[&str] = &[
 ];
 const OVERRIDE_KEYS: &[&str] =
     &["protocol", "mapper-port", "endpoint", "smb-port", "credential", "authentication", "logs"];
-const CREDENTIAL_KEYS: &[&str] = &["username", "password-file", "password-env"];
+const CREDENTIAL_KEYS: &[&str] = &["username", "password-file", "password-env", "keytab"];
 
 /// How a server's identity is proved.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -40,11 +40,13 @@ pub enum Authentication {
     Negotiate,
     /// NTLM by itself, for servers that don't negotiate.
     Ntlm,
+    /// Kerberos by itself, and nothing else.
+    Kerberos,
 }
 
 /// A text that is no [`Authentication`].
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is not a way to authenticate; there are negotiate and ntlm")]
+#[error("`{0}` is not a way to authenticate; there are negotiate, ntlm and kerberos")]
 pub struct UnknownAuthentication(pub String);
 
 impl FromStr for Authentication {
@@ -54,6 +56,7 @@ impl FromStr for Authentication {
         match text {
             "negotiate" => Ok(Self::Negotiate),
             "ntlm" => Ok(Self::Ntlm),
+            "kerberos" => Ok(Self::Kerberos),
             _ => Err(UnknownAuthentication(text.to_owned())),
         }
     }
@@ -64,6 +67,7 @@ impl fmt::Display for Authentication {
         f.write_str(match self {
             Self::Negotiate => "negotiate",
             Self::Ntlm => "ntlm",
+            Self::Kerberos => "kerberos",
         })
     }
 }
@@ -195,7 +199,7 @@ impl OwnSettings {
 impl CredentialEntry {
     /// Reads a credential's table.
     pub(super) fn read(document: Document<'_>, table: &Entry<'_>) -> Result<Self> {
-        let (mut account, mut secret) = (None, None);
+        let (mut account, mut secret, mut keytab) = (None, None, None);
         for entry in document.table(table)? {
             let at = entry.key.span.start;
             match &*entry.key.value {
@@ -206,13 +210,16 @@ impl CredentialEntry {
                     })?;
                     account = Some(parsed);
                 }
-                "password-file" | "password-env" if secret.is_some() => {
+                "password-file" | "password-env" | "keytab"
+                    if secret.is_some() || keytab.is_some() =>
+                {
                     return Err(document.error(at, InventoryProblem::TwoSecrets));
                 }
                 "password-file" => {
                     let text = document.text(&entry)?;
                     secret = Some(SecretSource::File(PathBuf::from(text.value)));
                 }
+                "keytab" => keytab = Some(PathBuf::from(document.text(&entry)?.value)),
                 "password-env" => {
                     let text = document.text(&entry)?;
                     let parsed = format!("env:{}", text.value)
@@ -233,7 +240,8 @@ impl CredentialEntry {
             document.error(name.span.start, problem)
         };
         let account = account.ok_or_else(no_username)?;
-        Ok(CredentialEntry { account, secret: secret.unwrap_or(SecretSource::Prompt) })
+        let secret = secret.unwrap_or(SecretSource::Prompt);
+        Ok(CredentialEntry { account, secret, keytab })
     }
 }
 

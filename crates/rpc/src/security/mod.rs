@@ -4,10 +4,12 @@
 //! The traits are this crate's own, so that the client and server halves know
 //! nothing of where a mechanism comes from. [`NtlmInitiator`] and
 //! [`NegotiateInitiator`] leave the handshake to the crate `sspi`; sealing is
-//! done here, in place, with the session's key. The acceptors are ours.
+//! done here, in place, with the session's key. [`kerberos`] and the acceptors
+//! are ours.
 
 mod der;
 mod initiator;
+pub mod kerberos;
 mod ntlm;
 mod spnego;
 
@@ -36,6 +38,12 @@ pub trait Initiator: Send {
     /// # Errors
     /// [`Error::Security`] and [`Error::LogonRefused`].
     fn step(&mut self, token: Option<&[u8]>) -> Result<Step, Error>;
+
+    /// Whether RPC has to sign headers (MS-RPCE 2.2.2.3) for the session to cover
+    /// them. With NTLM's extended session security they are covered anyway.
+    fn needs_header_signing(&self) -> bool {
+        false
+    }
 
     /// The session's key, once the handshake is over for this side: what SMB
     /// makes its keys of. `None` before that, and for a mechanism that keeps it.
@@ -112,6 +120,11 @@ pub enum AcceptError {
 pub trait Sealer: Send {
     /// Length of a signature, in bytes.
     fn signature_len(&self) -> usize;
+
+    /// Whether the other side's signature may be so long.
+    fn takes_signature_of(&self, len: usize) -> bool {
+        len == self.signature_len()
+    }
 
     /// Signs `pdu` (a whole PDU up to and with its security trailer) and
     /// encrypts its `body` in place. `signature` takes the signature.

@@ -28,6 +28,24 @@ pub struct NegTokenInit {
 }
 
 impl NegTokenInit {
+    /// An offer, with a token of the first mechanism.
+    pub fn new(mechanisms: Vec<Vec<u8>>, token: Option<Vec<u8>>) -> Self {
+        let list: Vec<u8> =
+            mechanisms.iter().flat_map(|name| element(OBJECT_IDENTIFIER, name)).collect();
+        Self { mechanism_list: element(SEQUENCE, &list), mechanisms, token }
+    }
+
+    /// Encodes the token with its GSS-API framing.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut fields = element(context(0), &self.mechanism_list);
+        if let Some(token) = &self.token {
+            put(&mut fields, context(2), &element(OCTET_STRING, token));
+        }
+        let choice = element(context(0), &element(SEQUENCE, &fields));
+        let framed = [element(OBJECT_IDENTIFIER, SPNEGO), choice].concat();
+        element(APPLICATION_0, &framed)
+    }
+
     /// Decodes the token with its GSS-API framing.
     ///
     /// # Errors
@@ -267,6 +285,7 @@ mod tests {
         assert_eq!(init.mechanisms, [NTLM]);
         assert_eq!(init.token, Some(vec![]));
         assert_eq!(init.mechanism_list, bytes[18 - 4 + 2..18 - 4 + 2 + 14]);
+        assert_eq!(NegTokenInit::new(vec![NTLM.to_vec()], Some(vec![])).encode(), bytes);
     }
 
     proptest! {

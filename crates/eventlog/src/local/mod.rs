@@ -1,0 +1,206 @@
+//! This machine's logs as an [`EventLog`], through the Windows Event Log API.
+//!
+//! The API is called on threads that may wait, each call for a bounded time. A batch holds the
+//! events as Windows gives them, and they are rendered where batches are decoded. An event's log
+//! and its number there are what the API's bookmark says of it: the event itself says where it was
+//! written first, which differs where it was forwarded.
+
+mod batch;
+mod queries;
+mod subscriptions;
+
+use std::time::Duration;
+
+use quarry_even::Bookmark;
+use quarry_event::{EventTime, Field, FieldSource};
+use quarry_winevt::{Channels, Error, Next, RenderedEvent, Renderer, ResultSet};
+
+use crate::error::LogError;
+use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query, Subscription};
+use crate::server::{ReadOptions, check_logs};
+pub(crate) use batch::{LocalBatch, LocalReader};
+use queries::LocalQuery;
+use subscriptions::LocalSubscription;
+
+/// The most channels that are listed; Windows has somewhat over 1,000.
+const MAX_CHANNELS: usize = 100_000;
+
+/// How often a log is asked for one of its ends.
+const MAX_TRIES: u32 = 3;
+
+/// Subscriptions and queries at once. There is no connection that they would share.
+const CALLS_AT_ONCE: usize = 4096;
+
+/// This machine's logs.
+#[derive(Clone, Debug)]
+pub struct LocalLog {
+    source: String,
+    host: String,
+    options: ReadOptions,
+}
+
+impl LocalLog {
+    /// The logs of this machine. Its name in an event's identity is `winevt://` and what the
+    /// machine is called: `.` would be every machine's.
+    pub fn new(options: ReadOptions) -> Self {
+        let host = quarry_winevt::computer_name().unwrap_or_default();
+        let host = if host.is_empty() { "localhost".to_owned() } else { host };
+        LocalLog { source: format!("winevt://{host}"), host, options }
+    }
+
+    /// What the machine is called: its full DNS name, as it stands in its events.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl EventLog for LocalLog {
+    fn source(&self) -> &str {
+        &self.source
+    }
+
+    fn calls_at_once(&self) -> usize {
+        CALLS_AT_ONCE
+    }
+
+    fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>> {
+        Box::pin(blocking(|| {
+            let names = Channels::open()?.take(MAX_CHANNELS).collect::<Result<Vec<_>, _>>()?;
+            Ok(names.into_iter().map(LogName).collect())
+        }))
+    }
+
+    fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>> {
+        let (log, wait) = (log.clone(), self.options.heartbeat);
+        Box::pin(blocking(move || info(&log, wait)))
+    }
+
+    fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
+        Box::pin(async move {
+            check_logs(&query.logs)?;
+            let batches = LocalQuery::open(query.clone(), self.options).await?;
+            Ok(Box::new(batches) as Box<dyn Batches>)
+        })
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        subscription: &'a Subscription,
+    ) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
+        Box::pin(async move {
+            check_logs(&subscription.logs)?;
+            let batches = LocalSubscription::open(subscription.clone(), self.options).await?;
+            Ok(Box::new(batches) as Box<dyn Batches>)
+        })
+    }
+}
+
+/// Runs what may wait on a thread that may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and with it whoever waits for this.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+fn info(log: &LogName, wait: Duration) -> Result<LogInfo, LogError> {
+    let fail = |error| LogError::of_local(error, log);
+    let known = quarry_winevt::LogInfo::of_channel(&log.0).map_err(fail)?;
+    if known.records == 0 {
+        return Ok(LogInfo::default());
+    }
+    let oldest = end(log, false, wait)?;
+    let newest = match end(log, true, wait) {
+        // Analytic and debug logs have no backward.
+        Err(LogError::DirectLog(_) | LogError::QueryRefused { .. }) => None,
+        newest => newest?,
+    };
+    Ok(LogInfo { records: known.records, oldest, newest, damage: Vec::new() })
+}
+
+/// The time of the first event in a direction.
+fn end(log: &LogName, is_backward: bool, wait: Duration) -> Result<Option<EventTime>, LogError> {
+    let fail = |error| LogError::of_local(error, log);
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut results = ResultSet::query(Some(&log.0), "*", is_backward).map_err(fail)?;
+        match results.next(1, wait).map_err(fail) {
+            // It is slow, or was cleared or has wrapped in between.
+            Ok(Next::TimedOut) | Err(LogError::Overwritten) if tries < MAX_TRIES => {}
+            Ok(Next::TimedOut | Next::End) => return Ok(None),
+            Ok(Next::Events(events)) => {
+                let Some(event) = events.first() else { return Ok(None) };
+                let time = |event: &RenderedEvent<'_>| event.field(Field::TimeCreated).as_time();
+                return Renderer::new()?.read(event, time).map_err(fail);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Keeps the log and the number of each event that comes, which only a bookmark has.
+#[derive(Debug)]
+struct Places {
+    bookmark: quarry_winevt::Bookmark,
+    /// The logs of the query, as Windows spells them.
+    logs: Vec<LogName>,
+}
+
+impl Places {
+    /// For a query's channels, each with its status; for the logs as they were asked for, where
+    /// the channels aren't known.
+    ///
+    /// # Errors
+    /// [`LogError`]: a channel takes no part, and its events would be missing unnoticed.
+    fn new(
+        channels: Result<Vec<(String, u32)>, Error>,
+        asked: &[LogName],
+    ) -> Result<Self, LogError> {
+        let channels = channels.unwrap_or_default();
+        for (name, status) in &channels {
+            if *status != 0 {
+                let error = Error::Refused { call: "EvtGetQueryInfo", status: *status };
+                return Err(LogError::of_local(error, &LogName(name.clone())));
+            }
+        }
+        let logs = match channels.len() == asked.len() {
+            true => channels.into_iter().map(|(name, _)| LogName(name)).collect(),
+            false => asked.to_vec(),
+        };
+        Ok(Places { bookmark: quarry_winevt::Bookmark::new()?, logs })
+    }
+
+    /// The place of an event's log among the query's, and its number there.
+    fn of(&mut self, event: &quarry_winevt::Event) -> Result<(usize, u64), LogError> {
+        self.bookmark.update(event)?;
+        let bookmark = Bookmark::from_xml(&self.bookmark.to_xml()?)
+            .map_err(|_| LogError::Nonsense("a bookmark that is none"))?;
+        let current = match &*bookmark.entries {
+            [only] => Some(only),
+            entries => entries.iter().find(|entry| entry.is_current),
+        };
+        let current = current.ok_or(LogError::Nonsense("a bookmark that is nowhere"))?;
+        let is_it = |log: &LogName| log.0.eq_ignore_ascii_case(&current.channel);
+        match self.logs.iter().position(is_it) {
+            Some(log) => Ok((log, current.record_id)),
+            None => Err(LogError::Nonsense("a record of a log that was not asked for")),
+        }
+    }
+}
+
+/// The API's bookmark for one of ours, as the API would have made it in a query of the direction.
+fn native(bookmark: &Bookmark, direction: Direction) -> Result<quarry_winevt::Bookmark, LogError> {
+    let xml = bookmark.to_xml();
+    let xml = match direction {
+        Direction::Forward => xml,
+        Direction::Backward => {
+            xml.replacen("<BookmarkList>", "<BookmarkList Direction='backward'>", 1)
+        }
+    };
+    Ok(quarry_winevt::Bookmark::from_xml(&xml)?)
+}

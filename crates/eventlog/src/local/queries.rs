@@ -1,0 +1,317 @@
+//! A query's records as batches.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quarry_even::Win32Error;
+use quarry_winevt::{Error, Next, ResultSet, SeekFrom};
+
+use super::batch::{LocalBatch, expected_bytes};
+use super::{Places, blocking, native};
+use crate::batch::Batch;
+use crate::damage::Damage;
+use crate::error::LogError;
+use crate::log::{Batches, Bookmark, BoxFuture, Direction, Query};
+use crate::server::position::Position;
+use crate::server::{QueryText, ReadOptions};
+
+/// Records asked for at once. What Windows can give in one call is bounded by their bytes.
+pub(super) const AT_ONCE: u32 = 256;
+
+/// Records in a row that may be too large to be given.
+pub(super) const MAX_SKIPPED: u32 = 1024;
+
+/// Times that a query may be opened again before a record comes.
+const MAX_REOPENED: u32 = 16;
+
+/// Answers in a row without a record and without having waited.
+const MAX_EMPTY: u32 = 32;
+
+/// How long to wait at least before asking again when there was nothing.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The records of a query.
+pub(super) struct LocalQuery {
+    /// On its way while a batch is fetched; gone after an error.
+    reading: Option<Box<Reading>>,
+    bookmark: Option<Bookmark>,
+    expected_bytes: usize,
+}
+
+impl LocalQuery {
+    pub(super) async fn open(query: Query, options: ReadOptions) -> Result<Self, LogError> {
+        let reading = blocking(move || Reading::open(query, options)).await?;
+        let bookmark = reading.position.bookmark().cloned();
+        let expected_bytes = expected_bytes(AT_ONCE as usize);
+        Ok(LocalQuery { reading: Some(Box::new(reading)), bookmark, expected_bytes })
+    }
+}
+
+impl Batches for LocalQuery {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
+        Box::pin(async {
+            let mut reading = self.reading.take()?;
+            let (reading, next) = blocking(move || {
+                let next = reading.next_batch();
+                (reading, next)
+            })
+            .await;
+            self.bookmark = reading.position.bookmark().cloned();
+            self.expected_bytes = expected_bytes(reading.count as usize);
+            if next.is_ok() {
+                self.reading = Some(reading);
+            }
+            next.transpose()
+        })
+    }
+
+    fn expected_bytes(&self) -> usize {
+        self.expected_bytes
+    }
+
+    fn bookmark(&self) -> Option<&Bookmark> {
+        self.bookmark.as_ref()
+    }
+}
+
+/// A query that is open.
+struct Reading {
+    query: Query,
+    text: QueryText,
+    wait: Duration,
+    results: ResultSet,
+    places: Places,
+    position: Position,
+    /// Records to ask for.
+    count: u32,
+    /// Records that are wanted still.
+    wanted: Option<u64>,
+    /// What is to be told before the next records.
+    damage: Vec<Damage>,
+    /// The next batch may begin with records that have come already.
+    resumed: bool,
+    /// Since the last record.
+    reopened: u32,
+    /// Records that were too large, since the last that came.
+    skipped: u32,
+    ended: bool,
+}
+
+impl Reading {
+    fn open(query: Query, options: ReadOptions) -> Result<Self, LogError> {
+        let mut text = QueryText::new(&query.logs, &query.filter);
+        let results = match register(&text, &query) {
+            // Better to read too much than nothing: what comes is tested.
+            Err(error) if error.is_query_refused() && text.filters => {
+                text = QueryText::everything(&query.logs);
+                register(&text, &query)?
+            }
+            registered => registered?,
+        };
+        let places = Places::new(results.channels(), &query.logs)?;
+        let position = Position::new(places.logs.clone(), query.direction, query.after.as_ref());
+        let mut reading = Reading {
+            wanted: query.limit.filter(|_| text.exact),
+            wait: options.heartbeat,
+            text,
+            results,
+            places,
+            position,
+            count: AT_ONCE,
+            damage: Vec::new(),
+            resumed: false,
+            reopened: 0,
+            skipped: 0,
+            ended: false,
+            query,
+        };
+        if let Some(after) = reading.query.after.clone() {
+            reading.seek_bookmark(&after)?;
+        }
+        Ok(reading)
+    }
+
+    fn next_batch(&mut self) -> Result<Option<Batch>, LogError> {
+        let mut empty = 0;
+        loop {
+            if !self.damage.is_empty() {
+                return Ok(Some(Batch::damage(std::mem::take(&mut self.damage))));
+            }
+            if self.ended {
+                return Ok(None);
+            }
+            let wanted = self.wanted.unwrap_or(u64::MAX).max(1);
+            let count = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.count);
+            let asked = Instant::now();
+            match self.results.next(count, self.wait) {
+                Ok(Next::End) => self.ended = true,
+                Ok(Next::Events(events)) => {
+                    if let Some(batch) = self.take(events)? {
+                        return Ok(Some(batch));
+                    }
+                    empty += 1;
+                    if empty > MAX_EMPTY {
+                        return Err(LogError::Nonsense("answers without records or an end"));
+                    }
+                }
+                // A heartbeat: nothing found yet.
+                Ok(Next::TimedOut) => {
+                    std::thread::sleep(PAUSE.saturating_sub(asked.elapsed()));
+                    return Ok(Some(Batch::empty()));
+                }
+                // The position has moved past records that never came.
+                Err(error) if is_batch_too_large(&error) => self.ask_for_less(error)?,
+                Err(error) => match LogError::of_local(error.clone(), &self.query.logs[0]) {
+                    LogError::Overwritten => self.go_on_behind_gap(error)?,
+                    failed => return Err(failed),
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, events: Vec<quarry_winevt::Event>) -> Result<Option<Batch>, LogError> {
+        let batch = take(&mut self.places, &mut self.position, events, self.resumed)?;
+        self.resumed = false;
+        let Some(batch) = batch else { return Ok(None) };
+        (self.reopened, self.skipped) = (0, 0);
+        if let Some(wanted) = &mut self.wanted {
+            *wanted = wanted.saturating_sub(batch.records());
+            self.ended = *wanted == 0;
+        }
+        Ok(Some(batch))
+    }
+
+    /// Opens the query again behind the last record that came, to ask for fewer; a record that
+    /// is too large by itself is skipped and told of.
+    fn ask_for_less(&mut self, error: Error) -> Result<(), LogError> {
+        if self.count == 1 {
+            return self.skip_one(error);
+        }
+        self.count /= 2;
+        self.open_again(error)?;
+        match self.position.bookmark().cloned() {
+            Some(bookmark) => self.seek_bookmark(&bookmark),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the query again when the log was cleared, or has wrapped past the position. What is
+    /// left of it is read, and the gap told.
+    fn go_on_behind_gap(&mut self, error: Error) -> Result<(), LogError> {
+        self.open_again(error)?;
+        let (log, after) = self.position.last();
+        self.damage.push(Damage::Overwritten { log, after });
+        match self.position.bookmark().cloned() {
+            Some(bookmark) => self.seek_near(&bookmark),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the query again, at its beginning.
+    fn open_again(&mut self, error: Error) -> Result<(), LogError> {
+        self.reopened += 1;
+        if self.reopened > MAX_REOPENED {
+            return Err(LogError::of_local(error, &self.query.logs[0]));
+        }
+        self.results = register(&self.text, &self.query)?;
+        Ok(())
+    }
+
+    /// Goes to the record of the bookmark, which then comes again: behind the last record there
+    /// is no place to go to strictly.
+    fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
+        self.resumed = true;
+        let sought = self.results.seek(SeekFrom::Bookmark(
+            &native(bookmark, self.query.direction)?,
+            0,
+            true,
+        ));
+        match sought {
+            Err(error) if error.status().is_some() => {
+                // The record is gone. What is left of the log is read, and the gap told.
+                let (log, after) = self.position.last();
+                self.damage.push(Damage::Overwritten { log, after });
+                self.seek_near(bookmark)
+            }
+            sought => Ok(sought?),
+        }
+    }
+
+    /// Goes to the bookmark's record, or to what is left behind it.
+    fn seek_near(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
+        self.resumed = true;
+        match self.results.seek(SeekFrom::Bookmark(
+            &native(bookmark, self.query.direction)?,
+            0,
+            false,
+        )) {
+            Err(error) if error.status().is_some() => self.results.seek(SeekFrom::First(0)),
+            sought => sought,
+        }
+        .map_err(|error| LogError::of_local(error, &self.query.logs[0]))
+    }
+
+    /// Goes past the record that can't be given, and those before it that couldn't, if there is
+    /// another behind it.
+    fn skip_one(&mut self, error: Error) -> Result<(), LogError> {
+        if self.skipped == MAX_SKIPPED {
+            return Err(error.into());
+        }
+        // What it takes to come here is no more than an answer that was due.
+        self.reopened = 0;
+        self.open_again(error)?;
+        let (log, after) = self.position.last();
+        self.damage.push(Damage::TooLarge { log, after });
+        self.skipped += 1;
+        let skipped = i64::from(self.skipped);
+        let sought = match self.position.bookmark() {
+            // The bookmark's own record is at 0.
+            Some(bookmark) => self.results.seek(SeekFrom::Bookmark(
+                &native(bookmark, self.query.direction)?,
+                skipped + 1,
+                true,
+            )),
+            None => self.results.seek(SeekFrom::First(skipped)),
+        };
+        match sought {
+            // There is none.
+            Err(error) if error.status().is_some() => self.ended = true,
+            sought => sought?,
+        }
+        Ok(())
+    }
+}
+
+/// Makes a batch of events, without those that had come before already; nothing if all had.
+pub(super) fn take(
+    places: &mut Places,
+    position: &mut Position,
+    events: Vec<quarry_winevt::Event>,
+    resumed: bool,
+) -> Result<Option<Batch>, LogError> {
+    let mut taken = Vec::with_capacity(events.len());
+    for event in events {
+        let (log, number) = places.of(&event)?;
+        if position.take(log, number, resumed)? {
+            taken.push((event, log, number));
+        }
+    }
+    if taken.is_empty() {
+        return Ok(None);
+    }
+    position.settle();
+    let logs: Arc<[_]> = places.logs.as_slice().into();
+    Ok(Some(Batch::local(LocalBatch::new(taken, logs))))
+}
+
+/// A call can't give as many bytes as the records have that were asked for, and has gone past
+/// them all the same.
+pub(super) fn is_batch_too_large(error: &Error) -> bool {
+    error.status().map(Win32Error) == Some(Win32Error::RPC_INVALID_BOUND)
+}
+
+fn register(text: &QueryText, query: &Query) -> Result<ResultSet, LogError> {
+    let is_backward = query.direction == Direction::Backward;
+    ResultSet::query(text.path.as_deref(), &text.query, is_backward)
+        .map_err(|error| LogError::of_local(error, &query.logs[0]))
+}
