@@ -522,6 +522,9 @@ impl quarry_eventlog::Visitor for First {
         self.0 = self.0.or(log_record);
     }
 
+    /// Nobody asks a server for slack.
+    fn recovered<S: quarry_event::FieldSource>(&mut self, _: &S, _: &str, _: Option<u64>) {}
+
     fn damage(&mut self, damage: &Damage) {
         self.0 = self.0.or(damage.record());
     }
@@ -543,6 +546,9 @@ impl quarry_eventlog::Visitor for Last {
             self.first = number.or(self.first);
         }
     }
+
+    /// Nobody asks a server for slack.
+    fn recovered<S: quarry_event::FieldSource>(&mut self, _: &S, _: &str, _: Option<u64>) {}
 
     fn damage(&mut self, _: &Damage) {}
 }

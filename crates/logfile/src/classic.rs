@@ -21,8 +21,8 @@ use quarry_event::{
 pub(crate) const FIXED_LEN: usize = 56;
 /// Length of the length behind a record.
 const TRAILER_LEN: usize = 4;
-/// `LfLe`.
-const SIGNATURE: [u8; 4] = *b"LfLe";
+/// What stands behind a record's size, and behind that of the header of an `.evt` file.
+pub(crate) const SIGNATURE: [u8; 4] = *b"LfLe";
 
 /// The least that a record can be, in bytes: with two empty names.
 pub const MIN_RECORD_LEN: usize = FIXED_LEN + TRAILER_LEN + 4;

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::chunk::{CHUNK_SIZE, Chunk, RECORD_HEADER, RECORD_MAGIC};
+use crate::classic;
 use crate::damage::{Damage, DamageKind};
 use crate::header::{ChunkHeader, FileHeader, u64_at};
 use crate::read_at::ReadAt;
@@ -41,9 +42,6 @@ pub enum OpenError {
     NotALog,
 }
 
-/// The signature of an `.evt` file, behind the size of its header.
-const EVT_MAGIC: &[u8; 4] = b"LfLe";
-
 /// The header of a chunk, and that of its first record, in bytes.
 const CHUNK_START: usize = ChunkHeader::LEN + RECORD_HEADER;
 
@@ -81,7 +79,9 @@ impl EvtxLog {
                 at_start(DamageKind::FileHeaderChecksum);
                 (FileHeader::BLOCK_SIZE, header.dirty)
             }
-            None if start.get(4..8) == Some(EVT_MAGIC) => return Err(OpenError::OldFormat),
+            None if start.get(4..8) == Some(&classic::SIGNATURE) => {
+                return Err(OpenError::OldFormat);
+            }
             None if starts_with_chunk(&file, FileHeader::BLOCK_SIZE)? => {
                 at_start(DamageKind::FileHeader);
                 (FileHeader::BLOCK_SIZE, true)

@@ -3,7 +3,7 @@
 use crate::header::u32_at;
 
 /// What stands behind a header's or record's size: `LfLe`.
-pub(super) const SIGNATURE: &[u8; 4] = b"LfLe";
+pub(super) const SIGNATURE: &[u8; 4] = &crate::classic::SIGNATURE;
 
 /// `ELF_LOGFILE_HEADER`. It has no checksum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
