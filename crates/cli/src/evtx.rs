@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Seek, Write};
 
-use quarry_binxml::write::{Fragment, WriteError, templated};
-use quarry_event::{Event, EventTime, Field, FieldSource, Origin, PartialSource};
+use quarry_binxml::write::{Packed, Packer, WriteError};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::Direction;
 use quarry_logfile::{EvtxWriteError, EvtxWriter};
 
@@ -20,6 +20,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let save = Save { tests: Tests::new(&args.filter)?, lines: args.lines };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    run.recover = args.files.recover;
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let request = save.tests.request(direction, args.lines);
     // The file's header comes last, so it can't be written to a pipe as it grows.
@@ -35,9 +36,9 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
             if *wanted == 0 {
                 break;
             }
-            let result = match record.fragment {
-                Ok(fragment) => writer.write(&fragment, record.time).map(drop),
-                Err(error) => Err(error.into()),
+            let result = match &record.packed {
+                Ok(packed) => writer.write_packed(packed, record.time).map(drop),
+                Err(error) => Err(error.clone().into()),
             };
             match result {
                 Ok(()) => {
@@ -45,8 +46,12 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
                     written += 1;
                 }
                 Err(EvtxWriteError::Event(error)) => {
-                    let (name, place) = (&source.name, record.place);
-                    console.warning(&format!("{name}: {place} can't be saved: {error}"));
+                    let log = record.log.as_deref().unwrap_or(&source.log);
+                    let place = match record.number {
+                        Some(number) => format!("record {number} of {log}"),
+                        None => format!("a record of {log}"),
+                    };
+                    console.warning(&format!("{}: {place} can't be saved: {error}", source.name));
                 }
                 Err(error) => {
                     broken = Some(Failure::new(format!("the .evtx file: {error}")));
@@ -109,10 +114,11 @@ struct Records {
 }
 
 struct Record {
-    fragment: Result<Fragment<'static>, WriteError>,
+    packed: Result<Packed, WriteError>,
     time: EventTime,
-    /// What it is called where it can't be written.
-    place: String,
+    /// Its log, where that isn't the source's only one, and its number there.
+    log: Option<Box<str>>,
+    number: Option<u64>,
 }
 
 impl engine::Output for Records {
@@ -122,16 +128,16 @@ impl engine::Output for Records {
 }
 
 impl engine::Work for Save {
-    type Worker = Matchers;
+    type Worker = (Matchers, Packer);
     type Output = Records;
 
-    fn worker(&self) -> Matchers {
-        self.tests.matchers()
+    fn worker(&self) -> Self::Worker {
+        (self.tests.matchers(), Packer::default())
     }
 
     fn wants<S: PartialSource>(
         &self,
-        matchers: &mut Matchers,
+        (matchers, _): &mut Self::Worker,
         event: &S,
         open: &Open,
         output: &Records,
@@ -142,7 +148,7 @@ impl engine::Work for Save {
 
     fn event<S: FieldSource>(
         &self,
-        matchers: &mut Matchers,
+        (matchers, packer): &mut Self::Worker,
         event: &S,
         origin: &Origin<'_>,
         output: &mut Records,
@@ -155,13 +161,9 @@ impl engine::Work for Save {
         {
             return;
         }
-        let fragment = templated(&Event::from_source(event)).map(Fragment::from);
-        let place = match (&fragment, origin.log_record) {
-            (Ok(_), _) => String::new(),
-            (Err(_), Some(number)) => format!("record {number} of {}", origin.log),
-            (Err(_), None) => "a record".to_owned(),
-        };
+        let packed = packer.pack(event);
+        let log = origin.host.map(|_| origin.log.into());
         let time = event.field(Field::TimeCreated).as_time().unwrap_or_default();
-        output.records.push(Record { fragment, time, place });
+        output.records.push(Record { packed, time, log, number: origin.log_record });
     }
 }

@@ -30,6 +30,12 @@ impl<'a> Utf16<'a> {
         self.bytes.len()
     }
 
+    /// The bytes of the units before the first NUL.
+    pub fn text_bytes(&self) -> &'a [u8] {
+        let end = self.bytes.chunks_exact(2).position(|unit| unit == [0, 0]);
+        &self.bytes[..end.map_or(self.bytes.len(), |units| 2 * units)]
+    }
+
     /// The UTF-16 units before the first NUL.
     pub fn units(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.bytes

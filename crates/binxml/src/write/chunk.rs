@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use crate::cursor::Dialect;
 use crate::name::name_hash;
 use crate::write::encode::{Encoder, Placement};
-use crate::write::{Fragment, Template, WriteError};
+use crate::write::{Fragment, Packed, Template, WriteError};
 
 /// What a chunk has: where its names and definitions stand.
 pub struct ChunkTables {
@@ -63,10 +63,29 @@ impl ChunkTables {
         chunk: &mut Vec<u8>,
         end: usize,
     ) -> Result<(), WriteError> {
+        self.write_by(chunk, end, |encoder| encoder.fragment(fragment, 0))
+    }
+
+    /// The same for an event that is packed.
+    pub fn write_packed(
+        &mut self,
+        packed: &Packed,
+        chunk: &mut Vec<u8>,
+        end: usize,
+    ) -> Result<(), WriteError> {
+        self.write_by(chunk, end, |encoder| encoder.packed(packed))
+    }
+
+    fn write_by(
+        &mut self,
+        chunk: &mut Vec<u8>,
+        end: usize,
+        write: impl FnOnce(&mut Encoder<'_, InChunk<'_>>) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         let start = chunk.len();
         self.added.clear();
         let mut encoder = Encoder::new(chunk, end, InChunk { tables: self });
-        let outcome = encoder.fragment(fragment, 0);
+        let outcome = write(&mut encoder);
         if outcome.is_err() {
             chunk.truncate(start);
             self.undo();

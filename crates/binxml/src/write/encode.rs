@@ -7,7 +7,9 @@ use crate::limits::Limits;
 use crate::name::name_hash;
 use crate::value::BIN_XML;
 use crate::write::value::push_units;
-use crate::write::{Content, Element, Fragment, Instance, Piece, Template, TypedValue, WriteError};
+use crate::write::{
+    Content, Element, Fragment, Instance, Packed, Piece, Template, TypedValue, WriteError,
+};
 
 /// Version 1.1, and flags that mean nothing (MS-EVEN6 2.2.12, FragmentHeader).
 const FRAGMENT_HEADER: [u8; 4] = [token::FRAGMENT_HEADER, 1, 1, 0];
@@ -122,6 +124,17 @@ impl<'o, P: Placement> Encoder<'o, P> {
             }
             Fragment::Instance(instance) => self.instance(instance, depth)?,
         }
+        self.put(&[token::EOF])
+    }
+
+    /// An event that is packed, for a file.
+    pub(crate) fn packed(&mut self, packed: &Packed) -> Result<(), WriteError> {
+        self.put(&FRAGMENT_HEADER)?;
+        self.put(&[token::TEMPLATE_INSTANCE])?;
+        P::template(self, &packed.template)?;
+        self.put_u32((packed.descriptors.len() / 4) as u32)?;
+        self.put(&packed.descriptors)?;
+        self.put(&packed.values)?;
         self.put(&[token::EOF])
     }
 
