@@ -165,7 +165,11 @@ trait Tokens {
     /// Hash (which readers don't need), count, UTF-16 and a NUL.
     fn characters(&mut self, name: &str) {
         let units: Vec<u16> = name.encode_utf16().collect();
-        self.out().extend_from_slice(&[0; 2]);
+        // The low half of the hash of a name (MS-EVEN6 2.2.12).
+        let hash = units
+            .iter()
+            .fold(0u32, |hash, unit| hash.wrapping_mul(65_599).wrapping_add(u32::from(*unit)));
+        self.out().extend_from_slice(&(hash as u16).to_le_bytes());
         self.out().extend_from_slice(&(units.len() as u16).to_le_bytes());
         self.out().extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
         self.out().extend_from_slice(&[0; 2]);
