@@ -279,6 +279,35 @@ fn many_signals_come_and_go_without_a_loss() {
     assert_eq!(Arc::strong_count(&called), 1);
 }
 
+/// Windows closes events with the query or subscription that they came from; the stand-in ends the
+/// program when one is used after that.
+#[test]
+#[ignore = "needs the stand-in for the API: cargo xtask windows"]
+fn events_outlive_the_query_and_the_subscription_that_gave_them() {
+    let _handles = Handles::watch();
+    let mut results = ResultSet::query(Some("Application"), "*", false).unwrap();
+    let Next::Events(queried) = results.next(4, Duration::ZERO).unwrap() else { panic!() };
+    drop(results);
+    let called = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&called);
+    let signal = Signal::new(move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    let mut subscription =
+        Subscription::begin(Some("Application"), "*", Start::Oldest, signal.unwrap()).unwrap();
+    let Next::Events(subscribed) = subscription.next(4).unwrap() else { panic!() };
+    drop(subscription);
+    for events in [queried, subscribed] {
+        assert_eq!(numbers(&events), [1, 2, 3, 4]);
+        let mut bookmark = Bookmark::new().unwrap();
+        bookmark.update(&events[3]).unwrap();
+        assert!(bookmark.to_xml().unwrap().contains("RecordId='4'"));
+        // On another thread, as batches are.
+        std::thread::spawn(move || drop(events)).join().unwrap();
+    }
+    assert_eq!(Arc::strong_count(&called), 1, "the signal is gone with the last event");
+}
+
 #[test]
 #[ignore = "needs the stand-in for the API: cargo xtask windows"]
 fn events_are_rendered_on_other_threads() {

@@ -28,7 +28,8 @@ impl LogInfo {
         // SAFETY: the name ends with a NUL and lives longer than the call; no session means this
         // machine.
         let raw = unsafe { EvtOpenLog(0, name.as_ptr(), EvtOpenChannelPath) };
-        let log = Handle::new("EvtOpenLog", raw)?;
+        // SAFETY: it was just made.
+        let log = unsafe { Handle::new("EvtOpenLog", raw)? };
         let records = number(&log, EvtLogNumberOfLogRecords)?;
         let oldest = if records == 0 { 0 } else { number(&log, EvtLogOldestRecordNumber)? };
         Ok(LogInfo { records, oldest })

@@ -79,6 +79,8 @@ struct object {
 	DWORD next;
 	/* A log, an event, a context. */
 	struct record record;
+	/* An event: what it came from, which closes it when it is closed. */
+	struct object *parent;
 	DWORD context;
 	/* A result set, its events and the bookmarks on them. */
 	BOOL backward;
@@ -148,6 +150,8 @@ static struct object *use(const char *call, EVT_HANDLE handle, enum kind kind)
 		broken(call, "no handle");
 	if (object->kind == DEAD)
 		broken(call, "a closed handle");
+	if (object->parent && object->parent->kind == DEAD)
+		broken(call, "an event whose query or subscription was closed, and it with that");
 	if (object->kind != kind)
 		broken(call, "a handle of another kind");
 	return object;
@@ -200,6 +204,8 @@ EXPORT BOOL WINAPI EvtClose(EVT_HANDLE handle)
 		broken("EvtClose", "no handle");
 	if (object->kind == DEAD)
 		broken("EvtClose", "a handle that was closed already");
+	if (object->parent && object->parent->kind == DEAD)
+		broken("EvtClose", "an event that was closed with its query or subscription");
 	if (object->thread) {
 		InterlockedExchange(&object->ended, 1);
 		WaitForSingleObject(object->thread, INFINITE);
@@ -374,6 +380,7 @@ static BOOL give(struct object *object, struct record *records, DWORD count, EVT
 	for (DWORD n = 0; n < count; n++) {
 		struct object *event = make(EVENT);
 		event->record = records[n];
+		event->parent = object;
 		event->backward = object->backward;
 		events[n] = event;
 	}
