@@ -10,7 +10,7 @@ use super::batch::{LocalBatch, expected_bytes};
 use super::{Places, blocking, native};
 use crate::batch::Batch;
 use crate::damage::Damage;
-use crate::error::LogError;
+use crate::error::{LogError, is_nowhere};
 use crate::log::{Batches, Bookmark, BoxFuture, Direction, Query};
 use crate::server::position::Position;
 use crate::server::{QueryText, ReadOptions};
@@ -94,7 +94,19 @@ struct Reading {
     reopened: u32,
     /// Records that were too large, since the last that came.
     skipped: u32,
+    /// Those are counted from the first record on, as the last that came is gone.
+    counts_from_first: bool,
+    /// Records are gone behind the last that came, which was told.
+    is_gap_told: bool,
     ended: bool,
+}
+
+/// What became of a seek.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sought {
+    Found,
+    /// There is no such place.
+    Nowhere,
 }
 
 impl Reading {
@@ -122,6 +134,8 @@ impl Reading {
             resumed: false,
             reopened: 0,
             skipped: 0,
+            counts_from_first: false,
+            is_gap_told: false,
             ended: false,
             query,
         };
@@ -174,6 +188,7 @@ impl Reading {
         self.resumed = false;
         let Some(batch) = batch else { return Ok(None) };
         (self.reopened, self.skipped) = (0, 0);
+        (self.counts_from_first, self.is_gap_told) = (false, false);
         if let Some(wanted) = &mut self.wanted {
             *wanted = wanted.saturating_sub(batch.records());
             self.ended = *wanted == 0;
@@ -199,8 +214,7 @@ impl Reading {
     /// left of it is read, and the gap told.
     fn go_on_behind_gap(&mut self, error: Error) -> Result<(), LogError> {
         self.open_again(error)?;
-        let (log, after) = self.position.last();
-        self.damage.push(Damage::Overwritten { log, after });
+        self.tell_gap();
         match self.position.bookmark().cloned() {
             Some(bookmark) => self.seek_near(&bookmark),
             None => Ok(()),
@@ -221,34 +235,51 @@ impl Reading {
     /// is no place to go to strictly.
     fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        let sought = self.results.seek(SeekFrom::Bookmark(
-            &native(bookmark, self.query.direction)?,
-            0,
-            true,
-        ));
-        match sought {
-            Err(error) if error.status().is_some() => {
-                // The record is gone. What is left of the log is read, and the gap told.
-                let (log, after) = self.position.last();
-                self.damage.push(Damage::Overwritten { log, after });
-                self.seek_near(bookmark)
-            }
-            sought => Ok(sought?),
+        match self.seek_strictly(0, Some(bookmark))? {
+            Sought::Found => Ok(()),
+            Sought::Nowhere => self.pass_gap(bookmark),
+        }
+    }
+
+    /// Tells that the record of the bookmark is gone, and reads what is left of the log.
+    fn pass_gap(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
+        self.tell_gap();
+        self.seek_near(bookmark)
+    }
+
+    /// Once: it is the same until a record comes.
+    fn tell_gap(&mut self) {
+        if !std::mem::replace(&mut self.is_gap_told, true) {
+            let (log, after) = self.position.last();
+            self.damage.push(Damage::Overwritten { log, after });
         }
     }
 
     /// Goes to the bookmark's record, or to what is left behind it.
     fn seek_near(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        match self.results.seek(SeekFrom::Bookmark(
-            &native(bookmark, self.query.direction)?,
-            0,
-            false,
-        )) {
-            Err(error) if error.status().is_some() => self.results.seek(SeekFrom::First(0)),
-            sought => sought,
-        }
-        .map_err(|error| LogError::of_local(error, &self.query.logs[0]))
+        let near = native(bookmark, self.query.direction)?;
+        self.counts_from_first = self.is_before_first(bookmark)?;
+        let sought = match self.counts_from_first {
+            // Whoever goes outside of the log's bounds may come to its other end.
+            true => self.results.seek(SeekFrom::First(0)),
+            false => match self.results.seek(SeekFrom::Bookmark(&near, 0, false)) {
+                Err(error) if is_nowhere(error.status().map(Win32Error)) => {
+                    self.results.seek(SeekFrom::First(0))
+                }
+                sought => sought,
+            },
+        };
+        sought.map_err(|error| LogError::of_local(error, &self.query.logs[0]))
+    }
+
+    /// Whether all that is left of the log is behind the bookmark.
+    fn is_before_first(&self, bookmark: &Bookmark) -> Result<bool, LogError> {
+        let Some(log) = self.position.only_log_forwards() else { return Ok(false) };
+        let [entry] = &*bookmark.entries else { return Ok(false) };
+        let known = quarry_winevt::LogInfo::of_channel(&log.0)
+            .map_err(|error| LogError::of_local(error, log))?;
+        Ok(known.oldest > entry.record_id)
     }
 
     /// Goes past the record that can't be given, and those before it that couldn't, if there is
@@ -259,26 +290,47 @@ impl Reading {
         }
         // What it takes to come here is no more than an answer that was due.
         self.reopened = 0;
-        self.open_again(error)?;
+        self.open_again(error.clone())?;
+        let bookmark = self.position.bookmark().cloned().filter(|_| !self.counts_from_first);
+        if let Some(bookmark) = &bookmark
+            && self.seek_strictly(0, Some(bookmark))? == Sought::Nowhere
+        {
+            // It is gone meanwhile, and with it the place that is counted from.
+            if self.is_gap_told {
+                return Err(LogError::of_local(error, &self.query.logs[0]));
+            }
+            self.skipped = 0;
+            return self.pass_gap(bookmark);
+        }
         let (log, after) = self.position.last();
         self.damage.push(Damage::TooLarge { log, after });
         self.skipped += 1;
-        let skipped = i64::from(self.skipped);
-        let sought = match self.position.bookmark() {
-            // The bookmark's own record is at 0.
-            Some(bookmark) => self.results.seek(SeekFrom::Bookmark(
-                &native(bookmark, self.query.direction)?,
-                skipped + 1,
-                true,
-            )),
-            None => self.results.seek(SeekFrom::First(skipped)),
+        // The bookmark's own record is at 0.
+        let place = i64::from(self.skipped) + i64::from(bookmark.is_some());
+        let sought = self.seek_strictly(place, bookmark.as_ref())?;
+        self.ended = sought == Sought::Nowhere;
+        Ok(())
+    }
+
+    /// Goes to a place that has to be there: so many records behind a bookmark's, or behind the
+    /// first.
+    fn seek_strictly(
+        &mut self,
+        position: i64,
+        bookmark: Option<&Bookmark>,
+    ) -> Result<Sought, LogError> {
+        let sought = match bookmark {
+            Some(bookmark) => {
+                let bookmark = native(bookmark, self.query.direction)?;
+                self.results.seek(SeekFrom::Bookmark(&bookmark, position, true))
+            }
+            None => self.results.seek(SeekFrom::First(position)),
         };
         match sought {
-            // There is none.
-            Err(error) if error.status().is_some() => self.ended = true,
-            sought => sought?,
+            Ok(()) => Ok(Sought::Found),
+            Err(error) if is_nowhere(error.status().map(Win32Error)) => Ok(Sought::Nowhere),
+            Err(error) => Err(LogError::of_local(error, &self.query.logs[0])),
         }
-        Ok(())
     }
 }
 
