@@ -148,7 +148,7 @@ impl QueryBatches {
                     pause(asked).await;
                 }
                 // The position has moved past records that never came.
-                Err(error) if error.is_batch_too_large() => self.ask_for_less(error).await?,
+                Err(error) if error.is_batch_too_large() => self.ask_for_less(error, count).await?,
                 Err(error) if is_stale(&error) => self.go_on_behind_gap(error).await?,
                 Err(error) => return Err(LogError::of_log(error, &self.query.logs[0])),
             }
@@ -173,8 +173,12 @@ impl QueryBatches {
 
     /// Opens the query again behind the last record that came, to ask for fewer; a record that
     /// is too large by itself is skipped and told of.
-    async fn ask_for_less(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
-        if !self.size.halve() {
+    async fn ask_for_less(
+        &mut self,
+        error: quarry_even::Error,
+        asked: u32,
+    ) -> Result<(), LogError> {
+        if !self.size.halve(asked) {
             return self.skip_one(error).await;
         }
         self.open_again(error).await?;
