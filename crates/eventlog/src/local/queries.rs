@@ -7,16 +7,14 @@ use quarry_even::Win32Error;
 use quarry_winevt::{Error, Next, ResultSet, SeekFrom};
 
 use super::batch::{LocalBatch, expected_bytes};
-use super::{Places, blocking, native};
+use super::{Places, blocking, drop_elsewhere, native, nonsense};
 use crate::batch::Batch;
 use crate::damage::Damage;
 use crate::error::{LogError, is_nowhere};
 use crate::log::{Batches, Bookmark, BoxFuture, Direction, Query};
 use crate::server::position::Position;
+use crate::server::size::BatchSize;
 use crate::server::{QueryText, ReadOptions};
-
-/// Records asked for at once. What Windows can give in one call is bounded by their bytes.
-pub(super) const AT_ONCE: u32 = 256;
 
 /// Records in a row that may be too large to be given.
 pub(super) const MAX_SKIPPED: u32 = 1024;
@@ -24,11 +22,11 @@ pub(super) const MAX_SKIPPED: u32 = 1024;
 /// Times that a query may be opened again before a record comes.
 const MAX_REOPENED: u32 = 16;
 
-/// Answers in a row without a record and without having waited.
-const MAX_EMPTY: u32 = 32;
+/// Answers in a row with nothing but records that have come already.
+const MAX_EMPTY: u32 = 8;
 
 /// How long to wait at least before asking again when there was nothing.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The records of a query.
 pub(super) struct LocalQuery {
@@ -42,7 +40,7 @@ impl LocalQuery {
     pub(super) async fn open(query: Query, options: ReadOptions) -> Result<Self, LogError> {
         let reading = blocking(move || Reading::open(query, options)).await?;
         let bookmark = reading.position.bookmark().cloned();
-        let expected_bytes = expected_bytes(AT_ONCE as usize);
+        let expected_bytes = reading.size.expected_bytes();
         Ok(LocalQuery { reading: Some(Box::new(reading)), bookmark, expected_bytes })
     }
 }
@@ -57,7 +55,7 @@ impl Batches for LocalQuery {
             })
             .await;
             self.bookmark = reading.position.bookmark().cloned();
-            self.expected_bytes = expected_bytes(reading.count as usize);
+            self.expected_bytes = reading.size.expected_bytes();
             if next.is_ok() {
                 self.reading = Some(reading);
             }
@@ -72,6 +70,17 @@ impl Batches for LocalQuery {
     fn bookmark(&self) -> Option<&Bookmark> {
         self.bookmark.as_ref()
     }
+
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let reading = self.reading.take();
+        Box::pin(blocking(move || drop(reading)))
+    }
+}
+
+impl Drop for LocalQuery {
+    fn drop(&mut self) {
+        drop_elsewhere(self.reading.take());
+    }
 }
 
 /// A query that is open.
@@ -82,8 +91,7 @@ struct Reading {
     results: ResultSet,
     places: Places,
     position: Position,
-    /// Records to ask for.
-    count: u32,
+    size: BatchSize,
     /// Records that are wanted still.
     wanted: Option<u64>,
     /// What is to be told before the next records.
@@ -129,7 +137,7 @@ impl Reading {
             results,
             places,
             position,
-            count: AT_ONCE,
+            size: BatchSize::new(options.batch_bytes),
             damage: Vec::new(),
             resumed: false,
             reopened: 0,
@@ -155,7 +163,7 @@ impl Reading {
                 return Ok(None);
             }
             let wanted = self.wanted.unwrap_or(u64::MAX).max(1);
-            let count = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.count);
+            let count = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.size.count());
             let asked = Instant::now();
             match self.results.next(count, self.wait) {
                 Ok(Next::End) => self.ended = true,
@@ -165,16 +173,17 @@ impl Reading {
                     }
                     empty += 1;
                     if empty > MAX_EMPTY {
-                        return Err(LogError::Nonsense("answers without records or an end"));
+                        return Err(nonsense("answers without records or an end"));
                     }
                 }
                 // A heartbeat: nothing found yet.
                 Ok(Next::TimedOut) => {
+                    self.size.waited();
                     std::thread::sleep(PAUSE.saturating_sub(asked.elapsed()));
                     return Ok(Some(Batch::empty()));
                 }
                 // The position has moved past records that never came.
-                Err(error) if is_batch_too_large(&error) => self.ask_for_less(error)?,
+                Err(error) if is_batch_too_large(&error) => self.ask_for_less(error, count)?,
                 Err(error) => match LogError::of_local(error.clone(), &self.query.logs[0]) {
                     LogError::Overwritten => self.go_on_behind_gap(error)?,
                     failed => return Err(failed),
@@ -184,8 +193,10 @@ impl Reading {
     }
 
     fn take(&mut self, events: Vec<quarry_winevt::Event>) -> Result<Option<Batch>, LogError> {
+        let records = events.len();
         let batch = take(&mut self.places, &mut self.position, events, self.resumed)?;
         self.resumed = false;
+        self.size.succeeded(records, expected_bytes(records));
         let Some(batch) = batch else { return Ok(None) };
         (self.reopened, self.skipped) = (0, 0);
         (self.counts_from_first, self.is_gap_told) = (false, false);
@@ -198,11 +209,10 @@ impl Reading {
 
     /// Opens the query again behind the last record that came, to ask for fewer; a record that
     /// is too large by itself is skipped and told of.
-    fn ask_for_less(&mut self, error: Error) -> Result<(), LogError> {
-        if self.count == 1 {
+    fn ask_for_less(&mut self, error: Error, asked: u32) -> Result<(), LogError> {
+        if !self.size.halve(asked) {
             return self.skip_one(error);
         }
-        self.count /= 2;
         self.open_again(error)?;
         match self.position.bookmark().cloned() {
             Some(bookmark) => self.seek_bookmark(&bookmark),
@@ -279,7 +289,7 @@ impl Reading {
         let [entry] = &*bookmark.entries else { return Ok(false) };
         let known = quarry_winevt::LogInfo::of_channel(&log.0)
             .map_err(|error| LogError::of_local(error, log))?;
-        Ok(known.oldest > entry.record_id)
+        Ok(known.oldest.is_some_and(|oldest| oldest > entry.record_id))
     }
 
     /// Goes past the record that can't be given, and those before it that couldn't, if there is
@@ -344,7 +354,11 @@ pub(super) fn take(
     let mut taken = Vec::with_capacity(events.len());
     for event in events {
         let (log, number) = places.of(&event)?;
-        if position.take(log, number, resumed)? {
+        let is_new = position.take(log, number, resumed).map_err(|error| match error {
+            LogError::Nonsense(what) => nonsense(what),
+            error => error,
+        })?;
+        if is_new {
             taken.push((event, log, number));
         }
     }

@@ -220,13 +220,14 @@ impl Subscription {
         Ok(Subscription { source: Source::new(handle, Some(signal)) })
     }
 
-    /// The next events, at most `count`, without waiting. After [`Next::End`] there are none
-    /// before the signal.
+    /// The next events, at most `count`. It waits for as long as is said, if it searches. After
+    /// [`Next::End`] there are none before the signal; after [`Next::TimedOut`] there may be some,
+    /// signal or not.
     ///
     /// # Errors
     /// [`Error`]: `EvtNext` failed. The position may have moved all the same.
-    pub fn next(&mut self, count: u32) -> Result<Next, Error> {
-        match next(&self.source, count, Duration::ZERO) {
+    pub fn next(&mut self, count: u32, timeout: Duration) -> Result<Next, Error> {
+        match next(&self.source, count, timeout) {
             // What some versions say to whoever asks without having been told to.
             Err(error) if error.status() == Some(ERROR_INVALID_OPERATION) => Ok(Next::End),
             next => next,
