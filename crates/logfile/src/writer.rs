@@ -91,7 +91,7 @@ impl<W: Write + Seek> EvtxWriter<W> {
     /// The same for an event that is packed.
     pub fn write_packed(
         &mut self,
-        packed: &Packed,
+        packed: Packed<'_>,
         written: EventTime,
     ) -> Result<u64, EvtxWriteError> {
         self.write_by(written, &|tables, chunk, end| tables.write_packed(packed, chunk, end))

@@ -14,8 +14,8 @@ use evtx::ParserSettings;
 use generate::{Flavour, fragment, rendered};
 use proptest::prelude::*;
 use quarry_binxml::write::{
-    Element, Fragment, Instance, Packer, Piece, Template, TypedValue, ValueType, WriteError,
-    templated,
+    Element, Fragment, Instance, Packed, Packer, Piece, Template, TypedValue, ValueType,
+    WriteError, templated,
 };
 use quarry_event::{Event, EventTime, Field, FieldSource, Guid};
 use quarry_logfile::{CHUNK_SIZE, EvtxLog, EvtxWriteError, EvtxWriter};
@@ -141,21 +141,21 @@ proptest! {
         let mut expected = Vec::new();
         read(Cursor::new(written(&fragments, 1)), |_, record| {
             let record = record.unwrap();
-            packed.push(packer.pack(&record).unwrap());
+            packed.push(pack(&mut packer, &record));
             expected.push(Event::from_source(&record));
         });
         for fragment in &fragments {
             let event = rendered(fragment);
-            packed.push(packer.pack(&event).unwrap());
+            packed.push(pack(&mut packer, &event));
             expected.push(event);
         }
         // What was packed before makes no difference.
         for (event, packed) in expected.iter().zip(&packed).skip(fragments.len()) {
-            prop_assert_eq!(&Packer::default().pack(event).unwrap(), packed);
+            prop_assert_eq!(&pack(&mut Packer::default(), event), packed);
         }
         let mut writer = EvtxWriter::new(Cursor::new(Vec::new())).unwrap();
-        for packed in &packed {
-            writer.write_packed(packed, time(1)).unwrap();
+        for (template, values) in &packed {
+            writer.write_packed(Packed { template, values }, time(1)).unwrap();
         }
         let bytes = writer.finish().unwrap().into_inner();
         let back: Vec<Event> = events(&bytes).into_iter().map(|(.., event)| event).collect();
@@ -163,6 +163,11 @@ proptest! {
         let peer = Peer::with(&bytes, ParserSettings::new().validate_checksums(true));
         prop_assert_eq!(peer.records() + peer.errors.len(), packed.len());
     }
+}
+
+fn pack(packer: &mut Packer, event: &impl FieldSource) -> (Template, Vec<u8>) {
+    let mut values = Vec::new();
+    (packer.pack(event, &mut values).unwrap(), values)
 }
 
 #[test]

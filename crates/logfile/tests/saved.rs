@@ -13,7 +13,7 @@ use std::process::Command;
 use common::peer::{Peer, difference, flat_xml};
 use common::{corpus, corpus_folder, read, short_name};
 use evtx::ParserSettings;
-use quarry_binxml::write::Packer;
+use quarry_binxml::write::{Packed, Packer};
 use quarry_event::{Event, EventTime, FieldSource, Guid};
 use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
 use quarry_logfile::{EvtItem, EvtLog, EvtxWriter};
@@ -38,9 +38,11 @@ impl Saved {
     }
 
     fn add(&mut self, event: &impl FieldSource) {
-        let packed = self.packer.pack(event).unwrap();
+        let mut values = Vec::new();
+        let template = self.packer.pack(event, &mut values).unwrap();
+        let packed = Packed { template: &template, values: &values };
         let written = EventTime::from_filetime(134_000_000_000_000_000);
-        match self.writer.write_packed(&packed, written) {
+        match self.writer.write_packed(packed, written) {
             Ok(number) => {
                 self.events.push(Event::from_source(event));
                 assert_eq!(number, self.events.len() as u64);

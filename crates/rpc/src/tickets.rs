@@ -13,7 +13,7 @@ mod principal;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use krb5::{AsyncKdcClient, Credentials};
@@ -69,6 +69,9 @@ struct Granted {
     /// Service tickets that were there from the beginning.
     found: Vec<Credentials>,
     client: Option<AsyncKdcClient>,
+    /// Since when the realm's key distribution centres don't answer, and what was said then: those
+    /// who come after need not find out for themselves.
+    silent: Mutex<Option<(Instant, KerberosError)>>,
 }
 
 /// What asking for a service's ticket came to.
@@ -111,7 +114,7 @@ impl Tickets {
         }
         let host = host.trim_end_matches('.').to_lowercase();
         let slot = {
-            let mut services = self.shared.services.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut services = lock(&self.shared.services);
             Arc::clone(services.entry(format!("{service}/{host}")).or_default())
         };
         // Whoever comes second waits for what comes of the first.
@@ -145,11 +148,20 @@ impl Tickets {
             return Err(granted.none.clone().unwrap_or_else(none));
         };
         let name = krb5::Principal::host_service(service, host, self.shared.configuration.inner());
-        let permit = self.shared.asking.acquire().await;
-        let asked = client.service_ticket(ticket, &name).await;
-        drop(permit);
+        let _permit = self.shared.asking.acquire().await;
+        if let Some((since, error)) = &*lock(&granted.silent)
+            && since.elapsed() < BELIEVED
+        {
+            return Err(error.clone());
+        }
         let what = format!("{service}/{host}");
-        asked.map_err(|error| error_of(error, &Asked::Service(what)))
+        let asked = client.service_ticket(ticket, &name).await;
+        asked.map_err(|error| error_of(error, &Asked::Service(what))).inspect_err(|error| {
+            if matches!(error, KerberosError::NoKdc { realm, .. } if realm == client.client().realm())
+            {
+                *lock(&granted.silent) = Some((Instant::now(), error.clone()));
+            }
+        })
     }
 
     /// What the exchange for the ticket-granting ticket comes to, or came to.
@@ -235,6 +247,7 @@ impl Shared {
             none: None,
             found: Vec::new(),
             client: Some(client),
+            silent: Mutex::default(),
         })
     }
 
@@ -252,8 +265,12 @@ impl Shared {
             Some(_) => Some(self.configuration.client(&realm, self.timeout).await?),
             None => None,
         };
-        Ok(Granted { principal, ticket, none, found, client })
+        Ok(Granted { principal, ticket, none, found, client, silent: Mutex::default() })
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a ticket can be used for a while yet.

@@ -11,16 +11,17 @@ use quarry_event::{Field, FieldSource, Guid, Sink, Value};
 
 use crate::limits::Limits;
 use crate::write::event::{fnv1a, typed};
-use crate::write::value::push_units;
+use crate::write::value::push_text;
 use crate::write::{Content, Element, Piece, Template, TypedValue, ValueType, WriteError};
 
-/// An event as a template and the bytes of its values, ready to be written to a file.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Packed {
-    pub(crate) template: Template,
-    /// Length and type of each value.
-    pub(crate) descriptors: Vec<u8>,
-    pub(crate) values: Vec<u8>,
+/// An event that is ready to be written to a file: what a [`Packer`] has made of it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Packed<'a> {
+    /// The template.
+    pub template: &'a Template,
+    /// The values as they will lie in the record: their count, the length and type of each, and
+    /// their bytes.
+    pub values: &'a [u8],
 }
 
 /// Makes events [`Packed`], and keeps the templates for those to come.
@@ -36,11 +37,16 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Packs an event. The same event gives the same, whatever was packed before.
+    /// Packs an event: gives its template, and puts its values behind what is in `out`. The same
+    /// event gives the same, whatever was packed before.
     ///
     /// # Errors
     /// [`WriteError`], where there is more to it than a template can have.
-    pub fn pack(&mut self, source: &impl FieldSource) -> Result<Packed, WriteError> {
+    pub fn pack(
+        &mut self,
+        source: &impl FieldSource,
+        out: &mut Vec<u8>,
+    ) -> Result<Template, WriteError> {
         self.shape.clear();
         source.walk(&mut self.shape);
         let template = match self.templates.get(&*self.shape.steps) {
@@ -48,7 +54,10 @@ impl Packer {
             None => self.describe()?,
         };
         let Shape { descriptors, values, .. } = &self.shape;
-        Ok(Packed { template, descriptors: descriptors.clone(), values: values.clone() })
+        out.extend_from_slice(&((descriptors.len() / 4) as u32).to_le_bytes());
+        out.extend_from_slice(descriptors);
+        out.extend_from_slice(values);
+        Ok(template)
     }
 
     #[cold]
@@ -76,12 +85,14 @@ struct Shape {
     depth: usize,
     /// Whether the element of depth 2 is `<System>`.
     in_system: bool,
-    /// The fields of the element of depth 3 that is in it.
-    field_element: Option<String>,
+    /// The first field of the element of depth 3 that is in it.
+    first_field: Option<Field>,
     text: Vec<u8>,
 }
 
 // The steps. A name or text has its length before it, in four bytes.
+/// The bytes of a step and its length.
+const STEP: usize = 5;
 const OPEN: u8 = b'<';
 const ATTRIBUTE: u8 = b'@';
 const TEXT: u8 = b'"';
@@ -95,9 +106,7 @@ impl<'a> Sink<'a> for Shape {
         match self.depth {
             2 => self.in_system = name == "System",
             3 if self.in_system => {
-                let element = self.field_element.get_or_insert_default();
-                element.clear();
-                element.push_str(name);
+                self.first_field = Field::all().find(|field| field.element() == name);
             }
             _ => {}
         }
@@ -116,8 +125,9 @@ impl<'a> Sink<'a> for Shape {
             _ if is_provider || field.is_none() && is_same_for_all => self.literal(pieces),
             [value] => self.value(*value, field),
             pieces => {
-                let text = joined(pieces);
-                self.value(Value::Str(&text), field);
+                let mut text = Vec::new();
+                pieces.iter().for_each(|piece| piece.push::<Plain>(&mut text));
+                self.value(Value::Str(&String::from_utf8_lossy(&text)), field);
             }
         }
     }
@@ -145,20 +155,32 @@ impl Shape {
     }
 
     fn step(&mut self, step: u8, text: &str) {
-        self.steps.push(step);
-        self.steps.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        let [a, b, c, d] = (text.len() as u32).to_le_bytes();
+        self.steps.reserve(STEP + text.len());
+        self.steps.extend_from_slice(&[step, a, b, c, d]);
         self.steps.extend_from_slice(text.as_bytes());
     }
 
     /// The field that text in the current element, or in an attribute of it, is of.
     fn field(&self, attribute: Option<&str>) -> Option<Field> {
-        let is_field = self.in_system && self.depth == 3;
-        is_field.then(|| Field::at(self.field_element.as_deref()?, attribute)).flatten()
+        if !self.in_system || self.depth != 3 {
+            return None;
+        }
+        // The fields of an element stand one behind the other.
+        let first = self.first_field?;
+        let mut fields = Field::all().skip(first as usize);
+        fields
+            .by_ref()
+            .take_while(|field| field.element() == first.element())
+            .find(|field| field.attribute() == attribute)
     }
 
     fn literal(&mut self, pieces: &[Value<'_>]) {
-        let text = joined(pieces);
-        self.step(TEXT, &text);
+        self.step(TEXT, "");
+        let start = self.steps.len();
+        pieces.iter().for_each(|piece| piece.push::<Plain>(&mut self.steps));
+        let len = (self.steps.len() - start) as u32;
+        self.steps[start - 4..start].copy_from_slice(&len.to_le_bytes());
     }
 
     /// A value, or literal text where it can't be one.
@@ -248,20 +270,20 @@ impl Shape {
                 out.extend_from_slice(sid.as_bytes());
                 ValueType::Sid
             }
+            Value::Str(text) => {
+                // Readers end a value at a NUL.
+                if text.as_bytes().contains(&0) {
+                    return None;
+                }
+                push_text(text, out);
+                ValueType::String
+            }
             // Numbers with fractions are written in more ways than one; their text is kept.
-            Value::Str(_)
-            | Value::Ansi(_)
-            | Value::Float32(_)
-            | Value::Float64(_)
-            | Value::Bool(_) => {
+            Value::Ansi(_) | Value::Float32(_) | Value::Float64(_) | Value::Bool(_) => {
                 self.text.clear();
                 value.push::<Plain>(&mut self.text);
                 let text = std::str::from_utf8(&self.text).ok()?;
-                // Readers end a value at a NUL.
-                if text.contains('\0') {
-                    return None;
-                }
-                push_units(text.encode_utf16(), out);
+                push_text(text, out);
                 ValueType::String
             }
         })
@@ -336,10 +358,4 @@ fn take_text(steps: &mut &[u8]) -> String {
     let (text, rest) = rest.split_at(len);
     *steps = rest;
     String::from_utf8_lossy(text).into_owned()
-}
-
-fn joined(pieces: &[Value<'_>]) -> String {
-    let mut text = Vec::new();
-    pieces.iter().for_each(|piece| piece.push::<Plain>(&mut text));
-    String::from_utf8_lossy(&text).into_owned()
 }

@@ -1,7 +1,5 @@
 //! Reading the cache of tickets that the user has.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use krb5::ccache::{DEFAULT_CCACHE_NAME, expand_tokens};
 use krb5::{CacheName, Credentials, Krb5Conf};
 use quarry_cred::Account;
@@ -60,12 +58,10 @@ pub(super) fn read(
             && ticket.server.components.get(1) == Some(&realm)
     };
     let granting = tickets.iter().filter(is_granting).max_by_key(|ticket| ticket.endtime);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // One that is about to expire is no better.
     let none = match granting {
-        Some(ticket) if ticket.is_expired_at(now.as_secs() as i64) => {
-            KerberosError::TicketExpired { principal: found.clone(), cache: name }
-        }
-        _ => KerberosError::NoTicket(name),
+        Some(_) => KerberosError::TicketExpired { principal: found.clone(), cache: name },
+        None => KerberosError::NoTicket(name),
     };
     let is_service = |ticket: &Credentials| {
         SESSION_TYPES.contains(&ticket.session_key.enctype()) && is_good(ticket)

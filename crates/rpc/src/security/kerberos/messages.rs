@@ -213,6 +213,7 @@ impl Authenticator {
 
 /// A request for a ticket-granting ticket (`AS-REQ`, 5.4.1) without anything that
 /// proves who asks.
+#[cfg(feature = "tcp")]
 pub(super) fn request_without_proof(client: &Principal) -> Vec<u8> {
     const AS_REQ: u8 = 10;
     /// `NT-SRV-INST`.
@@ -238,6 +239,7 @@ pub(super) fn request_without_proof(client: &Principal) -> Vec<u8> {
 }
 
 /// The time in a `KRB-ERROR` (5.9.1): seconds since 1970.
+#[cfg(feature = "tcp")]
 pub(super) fn error_time(bytes: &[u8]) -> Option<i64> {
     read_error(bytes).ok().and_then(|(_, theirs)| theirs)
 }
