@@ -231,7 +231,7 @@ fn last_records(logs: &[LogName]) -> Result<Option<Bookmark>, LogError> {
     for log in logs {
         let info = quarry_winevt::LogInfo::of_channel(&log.0)
             .map_err(|error| LogError::of_local(error, log))?;
-        if info.records.is_none() {
+        if info.records != Some(0) && info.newest().is_none() {
             return Err(LogError::DirectLog(log.clone()));
         }
         entries.extend(info.newest().map(|record_id| BookmarkEntry {
