@@ -161,6 +161,19 @@ fn is_query_refused(status: Win32Error) -> bool {
     )
 }
 
+/// What a seek is answered with whose place isn't there: a bookmark's record that is gone, or a
+/// place behind the last record. Anything else says nothing of records.
+pub(crate) fn is_nowhere(status: Option<Win32Error>) -> bool {
+    matches!(
+        status,
+        Some(
+            Win32Error::NOT_FOUND
+                | Win32Error::EVT_QUERY_RESULT_STALE
+                | Win32Error::EVT_QUERY_RESULT_INVALID_POSITION
+        )
+    )
+}
+
 fn local(error: &WinEventError) -> String {
     match error.is_without_service() {
         true => format!("the service Windows Event Log doesn't run: {error}"),

@@ -261,8 +261,11 @@ impl Follower<'_> {
                 }
                 continue;
             }
-            let is_of_log =
-                !matches!(error, LogError::Server(_) | LogError::Open(_) | LogError::Local(_));
+            let is_of_log = match &error {
+                LogError::Server(_) | LogError::Open(_) => false,
+                LogError::Local(error) => !error.is_without_service(),
+                _ => true,
+            };
             self.line.lost(error).await.map_err(|failure| (failure, is_of_log))?;
         }
     }

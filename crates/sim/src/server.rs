@@ -1,7 +1,7 @@
 //! One simulated server: its logs, its faults, and what it has been asked.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -39,6 +39,8 @@ pub(crate) struct Server {
     /// Says that some log has something new.
     pub(crate) appended: Notify,
     pub(crate) counts: Counts,
+    /// What seeks are answered with, from now on; 0 if they are done.
+    pub(crate) failing_seeks: AtomicU32,
     /// Connections that are closed are reset, from now on.
     pub(crate) dies: AtomicBool,
     /// How often it has stopped and started: while that is odd, it is stopped.
@@ -104,6 +106,7 @@ impl Server {
             logs: Mutex::default(),
             appended: Notify::new(),
             counts: Counts::default(),
+            failing_seeks: AtomicU32::new(0),
             dies: AtomicBool::new(false),
             turns: watch::channel(0).0,
             once: Mutex::default(),

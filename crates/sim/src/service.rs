@@ -16,6 +16,7 @@ use quarry_rpc::FaultStatus;
 use quarry_rpc::ndr::{ContextHandle, WideString};
 use quarry_rpc::tcp::CallContext;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -203,7 +204,9 @@ impl EventService for Server {
         request: QuerySeekRequest,
     ) -> Result<QuerySeekResponse, Refuse> {
         self.serves_more()?;
+        let failing = self.failing_seeks.load(Relaxed);
         let outcome = match context.association.query(request.query.0)? {
+            Ok(_) if failing != 0 => Err(Win32Error(failing)),
             Ok(opened) => {
                 let mut reader = opened.reader.lock().await;
                 let bookmark = request.bookmark.as_ref();

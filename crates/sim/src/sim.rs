@@ -373,6 +373,11 @@ impl SimServer {
         Ok(())
     }
 
+    /// Answers seeks with an error, from now on, whatever they ask for; with 0 they are done again.
+    pub fn fail_seeks(&self, status: u32) {
+        self.inner.failing_seeks.store(status, Relaxed);
+    }
+
     /// Goes down, as a machine does that is switched off: its connections end, and no new ones
     /// come about until [`start`](Self::start). What happens to its logs meanwhile still happens.
     pub fn stop(&self) {

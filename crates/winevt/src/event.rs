@@ -98,7 +98,8 @@ impl<'r> RenderedEvent<'r> {
 
 /// Whether there are data whose values would tell more than their text.
 fn has_data(event: &Event) -> bool {
-    event.root.child("EventData").is_some_and(|data| data.elements().next().is_some())
+    let has = |name| event.root.child(name).is_some_and(|data| data.elements().next().is_some());
+    has("EventData") || has("UserData")
 }
 
 /// The place of a field among what `EvtRenderContextSystem` renders (`EVT_SYSTEM_PROPERTY_ID`).

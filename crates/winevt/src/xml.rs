@@ -163,7 +163,7 @@ pub(crate) fn canonical_data<'v>(event: &mut Event, values: impl Iterator<Item =
     let mut texts = Vec::new();
     for node in &mut event.root.children {
         if let Node::Element(element) = node
-            && element.name == "EventData"
+            && matches!(&*element.name, "EventData" | "UserData")
         {
             element.children.iter_mut().for_each(|node| each_leaf(node, &mut texts));
         }
@@ -251,6 +251,25 @@ mod tests {
         let data = data(&event);
         assert_eq!(data[2].1, "{54849625-5478-4994-a5ba-3e3b0328c30d}");
         assert_eq!(data[3].1, "{54849625-5478-4994-A5BA-3E3B0328C30D}");
+    }
+
+    #[test]
+    fn user_data_have_the_one_form_too_where_their_values_belong_to_them_one_by_one() {
+        let xml = LOGON.split_once("<EventData>").unwrap().0.to_owned()
+            + "<UserData><Fake xmlns='urn:fake'><Number>7</Number><Inner>\
+            <Guid>{54849625-5478-4994-A5BA-3E3B0328C30D}</Guid></Inner></Fake></UserData></Event>";
+        let guid = Value::Guid(Guid::parse("54849625-5478-4994-a5ba-3e3b0328c30d").unwrap());
+        let mut event = parse(&xml).unwrap();
+        canonical_data(&mut event, [guid].into_iter());
+        assert_eq!(event, parse(&xml).unwrap(), "fewer values than elements");
+        canonical_data(&mut event, [Value::UInt(7), guid].into_iter());
+        let mut written = Vec::new();
+        event.write_xml(&mut written);
+        let written = String::from_utf8(written).unwrap();
+        assert!(
+            written.contains("<Guid>{54849625-5478-4994-a5ba-3e3b0328c30d}</Guid>"),
+            "{written}"
+        );
     }
 
     #[test]

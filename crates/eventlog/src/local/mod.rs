@@ -1,6 +1,7 @@
 //! This machine's logs as an [`EventLog`], through the Windows Event Log API.
 //!
-//! The API is called on threads that may wait, each call for a bounded time. A batch holds the
+//! The API is called, and queries and subscriptions are closed, on threads that may wait: the calls
+//! for more for a bounded time, the others for as long as Windows takes. A batch holds the
 //! events as Windows gives them, and they are rendered where batches are decoded. An event's log
 //! and its number there are what the API's bookmark says of it: the event itself says where it was
 //! written first, which differs where it was forwarded.
@@ -15,6 +16,8 @@ use quarry_even::Bookmark;
 use quarry_event::{EventTime, Field, FieldSource};
 use quarry_winevt::{Channels, Error, Next, RenderedEvent, Renderer, ResultSet};
 
+use crate::batch::{BatchReader, Visitor};
+use crate::damage::Damage;
 use crate::error::LogError;
 use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query, Subscription};
 use crate::server::{ReadOptions, check_logs};
@@ -71,8 +74,13 @@ impl EventLog for LocalLog {
     }
 
     fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>> {
-        let (log, wait) = (log.clone(), self.options.heartbeat);
-        Box::pin(blocking(move || info(&log, wait)))
+        Box::pin(async move {
+            let (asked, wait) = (log.clone(), self.options.heartbeat);
+            match blocking(move || info(&asked, wait)).await? {
+                Some(info) => Ok(info),
+                None => count(log, self.options).await,
+            }
+        })
     }
 
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
@@ -95,6 +103,18 @@ impl EventLog for LocalLog {
     }
 }
 
+/// Closes what may wait for that on a thread that may, where there is one.
+fn drop_elsewhere<T: Send + 'static>(what: Option<T>) {
+    if let (Some(what), Ok(runtime)) = (what, tokio::runtime::Handle::try_current()) {
+        runtime.spawn_blocking(move || drop(what));
+    }
+}
+
+/// What the API gave and can't be. The others of this machine's logs can be read all the same.
+fn nonsense(what: &'static str) -> LogError {
+    LogError::Local(Error::Nonsense { call: "EvtNext", what })
+}
+
 /// Runs what may wait on a thread that may.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
@@ -107,11 +127,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     }
 }
 
-fn info(log: &LogName, wait: Duration) -> Result<LogInfo, LogError> {
+/// What Windows tells of a log; nothing of an analytic or debug log.
+fn info(log: &LogName, wait: Duration) -> Result<Option<LogInfo>, LogError> {
     let fail = |error| LogError::of_local(error, log);
     let known = quarry_winevt::LogInfo::of_channel(&log.0).map_err(fail)?;
-    if known.records == 0 {
-        return Ok(LogInfo::default());
+    let Some(records) = known.records else { return Ok(None) };
+    if records == 0 {
+        return Ok(Some(LogInfo::default()));
     }
     let oldest = end(log, false, wait)?;
     let newest = match end(log, true, wait) {
@@ -119,7 +141,40 @@ fn info(log: &LogName, wait: Duration) -> Result<LogInfo, LogError> {
         Err(LogError::DirectLog(_) | LogError::QueryRefused { .. }) => None,
         newest => newest?,
     };
-    Ok(LogInfo { records: known.records, oldest, newest, damage: Vec::new() })
+    Ok(Some(LogInfo { records, oldest, newest, damage: Vec::new() }))
+}
+
+/// Reads a log through, as far as it takes to know what there is.
+async fn count(log: &LogName, options: ReadOptions) -> Result<LogInfo, LogError> {
+    let query = Query::new(log.clone(), Direction::Forward);
+    let mut batches = LocalQuery::open(query, options).await?;
+    let (mut reader, mut counted) = (BatchReader::default(), Counted::default());
+    while let Some(batch) = batches.next().await {
+        let batch = batch?;
+        (reader, counted) = blocking(move || {
+            reader.read(&batch, &mut counted);
+            (reader, counted)
+        })
+        .await;
+    }
+    Box::new(batches).close().await;
+    Ok(counted.0)
+}
+
+#[derive(Default)]
+struct Counted(LogInfo);
+
+impl Visitor for Counted {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+        let time = event.field(Field::TimeCreated).as_time();
+        self.0.records += 1;
+        self.0.oldest = self.0.oldest.or(time);
+        self.0.newest = time.or(self.0.newest);
+    }
+
+    fn damage(&mut self, damage: &Damage) {
+        self.0.damage.push(damage.clone());
+    }
 }
 
 /// The time of the first event in a direction.
@@ -179,16 +234,16 @@ impl Places {
     fn of(&mut self, event: &quarry_winevt::Event) -> Result<(usize, u64), LogError> {
         self.bookmark.update(event)?;
         let bookmark = Bookmark::from_xml(&self.bookmark.to_xml()?)
-            .map_err(|_| LogError::Nonsense("a bookmark that is none"))?;
+            .map_err(|_| nonsense("a bookmark that is none"))?;
         let current = match &*bookmark.entries {
             [only] => Some(only),
             entries => entries.iter().find(|entry| entry.is_current),
         };
-        let current = current.ok_or(LogError::Nonsense("a bookmark that is nowhere"))?;
+        let current = current.ok_or_else(|| nonsense("a bookmark that is nowhere"))?;
         let is_it = |log: &LogName| log.0.eq_ignore_ascii_case(&current.channel);
         match self.logs.iter().position(is_it) {
             Some(log) => Ok((log, current.record_id)),
-            None => Err(LogError::Nonsense("a record of a log that was not asked for")),
+            None => Err(nonsense("a record of a log that was not asked for")),
         }
     }
 }

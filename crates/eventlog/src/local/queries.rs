@@ -7,16 +7,14 @@ use quarry_even::Win32Error;
 use quarry_winevt::{Error, Next, ResultSet, SeekFrom};
 
 use super::batch::{LocalBatch, expected_bytes};
-use super::{Places, blocking, native};
+use super::{Places, blocking, drop_elsewhere, native, nonsense};
 use crate::batch::Batch;
 use crate::damage::Damage;
-use crate::error::LogError;
+use crate::error::{LogError, is_nowhere};
 use crate::log::{Batches, Bookmark, BoxFuture, Direction, Query};
 use crate::server::position::Position;
+use crate::server::size::BatchSize;
 use crate::server::{QueryText, ReadOptions};
-
-/// Records asked for at once. What Windows can give in one call is bounded by their bytes.
-pub(super) const AT_ONCE: u32 = 256;
 
 /// Records in a row that may be too large to be given.
 pub(super) const MAX_SKIPPED: u32 = 1024;
@@ -24,11 +22,11 @@ pub(super) const MAX_SKIPPED: u32 = 1024;
 /// Times that a query may be opened again before a record comes.
 const MAX_REOPENED: u32 = 16;
 
-/// Answers in a row without a record and without having waited.
-const MAX_EMPTY: u32 = 32;
+/// Answers in a row with nothing but records that have come already.
+const MAX_EMPTY: u32 = 8;
 
 /// How long to wait at least before asking again when there was nothing.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The records of a query.
 pub(super) struct LocalQuery {
@@ -42,7 +40,7 @@ impl LocalQuery {
     pub(super) async fn open(query: Query, options: ReadOptions) -> Result<Self, LogError> {
         let reading = blocking(move || Reading::open(query, options)).await?;
         let bookmark = reading.position.bookmark().cloned();
-        let expected_bytes = expected_bytes(AT_ONCE as usize);
+        let expected_bytes = reading.size.expected_bytes();
         Ok(LocalQuery { reading: Some(Box::new(reading)), bookmark, expected_bytes })
     }
 }
@@ -57,7 +55,7 @@ impl Batches for LocalQuery {
             })
             .await;
             self.bookmark = reading.position.bookmark().cloned();
-            self.expected_bytes = expected_bytes(reading.count as usize);
+            self.expected_bytes = reading.size.expected_bytes();
             if next.is_ok() {
                 self.reading = Some(reading);
             }
@@ -72,6 +70,17 @@ impl Batches for LocalQuery {
     fn bookmark(&self) -> Option<&Bookmark> {
         self.bookmark.as_ref()
     }
+
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let reading = self.reading.take();
+        Box::pin(blocking(move || drop(reading)))
+    }
+}
+
+impl Drop for LocalQuery {
+    fn drop(&mut self) {
+        drop_elsewhere(self.reading.take());
+    }
 }
 
 /// A query that is open.
@@ -82,8 +91,7 @@ struct Reading {
     results: ResultSet,
     places: Places,
     position: Position,
-    /// Records to ask for.
-    count: u32,
+    size: BatchSize,
     /// Records that are wanted still.
     wanted: Option<u64>,
     /// What is to be told before the next records.
@@ -94,7 +102,19 @@ struct Reading {
     reopened: u32,
     /// Records that were too large, since the last that came.
     skipped: u32,
+    /// Those are counted from the first record on, as the last that came is gone.
+    counts_from_first: bool,
+    /// Records are gone behind the last that came, which was told.
+    is_gap_told: bool,
     ended: bool,
+}
+
+/// What became of a seek.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sought {
+    Found,
+    /// There is no such place.
+    Nowhere,
 }
 
 impl Reading {
@@ -117,11 +137,13 @@ impl Reading {
             results,
             places,
             position,
-            count: AT_ONCE,
+            size: BatchSize::new(options.batch_bytes),
             damage: Vec::new(),
             resumed: false,
             reopened: 0,
             skipped: 0,
+            counts_from_first: false,
+            is_gap_told: false,
             ended: false,
             query,
         };
@@ -141,7 +163,7 @@ impl Reading {
                 return Ok(None);
             }
             let wanted = self.wanted.unwrap_or(u64::MAX).max(1);
-            let count = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.count);
+            let count = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.size.count());
             let asked = Instant::now();
             match self.results.next(count, self.wait) {
                 Ok(Next::End) => self.ended = true,
@@ -151,16 +173,17 @@ impl Reading {
                     }
                     empty += 1;
                     if empty > MAX_EMPTY {
-                        return Err(LogError::Nonsense("answers without records or an end"));
+                        return Err(nonsense("answers without records or an end"));
                     }
                 }
                 // A heartbeat: nothing found yet.
                 Ok(Next::TimedOut) => {
+                    self.size.waited();
                     std::thread::sleep(PAUSE.saturating_sub(asked.elapsed()));
                     return Ok(Some(Batch::empty()));
                 }
                 // The position has moved past records that never came.
-                Err(error) if is_batch_too_large(&error) => self.ask_for_less(error)?,
+                Err(error) if is_batch_too_large(&error) => self.ask_for_less(error, count)?,
                 Err(error) => match LogError::of_local(error.clone(), &self.query.logs[0]) {
                     LogError::Overwritten => self.go_on_behind_gap(error)?,
                     failed => return Err(failed),
@@ -170,10 +193,13 @@ impl Reading {
     }
 
     fn take(&mut self, events: Vec<quarry_winevt::Event>) -> Result<Option<Batch>, LogError> {
+        let records = events.len();
         let batch = take(&mut self.places, &mut self.position, events, self.resumed)?;
         self.resumed = false;
+        self.size.succeeded(records, expected_bytes(records));
         let Some(batch) = batch else { return Ok(None) };
         (self.reopened, self.skipped) = (0, 0);
+        (self.counts_from_first, self.is_gap_told) = (false, false);
         if let Some(wanted) = &mut self.wanted {
             *wanted = wanted.saturating_sub(batch.records());
             self.ended = *wanted == 0;
@@ -183,11 +209,10 @@ impl Reading {
 
     /// Opens the query again behind the last record that came, to ask for fewer; a record that
     /// is too large by itself is skipped and told of.
-    fn ask_for_less(&mut self, error: Error) -> Result<(), LogError> {
-        if self.count == 1 {
+    fn ask_for_less(&mut self, error: Error, asked: u32) -> Result<(), LogError> {
+        if !self.size.halve(asked) {
             return self.skip_one(error);
         }
-        self.count /= 2;
         self.open_again(error)?;
         match self.position.bookmark().cloned() {
             Some(bookmark) => self.seek_bookmark(&bookmark),
@@ -199,8 +224,7 @@ impl Reading {
     /// left of it is read, and the gap told.
     fn go_on_behind_gap(&mut self, error: Error) -> Result<(), LogError> {
         self.open_again(error)?;
-        let (log, after) = self.position.last();
-        self.damage.push(Damage::Overwritten { log, after });
+        self.tell_gap();
         match self.position.bookmark().cloned() {
             Some(bookmark) => self.seek_near(&bookmark),
             None => Ok(()),
@@ -221,34 +245,51 @@ impl Reading {
     /// is no place to go to strictly.
     fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        let sought = self.results.seek(SeekFrom::Bookmark(
-            &native(bookmark, self.query.direction)?,
-            0,
-            true,
-        ));
-        match sought {
-            Err(error) if error.status().is_some() => {
-                // The record is gone. What is left of the log is read, and the gap told.
-                let (log, after) = self.position.last();
-                self.damage.push(Damage::Overwritten { log, after });
-                self.seek_near(bookmark)
-            }
-            sought => Ok(sought?),
+        match self.seek_strictly(0, Some(bookmark))? {
+            Sought::Found => Ok(()),
+            Sought::Nowhere => self.pass_gap(bookmark),
+        }
+    }
+
+    /// Tells that the record of the bookmark is gone, and reads what is left of the log.
+    fn pass_gap(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
+        self.tell_gap();
+        self.seek_near(bookmark)
+    }
+
+    /// Once: it is the same until a record comes.
+    fn tell_gap(&mut self) {
+        if !std::mem::replace(&mut self.is_gap_told, true) {
+            let (log, after) = self.position.last();
+            self.damage.push(Damage::Overwritten { log, after });
         }
     }
 
     /// Goes to the bookmark's record, or to what is left behind it.
     fn seek_near(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        match self.results.seek(SeekFrom::Bookmark(
-            &native(bookmark, self.query.direction)?,
-            0,
-            false,
-        )) {
-            Err(error) if error.status().is_some() => self.results.seek(SeekFrom::First(0)),
-            sought => sought,
-        }
-        .map_err(|error| LogError::of_local(error, &self.query.logs[0]))
+        let near = native(bookmark, self.query.direction)?;
+        self.counts_from_first = self.is_before_first(bookmark)?;
+        let sought = match self.counts_from_first {
+            // Whoever goes outside of the log's bounds may come to its other end.
+            true => self.results.seek(SeekFrom::First(0)),
+            false => match self.results.seek(SeekFrom::Bookmark(&near, 0, false)) {
+                Err(error) if is_nowhere(error.status().map(Win32Error)) => {
+                    self.results.seek(SeekFrom::First(0))
+                }
+                sought => sought,
+            },
+        };
+        sought.map_err(|error| LogError::of_local(error, &self.query.logs[0]))
+    }
+
+    /// Whether all that is left of the log is behind the bookmark.
+    fn is_before_first(&self, bookmark: &Bookmark) -> Result<bool, LogError> {
+        let Some(log) = self.position.only_log_forwards() else { return Ok(false) };
+        let [entry] = &*bookmark.entries else { return Ok(false) };
+        let known = quarry_winevt::LogInfo::of_channel(&log.0)
+            .map_err(|error| LogError::of_local(error, log))?;
+        Ok(known.oldest.is_some_and(|oldest| oldest > entry.record_id))
     }
 
     /// Goes past the record that can't be given, and those before it that couldn't, if there is
@@ -259,26 +300,47 @@ impl Reading {
         }
         // What it takes to come here is no more than an answer that was due.
         self.reopened = 0;
-        self.open_again(error)?;
+        self.open_again(error.clone())?;
+        let bookmark = self.position.bookmark().cloned().filter(|_| !self.counts_from_first);
+        if let Some(bookmark) = &bookmark
+            && self.seek_strictly(0, Some(bookmark))? == Sought::Nowhere
+        {
+            // It is gone meanwhile, and with it the place that is counted from.
+            if self.is_gap_told {
+                return Err(LogError::of_local(error, &self.query.logs[0]));
+            }
+            self.skipped = 0;
+            return self.pass_gap(bookmark);
+        }
         let (log, after) = self.position.last();
         self.damage.push(Damage::TooLarge { log, after });
         self.skipped += 1;
-        let skipped = i64::from(self.skipped);
-        let sought = match self.position.bookmark() {
-            // The bookmark's own record is at 0.
-            Some(bookmark) => self.results.seek(SeekFrom::Bookmark(
-                &native(bookmark, self.query.direction)?,
-                skipped + 1,
-                true,
-            )),
-            None => self.results.seek(SeekFrom::First(skipped)),
+        // The bookmark's own record is at 0.
+        let place = i64::from(self.skipped) + i64::from(bookmark.is_some());
+        let sought = self.seek_strictly(place, bookmark.as_ref())?;
+        self.ended = sought == Sought::Nowhere;
+        Ok(())
+    }
+
+    /// Goes to a place that has to be there: so many records behind a bookmark's, or behind the
+    /// first.
+    fn seek_strictly(
+        &mut self,
+        position: i64,
+        bookmark: Option<&Bookmark>,
+    ) -> Result<Sought, LogError> {
+        let sought = match bookmark {
+            Some(bookmark) => {
+                let bookmark = native(bookmark, self.query.direction)?;
+                self.results.seek(SeekFrom::Bookmark(&bookmark, position, true))
+            }
+            None => self.results.seek(SeekFrom::First(position)),
         };
         match sought {
-            // There is none.
-            Err(error) if error.status().is_some() => self.ended = true,
-            sought => sought?,
+            Ok(()) => Ok(Sought::Found),
+            Err(error) if is_nowhere(error.status().map(Win32Error)) => Ok(Sought::Nowhere),
+            Err(error) => Err(LogError::of_local(error, &self.query.logs[0])),
         }
-        Ok(())
     }
 }
 
@@ -292,7 +354,11 @@ pub(super) fn take(
     let mut taken = Vec::with_capacity(events.len());
     for event in events {
         let (log, number) = places.of(&event)?;
-        if position.take(log, number, resumed)? {
+        let is_new = position.take(log, number, resumed).map_err(|error| match error {
+            LogError::Nonsense(what) => nonsense(what),
+            error => error,
+        })?;
+        if is_new {
             taken.push((event, log, number));
         }
     }

@@ -9,13 +9,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::batch::expected_bytes;
-use super::queries::{AT_ONCE, MAX_SKIPPED, is_batch_too_large, take};
-use super::{Places, blocking, native};
+use super::queries::{MAX_SKIPPED, PAUSE, is_batch_too_large, take};
+use super::{Places, blocking, drop_elsewhere, native};
 use crate::batch::Batch;
 use crate::damage::Damage;
 use crate::error::LogError;
 use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName, Start, Subscription};
 use crate::server::position::Position;
+use crate::server::size::BatchSize;
 use crate::server::{QueryText, ReadOptions};
 
 /// The batches of a subscription. They don't end; one is empty when nothing came for
@@ -38,14 +39,14 @@ impl LocalSubscription {
     ) -> Result<Self, LogError> {
         let signal = Arc::new(Notify::new());
         let told = Arc::clone(&signal);
-        let following = blocking(move || Following::open(subscription, told)).await?;
+        let following = blocking(move || Following::open(subscription, options, told)).await?;
         Ok(LocalSubscription {
             signal,
             heartbeat: options.idle_heartbeat,
             bookmark: following.position.bookmark().cloned(),
             is_filtered: following.text.filters,
+            expected_bytes: following.size.expected_bytes(),
             following: Some(Box::new(following)),
-            expected_bytes: expected_bytes(AT_ONCE as usize),
         })
     }
 
@@ -59,7 +60,7 @@ impl LocalSubscription {
             })
             .await;
             self.bookmark = following.position.bookmark().cloned();
-            self.expected_bytes = expected_bytes(following.count as usize);
+            self.expected_bytes = following.size.expected_bytes();
             if next.is_ok() {
                 self.following = Some(following);
             }
@@ -90,6 +91,17 @@ impl Batches for LocalSubscription {
     fn is_filtered(&self) -> bool {
         self.is_filtered
     }
+
+    fn close(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        let following = self.following.take();
+        Box::pin(blocking(move || drop(following)))
+    }
+}
+
+impl Drop for LocalSubscription {
+    fn drop(&mut self) {
+        drop_elsewhere(self.following.take());
+    }
 }
 
 /// A subscription that is open.
@@ -101,8 +113,9 @@ struct Following {
     handle: Handle,
     places: Places,
     position: Position,
-    /// Records to ask for.
-    count: u32,
+    /// How long a call may search.
+    wait: Duration,
+    size: BatchSize,
     resumed: bool,
     /// What is to be told before the next records.
     damage: Vec<Damage>,
@@ -111,7 +124,11 @@ struct Following {
 }
 
 impl Following {
-    fn open(subscription: Subscription, signal: Arc<Notify>) -> Result<Self, LogError> {
+    fn open(
+        subscription: Subscription,
+        options: ReadOptions,
+        signal: Arc<Notify>,
+    ) -> Result<Self, LogError> {
         let Subscription { logs, filter, start } = subscription;
         // Before it begins, so that nothing is lost between.
         let now = match start {
@@ -141,7 +158,8 @@ impl Following {
             signal,
             handle,
             places,
-            count: AT_ONCE,
+            wait: options.heartbeat,
+            size: BatchSize::new(options.batch_bytes),
             damage: Vec::new(),
             skipped: 0,
         })
@@ -153,8 +171,10 @@ impl Following {
             if !self.damage.is_empty() {
                 return Ok(Some(Batch::damage(std::mem::take(&mut self.damage))));
             }
-            match self.handle.next(self.count) {
+            let (asked, count) = (std::time::Instant::now(), self.size.count());
+            match self.handle.next(count, self.wait) {
                 Ok(Next::Events(events)) => {
+                    self.size.succeeded(events.len(), expected_bytes(events.len()));
                     let resumed = std::mem::take(&mut self.resumed);
                     let batch = take(&mut self.places, &mut self.position, events, resumed)?;
                     if let Some(batch) = batch {
@@ -162,8 +182,14 @@ impl Following {
                         return Ok(Some(batch));
                     }
                 }
-                Ok(Next::TimedOut | Next::End) => return Ok(None),
-                Err(error) if is_batch_too_large(&error) => self.ask_for_less(error)?,
+                Ok(Next::End) => return Ok(None),
+                // It searches on. There may be records, and no signal any more that tells.
+                Ok(Next::TimedOut) => {
+                    self.size.waited();
+                    std::thread::sleep(PAUSE.saturating_sub(asked.elapsed()));
+                    return Ok(Some(Batch::empty()));
+                }
+                Err(error) if is_batch_too_large(&error) => self.ask_for_less(error, count)?,
                 Err(error) => return Err(LogError::of_local(error, &self.asked[0])),
             }
         }
@@ -171,9 +197,8 @@ impl Following {
 
     /// The position has moved past records that never came: these are asked for again, fewer at
     /// once. A single one that is too large is told of, and behind it goes on.
-    fn ask_for_less(&mut self, error: Error) -> Result<(), LogError> {
-        if self.count > 1 {
-            self.count /= 2;
+    fn ask_for_less(&mut self, error: Error, asked: u32) -> Result<(), LogError> {
+        if self.size.halve(asked) {
             return self.subscribe_again();
         }
         self.skipped += 1;
@@ -206,6 +231,9 @@ fn last_records(logs: &[LogName]) -> Result<Option<Bookmark>, LogError> {
     for log in logs {
         let info = quarry_winevt::LogInfo::of_channel(&log.0)
             .map_err(|error| LogError::of_local(error, log))?;
+        if info.records != Some(0) && info.newest().is_none() {
+            return Err(LogError::DirectLog(log.clone()));
+        }
         entries.extend(info.newest().map(|record_id| BookmarkEntry {
             channel: log.0.clone(),
             record_id,

@@ -14,7 +14,7 @@ use super::size::BatchSize;
 use super::{QueryText, ReadOptions, direction_flag, result_logs};
 use crate::batch::Batch;
 use crate::damage::Damage;
-use crate::error::LogError;
+use crate::error::{LogError, is_nowhere};
 use crate::log::{Batches, BoxFuture, LogName, Query};
 
 /// Answers in a row that a server may give without a record and without having waited.
@@ -50,7 +50,19 @@ pub(super) struct QueryBatches {
     reopened: u32,
     /// Records that were too large, since the last that came.
     skipped: u32,
+    /// Those are counted from the first record on, as the last that came is gone.
+    counts_from_first: bool,
+    /// Records are gone behind the last that came, which was told.
+    is_gap_told: bool,
     ended: bool,
+}
+
+/// What became of a seek.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sought {
+    Found,
+    /// There is no such place.
+    Nowhere,
 }
 
 /// The server's handles for a query.
@@ -91,6 +103,8 @@ impl QueryBatches {
             resumed: false,
             reopened: 0,
             skipped: 0,
+            counts_from_first: false,
+            is_gap_told: false,
             ended: false,
             query,
         };
@@ -134,7 +148,7 @@ impl QueryBatches {
                     pause(asked).await;
                 }
                 // The position has moved past records that never came.
-                Err(error) if error.is_batch_too_large() => self.ask_for_less(error).await?,
+                Err(error) if error.is_batch_too_large() => self.ask_for_less(error, count).await?,
                 Err(error) if is_stale(&error) => self.go_on_behind_gap(error).await?,
                 Err(error) => return Err(LogError::of_log(error, &self.query.logs[0])),
             }
@@ -149,6 +163,7 @@ impl QueryBatches {
             return Ok(None);
         }
         (self.reopened, self.skipped) = (0, 0);
+        (self.counts_from_first, self.is_gap_told) = (false, false);
         if let Some(wanted) = &mut self.wanted {
             *wanted = wanted.saturating_sub(batch.len() as u64);
             self.ended = *wanted == 0;
@@ -158,8 +173,12 @@ impl QueryBatches {
 
     /// Opens the query again behind the last record that came, to ask for fewer; a record that
     /// is too large by itself is skipped and told of.
-    async fn ask_for_less(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
-        if !self.size.halve() {
+    async fn ask_for_less(
+        &mut self,
+        error: quarry_even::Error,
+        asked: u32,
+    ) -> Result<(), LogError> {
+        if !self.size.halve(asked) {
             return self.skip_one(error).await;
         }
         self.open_again(error).await?;
@@ -173,8 +192,7 @@ impl QueryBatches {
     /// left of it is read, and the gap told.
     async fn go_on_behind_gap(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
         self.open_again(error).await?;
-        let (log, after) = self.position.last();
-        self.damage.push(Damage::Overwritten { log, after });
+        self.tell_gap();
         match self.position.bookmark().cloned() {
             Some(bookmark) => self.seek_near(&bookmark).await,
             None => Ok(()),
@@ -197,28 +215,48 @@ impl QueryBatches {
     /// is no place to go to strictly.
     async fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        let strict = SeekFlags::RELATIVE_TO_BOOKMARK | SeekFlags::STRICT;
-        match self.seek(0, Some(bookmark), strict).await {
-            Err(error) if error.status().is_some() => {
-                // The record is gone. What is left of the log is read, and the gap told.
-                let (log, after) = self.position.last();
-                self.damage.push(Damage::Overwritten { log, after });
-                self.seek_near(bookmark).await
-            }
-            sought => sought.map_err(|error| LogError::of_log(error, &self.query.logs[0])),
+        match self.seek_strictly(0, Some(bookmark)).await? {
+            Sought::Found => Ok(()),
+            Sought::Nowhere => self.pass_gap(bookmark).await,
+        }
+    }
+
+    /// Tells that the record of the bookmark is gone, and reads what is left of the log.
+    async fn pass_gap(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
+        self.tell_gap();
+        self.seek_near(bookmark).await
+    }
+
+    /// Once: it is the same until a record comes.
+    fn tell_gap(&mut self) {
+        if !std::mem::replace(&mut self.is_gap_told, true) {
+            let (log, after) = self.position.last();
+            self.damage.push(Damage::Overwritten { log, after });
         }
     }
 
     /// Goes to the bookmark's record, or to what is left behind it.
     async fn seek_near(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
         self.resumed = true;
-        match self.seek(0, Some(bookmark), SeekFlags::RELATIVE_TO_BOOKMARK).await {
-            Err(error) if error.status().is_some() => {
-                self.seek(0, None, SeekFlags::RELATIVE_TO_FIRST).await
-            }
-            sought => sought,
-        }
-        .map_err(|error| LogError::of_log(error, &self.query.logs[0]))
+        let first = SeekFlags::RELATIVE_TO_FIRST;
+        self.counts_from_first = self.is_before_first(bookmark).await?;
+        let sought = match self.counts_from_first {
+            // What "near" means outside of the log's bounds, servers need not agree upon.
+            true => self.seek(0, None, first).await,
+            false => match self.seek(0, Some(bookmark), SeekFlags::RELATIVE_TO_BOOKMARK).await {
+                Err(error) if is_nowhere(error.status()) => self.seek(0, None, first).await,
+                sought => sought,
+            },
+        };
+        sought.map_err(|error| LogError::of_log(error, &self.query.logs[0]))
+    }
+
+    /// Whether all that is left of the log is behind the bookmark.
+    async fn is_before_first(&self, bookmark: &Bookmark) -> Result<bool, LogError> {
+        let Some(log) = self.position.only_log_forwards() else { return Ok(false) };
+        let [entry] = &*bookmark.entries else { return Ok(false) };
+        let oldest = super::info::oldest(&self.client, log).await?;
+        Ok(oldest.is_some_and(|oldest| oldest > entry.record_id))
     }
 
     /// Goes past the record that can't be sent, and those before it that couldn't, if there is
@@ -229,23 +267,44 @@ impl QueryBatches {
         }
         // What it takes to come here is no more than an answer that was due.
         self.reopened = 0;
-        self.open_again(error).await?;
+        self.open_again(error.clone()).await?;
+        let bookmark = self.position.bookmark().cloned().filter(|_| !self.counts_from_first);
+        if let Some(bookmark) = &bookmark
+            && self.seek_strictly(0, Some(bookmark)).await? == Sought::Nowhere
+        {
+            // It is gone meanwhile, and with it the place that is counted from.
+            if self.is_gap_told {
+                return Err(LogError::of_log(error, &self.query.logs[0]));
+            }
+            self.skipped = 0;
+            return self.pass_gap(bookmark).await;
+        }
         let (log, after) = self.position.last();
         self.damage.push(Damage::TooLarge { log, after });
         self.skipped += 1;
-        let bookmark = self.position.bookmark().cloned();
-        let (position, from) = match bookmark {
-            // The bookmark's own record is at 0.
-            Some(_) => (1, SeekFlags::RELATIVE_TO_BOOKMARK),
-            None => (0, SeekFlags::RELATIVE_TO_FIRST),
-        };
-        let position = position + i64::from(self.skipped);
-        match self.seek(position, bookmark.as_ref(), from | SeekFlags::STRICT).await {
-            // There is none.
-            Err(error) if error.status().is_some() => self.ended = true,
-            sought => sought.map_err(|error| LogError::of_log(error, &self.query.logs[0]))?,
-        }
+        // The bookmark's own record is at 0.
+        let place = i64::from(self.skipped) + i64::from(bookmark.is_some());
+        let sought = self.seek_strictly(place, bookmark.as_ref()).await?;
+        self.ended = sought == Sought::Nowhere;
         Ok(())
+    }
+
+    /// Goes to a place that has to be there: so many records behind a bookmark's, or behind the
+    /// first.
+    async fn seek_strictly(
+        &self,
+        position: i64,
+        bookmark: Option<&Bookmark>,
+    ) -> Result<Sought, LogError> {
+        let from = match bookmark {
+            Some(_) => SeekFlags::RELATIVE_TO_BOOKMARK,
+            None => SeekFlags::RELATIVE_TO_FIRST,
+        };
+        match self.seek(position, bookmark, from | SeekFlags::STRICT).await {
+            Ok(()) => Ok(Sought::Found),
+            Err(error) if is_nowhere(error.status()) => Ok(Sought::Nowhere),
+            Err(error) => Err(LogError::of_log(error, &self.query.logs[0])),
+        }
     }
 
     async fn seek(

@@ -41,6 +41,20 @@ async fn records(client: &EventClient, log: &LogName) -> Result<u64, LogError> {
     records.as_ref().map(BinXmlVariant::as_u64).map_err(|error| fail(error.clone()))
 }
 
+/// The number of a log's oldest record, where the server tells it.
+pub(super) async fn oldest(client: &EventClient, log: &LogName) -> Result<Option<u64>, LogError> {
+    let fail = |error| LogError::of_log(error, log);
+    let handle = client.open_log(&log.0, QueryFlags::CHANNEL_PATH).await.map_err(fail)?;
+    let oldest = client.log_info(handle, LogProperty::OldestRecordNumber).await;
+    let _ = client.close(handle.into()).await;
+    match oldest {
+        // Of direct channels nothing is told, and of an empty log nothing that would be of use.
+        Ok(oldest) => Ok(Some(oldest.as_u64()).filter(|oldest| *oldest > 0)),
+        Err(error) if error.status().is_some() => Ok(None),
+        Err(error) => Err(fail(error)),
+    }
+}
+
 /// A bookmark on the last record of each log, where there is one: a log's records are numbered
 /// without gaps.
 pub(super) async fn last_records(

@@ -3,7 +3,7 @@
 mod batches;
 mod info;
 pub(crate) mod position;
-mod size;
+pub(crate) mod size;
 mod subscription;
 
 use std::time::Duration;

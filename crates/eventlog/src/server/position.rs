@@ -42,6 +42,15 @@ impl Position {
         }
     }
 
+    /// The one log that is read from its oldest record on, where there are not several. Behind a
+    /// record that is gone it goes on with the oldest that is left.
+    pub(crate) fn only_log_forwards(&self) -> Option<&LogName> {
+        match (&*self.last, self.direction) {
+            ([(log, _)], Direction::Forward) => Some(log),
+            _ => None,
+        }
+    }
+
     /// Takes a batch: checks it whole, and leaves out what had come before already. After a seek
     /// that comes about (`resumed`); else it is the server's fault, which could go on for ever.
     pub(crate) fn advance(

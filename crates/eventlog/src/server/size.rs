@@ -14,7 +14,7 @@ const TRUST: u32 = 8;
 /// Adapts the count of records to the bytes seen. A batch over 2 MiB fails on servers before
 /// Windows 11 and 2025, so it aims well below.
 #[derive(Clone, Debug)]
-pub(super) struct BatchSize {
+pub(crate) struct BatchSize {
     target: usize,
     count: u32,
     /// More has failed.
@@ -26,23 +26,23 @@ pub(super) struct BatchSize {
 
 impl BatchSize {
     /// Batches of about `target` bytes.
-    pub(super) fn new(target: usize) -> Self {
+    pub(crate) fn new(target: usize) -> Self {
         let target = target.clamp(1, MAX_BATCH_SIZE as usize / 2);
         BatchSize { target, count: FIRST, ceiling: MAX_RECORD_COUNT, successes: 0, average: 2048 }
     }
 
     /// How many records to ask for next.
-    pub(super) fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
     /// How many bytes these will probably have.
-    pub(super) fn expected_bytes(&self) -> usize {
+    pub(crate) fn expected_bytes(&self) -> usize {
         (self.count as usize).saturating_mul(self.average).min(MAX_BATCH_SIZE as usize)
     }
 
     /// A batch came.
-    pub(super) fn succeeded(&mut self, records: usize, bytes: usize) {
+    pub(crate) fn succeeded(&mut self, records: usize, bytes: usize) {
         if records == 0 {
             return;
         }
@@ -60,12 +60,14 @@ impl BatchSize {
 
     /// Nothing was found in the time of a call. Few records are asked for then, so that a slow
     /// server doesn't hold much of a budget.
-    pub(super) fn waited(&mut self) {
+    pub(crate) fn waited(&mut self) {
         self.count = self.count.min(FEW);
     }
 
-    /// A batch was too large. False if there is no smaller one.
-    pub(super) fn halve(&mut self) -> bool {
+    /// A batch was too large of which so many records were asked for. False if there is no smaller
+    /// one.
+    pub(crate) fn halve(&mut self, asked: u32) -> bool {
+        self.count = self.count.min(asked.max(1));
         if self.count == 1 {
             return false;
         }
@@ -99,7 +101,7 @@ mod tests {
     #[test]
     fn what_has_failed_is_tried_again_only_after_some_time() {
         let mut size = BatchSize::new(512 << 10);
-        assert!(size.halve());
+        assert!(size.halve(50));
         assert_eq!(size.count(), 25);
         for _ in 0..TRUST - 1 {
             size.succeeded(25, 25 * 100);
@@ -108,9 +110,29 @@ mod tests {
         size.succeeded(25, 25 * 100);
         assert_eq!(size.count(), 50);
         while size.count() > 1 {
-            assert!(size.halve());
+            assert!(size.halve(u32::MAX));
         }
-        assert!(!size.halve());
+        assert!(!size.halve(u32::MAX));
+    }
+
+    #[test]
+    fn what_is_halved_is_what_was_asked_for() {
+        let mut size = BatchSize::new(512 << 10);
+        assert!(size.halve(10));
+        assert_eq!(size.count(), 5);
+        assert!(!size.halve(1), "a single one was too large");
+        assert_eq!(size.count(), 1);
+    }
+
+    #[test]
+    fn the_count_grows_back_after_a_record_that_was_too_large() {
+        let mut size = BatchSize::new(512 << 10);
+        while size.halve(u32::MAX) {}
+        for _ in 0..100 {
+            let count = size.count() as usize;
+            size.succeeded(count, count * 2048);
+        }
+        assert_eq!(size.count(), 256);
     }
 
     proptest! {
@@ -121,7 +143,7 @@ mod tests {
         ) {
             let mut size = BatchSize::new(target);
             for (records, bytes, fails) in steps {
-                if fails { size.halve(); } else { size.succeeded(records, bytes); }
+                if fails { size.halve(u32::MAX); } else { size.succeeded(records, bytes); }
                 prop_assert!((1..=MAX_RECORD_COUNT).contains(&size.count()));
                 prop_assert!(size.expected_bytes() <= MAX_BATCH_SIZE as usize);
             }

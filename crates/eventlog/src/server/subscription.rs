@@ -132,7 +132,7 @@ impl SubscriptionBatches {
     /// The position has moved past records that never came: these are asked for again, fewer at
     /// once. A single one that is too large is told of, and behind it goes on.
     async fn ask_for_less(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
-        if self.size.halve() {
+        if self.size.halve(u32::MAX) {
             return self.subscribe_again().await;
         }
         self.skipped += 1;

@@ -135,6 +135,65 @@ async fn what_is_gone_behind_a_bookmark_is_told_and_the_rest_is_read() {
 }
 
 #[tokio::test]
+async fn a_seek_that_fails_is_no_gap_and_no_end() {
+    let sim = fred_with(&["big-batch:20000"], 10).await;
+    let server = &sim.servers()[0];
+    let log = open(&sim).await;
+    for status in [5, 87, 1722] {
+        server.fail_seeks(status);
+        // To a bookmark.
+        let mut behind = query(&["System"], Direction::Forward);
+        behind.after = Some(Bookmark::single("System", 5));
+        let Err(error) = log.query(&behind).await else { panic!("{status}") };
+        match (&error, status) {
+            (LogError::AccessDenied(log), 5) => assert_eq!(log.0, "System"),
+            (LogError::Server(error), _) => {
+                assert_eq!(error.status().map(|status| status.0), Some(status));
+            }
+            _ => panic!("{error:?}"),
+        }
+    }
+    // Past a record that is too large.
+    for bytes in [60_000, 1000, 1000] {
+        server.append("Setup", &large(bytes)).unwrap();
+    }
+    server.fail_seeks(87);
+    let mut batches = log.query(&query(&["Setup"], Direction::Forward)).await.unwrap();
+    let mut came = Came::default();
+    let error = rest(&mut *batches, &mut came).await.expect_err("it isn't the end of the log");
+    assert!(matches!(&error, LogError::Server(_)), "{error:?}");
+    assert_eq!(came.records, []);
+    server.fail_seeks(0);
+    let came = read(&log, &query(&["Setup"], Direction::Forward)).await.unwrap();
+    assert_eq!(came.of("Setup"), [2, 3]);
+}
+
+#[tokio::test]
+async fn behind_a_record_that_is_gone_a_too_large_one_is_skipped_all_the_same() {
+    for many in [1, 2] {
+        let sim = fred_with(&["big-batch:20000"], 0).await;
+        let server = &sim.servers()[0];
+        for bytes in [&[1000; 7][..], &vec![60_000; many], &[1000; 3]].concat() {
+            server.append("Setup", &large(bytes)).unwrap();
+        }
+        let log = open(&sim).await;
+        let mut batches = log.query(&query(&["Setup"], Direction::Forward)).await.unwrap();
+        let mut came = take(&mut *batches, 7).await;
+        assert_eq!(came.records.len(), 7);
+        // The record that the next ones are counted from.
+        server.wrap("Setup", 8).unwrap();
+        rest(&mut *batches, &mut came).await.unwrap();
+        let many = many as u64;
+        assert_eq!(came.of("Setup"), (1..=7).chain(8 + many..11 + many).collect::<Vec<_>>());
+        let at = (Some("Setup".into()), Some(7));
+        let gap = Damage::Overwritten { log: at.0.clone(), after: at.1 };
+        let too_large = Damage::TooLarge { log: at.0, after: at.1 };
+        assert_eq!(came.damage[0], gap);
+        assert_eq!(came.damage[1..], vec![too_large; many as usize]);
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_wraps_or_is_cleared_under_a_reader_is_read_on_and_the_gap_told() {
     // After 100 records the older half of the rest is gone, or all of it.
     for (fault, rest) in [("wrapped:100", 201..301), ("cleared:100", 0..0)] {

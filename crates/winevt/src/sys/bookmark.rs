@@ -25,7 +25,8 @@ impl Bookmark {
     pub fn new() -> Result<Self, Error> {
         // SAFETY: no text is a new bookmark.
         let raw = unsafe { EvtCreateBookmark(ptr::null()) };
-        Bookmark::of(raw)
+        // SAFETY: it was just made.
+        unsafe { Bookmark::of(raw) }
     }
 
     /// One from its XML.
@@ -36,11 +37,15 @@ impl Bookmark {
         let xml = wide(xml)?;
         // SAFETY: the text ends with a NUL and lives longer than the call.
         let raw = unsafe { EvtCreateBookmark(xml.as_ptr()) };
-        Bookmark::of(raw)
+        // SAFETY: it was just made.
+        unsafe { Bookmark::of(raw) }
     }
 
-    fn of(raw: isize) -> Result<Self, Error> {
-        let handle = Handle::new("EvtCreateBookmark", raw)?;
+    /// # Safety
+    /// The handle is none, or open and nobody else's.
+    unsafe fn of(raw: isize) -> Result<Self, Error> {
+        // SAFETY: as the caller says.
+        let handle = unsafe { Handle::new("EvtCreateBookmark", raw)? };
         Ok(Bookmark { handle, buffer: Buffer::default() })
     }
 

@@ -27,11 +27,20 @@ pub(super) struct Handle {
 
 impl Handle {
     /// Takes what `call` gave, just now.
-    pub(super) fn new(call: &'static str, raw: EVT_HANDLE) -> Result<Self, Error> {
-        NonZeroIsize::new(raw).map(Handle::own).ok_or_else(|| last_error(call))
+    ///
+    /// # Safety
+    /// The handle is none, or open and nobody else's.
+    pub(super) unsafe fn new(call: &'static str, raw: EVT_HANDLE) -> Result<Self, Error> {
+        match NonZeroIsize::new(raw) {
+            // SAFETY: as the caller says.
+            Some(raw) => Ok(unsafe { Handle::own(raw) }),
+            None => Err(last_error(call)),
+        }
     }
 
-    pub(super) fn own(raw: NonZeroIsize) -> Self {
+    /// # Safety
+    /// The handle is open and nobody else's.
+    pub(super) unsafe fn own(raw: NonZeroIsize) -> Self {
         Handle { raw, _not_sync: PhantomData }
     }
 
@@ -117,14 +126,38 @@ impl Buffer {
         unsafe { slice::from_raw_parts(self.memory.as_ptr().cast(), self.used) }
     }
 
-    /// What was written, as UTF-16 up to its NUL.
+    /// What was written, as UTF-16 without the NUL at its end. One within is part of the text: an
+    /// event may have it in a string.
     pub(super) fn text(&self) -> String {
         let units = self.bytes().chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-        narrow(&units.collect::<Vec<u16>>())
+        let mut units: Vec<u16> = units.collect();
+        while units.pop_if(|unit| *unit == 0).is_some() {}
+        String::from_utf16_lossy(&units)
     }
 
     /// Where it was written to: what pointers in it are relative to.
     pub(super) fn address(&self) -> usize {
         self.memory.as_ptr().addr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_ends_where_the_call_says_and_not_at_its_first_nul() {
+        let written: Vec<u16> = "<a>b\0c</a>\0".encode_utf16().collect();
+        let mut buffer = Buffer::default();
+        buffer
+            .fill("EvtRender", |place, size, used| {
+                assert!(size as usize >= 2 * written.len());
+                // SAFETY: there is room for it, as was just seen, and it is elsewhere.
+                unsafe { place.cast::<u16>().copy_from(written.as_ptr(), written.len()) };
+                *used = 2 * written.len() as u32;
+                true
+            })
+            .unwrap();
+        assert_eq!(buffer.text(), "<a>b\0c</a>");
     }
 }

@@ -26,7 +26,8 @@ impl Channels {
     pub fn open() -> Result<Self, Error> {
         // SAFETY: there are no pointers; no session means this machine.
         let raw = unsafe { EvtOpenChannelEnum(0, 0) };
-        let handle = Handle::new("EvtOpenChannelEnum", raw)?;
+        // SAFETY: it was just made.
+        let handle = unsafe { Handle::new("EvtOpenChannelEnum", raw)? };
         Ok(Channels { handle, name: vec![0; 256], ended: false })
     }
 

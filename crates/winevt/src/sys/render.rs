@@ -80,7 +80,8 @@ impl Render for Source<'_> {
 fn context(flags: EVT_RENDER_CONTEXT_FLAGS) -> Result<Handle, Error> {
     // SAFETY: these two contexts have no paths.
     let raw = unsafe { EvtCreateRenderContext(0, ptr::null(), flags) };
-    Handle::new("EvtCreateRenderContext", raw)
+    // SAFETY: it was just made.
+    unsafe { Handle::new("EvtCreateRenderContext", raw) }
 }
 
 /// Renders into a buffer; gives the number of values.

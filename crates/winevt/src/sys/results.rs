@@ -1,12 +1,15 @@
 //! Queries and subscriptions, and the events they give.
 
+use std::cell::Cell;
+use std::marker::PhantomData;
 use std::num::NonZeroIsize;
 use std::ptr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{ERROR_INVALID_OPERATION, ERROR_NO_MORE_ITEMS, ERROR_TIMEOUT};
 use windows_sys::Win32::System::EventLog::{
-    EVT_QUERY_PROPERTY_ID, EvtGetQueryInfo, EvtNext, EvtQuery, EvtQueryChannelPath,
+    EVT_HANDLE, EVT_QUERY_PROPERTY_ID, EvtGetQueryInfo, EvtNext, EvtQuery, EvtQueryChannelPath,
     EvtQueryForwardDirection, EvtQueryNames, EvtQueryReverseDirection, EvtQueryStatuses, EvtSeek,
     EvtSeekRelativeToBookmark, EvtSeekRelativeToFirst, EvtSeekStrict, EvtSubscribe,
     EvtSubscribeStartAfterBookmark, EvtSubscribeStartAtOldestRecord, EvtSubscribeStrict,
@@ -22,13 +25,49 @@ use crate::variant::{Values, Variant};
 /// The most events that are asked for at once.
 pub const MAX_EVENTS: u32 = 1024;
 
-/// An event, not rendered yet.
+/// An event, not rendered yet. It keeps the query or subscription open that it came from: closing
+/// that would close the event too.
 #[derive(Debug)]
-pub struct Event(Handle);
+pub struct Event {
+    // Before what it came from.
+    handle: Handle,
+    _parent: Arc<Parent>,
+}
 
 impl Event {
     pub(super) fn handle(&self) -> &Handle {
-        &self.0
+        &self.handle
+    }
+}
+
+/// What events come from: a query, or a subscription with its signal. It is closed when nobody has
+/// it nor any of its events.
+#[derive(Debug)]
+struct Parent {
+    // Before the signal, which it sets.
+    handle: Handle,
+    _signal: Option<Signal>,
+}
+
+// SAFETY: events have it only to keep it open. Calls with its handle are made by the one result set
+// or subscription that it belongs to, which isn't shared between threads.
+unsafe impl Sync for Parent {}
+
+/// That of the events of one result set or subscription.
+#[derive(Debug)]
+struct Source {
+    parent: Arc<Parent>,
+    _not_sync: PhantomData<Cell<()>>,
+}
+
+impl Source {
+    fn new(handle: Handle, signal: Option<Signal>) -> Self {
+        let parent = Arc::new(Parent { handle, _signal: signal });
+        Source { parent, _not_sync: PhantomData }
+    }
+
+    fn raw(&self) -> EVT_HANDLE {
+        self.parent.handle.raw()
     }
 }
 
@@ -53,9 +92,13 @@ pub enum SeekFrom<'b> {
 }
 
 /// A query's events.
+///
+/// The documentation of `EvtQuery` says that a query's handle must only be used on the thread that
+/// made it. That isn't kept here: it goes from thread to thread, is used by one at a time, and may
+/// be closed by another, where its last event is dropped.
 #[derive(Debug)]
 pub struct ResultSet {
-    handle: Handle,
+    source: Source,
 }
 
 impl ResultSet {
@@ -74,7 +117,9 @@ impl ResultSet {
         // SAFETY: the texts end with a NUL and live longer than the call; no path is one that the
         // query names, and no session means this machine.
         let raw = unsafe { EvtQuery(0, pointer(path.as_deref()), query.as_ptr(), flags) };
-        Ok(ResultSet { handle: Handle::new("EvtQuery", raw)? })
+        // SAFETY: it was just made.
+        let handle = unsafe { Handle::new("EvtQuery", raw)? };
+        Ok(ResultSet { source: Source::new(handle, None) })
     }
 
     /// The next events, at most `count`, which is at most [`MAX_EVENTS`]. It waits for as long as
@@ -83,7 +128,7 @@ impl ResultSet {
     /// # Errors
     /// [`Error`]: `EvtNext` failed. The position may have moved all the same.
     pub fn next(&mut self, count: u32, timeout: Duration) -> Result<Next, Error> {
-        next(&self.handle, count, timeout)
+        next(&self.source, count, timeout)
     }
 
     /// Goes to a place.
@@ -101,7 +146,7 @@ impl ResultSet {
             }
         };
         // SAFETY: the handles are open, or the bookmark's is none and not asked for.
-        match unsafe { EvtSeek(self.handle.raw(), position, bookmark, 0, flags) } {
+        match unsafe { EvtSeek(self.source.raw(), position, bookmark, 0, flags) } {
             0 => Err(last_error("EvtSeek")),
             _ => Ok(()),
         }
@@ -112,7 +157,7 @@ impl ResultSet {
     /// # Errors
     /// [`Error`]: `EvtGetQueryInfo` failed.
     pub fn channels(&self) -> Result<Vec<(String, u32)>, Error> {
-        channels(&self.handle)
+        channels(&self.source)
     }
 }
 
@@ -131,9 +176,7 @@ pub enum Start<'b> {
 /// are none.
 #[derive(Debug)]
 pub struct Subscription {
-    // Before the signal, which it sets.
-    handle: Handle,
-    _signal: Signal,
+    source: Source,
 }
 
 impl Subscription {
@@ -172,16 +215,19 @@ impl Subscription {
                 flags,
             )
         };
-        Ok(Subscription { handle: Handle::new("EvtSubscribe", raw)?, _signal: signal })
+        // SAFETY: it was just made.
+        let handle = unsafe { Handle::new("EvtSubscribe", raw)? };
+        Ok(Subscription { source: Source::new(handle, Some(signal)) })
     }
 
-    /// The next events, at most `count`, without waiting. After [`Next::End`] there are none
-    /// before the signal.
+    /// The next events, at most `count`. It waits for as long as is said, if it searches. After
+    /// [`Next::End`] there are none before the signal; after [`Next::TimedOut`] there may be some,
+    /// signal or not.
     ///
     /// # Errors
     /// [`Error`]: `EvtNext` failed. The position may have moved all the same.
-    pub fn next(&mut self, count: u32) -> Result<Next, Error> {
-        match next(&self.handle, count, Duration::ZERO) {
+    pub fn next(&mut self, count: u32, timeout: Duration) -> Result<Next, Error> {
+        match next(&self.source, count, timeout) {
             // What some versions say to whoever asks without having been told to.
             Err(error) if error.status() == Some(ERROR_INVALID_OPERATION) => Ok(Next::End),
             next => next,
@@ -193,11 +239,11 @@ impl Subscription {
     /// # Errors
     /// [`Error`]: `EvtGetQueryInfo` failed.
     pub fn channels(&self) -> Result<Vec<(String, u32)>, Error> {
-        channels(&self.handle)
+        channels(&self.source)
     }
 }
 
-fn next(handle: &Handle, count: u32, timeout: Duration) -> Result<Next, Error> {
+fn next(source: &Source, count: u32, timeout: Duration) -> Result<Next, Error> {
     const CALL: &str = "EvtNext";
     let count = count.clamp(1, MAX_EVENTS);
     let timeout = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX - 1);
@@ -206,14 +252,18 @@ fn next(handle: &Handle, count: u32, timeout: Duration) -> Result<Next, Error> {
     // SAFETY: there is room for as many handles as is said, and both places are written to in
     // this call only.
     let done = unsafe {
-        EvtNext(handle.raw(), count, handles.as_mut_ptr(), timeout, 0, &raw mut returned) != 0
+        EvtNext(source.raw(), count, handles.as_mut_ptr(), timeout, 0, &raw mut returned) != 0
     };
     let error = if done { None } else { Some(last_error(CALL)) };
-    // Each is ours from here on.
+    let own = |raw| Event {
+        // SAFETY: each that was returned is open and ours, and nobody else has it.
+        handle: unsafe { Handle::own(raw) },
+        _parent: Arc::clone(&source.parent),
+    };
     let events: Vec<Event> = handles
         .into_iter()
         .take(returned.min(count) as usize)
-        .filter_map(|raw| Some(Event(Handle::own(NonZeroIsize::new(raw)?))))
+        .filter_map(|raw| NonZeroIsize::new(raw).map(own))
         .collect();
     match error {
         None if events.is_empty() => Err(Error::Nonsense { call: CALL, what: "no events" }),
@@ -228,10 +278,10 @@ fn next(handle: &Handle, count: u32, timeout: Duration) -> Result<Next, Error> {
     }
 }
 
-fn channels(handle: &Handle) -> Result<Vec<(String, u32)>, Error> {
+fn channels(source: &Source) -> Result<Vec<(String, u32)>, Error> {
     let names: Vec<String> =
-        query_info(handle, EvtQueryNames, |array| array.map(|name| name.to_string()).collect())?;
-    let statuses: Vec<u32> = query_info(handle, EvtQueryStatuses, |array| {
+        query_info(source, EvtQueryNames, |array| array.map(|name| name.to_string()).collect())?;
+    let statuses: Vec<u32> = query_info(source, EvtQueryStatuses, |array| {
         let status = |value: quarry_event::Value<'_>| value.as_u64().map_or(0, |n| n as u32);
         array.map(status).collect()
     })?;
@@ -239,7 +289,7 @@ fn channels(handle: &Handle) -> Result<Vec<(String, u32)>, Error> {
 }
 
 fn query_info<T>(
-    handle: &Handle,
+    source: &Source,
     property: EVT_QUERY_PROPERTY_ID,
     take: impl FnOnce(&mut dyn Iterator<Item = quarry_event::Value<'_>>) -> T,
 ) -> Result<T, Error> {
@@ -248,7 +298,7 @@ fn query_info<T>(
     buffer.fill(CALL, |place, size, used| {
         // SAFETY: the place has as many bytes as is said, aligned for the structure, and is
         // written to in this call only; the handle is an open query's or subscription's.
-        unsafe { EvtGetQueryInfo(handle.raw(), property, size, place.cast(), used) != 0 }
+        unsafe { EvtGetQueryInfo(source.raw(), property, size, place.cast(), used) != 0 }
     })?;
     match Values::new(buffer.bytes(), buffer.address(), 1).get(0) {
         Variant::Array(array) => Ok(take(&mut array.iter())),

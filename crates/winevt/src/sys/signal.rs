@@ -2,6 +2,7 @@
 //! ours waits for it, however many subscriptions there are.
 
 use std::ffi::c_void;
+use std::mem::ManuallyDrop;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::ptr;
 
@@ -18,9 +19,9 @@ type Callback = Box<dyn Fn() + Send + Sync>;
 /// An event object that calls a function each time it is set.
 pub struct Signal {
     wait: HANDLE,
-    event: OwnedHandle,
+    event: ManuallyDrop<OwnedHandle>,
     /// What the wait points to; on the heap, as it must not move.
-    _callback: Box<Callback>,
+    callback: ManuallyDrop<Box<Callback>>,
 }
 
 // SAFETY: a wait handle is a pointer that any thread may give back, and nothing else is done with it.
@@ -56,7 +57,11 @@ impl Signal {
         };
         match registered {
             0 => Err(last_error("RegisterWaitForSingleObject")),
-            _ => Ok(Signal { wait, event, _callback: callback }),
+            _ => Ok(Signal {
+                wait,
+                event: ManuallyDrop::new(event),
+                callback: ManuallyDrop::new(callback),
+            }),
         }
     }
 
@@ -67,9 +72,17 @@ impl Signal {
 
 impl Drop for Signal {
     fn drop(&mut self) {
-        // SAFETY: the wait is registered, and isn't used any more. The call returns when no
-        // callback runs any more, so that what it points to can go.
-        unsafe { UnregisterWaitEx(self.wait, INVALID_HANDLE_VALUE) };
+        // SAFETY: the wait is registered, and isn't used any more.
+        if unsafe { UnregisterWaitEx(self.wait, INVALID_HANDLE_VALUE) } == 0 {
+            // It is registered still, so that what it points to stays.
+            return;
+        }
+        // SAFETY: the call has returned when no callback runs any more, so that what it points to
+        // can go; neither is used after this.
+        unsafe {
+            ManuallyDrop::drop(&mut self.event);
+            ManuallyDrop::drop(&mut self.callback);
+        }
     }
 }
 

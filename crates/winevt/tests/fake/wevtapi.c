@@ -25,20 +25,24 @@ enum log_id {
 	SECURITY,
 	/* Whose events say that they are of Security and have other numbers. */
 	FORWARDED,
-	/* No more than four records at once, and none with number 20. */
+	/* No more than four records at once, and none with number 20; nor asked for one by one. */
 	BIG,
 	/* Loses its records up to 9 when 5 were read forwards. */
 	WRAPPING,
-	/* Takes its time before each batch. */
+	/* Takes its time before each batch, and tells of its records once. */
 	SLOW,
 	/* Has 3 records, and one more each 100 ms, up to 30. */
 	GROWING,
-	/* Neither backwards nor to be subscribed to. */
+	/* Neither backwards nor to be subscribed to, and not counted. */
 	DIRECT,
 	/* Whose values point out of the buffer. */
 	WILD,
 	/* Whose events can't be rendered as XML. */
 	NO_XML,
+	/* Whose events have UserData. */
+	USER_DATA,
+	/* Whose bookmarks are of a log that there is none of. */
+	ODD,
 	/* Without records. */
 	EMPTY,
 	LOGS
@@ -52,7 +56,8 @@ static const WCHAR LONG_NAME[] =
 
 static const WCHAR *const NAMES[LOGS] = {
 	L"Application", L"System", L"Security", L"ForwardedEvents", L"Fake-Big", L"Fake-Wrapping",
-	L"Fake-Slow", L"Fake-Growing", L"Fake-Direct", L"Fake-Wild", L"Fake-NoXml", LONG_NAME
+	L"Fake-Slow", L"Fake-Growing", L"Fake-Direct", L"Fake-Wild", L"Fake-NoXml",
+	L"Fake-UserData", L"Fake-Odd", LONG_NAME
 };
 
 static const GUID PROVIDER =
@@ -79,6 +84,8 @@ struct object {
 	DWORD next;
 	/* A log, an event, a context. */
 	struct record record;
+	/* An event: what it came from, which closes it when it is closed. */
+	struct object *parent;
 	DWORD context;
 	/* A result set, its events and the bookmarks on them. */
 	BOOL backward;
@@ -94,7 +101,11 @@ struct object {
 	ULONGLONG last[LOGS];
 	HANDLE signal, thread;
 	volatile LONG ended;
-	BOOL strict, invalid_said;
+	BOOL strict, invalid_said, slow_said;
+	/* What its signal has told of. */
+	ULONGLONG told[LOGS];
+	/* How often one record of BIG was asked for. */
+	DWORD singles;
 };
 
 #define MAGIC 0x45565431
@@ -148,6 +159,8 @@ static struct object *use(const char *call, EVT_HANDLE handle, enum kind kind)
 		broken(call, "no handle");
 	if (object->kind == DEAD)
 		broken(call, "a closed handle");
+	if (object->parent && object->parent->kind == DEAD)
+		broken(call, "an event whose query or subscription was closed, and it with that");
 	if (object->kind != kind)
 		broken(call, "a handle of another kind");
 	return object;
@@ -200,6 +213,8 @@ EXPORT BOOL WINAPI EvtClose(EVT_HANDLE handle)
 		broken("EvtClose", "no handle");
 	if (object->kind == DEAD)
 		broken("EvtClose", "a handle that was closed already");
+	if (object->parent && object->parent->kind == DEAD)
+		broken("EvtClose", "an event that was closed with its query or subscription");
 	if (object->thread) {
 		InterlockedExchange(&object->ended, 1);
 		WaitForSingleObject(object->thread, INFINITE);
@@ -256,7 +271,11 @@ EXPORT BOOL WINAPI EvtGetLogInfo(EVT_HANDLE handle, EVT_LOG_PROPERTY_ID property
 		return fail(ERROR_INSUFFICIENT_BUFFER);
 	memset(buffer, 0, sizeof *buffer);
 	buffer->Type = EvtVarTypeUInt64;
-	if (property == EvtLogNumberOfLogRecords)
+	if (log == DIRECT && property == EvtLogNumberOfLogRecords)
+		buffer->Type = EvtVarTypeNull;
+	else if (log == DIRECT)
+		return fail(ERROR_INVALID_PARAMETER);
+	else if (property == EvtLogNumberOfLogRecords)
 		buffer->UInt64Val = newest(log) + 1 - oldest(log);
 	else if (property == EvtLogOldestRecordNumber)
 		buffer->UInt64Val = oldest(log);
@@ -374,11 +393,18 @@ static BOOL give(struct object *object, struct record *records, DWORD count, EVT
 	for (DWORD n = 0; n < count; n++) {
 		struct object *event = make(EVENT);
 		event->record = records[n];
+		event->parent = object;
 		event->backward = object->backward;
 		events[n] = event;
 	}
 	*returned = count;
 	return TRUE;
+}
+
+static void count_singles(struct object *object, enum log_id log, DWORD size)
+{
+	if (log == BIG && size == 1 && ++object->singles > 12)
+		broken("EvtNext", "one record at a time, long after that which was too large");
 }
 
 static BOOL next_of_results(struct object *object, DWORD size, EVT_HANDLE *events, PDWORD returned)
@@ -389,6 +415,7 @@ static BOOL next_of_results(struct object *object, DWORD size, EVT_HANDLE *event
 	if (count > size)
 		count = size;
 	struct record *records = object->records + object->position;
+	count_singles(object, records->log, size);
 	if (records->log == SLOW && slow_done++ % 2 == 0) {
 		Sleep(20);
 		return fail(ERROR_TIMEOUT);
@@ -412,6 +439,14 @@ static BOOL next_of_subscription(struct object *object, DWORD size, EVT_HANDLE *
 	DWORD count = 0;
 	for (DWORD n = 0; n < object->log_count; n++) {
 		enum log_id log = object->logs[n];
+		count_singles(object, log, size);
+		if (log == SLOW && object->last[log] < newest(log)) {
+			object->slow_said = !object->slow_said;
+			if (object->slow_said) {
+				free(records);
+				return fail(ERROR_TIMEOUT);
+			}
+		}
 		if (log == WRAPPING && !has_wrapped && object->last[log] >= 5) {
 			has_wrapped = 1;
 			free(records);
@@ -481,6 +516,9 @@ EXPORT BOOL WINAPI EvtSeek(EVT_HANDLE handle, LONGLONG position, EVT_HANDLE mark
 		}
 		if (!found && strict)
 			return fail(ERROR_NOT_FOUND);
+		/* Who goes past the bounds comes to "the last record within the boundary". */
+		if (!found && (wanted.number < oldest(wanted.log) || wanted.number > newest(wanted.log)))
+			at = object->selected;
 		break;
 	}
 	default:
@@ -489,7 +527,7 @@ EXPORT BOOL WINAPI EvtSeek(EVT_HANDLE handle, LONGLONG position, EVT_HANDLE mark
 	at += position;
 	if (at < 0 || (strict && at >= object->selected))
 		return fail(ERROR_NOT_FOUND);
-	object->position = at < object->selected ? at : object->selected;
+	object->position = at < object->selected ? at : object->selected - !!object->selected;
 	return TRUE;
 }
 
@@ -534,8 +572,10 @@ static DWORD WINAPI tick(LPVOID subscription)
 	struct object *object = subscription;
 	while (!object->ended) {
 		for (DWORD n = 0; n < object->log_count; n++)
-			if (object->last[object->logs[n]] < newest(object->logs[n]))
+			if (object->told[object->logs[n]] < newest(object->logs[n])) {
+				object->told[object->logs[n]] = newest(object->logs[n]);
 				SetEvent(object->signal);
+			}
 		Sleep(10);
 	}
 	return 0;
@@ -574,6 +614,7 @@ EXPORT EVT_HANDLE WINAPI EvtSubscribe(EVT_HANDLE session, HANDLE signal, LPCWSTR
 		fail(status);
 		return NULL;
 	}
+	memcpy(object->told, object->last, sizeof object->told);
 	object->signal = signal;
 	object->thread = CreateThread(NULL, 0, tick, object, 0, NULL);
 	return object;
@@ -605,7 +646,8 @@ static BOOL render_bookmark(struct object *object, DWORD size, PVOID buffer, PDW
 		object->backward ? L" Direction='backward'" : L"");
 	for (DWORD n = 0; n < object->count; n++)
 		len += swprintf(text + len, 4096 - len, L"  <Bookmark Channel='%ls' RecordId='%llu'%ls/>\r\n",
-			NAMES[object->entries[n].log], object->entries[n].number,
+			object->entries[n].log == ODD ? L"Elsewhere" : NAMES[object->entries[n].log],
+			object->entries[n].number,
 			n == object->current ? L" IsCurrent='true'" : L"");
 	swprintf(text + len, 4096 - len, L"</BookmarkList>");
 	return put_text(text, size, buffer, used);
@@ -614,6 +656,8 @@ static BOOL render_bookmark(struct object *object, DWORD size, PVOID buffer, PDW
 static const WCHAR *text_of(struct record record)
 {
 	static WCHAR large[20001];
+	if (record.log == USER_DATA)
+		return L"{54849625-5478-4994-A5BA-3E3B0328C30D}";
 	if (record.log != APPLICATION || record.number != 3)
 		return L"a & b";
 	for (int n = 0; n < 20000; n++)
@@ -638,7 +682,7 @@ static BOOL render_xml(struct record record, DWORD size, PVOID buffer, PDWORD us
 	if (record.log == NO_XML)
 		return fail(15005);
 	const WCHAR *value = text_of(record);
-	swprintf(text, 24000,
+	int len = swprintf(text, 24000,
 		L"<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System>"
 		L"<Provider Name='Fake-Provider' Guid='{54849625-5478-4994-A5BA-3E3B0328C30D}'/>"
 		L"<EventID>%u</EventID><Version>0</Version><Level>4</Level><Task>1</Task><Opcode>0</Opcode>"
@@ -646,12 +690,21 @@ static BOOL render_xml(struct record record, DWORD size, PVOID buffer, PDWORD us
 		L"<TimeCreated SystemTime='2026-08-22T%02u:%02u:%02u.123456700Z'/>"
 		L"<EventRecordID>%llu</EventRecordID><Correlation/><Execution ProcessID='4' ThreadID='8'/>"
 		L"<Channel>%ls</Channel><Computer>FAKE.example</Computer><Security UserID='S-1-5-18'/>"
-		L"</System><EventData><Data Name='Number'>%llu</Data>"
-		L"<Data Name='Guid'>{54849625-5478-4994-A5BA-3E3B0328C30D}</Data>"
-		L"<Data Name='Text'>%ls</Data></EventData></Event>",
+		L"</System>",
 		event_id(record), 10 + (unsigned)(record.number / 3600), (unsigned)(record.number / 60 % 60),
-		(unsigned)(record.number % 60), own_number(record), own_channel(record), record.number,
-		wcscmp(value, L"a & b") ? value : L"a &amp; b");
+		(unsigned)(record.number % 60), own_number(record), own_channel(record));
+	if (record.log == USER_DATA)
+		swprintf(text + len, 24000 - len,
+			L"<UserData><Fake xmlns='urn:fake'><Number>%llu</Number>"
+			L"<Guid>{54849625-5478-4994-A5BA-3E3B0328C30D}</Guid>"
+			L"<Text>{54849625-5478-4994-A5BA-3E3B0328C30D}</Text></Fake></UserData></Event>",
+			record.number);
+	else
+		swprintf(text + len, 24000 - len,
+			L"<EventData><Data Name='Number'>%llu</Data>"
+			L"<Data Name='Guid'>{54849625-5478-4994-A5BA-3E3B0328C30D}</Data>"
+			L"<Data Name='Text'>%ls</Data></EventData></Event>",
+			record.number, wcscmp(value, L"a & b") ? value : L"a &amp; b");
 	return put_text(text, size, buffer, used);
 }
 
