@@ -1,4 +1,4 @@
-//! A whole `.evtx` file, read forwards and backwards.
+//! A whole log file, read forwards and backwards, without and with its slack.
 
 use std::io::Cursor;
 
@@ -11,8 +11,14 @@ use super::use_event::{Known, compare_head, known, use_event};
 const CHUNKS: usize = 4;
 
 pub fn run(data: &[u8]) {
+    read_file(data, false);
+    read_file(data, true);
+}
+
+pub fn read_file(data: &[u8], recover: bool) {
     let name = LogName("fuzz".to_owned());
     let Ok(log) = FileLog::new("fuzz".to_owned(), name, Cursor::new(data.to_vec())) else { return };
+    let log = if recover { log.recovering().expect("it can be read") } else { log };
     let mut reader = BatchReader::default();
     let mut read = |direction| {
         let mut user = User { size: data.len() as u64, numbers: Vec::new(), head: None };
@@ -23,7 +29,7 @@ pub fn run(data: &[u8]) {
     };
     let (forward, mut backward) = (read(Direction::Forward), read(Direction::Backward));
     backward.reverse();
-    if log.file().chunks() < CHUNKS as u64 {
+    if log.parts() < CHUNKS as u64 {
         assert_eq!(forward, backward);
     }
 }

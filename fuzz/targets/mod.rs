@@ -5,5 +5,6 @@
 pub mod binxml_file;
 pub mod binxml_wire;
 pub mod classic;
+pub mod evt;
 pub mod evtx;
 mod use_event;

@@ -89,7 +89,8 @@ fn tail(text: &str, at: usize) -> String {
 
 /// As XML and as JSON.
 fn print(source: &impl FieldSource) -> [String; 2] {
-    let origin = Origin { source: "fuzz", host: None, log: "fuzz", log_record: Some(1) };
+    let origin =
+        Origin { source: "fuzz", host: None, log: "fuzz", log_record: Some(1), recovered: false };
     let mut xml = Vec::new();
     source.write_xml(&mut xml);
     let mut json = Vec::new();

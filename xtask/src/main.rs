@@ -3,7 +3,7 @@
 //! | command | does |
 //! |---|---|
 //! | `cargo xtask test` | installs what the tests need, then everything CI runs |
-//! | `cargo xtask bench [scan\|lock\|fleet\|tail\|logon]` | ratios against peers in one run |
+//! | `cargo xtask bench [scan\|save\|lock\|fleet\|tail\|logon]` | ratios against peers in one run |
 //! | `cargo xtask windows` | cross-builds for Windows and runs what can run under Wine |
 //! | `cargo xtask fuzz [TARGET] [--seconds N]` | runs the fuzz targets |
 //! | `cargo xtask fuzz hostile [--rounds N]` | a server whose answers are changed, against the client |
@@ -44,7 +44,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["windows"] => windows::run(),
         ["deps"] => deps::check(),
         _ => bail!(
-            "say what to do:\n  cargo xtask test [STAGE...]   (stages: {})\n  cargo xtask bench [scan|lock|fleet|tail|logon]\n  \
+            "say what to do:\n  cargo xtask test [STAGE...]   (stages: {})\n  cargo xtask bench [scan|save|lock|fleet|tail|logon]\n  \
              cargo xtask windows\n  cargo xtask fuzz [TARGET] [--seconds N]",
             test::STAGES.map(|stage| stage.name).join(", ")
         ),

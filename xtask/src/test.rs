@@ -53,6 +53,7 @@ fn set_up() -> Result<()> {
         ("python3-venv", "python3"),
         ("util-linux", "flock"),
         ("samba-testsuite", "ndrdump"),
+        ("libevt-utils", "evtexport"),
         ("libevtx-utils", "evtxexport"),
         ("bsdutils", "script"),
         ("strace", "strace"),

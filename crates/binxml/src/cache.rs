@@ -7,7 +7,7 @@
 use hashbrown::HashMap;
 
 use crate::compile::compile;
-use crate::cursor::{Cursor, Dialect, chunk_name};
+use crate::cursor::{Cursor, Dialect, chunk_name, token};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::template::{Place, Template};
@@ -27,6 +27,8 @@ pub(crate) struct Cache {
     by_identity: HashMap<Identity, Vec<u32>>,
     /// The templates at offsets of the current chunk.
     by_offset: HashMap<(u32, Place), u32>,
+    /// Templates of so many values without names.
+    unnamed: HashMap<(u32, Place), u32>,
 }
 
 impl Cache {
@@ -86,6 +88,20 @@ impl Cache {
         self.by_offset.insert((offset, place), index);
     }
 
+    /// A template of `<EventData>` with so many values, none of which has a name.
+    pub(crate) fn unnamed(&mut self, count: u32, place: Place) -> Result<u32> {
+        if let Some(known) = self.unnamed.get(&(count, place)) {
+            return Ok(*known);
+        }
+        let definition = unnamed_data(count);
+        let mut cursor = Cursor::new(&definition, 0, definition.len());
+        let template = compile(&mut cursor, Dialect::Wire, place, true)?;
+        let index = self.templates.len() as u32;
+        self.templates.push(template);
+        self.unnamed.insert((count, place), index);
+        Ok(index)
+    }
+
     /// The template of a definition that stands at `at`, compiled if it isn't known.
     pub(crate) fn find(
         &mut self,
@@ -109,6 +125,29 @@ impl Cache {
         variants.push(index);
         Ok(index)
     }
+}
+
+/// The definition of `<EventData>` with so many `<Data>`, as a server would send it.
+fn unnamed_data(count: u32) -> Vec<u8> {
+    let open = |name: &str, out: &mut Vec<u8>| {
+        out.push(token::OPEN_START_ELEMENT);
+        out.extend_from_slice(&[0xff, 0xff]); // It depends on no value.
+        out.extend_from_slice(&[0; 4 + 2]); // Its length and its name's hash, which nobody needs.
+        out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        out.extend(name.encode_utf16().chain([0]).flat_map(u16::to_le_bytes));
+        out.push(token::CLOSE_START_ELEMENT);
+    };
+    let mut out = Vec::new();
+    open("EventData", &mut out);
+    for slot in 0..count {
+        open("Data", &mut out);
+        out.push(token::NORMAL_SUBSTITUTION);
+        // Each value has a type of its own.
+        out.extend_from_slice(&[slot as u8, (slot >> 8) as u8, 0]);
+        out.push(token::END_ELEMENT);
+    }
+    out.push(token::END_ELEMENT);
+    out
 }
 
 fn is_same(template: &Template, identity: Identity, bytes: &[u8], at: usize) -> bool {

@@ -9,6 +9,7 @@ use crate::cursor::{Cursor, Dialect, token};
 use crate::error::{Fault, Result};
 use crate::head::{Head, Values, skip_to_instance};
 use crate::limits::Limits;
+use crate::name::name_hash;
 use crate::record::Record;
 use crate::template::{ContentSlot, Place, Template};
 use crate::value::{ARRAY, BIN_XML};
@@ -20,6 +21,8 @@ use crate::walk::check_expansion;
 pub struct Decoder {
     cache: Cache,
     ansi: &'static Encoding,
+    /// Whether what a record refers to may be overwritten.
+    is_leftover: bool,
     /// Elements of the current record that stand outside of any template, compiled for it alone.
     loose: Vec<Template>,
     pub(crate) slots: Vec<Slot>,
@@ -68,6 +71,50 @@ pub(crate) enum TemplateIndex {
     Loose(u32),
 }
 
+/// The first four bytes of the identifier of the definition at an offset.
+fn chunk_id(chunk: &[u8], offset: u32) -> Option<&[u8; 4]> {
+    chunk.get((offset as usize).checked_add(4)?..)?.first_chunk()
+}
+
+/// Where the chunk's own table has a definition with an identifier that begins so.
+fn known_definition(chunk: &[u8], id: [u8; 4]) -> Option<u32> {
+    /// The heads of 32 lists, each linked by the offset that a definition begins with.
+    const TABLE: std::ops::Range<usize> = 384..512;
+    /// More than there is room for; the lists of a damaged chunk may have no end.
+    const MOST: usize = 2000;
+    let u32_at = |at: usize| Some(u32::from_le_bytes(*chunk.get(at..)?.first_chunk()?));
+    let mut steps = 0..MOST;
+    for head in TABLE.step_by(4) {
+        let mut offset = u32_at(head)?;
+        while offset != 0 {
+            steps.next()?;
+            if chunk_id(chunk, offset) == Some(&id) {
+                return Some(offset);
+            }
+            match u32_at(offset as usize) {
+                Some(next) => offset = next,
+                None => break,
+            }
+        }
+    }
+    None
+}
+
+/// Whether the names that a definition at `at` refers to have their hashes.
+fn has_its_names(template: &Template, chunk: &[u8], at: usize) -> bool {
+    let u16_at = |at: usize| Some(u16::from_le_bytes(*chunk.get(at..)?.first_chunk()?));
+    template.names.iter().all(|name| {
+        let Some(characters) = &name.elsewhere else { return true };
+        let offset = chunk.get(at + name.at..).and_then(|rest| rest.first_chunk());
+        let hash = offset.and_then(|offset| {
+            // Behind the offset of the next name with it.
+            u16_at((u32::from_le_bytes(*offset) as usize).checked_add(4)?)
+        });
+        let (units, _) = characters.as_chunks::<2>();
+        hash == Some(name_hash(units.iter().map(|unit| u16::from_le_bytes(*unit))))
+    })
+}
+
 impl Default for Decoder {
     fn default() -> Self {
         Decoder::new()
@@ -85,6 +132,7 @@ impl Decoder {
         Decoder {
             cache: Cache::default(),
             ansi,
+            is_leftover: false,
             loose: Vec::new(),
             slots: Vec::new(),
             instances: Vec::new(),
@@ -355,27 +403,69 @@ impl Decoder {
     fn chunk_definition(&mut self, cursor: &mut Cursor<'_>, place: Place) -> Result<u32> {
         /// The offset of the next definition, identifier and length.
         const HEADER: usize = 4 + 16 + 4;
-        cursor.u32()?; // The first four bytes of the identifier.
+        let id: [u8; 4] = cursor.array()?; // The first four bytes of the identifier.
         let offset = cursor.u32()?;
+        if self.is_leftover && offset as usize != cursor.at {
+            return self.leftover_definition(cursor, place, id, offset);
+        }
         let is_here = offset as usize == cursor.at;
         if !is_here && let Some(known) = self.cache.at_offset(offset, place) {
             return Ok(known);
         }
-        let chunk = cursor.bytes;
+        let (index, at, len) = self.definition_at(cursor.bytes, offset, place)?;
+        if is_here {
+            cursor.take(HEADER + len)?;
+            if self.is_leftover && !has_its_names(self.cache.get(index), cursor.bytes, at) {
+                return Err(Fault::Overwritten("name").at(at));
+            }
+        }
+        self.cache.remember_offset(offset, place, index);
+        Ok(index)
+    }
+
+    /// The template whose definition stands at an offset of a chunk, where its bytes begin, and
+    /// how many these are.
+    fn definition_at(
+        &mut self,
+        chunk: &[u8],
+        offset: u32,
+        place: Place,
+    ) -> Result<(u32, usize, usize)> {
         let mut header = Cursor::new(chunk, offset as usize, chunk.len());
         header.u32()?;
         let guid = header.array()?;
         let len = header.u32()?;
         let at = header.at;
-        if is_here {
-            cursor.take(HEADER + len as usize)?;
-        } else {
-            header.take(len as usize)?;
-        }
+        header.take(len as usize)?;
         let identity = Identity { guid, len, place, dialect: Dialect::File };
-        let index = self.cache.find(identity, chunk, at, at + len as usize)?;
-        self.cache.remember_offset(offset, place, index);
-        Ok(index)
+        let index = self.cache.find(identity, chunk, at, header.at)?;
+        Ok((index, at, len as usize))
+    }
+
+    /// The template of a record that was left over: where it says, if it is still there; one of
+    /// the chunk with its identifier; or, for the event's data, one that gives no value a name.
+    #[cold]
+    fn leftover_definition(
+        &mut self,
+        cursor: &Cursor<'_>,
+        place: Place,
+        id: [u8; 4],
+        offset: u32,
+    ) -> Result<u32> {
+        let chunk = cursor.bytes;
+        let said = Some(offset).filter(|offset| chunk_id(chunk, *offset) == Some(&id));
+        for offset in said.into_iter().chain(known_definition(chunk, id)) {
+            if let Ok((index, at, _)) = self.definition_at(chunk, offset, place)
+                && has_its_names(self.cache.get(index), chunk, at)
+            {
+                return Ok(index);
+            }
+        }
+        let count = Cursor { ..*cursor }.u32()?;
+        if place != Place::Event || count > Limits::UNNAMED {
+            return Err(Fault::Overwritten("template").at(cursor.at));
+        }
+        self.cache.unnamed(count, place).map_err(|error| error.fault.at(cursor.at))
     }
 
     /// Whether the record might print far more than it holds, so that it has to be measured.
@@ -429,6 +519,16 @@ pub struct ChunkDecoder<'d> {
 }
 
 impl ChunkDecoder<'_> {
+    /// The event of a record that was left over in the chunk: the chunk has others now, which may
+    /// have overwritten templates and names that it refers to. That is an error then.
+    pub fn leftover(&mut self, range: std::ops::Range<usize>) -> Result<Record<'_>> {
+        let cursor = Cursor::new(self.chunk, range.start, range.end);
+        self.decoder.is_leftover = true;
+        let is_whole = self.decoder.parse(cursor, Dialect::File, None).map(drop);
+        self.decoder.is_leftover = false;
+        is_whole.map(|()| Record::new(self.decoder, self.chunk))
+    }
+
     /// The event whose BinXML stands in a range of the chunk.
     pub fn event(&mut self, range: std::ops::Range<usize>) -> Result<Record<'_>> {
         let cursor = Cursor::new(self.chunk, range.start, range.end);

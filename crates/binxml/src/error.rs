@@ -33,6 +33,9 @@ pub enum Fault {
     /// Literal text that isn't of the string type.
     #[error("literal text has the type 0x{0:02x}")]
     LiteralType(u8),
+    /// What a record refers to is not there any more: only of one that was left over in a chunk.
+    #[error("the {0} it refers to was overwritten")]
+    Overwritten(&'static str),
     /// A bound of [`Limits`](crate::Limits) is passed.
     #[error("more {0} than allowed")]
     Limit(&'static str),

@@ -25,7 +25,7 @@ mod walk;
 pub mod write;
 
 pub use cursor::Dialect;
-pub use decoder::Decoder;
+pub use decoder::{ChunkDecoder, Decoder};
 pub use error::{BinXmlError, Fault};
 pub use head::Head;
 pub use limits::Limits;

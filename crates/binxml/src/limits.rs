@@ -24,6 +24,8 @@ impl Limits {
     pub const EXPANSION: usize = 16 << 20;
     /// Bytes of an event as MS-EVEN6 can send it (MAX_RPC_EVENT_SIZE, section 6).
     pub const WIRE_EVENT: usize = 2 << 20;
+    /// Values of a record whose names were overwritten.
+    pub const UNNAMED: u32 = 256;
     /// Compiled templates that a decoder keeps.
     pub const TEMPLATES: usize = 8192;
     /// Compiled templates of one identifier and length that a decoder keeps.

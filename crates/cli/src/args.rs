@@ -71,6 +71,7 @@ Examples:
   quarry scan Security.evtx                     all of a file, as a table
   quarry scan logs/ -i 4625 -S 8h               failed logons of the last eight hours
   quarry scan logs/ -p error -n 20 -r           the newest 20 errors of each file
+  quarry scan SysEvent.Evt --recover            an old log, and what is left of overwritten records
   quarry scan a.evtx --data TargetUserName=bob --fields time,computer,data.IpAddress -o csv
   quarry scan dc01 -l Security -S 1d -o evtx > dc01.evtx
   zcat a.evtx.gz | quarry scan - -g '(?i)powershell'";
@@ -83,6 +84,9 @@ pub(crate) struct ScanArgs {
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
     pub(crate) servers: ServerArgs,
+
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
 
     /// Print at most N events of each source
     #[arg(short = 'n', long, value_name = "N", help_heading = ORDER)]
@@ -155,6 +159,8 @@ pub(crate) struct CountArgs {
     pub(crate) filter: FilterArgs,
     #[command(flatten)]
     pub(crate) servers: ServerArgs,
+    #[command(flatten)]
+    pub(crate) files: FileArgs,
     #[command(flatten)]
     pub(crate) output: ListArgs,
     #[command(flatten)]
@@ -309,15 +315,16 @@ pub(crate) struct ManArgs {
 #[allow(rustdoc::broken_intra_doc_links)]
 pub(crate) struct SourceArgs {
     /// A server (a name or address, a range dc[01:12], a glob or @group of the inventory, or
-    /// even6://HOST[:MAPPER-PORT][?endpoint=PORT]; even://HOST[:PORT] over SMB), an .evtx file, a
-    /// folder (searched for them), . for this machine (on Windows), or - for a file on standard
-    /// input
+    /// even6://HOST[:MAPPER-PORT][?endpoint=PORT]; even://HOST[:PORT] over SMB), an .evtx or .evt
+    /// file, a folder (searched for them), . for this machine (on Windows), or - for a file on
+    /// standard input
     #[arg(value_name = "SOURCE", required = true, value_hint = ValueHint::AnyPath)]
     pub(crate) sources: Vec<OsString>,
 }
 
 const FILTER: &str = "Which events";
 const SERVERS: &str = "Servers";
+const FILES: &str = "Files";
 const ORDER: &str = "How many, in which order";
 const OUTPUT: &str = "Output";
 
@@ -358,6 +365,16 @@ pub(crate) struct FilterArgs {
     /// That this Windows event query selects: XPath, or a whole QueryList document
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     pub(crate) xpath: Option<String>,
+}
+
+/// How files are read.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = FILES)]
+pub(crate) struct FileArgs {
+    /// Also look for records that a log has given up, in what its files hold besides (slack); they
+    /// are marked: "recovered":true in JSON, a column in CSV, an attribute in XML, a word in tables
+    #[arg(long)]
+    pub(crate) recover: bool,
 }
 
 /// How servers are found and read.

@@ -104,7 +104,7 @@ struct Printing<'n> {
 
 impl Visitor for Printing<'_> {
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
-        let origin = Origin { source: self.name, host: None, log, log_record };
+        let origin = Origin { source: self.name, host: None, log, log_record, recovered: false };
         if self.events > 0 {
             self.out.extend_from_slice(self.printer.separator());
         }

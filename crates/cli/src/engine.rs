@@ -60,6 +60,8 @@ pub(crate) trait Output: Default + Send {
 pub(crate) struct Options<'a> {
     pub(crate) threads: NonZeroUsize,
     pub(crate) direction: Direction,
+    /// Whether files give what is in their slack, too.
+    pub(crate) recover: bool,
     /// Set when reading shall end.
     pub(crate) stop: &'a AtomicBool,
 }
@@ -303,7 +305,7 @@ impl Tasks<'_> {
             return Some(Task::End(End::File(Ok(()))));
         }
         let (index, input) = self.inputs.next()?;
-        match open(input, self.options.stop) {
+        match open(input, self.options) {
             Ok((name, file)) => {
                 let log = file.name().0.clone();
                 let batches = Box::new(file.batches(self.options.direction));
@@ -325,6 +327,22 @@ struct Reading<'r, W: Work> {
     batch: &'r mut Batch<W::Output>,
 }
 
+impl<W: Work> Reading<'_, W> {
+    #[inline]
+    fn take<S: FieldSource>(
+        &mut self,
+        event: &S,
+        log: &str,
+        log_record: Option<u64>,
+        recovered: bool,
+    ) {
+        self.batch.records += 1;
+        let (source, host) = (&self.open.name, self.open.host());
+        let origin = Origin { source, host, log, log_record, recovered };
+        self.work.event(self.worker, event, &origin, &mut self.batch.output);
+    }
+}
+
 impl<W: Work> Visitor for Reading<'_, W> {
     #[inline]
     fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
@@ -336,9 +354,11 @@ impl<W: Work> Visitor for Reading<'_, W> {
 
     #[inline]
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
-        self.batch.records += 1;
-        let origin = Origin { source: &self.open.name, host: self.open.host(), log, log_record };
-        self.work.event(self.worker, event, &origin, &mut self.batch.output);
+        self.take(event, log, log_record, false);
+    }
+
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        self.take(event, log, log_record, true);
     }
 
     fn damage(&mut self, damage: &Damage) {
@@ -347,7 +367,8 @@ impl<W: Work> Visitor for Reading<'_, W> {
     }
 }
 
-fn open(input: Input, stop: &AtomicBool) -> Result<(String, FileLog), Failure> {
+fn open(input: Input, options: Options<'_>) -> Result<(String, FileLog), Failure> {
+    let stop = options.stop;
     let mut regular = None;
     let (name, log) = match input {
         Input::Failed(failure) => return Err(failure),
@@ -371,6 +392,10 @@ fn open(input: Input, stop: &AtomicBool) -> Result<(String, FileLog), Failure> {
             (name, log)
         }
     };
+    let log = match options.recover {
+        true => log.and_then(FileLog::recovering),
+        false => log,
+    };
     match log {
         Ok(log) => Ok((name, log)),
         Err(e) => Err(refusal(&name, regular.as_deref(), &e)),
@@ -382,8 +407,6 @@ fn refusal(name: &str, path: Option<&Path>, error: &OpenError) -> Failure {
     let shown = if name == "-" { "standard input" } else { name };
     match error {
         OpenError::Io(e) => Failure::new(format!("{shown}: {}", plain(e))),
-        OpenError::OldFormat => Failure::new(format!("{shown}: {error}"))
-            .hint("Event Viewer can open it and save it as .evtx"),
         _ => {
             let failure = Failure::new(format!("{shown}: {error}"));
             match path.is_some_and(is_packed) {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Seek, Write};
 
-use quarry_binxml::write::{Fragment, WriteError, templated};
-use quarry_event::{Event, EventTime, Field, FieldSource, Origin, PartialSource};
+use quarry_binxml::write::{Packed, Packer, Template, WriteError};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::Direction;
 use quarry_logfile::{EvtxWriteError, EvtxWriter};
 
@@ -20,24 +20,38 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let save = Save { tests: Tests::new(&args.filter)?, lines: args.lines };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    run.recover = args.files.recover;
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let request = save.tests.request(direction, args.lines);
     // The file's header comes last, so it can't be written to a pipe as it grows.
     let spool = |e: io::Error| Failure::io("temporary files", &e);
-    let file = BufWriter::with_capacity(1 << 18, tempfile::tempfile().map_err(spool)?);
+    let direct = new_file();
+    let is_direct = direct.is_some();
+    let file = match direct {
+        Some(file) => file,
+        None => tempfile::tempfile().map_err(spool)?,
+    };
+    let file = BufWriter::with_capacity(1 << 18, file);
     let mut writer = EvtxWriter::new(file).map_err(spool)?;
     let mut wanted: HashMap<usize, u64> = HashMap::new();
     let mut broken = None;
     run.read(inputs, request, &save, &mut |console, source, batch: &mut Batch<Records>| {
         let wanted = wanted.entry(source.index).or_insert(args.lines.unwrap_or(u64::MAX));
         let mut written = 0;
-        for record in batch.output.records.drain(..) {
+        let Records { records, values } = &batch.output;
+        let mut start = 0;
+        for record in records {
+            let values = &values[start..record.end];
+            start = record.end;
             if *wanted == 0 {
                 break;
             }
-            let result = match record.fragment {
-                Ok(fragment) => writer.write(&fragment, record.time).map(drop),
-                Err(error) => Err(error.into()),
+            let result = match &record.template {
+                Ok(template) => {
+                    let packed = Packed { template, values };
+                    writer.write_packed(packed, record.time).map(drop)
+                }
+                Err(error) => Err(error.clone().into()),
             };
             match result {
                 Ok(()) => {
@@ -45,8 +59,12 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
                     written += 1;
                 }
                 Err(EvtxWriteError::Event(error)) => {
-                    let (name, place) = (&source.name, record.place);
-                    console.warning(&format!("{name}: {place} can't be saved: {error}"));
+                    let log = record.log.as_deref().unwrap_or(&source.log);
+                    let place = match record.number {
+                        Some(number) => format!("record {number} of {log}"),
+                        None => format!("a record of {log}"),
+                    };
+                    console.warning(&format!("{}: {place} can't be saved: {error}", source.name));
                 }
                 Err(error) => {
                     broken = Some(Failure::new(format!("the .evtx file: {error}")));
@@ -61,7 +79,8 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     }
     let file = writer.finish().map_err(|e| Failure::new(format!("the .evtx file: {e}")))?;
     let file = file.into_inner().map_err(|e| spool(e.into_error()))?;
-    match copy(file) {
+    let copied = if is_direct { to_end(file) } else { copy(file) };
+    match copied {
         Err(Closed::Failed(failure)) => Err(failure),
         Err(Closed::Pipe) => Ok(run.outcome),
         Ok(()) => {
@@ -90,6 +109,28 @@ fn check(args: &ScanArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Standard output, where it is a new file that can be written to at any place.
+#[cfg(unix)]
+fn new_file() -> Option<File> {
+    use std::os::fd::AsFd;
+    let mut file = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
+    let is_appended = rustix::fs::fcntl_getfl(&file).ok()?.contains(rustix::fs::OFlags::APPEND);
+    let metadata = file.metadata().ok()?;
+    let is_new = metadata.is_file() && metadata.len() == 0 && file.stream_position().ok()? == 0;
+    (is_new && !is_appended).then_some(file)
+}
+
+#[cfg(not(unix))]
+fn new_file() -> Option<File> {
+    None
+}
+
+/// Whoever writes to standard output next goes on behind the file.
+fn to_end(mut file: File) -> Result<(), Closed> {
+    file.seek(io::SeekFrom::End(0))?;
+    Ok(())
+}
+
 fn copy(mut file: File) -> Result<(), Closed> {
     file.rewind()?;
     let mut out = io::stdout().lock();
@@ -106,32 +147,38 @@ struct Save {
 #[derive(Default)]
 struct Records {
     records: Vec<Record>,
+    /// Their values, one behind the other.
+    values: Vec<u8>,
 }
 
 struct Record {
-    fragment: Result<Fragment<'static>, WriteError>,
+    template: Result<Template, WriteError>,
+    /// Where its values end.
+    end: usize,
     time: EventTime,
-    /// What it is called where it can't be written.
-    place: String,
+    /// Its log, where that isn't the source's only one, and its number there.
+    log: Option<Box<str>>,
+    number: Option<u64>,
 }
 
 impl engine::Output for Records {
     fn clear(&mut self) {
         self.records.clear();
+        self.values.clear();
     }
 }
 
 impl engine::Work for Save {
-    type Worker = Matchers;
+    type Worker = (Matchers, Packer);
     type Output = Records;
 
-    fn worker(&self) -> Matchers {
-        self.tests.matchers()
+    fn worker(&self) -> Self::Worker {
+        (self.tests.matchers(), Packer::default())
     }
 
     fn wants<S: PartialSource>(
         &self,
-        matchers: &mut Matchers,
+        (matchers, _): &mut Self::Worker,
         event: &S,
         open: &Open,
         output: &Records,
@@ -142,7 +189,7 @@ impl engine::Work for Save {
 
     fn event<S: FieldSource>(
         &self,
-        matchers: &mut Matchers,
+        (matchers, packer): &mut Self::Worker,
         event: &S,
         origin: &Origin<'_>,
         output: &mut Records,
@@ -155,13 +202,10 @@ impl engine::Work for Save {
         {
             return;
         }
-        let fragment = templated(&Event::from_source(event)).map(Fragment::from);
-        let place = match (&fragment, origin.log_record) {
-            (Ok(_), _) => String::new(),
-            (Err(_), Some(number)) => format!("record {number} of {}", origin.log),
-            (Err(_), None) => "a record".to_owned(),
-        };
+        let template = packer.pack(event, &mut output.values);
+        let end = output.values.len();
+        let log = origin.host.map(|_| origin.log.into());
         let time = event.field(Field::TimeCreated).as_time().unwrap_or_default();
-        output.records.push(Record { fragment, time, place });
+        output.records.push(Record { template, end, time, log, number: origin.log_record });
     }
 }

@@ -21,7 +21,8 @@ use crate::servers::Server;
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
-    let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
+    let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
+    run.recover = args.files.recover;
     let work = Count { tests: Some(Tests::new(&args.filter)?), by_channel: false };
     list(run, &work, &args.sources, &args.servers, &args.output)
 }
@@ -76,15 +77,24 @@ fn list(
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
         None => Cell::new(Json::Null, ""),
     };
+    let recover = run.recover;
     let row = |source: &str, log: &str, tally: &Tally| {
-        let records = Cell::new(tally.events, grouped(tally.events));
-        vec![Cell::text(source), Cell::text(log), records, time(tally.oldest), time(tally.newest)]
+        let number = |number: u64| Cell::new(number, grouped(number));
+        let records = number(tally.events - tally.recovered);
+        let mut row = vec![Cell::text(source), Cell::text(log), records];
+        row.extend(recover.then(|| number(tally.recovered)));
+        row.extend([time(tally.oldest), time(tally.newest)]);
+        row
     };
     let rows: Vec<Vec<Cell>> = found
         .values()
         .flat_map(|(source, logs)| logs.iter().map(|(log, tally)| row(source, log, tally)))
         .collect();
-    listing::print(&COLUMNS, &rows, args)?;
+    let mut columns = COLUMNS.to_vec();
+    if recover {
+        columns.insert(3, Column::number("recovered"));
+    }
+    listing::print(&columns, &rows, args)?;
     run.summarize();
     Ok(run.outcome.exit_code())
 }
@@ -126,7 +136,7 @@ fn survey(
                 Ok(LogInfo { records, oldest, newest, .. }) => {
                     run.records += records;
                     run.matched += records;
-                    logs.1.insert(log.0, Tally { events: records, oldest, newest });
+                    logs.1.insert(log.0, Tally { events: records, recovered: 0, oldest, newest });
                 }
                 Err(error) => {
                     let failure = quarry_fleet::Failure::of(&*servers[n], &error, 0);
@@ -156,7 +166,9 @@ struct Tallies {
 
 #[derive(Clone, Copy, Default)]
 struct Tally {
+    /// All of them, and those that were recovered from slack.
     events: u64,
+    recovered: u64,
     oldest: Option<EventTime>,
     newest: Option<EventTime>,
 }
@@ -164,6 +176,7 @@ struct Tally {
 impl Tally {
     fn add(&mut self, other: &Tally) {
         self.events += other.events;
+        self.recovered += other.recovered;
         self.oldest = self.oldest.into_iter().chain(other.oldest).min();
         self.newest = self.newest.max(other.newest);
     }
@@ -208,7 +221,8 @@ impl engine::Work for Count {
         }
         let name = String::from_utf8_lossy(name);
         let time = event.field(Field::TimeCreated).as_time();
-        let tally = Tally { events: 1, oldest: time, newest: time };
+        let recovered = u64::from(origin.recovered);
+        let tally = Tally { events: 1, recovered, oldest: time, newest: time };
         match output.logs.get_mut(&*name) {
             Some(sum) => sum.add(&tally),
             None => {

@@ -11,6 +11,7 @@ use crate::error::Failure;
 use crate::run::Closed;
 
 /// A column of a list.
+#[derive(Clone, Copy)]
 pub(crate) struct Column {
     /// The member in JSON; in capitals, the head of the table's column.
     name: &'static str,

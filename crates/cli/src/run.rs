@@ -43,6 +43,8 @@ pub(crate) struct Run {
     budgets: quarry_fleet::Options,
     threads: NonZeroUsize,
     direction: Direction,
+    /// Whether files give what is in their slack, too.
+    pub(crate) recover: bool,
 }
 
 /// Sources of a kind, and what has become of them.
@@ -72,6 +74,7 @@ impl Run {
             budgets: quarry_fleet::Options::default(),
             threads: work.threads.unwrap_or_else(cores),
             direction,
+            recover: false,
         }
     }
 
@@ -87,7 +90,6 @@ impl Run {
         self.servers.failed = inputs.failed_servers.len() as u64;
         self.servers.all = inputs.servers.len() as u64 + self.servers.failed;
         inputs.failed_servers.iter().for_each(|failure| self.console.error(failure));
-        inputs.notes.iter().for_each(|note| self.console.note(note));
         catch_interrupts(&mut self.console);
         Ok(inputs)
     }
@@ -146,8 +148,12 @@ impl Run {
         take: &mut Take<'_, W::Output>,
     ) {
         self.console.start_progress();
-        let options =
-            Options { threads: self.threads, direction: self.direction, stop: &INTERRUPTED };
+        let options = Options {
+            threads: self.threads,
+            direction: self.direction,
+            recover: self.recover,
+            stop: &INTERRUPTED,
+        };
         engine::read(files, servers, options, work, &mut |report| {
             let next = match report {
                 Report::Opened { source } => {

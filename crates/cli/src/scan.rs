@@ -22,8 +22,13 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         return evtx::run(args);
     }
     let tests = Tests::new(&args.filter)?;
-    let printer =
-        printer(args.output.and_then(ScanFormat::text), &args.fields, args.terminal.color)?;
+    let format = args.output.and_then(ScanFormat::text);
+    let printer = match format {
+        Some(Format::Csv) if args.files.recover && args.fields.is_empty() => {
+            Printer::csv_with_recovered()
+        }
+        _ => printer(format, &args.fields, args.terminal.color)?,
+    };
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }
@@ -36,6 +41,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    run.recover = args.files.recover;
     let mut out = Out::new(&scan.printer);
     let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
     let inputs = run.inputs(&args.sources, &args.servers)?;

@@ -59,8 +59,6 @@ pub(crate) struct Inputs {
     pub(crate) remote: Vec<Arc<quarry_fleet::Server>>,
     /// Why servers can't even be asked.
     pub(crate) failed_servers: Vec<Failure>,
-    /// What was left out.
-    pub(crate) notes: Vec<String>,
 }
 
 /// The files and servers that the sources stand for.
@@ -118,10 +116,10 @@ fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
 fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     let shown = path.display();
     match fs::metadata(&path) {
-        Ok(metadata) if metadata.is_dir() => search(path, &mut inputs.files, &mut inputs.notes),
+        Ok(metadata) if metadata.is_dir() => search(path, &mut inputs.files),
         Ok(_) => inputs.files.push(Input::File(path)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let is_path = path.components().count() > 1 || extension(&path).is_some();
+            let is_path = path.components().count() > 1 || is_log(&path);
             match path.to_str() {
                 Some(name) if !is_path => {
                     let before = inputs.failed_servers.len();
@@ -145,28 +143,15 @@ fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     }
 }
 
-/// The kinds of log file that a name tells.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Extension {
-    Evtx,
-    Evt,
-}
-
-fn extension(path: &Path) -> Option<Extension> {
-    let extension = path.extension()?;
-    if extension.eq_ignore_ascii_case("evtx") {
-        Some(Extension::Evtx)
-    } else if extension.eq_ignore_ascii_case("evt") {
-        Some(Extension::Evt)
-    } else {
-        None
-    }
+/// Whether a name is that of a log file.
+fn is_log(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default();
+    ["evtx", "evt"].iter().any(|log| extension.eq_ignore_ascii_case(log))
 }
 
 /// Searches a folder and those in it. Links to folders are not followed, so that it ends.
-fn search(folder: PathBuf, inputs: &mut Vec<Input>, notes: &mut Vec<String>) {
+fn search(folder: PathBuf, inputs: &mut Vec<Input>) {
     let before = inputs.len();
-    let mut old = 0u64;
     let mut open = vec![folder.clone()];
     while let Some(path) = open.pop() {
         if path != folder && path.is_file() {
@@ -187,21 +172,15 @@ fn search(folder: PathBuf, inputs: &mut Vec<Input>, notes: &mut Vec<String>) {
         for entry in entries {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let path = entry.path();
-            match extension(&path) {
-                _ if is_folder => open.push(path),
-                Some(Extension::Evtx) if path.is_file() => open.push(path),
-                Some(Extension::Evt) => old += 1,
-                _ => {}
+            if is_folder || is_log(&path) && path.is_file() {
+                open.push(path);
             }
         }
     }
     let shown = folder.display();
-    if old > 0 {
-        let files = if old == 1 { "file" } else { "files" };
-        notes.push(format!("{shown}: {old} .evt {files} left out, which can't be read yet"));
-    }
     if inputs.len() == before {
-        let failure = Failure::new(format!("there are no .evtx files in the folder {shown}"));
+        let failure =
+            Failure::new(format!("there are no .evtx or .evt files in the folder {shown}"));
         inputs.push(Input::Failed(failure));
     }
 }
@@ -243,7 +222,7 @@ mod tests {
         let crate::args::Command::Scan(args) = cli.command else { panic!("it is a scan") };
         let console = crate::console::Console::new(crate::args::When::Never, true);
         let mut servers = Servers::new(&args.servers, &console).unwrap();
-        let Inputs { files, notes, .. } = expand(&[root.as_os_str().to_owned()], &mut servers);
+        let Inputs { files, .. } = expand(&[root.as_os_str().to_owned()], &mut servers);
         let names: Vec<String> = files
             .iter()
             .map(|input| match input {
@@ -253,8 +232,6 @@ mod tests {
                 other => format!("{other:?}"),
             })
             .collect();
-        assert_eq!(names, ["a/b/c.evtx", "a/z.EVTX", "b.evtx", "c/d.evtx"]);
-        assert_eq!(notes.len(), 1);
-        assert!(notes[0].ends_with("1 .evt file left out, which can't be read yet"));
+        assert_eq!(names, ["a/b/c.evtx", "a/z.EVTX", "b.evtx", "c/d.evtx", "old.evt"]);
     }
 }

@@ -306,7 +306,8 @@ impl Visitor for Print<'_> {
         if self.printed > 0 {
             self.text.extend_from_slice(self.printer.separator());
         }
-        let origin = Origin { source: self.source, host: self.host, log, log_record };
+        let origin =
+            Origin { source: self.source, host: self.host, log, log_record, recovered: false };
         self.printer.event(event, &origin, None, self.scratch, self.text);
         self.printed += 1;
     }

@@ -117,7 +117,7 @@ fn servers_of_a_domain_are_read_by_kerberos() {
     a_ticket_that_the_server_does_not_take_is_no_wrong_password(&bench);
     a_keytab_that_others_can_read_is_warned_of(&bench);
     to_allow_ntlm_does_not_take_kerberos_away(&bench);
-    a_key_distribution_centre_that_does_not_answer_is_told(&bench);
+    a_key_distribution_centre_that_does_not_answer_is_told(&bench, &fleet);
     an_inventory_says_who_signs_in_by_kerberos(&bench);
     over_tcp_both_ways_to_authenticate_get_through(&bench);
 }
@@ -242,7 +242,7 @@ fn a_wrong_password_is_tried_once_for_a_fleet(bench: &Bench, fleet: &[&str]) {
     let text = format!(
         "[credentials.wrong]\nusername = 'BEDROCK\\fred'\npassword-file = {password:?}\n\
          [servers.ntlm]\naddress = '{HOST}'\nprotocol = 'even'\ncredential = 'wrong'\n\
-         [servers.kerberos]\naddress = '{HOST}'\nprotocol = 'even'\ncredential = 'wrong'\n\
+         [servers.kerberos]\naddress = 'srv1.bedrock.test'\nprotocol = 'even'\ncredential = 'wrong'\n\
          authentication = 'kerberos'\n"
     );
     let inventory = bench.file("both.toml", &text);
@@ -480,7 +480,8 @@ fn a_clock_that_is_off_is_told_with_how_far(bench: &Bench) {
     assert_eq!(ran.status, Some(0), "{}", ran.stderr);
 }
 
-fn a_key_distribution_centre_that_does_not_answer_is_told(bench: &Bench) {
+fn a_key_distribution_centre_that_does_not_answer_is_told(bench: &Bench, fleet: &[&str]) {
+    let cache = bench.kinit("fred", "pebbles1!");
     let password = bench.file("barney", "bambam");
     let source = format!("even://{HOST}");
     // Nobody has the first address, and nothing listens on the port at the second.
@@ -496,6 +497,12 @@ fn a_key_distribution_centre_that_does_not_answer_is_told(bench: &Bench) {
         let said = "Kerberos: no key distribution centre of BEDROCK.TEST";
         assert!(ran.stderr.contains(said), "{}", ran.stderr);
         assert!(ran.stderr.contains("whether port 88"), "{}", ran.stderr);
+        // Nor does one that has a ticket for more get these.
+        let slow = ["--connect-timeout", "1s", "-k"];
+        let words = [&["count"], fleet, &slow].concat();
+        let ran = bench.quarry(Some(&cache), &["env", &configuration], &words);
+        assert_eq!(ran.status, Some(2));
+        assert!(ran.stderr.contains(said) && ran.stderr.contains("6 failed"), "{}", ran.stderr);
         // NTLM needs none.
         let words = [&who[..], &["--authentication", "negotiate"]].concat();
         let ran = bench.count(&source, None, &["env", &configuration], &words);

@@ -163,4 +163,6 @@ pub struct Origin<'a> {
     pub log: &'a str,
     /// The record number there.
     pub log_record: Option<u64>,
+    /// Whether the record was recovered from slack: the log had given it up.
+    pub recovered: bool,
 }

@@ -30,6 +30,19 @@ impl<'a> Utf16<'a> {
         self.bytes.len()
     }
 
+    /// The bytes of the units before the first NUL.
+    pub fn text_bytes(&self) -> &'a [u8] {
+        // In blocks, each of which is looked at at once.
+        let (blocks, _) = self.bytes.as_chunks::<32>();
+        let has_nul = |block: &&[u8; 32]| {
+            let (units, _) = block.as_chunks::<2>();
+            units.iter().fold(false, |found, unit| found | (u16::from_le_bytes(*unit) == 0))
+        };
+        let start = 32 * blocks.iter().take_while(|block| !has_nul(block)).count();
+        let end = self.bytes[start..].chunks_exact(2).position(|unit| unit == [0, 0]);
+        &self.bytes[..end.map_or(self.bytes.len(), |units| start + 2 * units)]
+    }
+
     /// The UTF-16 units before the first NUL.
     pub fn units(&self) -> impl Iterator<Item = u16> + use<'a> {
         self.bytes

@@ -3,13 +3,13 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use quarry_binxml::Decoder;
+use quarry_binxml::{BinXmlError, ChunkDecoder, Decoder};
 use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
 use quarry_event::filter::Matcher;
 use quarry_event::{Event, FieldSource, PartialSource};
 use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
-use quarry_logfile::{Chunk, DamageKind, EvtxLog, Item};
+use quarry_logfile::{Chunk, DamageKind, EvtItem, EvtLog, EvtxLog, Item, RecordHeader};
 
 use crate::damage::Damage;
 #[cfg(windows)]
@@ -31,9 +31,13 @@ enum Raw {
         n: u64,
         /// Only records with these numbers, where not all are meant.
         only: Option<RangeInclusive<u64>>,
+        /// Whether records of slack are wanted too.
+        recover: bool,
     },
-    /// Classic records, one behind the other, all of them well-formed.
-    Classic { log: Arc<LogName>, bytes: Vec<u8>, sizes: Vec<usize> },
+    /// A block of an `.evt` file, whose events are of a channel.
+    Evt { name: Arc<LogName>, channel: Arc<str>, log: Arc<EvtLog>, n: u64 },
+    /// Classic records, one behind the other, all of which can be read.
+    Classic { log: Arc<LogName>, channel: Arc<str>, bytes: Vec<u8>, sizes: Vec<usize> },
     /// A server's answer, all of whose records are well-formed.
     Wire { batch: EventBatch, logs: Arc<[LogName]> },
     /// Events of this machine, not rendered yet.
@@ -51,8 +55,19 @@ impl Batch {
         log: Arc<EvtxLog>,
         n: u64,
         direction: Direction,
+        recover: bool,
     ) -> Self {
-        Batch { direction, raw: Raw::Chunk { name, log, n, only: None } }
+        Batch { direction, raw: Raw::Chunk { name, log, n, only: None, recover } }
+    }
+
+    pub(crate) fn evt(
+        name: Arc<LogName>,
+        channel: Arc<str>,
+        log: Arc<EvtLog>,
+        n: u64,
+        direction: Direction,
+    ) -> Self {
+        Batch { direction, raw: Raw::Evt { name, channel, log, n } }
     }
 
     /// Some records of a chunk, without the damage: it is told of before. What the chunk gets
@@ -63,7 +78,7 @@ impl Batch {
         n: u64,
         only: RangeInclusive<u64>,
     ) -> Self {
-        let raw = Raw::Chunk { name, log, n, only: Some(only) };
+        let raw = Raw::Chunk { name, log, n, only: Some(only), recover: false };
         Batch { direction: Direction::Forward, raw }
     }
 
@@ -74,7 +89,19 @@ impl Batch {
 
     /// Classic records of a log, with the size of each.
     pub(crate) fn classic(log: Arc<LogName>, bytes: Vec<u8>, sizes: Vec<usize>) -> Self {
-        Batch { direction: Direction::Forward, raw: Raw::Classic { log, bytes, sizes } }
+        let channel = log.0.as_str().into();
+        Batch::classic_of(log, channel, bytes, sizes)
+    }
+
+    /// The same, where the log has another name than the channel.
+    pub(crate) fn classic_of(
+        log: Arc<LogName>,
+        channel: Arc<str>,
+        bytes: Vec<u8>,
+        sizes: Vec<usize>,
+    ) -> Self {
+        let raw = Raw::Classic { log, channel, bytes, sizes };
+        Batch { direction: Direction::Forward, raw }
     }
 
     /// Events of this machine.
@@ -92,7 +119,7 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         match &self.raw {
             Raw::Damage(damage) => damage.is_empty(),
-            Raw::Chunk { .. } => false,
+            Raw::Chunk { .. } | Raw::Evt { .. } => false,
             Raw::Classic { sizes, .. } => sizes.is_empty(),
             Raw::Wire { batch, .. } => batch.is_empty(),
             #[cfg(windows)]
@@ -109,7 +136,7 @@ impl Batch {
     /// How many records there are, where that is known before they are read.
     pub fn records(&self) -> u64 {
         match &self.raw {
-            Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Damage(_) | Raw::Chunk { .. } | Raw::Evt { .. } => 0,
             Raw::Classic { sizes, .. } => sizes.len() as u64,
             Raw::Wire { batch, .. } => batch.len() as u64,
             #[cfg(windows)]
@@ -120,7 +147,7 @@ impl Batch {
     /// How many bytes of memory the batch holds; about so many, where Windows holds them.
     pub fn bytes(&self) -> usize {
         match &self.raw {
-            Raw::Damage(_) | Raw::Chunk { .. } => 0,
+            Raw::Damage(_) | Raw::Chunk { .. } | Raw::Evt { .. } => 0,
             Raw::Classic { bytes, .. } => bytes.len(),
             Raw::Wire { batch, .. } => batch.buffer().len(),
             #[cfg(windows)]
@@ -149,6 +176,13 @@ pub trait Visitor {
     /// An event, the log it was read from, and its record number there.
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>);
 
+    /// An event that was recovered from slack, of a source that was opened so that it gives them:
+    /// see [`FileLog::recovering`](crate::FileLog::recovering).
+    #[inline]
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        self.event(event, log, log_record);
+    }
+
     /// Something that couldn't be read.
     fn damage(&mut self, damage: &Damage);
 }
@@ -158,6 +192,8 @@ pub struct BatchReader {
     decoder: Decoder,
     bytes: Vec<u8>,
     items: Vec<Item>,
+    slack: Vec<RecordHeader>,
+    evt_items: Vec<EvtItem>,
     #[cfg(windows)]
     local: LocalReader,
 }
@@ -175,6 +211,8 @@ impl BatchReader {
             decoder,
             bytes: Vec::new(),
             items: Vec::new(),
+            slack: Vec::new(),
+            evt_items: Vec::new(),
             #[cfg(windows)]
             local: LocalReader::default(),
         }
@@ -184,7 +222,7 @@ impl BatchReader {
     pub fn read(&mut self, batch: &Batch, visitor: &mut impl Visitor) {
         match &batch.raw {
             Raw::Damage(damage) => damage.iter().for_each(|damage| visitor.damage(damage)),
-            Raw::Chunk { name, log, n, only } => match log.chunk(*n, &mut self.bytes) {
+            Raw::Chunk { name, log, n, only, recover } => match log.chunk(*n, &mut self.bytes) {
                 Ok(chunk) => {
                     chunk.items(&mut self.items);
                     if let Some(only) = only {
@@ -192,12 +230,26 @@ impl BatchReader {
                             |item| matches!(item, Item::Record(r) if only.contains(&r.number)),
                         );
                     }
+                    self.slack.clear();
+                    if *recover {
+                        chunk.slack(&self.items, &mut self.slack);
+                    }
                     let (decoder, items) = (&mut self.decoder, &mut self.items);
-                    read_chunk(decoder, items, chunk, &name.0, batch.direction, visitor);
+                    let slack = &mut self.slack;
+                    read_chunk(decoder, items, slack, chunk, &name.0, batch.direction, visitor);
                 }
                 Err(damage) => visitor.damage(&damage.into()),
             },
-            Raw::Classic { log, bytes, .. } => read_classic(bytes, &log.0, visitor),
+            Raw::Evt { name, channel, log, n } => {
+                log.block(*n, &mut self.bytes, &mut self.evt_items);
+                if batch.direction == Direction::Backward {
+                    self.evt_items.reverse();
+                }
+                read_evt(&self.bytes, &self.evt_items, &name.0, channel, visitor);
+            }
+            Raw::Classic { log, channel, bytes, sizes } => {
+                read_classic(bytes, sizes, &log.0, channel, visitor);
+            }
             Raw::Wire { batch, logs } => read_wire(&mut self.decoder, batch, logs, visitor),
             #[cfg(windows)]
             Raw::Local(batch) => self.local.read(batch, visitor),
@@ -247,47 +299,106 @@ impl Visitor for Events<'_> {
     fn damage(&mut self, _damage: &Damage) {}
 }
 
-fn read_chunk(
+fn read_chunk<V: Visitor>(
     decoder: &mut Decoder,
     items: &mut [Item],
+    slack: &mut [RecordHeader],
     chunk: Chunk<'_>,
     log: &str,
     direction: Direction,
-    visitor: &mut impl Visitor,
+    visitor: &mut V,
 ) {
     if direction == Direction::Backward {
         items.reverse();
+        slack.reverse();
     }
     let mut decoder = decoder.chunk(chunk.bytes());
+    // What is in a chunk's slack is older than its records.
+    if direction == Direction::Forward {
+        read_slack(&mut decoder, slack, log, visitor);
+    }
     for item in items.iter() {
+        let record = match item {
+            Item::Damage(damage) => {
+                visitor.damage(&(*damage).into());
+                continue;
+            }
+            Item::Record(record) => record,
+        };
+        match decoder.event_if(record.binxml.clone(), |head| visitor.wants(head)) {
+            Ok(Some(event)) => visitor.event(&event, log, Some(record.number)),
+            Ok(None) => {}
+            Err(error) => visitor.damage(&unread(record, error)),
+        }
+    }
+    if direction == Direction::Backward {
+        read_slack(&mut decoder, slack, log, visitor);
+    }
+}
+
+/// The records that were left over in a chunk.
+fn read_slack(
+    decoder: &mut ChunkDecoder<'_>,
+    slack: &[RecordHeader],
+    log: &str,
+    visitor: &mut impl Visitor,
+) {
+    for record in slack {
+        match decoder.leftover(record.binxml.clone()) {
+            Ok(event) => {
+                if visitor.wants(&event) {
+                    visitor.recovered(&event, log, Some(record.number));
+                }
+            }
+            Err(error) => visitor.damage(&unread(record, error)),
+        }
+    }
+}
+
+fn unread(record: &RecordHeader, error: BinXmlError) -> Damage {
+    let kind = DamageKind::Record(error);
+    quarry_logfile::Damage { offset: record.offset, record: Some(record.number), kind }.into()
+}
+
+fn read_evt(bytes: &[u8], items: &[EvtItem], log: &str, channel: &str, visitor: &mut impl Visitor) {
+    for item in items {
         match item {
-            Item::Damage(damage) => visitor.damage(&(*damage).into()),
-            Item::Record(record) => {
-                match decoder.event_if(record.binxml.clone(), |head| visitor.wants(head)) {
-                    Ok(Some(event)) => visitor.event(&event, log, Some(record.number)),
-                    Ok(None) => {}
-                    Err(error) => {
-                        let damage = quarry_logfile::Damage {
-                            offset: record.offset,
-                            record: Some(record.number),
-                            kind: DamageKind::Record(error),
-                        };
-                        visitor.damage(&damage.into());
-                    }
+            EvtItem::Damage(damage) => visitor.damage(&(*damage).into()),
+            EvtItem::Record { bytes: range, recovered, .. } => {
+                // The damage of what is left out of it is an item of its own.
+                let Some((record, _)) = ClassicRecord::salvage(&bytes[range.clone()]) else {
+                    continue;
+                };
+                let event = ClassicEvent { record, log: channel };
+                if !visitor.wants(&event) {
+                    continue;
+                }
+                let number = Some(record.number().into());
+                match recovered {
+                    true => visitor.recovered(&event, log, number),
+                    false => visitor.event(&event, log, number),
                 }
             }
         }
     }
 }
 
-fn read_classic(mut bytes: &[u8], log: &str, visitor: &mut impl Visitor) {
-    // Checked when the batch came.
-    while let Ok((record, rest)) = ClassicRecord::split(bytes) {
-        let event = ClassicEvent { record, log };
+fn read_classic(
+    mut bytes: &[u8],
+    sizes: &[usize],
+    log: &str,
+    channel: &str,
+    visitor: &mut impl Visitor,
+) {
+    for size in sizes {
+        let Some((record, rest)) = bytes.split_at_checked(*size) else { return };
+        bytes = rest;
+        // Checked when the batch came.
+        let Some((record, _)) = ClassicRecord::salvage(record) else { continue };
+        let event = ClassicEvent { record, log: channel };
         if visitor.wants(&event) {
             visitor.event(&event, log, Some(record.number().into()));
         }
-        bytes = rest;
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quarry_event::{EventTime, Field, FieldSource};
-use quarry_logfile::{EvtxLog, OpenError, ReadAt};
+use quarry_logfile::{EvtLog, EvtxLog, OpenError, ReadAt};
 
 use crate::batch::{Batch, BatchReader, Visitor};
 use crate::damage::Damage;
@@ -13,13 +13,72 @@ use crate::error::LogError;
 use crate::follower::Follower;
 use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query, Subscription};
 
-/// An `.evtx` file. It has one log, named after the file, whatever the channels of its events.
+/// An `.evtx` or `.evt` file. It has one log, named after the file, whatever the channels of its
+/// events.
 pub struct FileLog {
     source: String,
     name: Arc<LogName>,
-    log: Arc<EvtxLog>,
+    log: LogFile,
+    /// Whether records of slack are wanted too.
+    recover: bool,
     /// Where it can be opened again, to see what it has become.
     path: Option<PathBuf>,
+}
+
+/// A file of either format.
+#[derive(Clone)]
+pub(crate) enum LogFile {
+    Evtx(Arc<EvtxLog>),
+    /// With the channel that its events are of; empty where nobody knows.
+    Evt(Arc<EvtLog>, Arc<str>),
+}
+
+impl LogFile {
+    /// Opens a file by what is in it.
+    pub(crate) fn open(file: impl ReadAt + 'static, name: &LogName) -> Result<Self, OpenError> {
+        match EvtxLog::is_one(&file)? || !EvtLog::is_one(&file)? {
+            true => EvtxLog::open(file).map(|log| LogFile::Evtx(Arc::new(log))),
+            false => {
+                EvtLog::open(file).map(|log| LogFile::Evt(Arc::new(log), channel(name).into()))
+            }
+        }
+    }
+
+    /// How many parts it has, which can be read each by itself.
+    pub(crate) fn parts(&self) -> u64 {
+        match self {
+            LogFile::Evtx(log) => log.chunks(),
+            LogFile::Evt(log, _) => log.blocks(),
+        }
+    }
+
+    fn damage(&self) -> &[quarry_logfile::Damage] {
+        match self {
+            LogFile::Evtx(log) => log.damage(),
+            LogFile::Evt(log, _) => log.damage(),
+        }
+    }
+}
+
+/// The channel that an `.evt` file's events are of: its records don't say, but Windows has given
+/// the files of its own logs these names.
+fn channel(name: &LogName) -> &str {
+    const FILES: [(&str, &str); 8] = [
+        ("AppEvent", "Application"),
+        ("SecEvent", "Security"),
+        ("SysEvent", "System"),
+        ("DnsEvent", "DNS Server"),
+        ("NTDS", "Directory Service"),
+        ("NtFrs", "File Replication Service"),
+        ("Internet", "Internet Explorer"),
+        ("WindowsPowerShell", "Windows PowerShell"),
+    ];
+    // What is not a file's name says nothing.
+    if name.0 == "-" || name.0.contains(['/', '\\']) {
+        return "";
+    }
+    let known = FILES.iter().find(|(file, _)| name.0.eq_ignore_ascii_case(file));
+    known.map_or(&name.0, |(_, channel)| channel)
 }
 
 impl FileLog {
@@ -37,8 +96,24 @@ impl FileLog {
         name: LogName,
         file: impl ReadAt + 'static,
     ) -> Result<Self, OpenError> {
-        let log = Arc::new(EvtxLog::open(file)?);
-        Ok(FileLog { source, name: Arc::new(name), log, path: None })
+        let log = LogFile::open(file, &name)?;
+        Ok(FileLog { source, name: Arc::new(name), log, recover: false, path: None })
+    }
+
+    /// The log with the records of slack too, which a [`Visitor`] is given as
+    /// [`recovered`](Visitor::recovered): what is left of records that the log has given up. It
+    /// can't be followed so.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn recovering(mut self) -> Result<Self, OpenError> {
+        self.recover = true;
+        if let LogFile::Evt(log, _) = &mut self.log
+            && let Some(log) = Arc::get_mut(log)
+        {
+            log.recover()?;
+        }
+        Ok(self)
     }
 
     /// The name of the log.
@@ -46,17 +121,18 @@ impl FileLog {
         &self.name
     }
 
-    /// The file.
-    pub fn file(&self) -> &EvtxLog {
-        &self.log
+    /// How many parts the file has: chunks of an `.evtx` file, and of an `.evt` file about as much.
+    pub fn parts(&self) -> u64 {
+        self.log.parts()
     }
 
     /// The file's batches, one after the other: what is wrong with it as a whole, and a batch for
-    /// each chunk. None of them is read yet.
+    /// each part. None of them is read yet.
     pub fn batches(&self, direction: Direction) -> FileBatches {
         FileBatches {
             name: Arc::clone(&self.name),
-            log: Arc::clone(&self.log),
+            log: self.log.clone(),
+            recover: self.recover,
             direction,
             next: 0,
             told_damage: false,
@@ -129,7 +205,8 @@ impl FileLog {
 /// The batches of a file. See [`FileLog::batches`].
 pub struct FileBatches {
     name: Arc<LogName>,
-    log: Arc<EvtxLog>,
+    log: LogFile,
+    recover: bool,
     direction: Direction,
     next: u64,
     told_damage: bool,
@@ -142,17 +219,23 @@ impl Iterator for FileBatches {
         if !std::mem::replace(&mut self.told_damage, true) && !self.log.damage().is_empty() {
             return Some(Batch::damage(self.log.damage().iter().map(|&d| d.into()).collect()));
         }
-        let chunks = self.log.chunks();
+        let parts = self.log.parts();
         let at = self.next;
-        if at >= chunks {
+        if at >= parts {
             return None;
         }
         self.next += 1;
         let n = match self.direction {
             Direction::Forward => at,
-            Direction::Backward => chunks - 1 - at,
+            Direction::Backward => parts - 1 - at,
         };
-        Some(Batch::chunk(Arc::clone(&self.name), Arc::clone(&self.log), n, self.direction))
+        let (name, direction) = (Arc::clone(&self.name), self.direction);
+        Some(match &self.log {
+            LogFile::Evtx(log) => Batch::chunk(name, Arc::clone(log), n, direction, self.recover),
+            LogFile::Evt(log, channel) => {
+                Batch::evt(name, Arc::clone(channel), Arc::clone(log), n, direction)
+            }
+        })
     }
 }
 

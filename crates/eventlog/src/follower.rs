@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use quarry_logfile::{DamageKind, EvtxLog, Item};
+use quarry_logfile::{DamageKind, EvtItem, EvtLog, EvtxLog, Item};
 use tokio::time::Instant;
 
 use crate::batch::Batch;
 use crate::error::LogError;
+use crate::file::LogFile;
 use crate::log::{Batches, Bookmark, BoxFuture, LogName, Start};
 
 /// How often it is looked whether the file has changed.
@@ -51,19 +53,19 @@ enum Found {
     Less,
     /// Records between the last that came and the first that is there are gone.
     Gap,
-    /// New records up to a number, in these chunks, the last first.
+    /// New records up to a number, in these parts, the last first.
     More(u64, Vec<u64>),
 }
 
 impl Follower {
-    pub(crate) fn new(path: PathBuf, name: &Arc<LogName>, log: &EvtxLog, start: &Start) -> Self {
+    pub(crate) fn new(path: PathBuf, name: &Arc<LogName>, log: &LogFile, start: &Start) -> Self {
         let of_log = |bookmark: &Bookmark| {
             let entries = &bookmark.entries;
             let entry = entries.iter().find(|entry| entry.channel.eq_ignore_ascii_case(&name.0));
             entry.map_or(0, |entry| entry.record_id)
         };
-        let chunks = (0..log.chunks()).rev();
-        let newest = || chunks.filter_map(|n| numbers(log, n, true)).map(|(_, last)| last).max();
+        let parts = (0..log.parts()).rev();
+        let newest = || parts.filter_map(|n| numbers(log, n, true)).map(|(_, last)| last).max();
         let (last, is_strict) = match start {
             Start::Now => (newest().unwrap_or(0), true),
             Start::Oldest => (0, true),
@@ -82,7 +84,7 @@ impl Follower {
         }
     }
 
-    /// Finds the chunks with new records, if the file has changed.
+    /// Finds the parts with new records, if the file has changed.
     fn look(&mut self) -> Result<(), LogError> {
         let open = |e: std::io::Error| LogError::from(quarry_logfile::OpenError::from(e));
         let file = File::open(&self.path).map_err(open)?;
@@ -95,7 +97,7 @@ impl Follower {
             Ok(since) => since > SETTLES,
             Err(e) => e.duration() > SETTLES,
         });
-        let log = Arc::new(EvtxLog::open(file)?);
+        let log = LogFile::open(file, &self.name)?;
         match self.search(&log, is_settled) {
             Found::Nothing => self.shrunk = None,
             Found::Less => {
@@ -110,12 +112,19 @@ impl Follower {
                 self.last = 0;
                 return Ok(());
             }
-            Found::More(newest, chunks) => {
+            Found::More(newest, parts) => {
                 self.shrunk = None;
-                for n in chunks.into_iter().rev() {
-                    let (name, log) = (Arc::clone(&self.name), Arc::clone(&log));
+                for n in parts.into_iter().rev() {
+                    let name = Arc::clone(&self.name);
                     let only = self.last + 1..=newest;
-                    self.ready.push_back(Batch::chunk_records(name, log, n, only));
+                    self.ready.push_back(match &log {
+                        LogFile::Evtx(log) => Batch::chunk_records(name, Arc::clone(log), n, only),
+                        // Read now, before a log that has wrapped writes over it.
+                        LogFile::Evt(log, channel) => {
+                            let (bytes, sizes) = records(log, n, &only);
+                            Batch::classic_of(name, Arc::clone(channel), bytes, sizes)
+                        }
+                    });
                 }
                 self.last = newest;
                 self.is_strict = true;
@@ -126,14 +135,14 @@ impl Follower {
         Ok(())
     }
 
-    fn search(&self, log: &EvtxLog, is_settled: bool) -> Found {
-        let (mut newest, mut oldest, mut chunks) = (0, u64::MAX, Vec::new());
-        for n in (0..log.chunks()).rev() {
+    fn search(&self, log: &LogFile, is_settled: bool) -> Found {
+        let (mut newest, mut oldest, mut parts) = (0, u64::MAX, Vec::new());
+        for n in (0..log.parts()).rev() {
             // What is being written to is the newest chunk.
             let Some((first, last)) = numbers(log, n, is_settled || newest > 0) else { continue };
             (newest, oldest) = (newest.max(last), oldest.min(first));
             if last > self.last {
-                chunks.push(n);
+                parts.push(n);
             }
             // What is before it has come already.
             if first <= self.last {
@@ -144,7 +153,7 @@ impl Follower {
             newest if newest < self.last => Found::Less,
             newest if newest == self.last => Found::Nothing,
             _ if self.last > 0 && oldest > self.last + 1 => Found::Gap,
-            newest => Found::More(newest, chunks),
+            newest => Found::More(newest, parts),
         }
     }
 }
@@ -173,9 +182,35 @@ impl Batches for Follower {
     }
 }
 
-/// The numbers of a chunk's first and last record. While the chunk may be in the middle of being
-/// written, a record that isn't whole ends it.
-fn numbers(log: &EvtxLog, n: u64, is_written: bool) -> Option<(u64, u64)> {
+/// The numbers of a part's first and last record. While it may be in the middle of being written,
+/// a record that isn't whole ends it.
+fn numbers(log: &LogFile, n: u64, is_written: bool) -> Option<(u64, u64)> {
+    match log {
+        LogFile::Evtx(log) => chunk_numbers(log, n, is_written),
+        LogFile::Evt(log, _) => log.numbers(n).map(|(first, last)| (first.into(), last.into())),
+    }
+}
+
+/// The whole records of a block that have these numbers, and the size of each.
+fn records(log: &EvtLog, n: u64, only: &RangeInclusive<u64>) -> (Vec<u8>, Vec<usize>) {
+    let (mut buffer, mut items) = (Vec::new(), Vec::new());
+    log.block(n, &mut buffer, &mut items);
+    let (mut bytes, mut sizes) = (Vec::new(), Vec::new());
+    for item in items {
+        match item {
+            EvtItem::Record { number, bytes: range, is_whole: true, .. }
+                if only.contains(&number.into()) =>
+            {
+                sizes.push(range.len());
+                bytes.extend_from_slice(&buffer[range]);
+            }
+            _ => {}
+        }
+    }
+    (bytes, sizes)
+}
+
+fn chunk_numbers(log: &EvtxLog, n: u64, is_written: bool) -> Option<(u64, u64)> {
     let (mut buffer, mut items) = (Vec::new(), Vec::new());
     log.chunk(n, &mut buffer).ok()?.items(&mut items);
     let is_torn = |item: &Item| match item {

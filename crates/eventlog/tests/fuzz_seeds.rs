@@ -46,6 +46,11 @@ fn seeds_of_log_files_are_read() {
 }
 
 #[test]
+fn seeds_of_old_log_files_are_read() {
+    run_seeds("evt", targets::evt::run);
+}
+
+#[test]
 fn seeds_of_classic_records_are_read() {
     run_seeds("classic", targets::classic::run);
 }

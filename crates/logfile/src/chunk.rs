@@ -23,6 +23,8 @@ pub struct Chunk<'b> {
     bytes: &'b [u8],
     offset: u64,
     dirty: bool,
+    /// Whether the file's header says that it isn't used.
+    unused: bool,
 }
 
 /// What stands before a record's BinXML.
@@ -48,8 +50,8 @@ pub enum Item {
 }
 
 impl<'b> Chunk<'b> {
-    pub(crate) fn new(bytes: &'b [u8], offset: u64, dirty: bool) -> Self {
-        Chunk { bytes, offset, dirty }
+    pub(crate) fn new(bytes: &'b [u8], offset: u64, dirty: bool, unused: bool) -> Self {
+        Chunk { bytes, offset, dirty, unused }
     }
 
     /// The chunk whole, for [`Decoder::chunk`](quarry_binxml::Decoder::chunk).
@@ -69,6 +71,9 @@ impl<'b> Chunk<'b> {
     /// The records and the damage, in the order they stand in.
     pub fn items(&self, items: &mut Vec<Item>) {
         items.clear();
+        if self.unused {
+            return;
+        }
         let header = ChunkHeader::parse(self.bytes);
         let mut end = self.bytes.len();
         let mut header_is_right = false;
@@ -99,8 +104,16 @@ impl<'b> Chunk<'b> {
         }
         let mut at = ChunkHeader::LEN.min(end);
         let mut last = header.map(|header| header.first_number.wrapping_sub(1));
+        let mut newest: Option<(u64, EventTime)> = None;
         while at < end {
             if let Some(record) = self.record_at(at, end) {
+                let (number, written) = (record.number, record.written);
+                let is_older = |newest: (u64, EventTime)| number <= newest.0 && written < newest.1;
+                // Where the end isn't known, what was there before follows the newest record.
+                if !header_is_right && newest.is_some_and(is_older) {
+                    break;
+                }
+                newest = newest.max(Some((number, written)));
                 at = record.binxml.end + RECORD_TRAILER;
                 last = Some(record.number);
                 items.push(Item::Record(record));
@@ -140,6 +153,37 @@ impl<'b> Chunk<'b> {
         if self.bytes.len() < CHUNK_SIZE {
             let missing = (CHUNK_SIZE - self.bytes.len()) as u64;
             items.push(self.damage(self.bytes.len(), DamageKind::Truncated { missing }));
+        }
+    }
+
+    /// The whole records in the chunk that are not among its [`items`](Self::items): what is left
+    /// of older ones, behind its last record and where there is no chunk any more. Names and
+    /// templates that they refer to may be overwritten.
+    pub fn slack(&self, items: &[Item], slack: &mut Vec<RecordHeader>) {
+        slack.clear();
+        let mut known = items.iter().filter_map(|item| match item {
+            Item::Record(record) => Some(record),
+            Item::Damage(_) => None,
+        });
+        let mut next = known.next();
+        let mut at = ChunkHeader::LEN;
+        let places = memmem::find_iter(self.bytes, RECORD_MAGIC);
+        for place in places {
+            while let Some(record) =
+                next.filter(|record| record.binxml.start <= place + RECORD_HEADER)
+            {
+                at = at.max(record.binxml.end);
+                next = known.next();
+            }
+            // Up to the next one that is known already.
+            let end = next.map_or(self.bytes.len(), |next| next.binxml.start - RECORD_HEADER);
+            if place < at {
+                continue;
+            }
+            if let Some(record) = self.record_at(place, end) {
+                at = record.binxml.end + RECORD_TRAILER;
+                slack.push(record);
+            }
         }
     }
 

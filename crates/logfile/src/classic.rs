@@ -10,6 +10,7 @@
 //!
 //! A record does not know its channel: that is the log it was read from.
 
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use quarry_event::{
@@ -17,7 +18,7 @@ use quarry_event::{
 };
 
 /// Length of the part of a record that each has, in bytes.
-const FIXED_LEN: usize = 56;
+pub(crate) const FIXED_LEN: usize = 56;
 /// Length of the length behind a record.
 const TRAILER_LEN: usize = 4;
 /// `LfLe`.
@@ -124,6 +125,27 @@ impl<'a> ClassicRecord<'a> {
         Ok((Self::parse(record)?, rest))
     }
 
+    /// A record from bytes that may be damaged: without the parts that don't lie within them, of
+    /// which the first is named. Its length is that of the bytes, whatever it says itself.
+    ///
+    /// Nothing where there are fewer than [`MIN_RECORD_LEN`] bytes, or no signature.
+    pub fn salvage(bytes: &'a [u8]) -> Option<(Self, Option<&'static str>)> {
+        if bytes.len() < MIN_RECORD_LEN || bytes[4..8] != SIGNATURE {
+            return None;
+        }
+        let body_end = bytes.len() - TRAILER_LEN;
+        let is_whole = bytes[body_end..] == bytes[..TRAILER_LEN];
+        let mut left_out = None;
+        let record = Self::read(bytes, if is_whole { body_end } else { bytes.len() }, |what| {
+            left_out.get_or_insert(what);
+            Ok::<(), Infallible>(())
+        });
+        match record {
+            Ok(record) => Some((record, left_out)),
+            Err(never) => match never {},
+        }
+    }
+
     /// A record from its own bytes, of which there are [`MIN_RECORD_LEN`] at least.
     fn parse(bytes: &'a [u8]) -> Result<Self, ClassicError> {
         let body_end = bytes.len() - TRAILER_LEN;
@@ -131,12 +153,26 @@ impl<'a> ClassicRecord<'a> {
             let trailer = long(bytes, body_end);
             return Err(ClassicError::Length(trailer));
         }
-        let part = |at: usize, len: usize, what| {
+        Self::read(bytes, body_end, |what| Err(ClassicError::Outside(what)))
+    }
+
+    /// A record whose parts lie before `body_end`; those that don't are left out where `outside`
+    /// lets it.
+    fn read<E>(
+        bytes: &'a [u8],
+        body_end: usize,
+        mut outside: impl FnMut(&'static str) -> Result<(), E>,
+    ) -> Result<Self, E> {
+        let mut part = |at: usize, len: usize, what| {
             if len == 0 {
                 return Ok(&bytes[..0]);
             }
             let inside = (FIXED_LEN..body_end).contains(&at) && len <= body_end - at;
-            inside.then(|| &bytes[at..at + len]).ok_or(ClassicError::Outside(what))
+            if !inside {
+                outside(what)?;
+                return Ok(&bytes[..0]);
+            }
+            Ok(&bytes[at..at + len])
         };
         let (source, at) = text(bytes, FIXED_LEN, body_end);
         let (computer, _) = text(bytes, at, body_end);
@@ -148,12 +184,9 @@ impl<'a> ClassicRecord<'a> {
         let strings = if strings_count == 0 {
             &bytes[..0]
         } else {
-            if !(FIXED_LEN..body_end).contains(&strings_at) {
-                return Err(ClassicError::Outside("strings"));
-            }
             // They end where the data begins.
             let end = if data.is_empty() || data_at < strings_at { body_end } else { data_at };
-            &bytes[strings_at..end]
+            part(strings_at, end.saturating_sub(strings_at).max(1), "strings")?
         };
         Ok(Self {
             bytes,
@@ -240,7 +273,7 @@ impl<'a> ClassicRecord<'a> {
 pub struct ClassicEvent<'a> {
     /// The record.
     pub record: ClassicRecord<'a>,
-    /// The log.
+    /// The log, which is the event's channel; empty where nobody knows.
     pub log: &'a str,
 }
 
@@ -256,6 +289,7 @@ impl FieldSource for ClassicEvent<'_> {
             Field::Keywords => Value::Hex(record.event_type().keywords().0),
             Field::TimeCreated => Value::Time(record.time_generated()),
             Field::RecordId => Value::UInt(record.number().into()),
+            Field::Channel if self.log.is_empty() => Value::Null,
             Field::Channel => Value::Str(self.log),
             Field::Computer => Value::Utf16(record.computer()),
             Field::UserId => record.user().map_or(Value::Null, Value::Sid),

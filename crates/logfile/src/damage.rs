@@ -17,8 +17,8 @@ pub struct Damage {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DamageKind {
-    /// The file's header is not one, but chunks follow it.
-    #[error("the file's header is damaged; its chunks are read all the same")]
+    /// The file's header is not one, or not right, but the rest is a log.
+    #[error("the file's header is damaged; the rest is read all the same")]
     FileHeader,
     /// The file's header doesn't have its checksum.
     #[error("the checksum of the file's header is wrong; the file is read all the same")]
@@ -41,9 +41,39 @@ pub enum DamageKind {
         /// The bytes that are not there.
         missing: u64,
     },
-    /// A chunk that was there when the file was opened.
-    #[error("the file has been cut since it was opened: a chunk is gone")]
+    /// The file is shorter than its header says.
+    #[error("the file is cut off here; its header knows of {missing} bytes more")]
+    Cut {
+        /// The bytes that are not there.
+        missing: u64,
+    },
+    /// A part that was there when the file was opened.
+    #[error("the file has been cut since it was opened: a part of it is gone")]
     Gone,
+    /// What marks the end of an `.evt` file's records is missing, or contradicts the header.
+    #[error(
+        "what marks the end of the log is missing, damaged or not where the header says; the log \
+         is read as far as its records go on"
+    )]
+    EndOfLog,
+    /// The oldest record of an `.evt` file isn't where the file says.
+    #[error(
+        "the oldest record is not where the file says; the log is read from the first whose \
+         number leads to the newest"
+    )]
+    OldestRecord,
+    /// The numbers of records in an `.evt` file don't follow one another.
+    #[error(
+        "the record before has the number {before}: records are missing in between, or a number \
+         is damaged"
+    )]
+    NumberJump {
+        /// The number of the record before.
+        before: u32,
+    },
+    /// A part of a classic record that doesn't lie within it.
+    #[error("the {0} of a record doesn't lie within it; the record is read without")]
+    RecordPart(&'static str),
     /// Bytes where a record should be.
     #[error("{skipped} bytes are no record and are left out")]
     NoRecord {
@@ -72,6 +102,8 @@ impl DamageKind {
                 | DamageKind::ChunkHeaderChecksum
                 | DamageKind::RecordsChecksum
                 | DamageKind::RecordSize
+                | DamageKind::EndOfLog
+                | DamageKind::OldestRecord
         )
     }
 }

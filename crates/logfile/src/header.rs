@@ -19,6 +19,9 @@ const NO_CHECKSUM: u32 = 4;
 pub(crate) struct FileHeader {
     /// Where the first chunk begins.
     pub(crate) block_size: u64,
+    /// The number of the next record to be written.
+    pub(crate) next_number: u64,
+    pub(crate) chunks: u64,
     pub(crate) dirty: bool,
     pub(crate) checksum_is_right: bool,
 }
@@ -37,6 +40,8 @@ impl FileHeader {
         let block_size = u64::from(u32_at(bytes, 40) & 0xffff);
         Some(FileHeader {
             block_size: if block_size < Self::LEN as u64 { Self::BLOCK_SIZE } else { block_size },
+            next_number: u64_at(bytes, 24),
+            chunks: (u32_at(bytes, 40) >> 16).into(),
             dirty: flags & DIRTY != 0,
             checksum_is_right: flags & NO_CHECKSUM != 0
                 || crc32fast::hash(&bytes[..120]) == u32_at(bytes, 124),

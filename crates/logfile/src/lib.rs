@@ -6,7 +6,8 @@
 //!
 //! An [`EvtxWriter`] writes such a file.
 //!
-//! [`classic`] reads the records of the time before: those of `ReadEventLog`.
+//! [`classic`] reads the records of the time before: those of `ReadEventLog`. An [`EvtLog`] is a
+//! file of them.
 //!
 //! What can be read of a damaged file is read; what can't is a [`Damage`] that says where it is.
 #![forbid(unsafe_code)]
@@ -14,6 +15,7 @@
 mod chunk;
 pub mod classic;
 mod damage;
+mod evt;
 mod header;
 mod log;
 mod read_at;
@@ -21,6 +23,7 @@ mod writer;
 
 pub use chunk::{CHUNK_SIZE, Chunk, Item, RecordHeader};
 pub use damage::{Damage, DamageKind};
+pub use evt::{EvtItem, EvtLog, MAX_EVT_RECORD};
 pub use log::{EvtxLog, OpenError};
 pub use read_at::ReadAt;
 pub use writer::{EvtxWriteError, EvtxWriter};

@@ -16,6 +16,9 @@ pub struct EvtxLog {
     chunks: u64,
     /// Which chunk has the oldest records: when a log is full, it goes on at its beginning.
     oldest: u64,
+    /// How many chunks the log has, and the number of its next record, as the header of a log says
+    /// that was closed.
+    used: Option<(u64, u64)>,
     dirty: bool,
     damage: Vec<Damage>,
 }
@@ -34,7 +37,7 @@ pub enum OpenError {
     #[error("this is a log of Windows NT to 2003 (.evt), not an .evtx file")]
     OldFormat,
     /// It is something else.
-    #[error("this is not an event log (.evtx) file")]
+    #[error("this is not an event log (.evtx or .evt) file")]
     NotALog,
 }
 
@@ -42,6 +45,16 @@ pub enum OpenError {
 const EVT_MAGIC: &[u8; 4] = b"LfLe";
 
 impl EvtxLog {
+    /// Whether a file is one, by its signature or that of its first chunk.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn is_one(file: &impl ReadAt) -> io::Result<bool> {
+        let mut start = [0; 8];
+        let read = file.read_full_at(&mut start, 0)?;
+        Ok(start[..read] == *FileHeader::MAGIC || starts_with_chunk(file, FileHeader::BLOCK_SIZE)?)
+    }
+
     /// Opens a file, and finds the oldest of its chunks. What grows behind its end from now on is
     /// not read.
     pub fn open(file: impl ReadAt + 'static) -> Result<Self, OpenError> {
@@ -54,8 +67,12 @@ impl EvtxLog {
         }
         let mut damage = Vec::new();
         let mut at_start = |kind| damage.push(Damage { offset: 0, record: None, kind });
+        let mut used = None;
         let (first_chunk, dirty) = match FileHeader::parse(start) {
-            Some(header) if header.checksum_is_right => (header.block_size, header.dirty),
+            Some(header) if header.checksum_is_right => {
+                used = (!header.dirty).then_some((header.chunks, header.next_number));
+                (header.block_size, header.dirty)
+            }
             // What such a header says of itself may be the damage.
             Some(header) => {
                 at_start(DamageKind::FileHeaderChecksum);
@@ -74,8 +91,10 @@ impl EvtxLog {
             None => return Err(OpenError::NotALog),
         };
         let chunks = size.saturating_sub(first_chunk).div_ceil(CHUNK_SIZE as u64);
-        let mut log =
-            EvtxLog { file: Box::new(file), first_chunk, chunks, oldest: 0, dirty, damage };
+        // It is counted in 16 bits.
+        used = used.filter(|(used, _)| (1..chunks).contains(used) && chunks <= u16::MAX.into());
+        let file = Box::new(file);
+        let mut log = EvtxLog { file, first_chunk, chunks, oldest: 0, used, dirty, damage };
         log.oldest = log.find_oldest()?;
         Ok(log)
     }
@@ -99,9 +118,19 @@ impl EvtxLog {
         match self.file.read_full_at(buffer, offset) {
             // There was something when the file was opened.
             Ok(0) => Err(Damage { offset, record: None, kind: DamageKind::Gone }),
-            Ok(read) => Ok(Chunk::new(&buffer[..read], offset, self.dirty)),
+            Ok(read) => {
+                let unused = self.is_unused(place, &buffer[..read]);
+                Ok(Chunk::new(&buffer[..read], offset, self.dirty, unused))
+            }
             Err(e) => Err(Damage { offset, record: None, kind: DamageKind::Io(e.kind()) }),
         }
+    }
+
+    /// Whether the header of a closed log says that a chunk isn't used, and the chunk is older.
+    fn is_unused(&self, place: u64, chunk: &[u8]) -> bool {
+        let is_older =
+            |next| ChunkHeader::parse(chunk).is_none_or(|chunk| chunk.first_number < next);
+        self.used.is_some_and(|(used, next)| place >= used && is_older(next))
     }
 
     fn offset_of(&self, place: u64) -> u64 {
@@ -118,6 +147,7 @@ impl EvtxLog {
                 && chunk.free_space > ChunkHeader::LEN
                 && chunk.first_number != 0
                 && chunk.first_number < oldest.0
+                && !self.is_unused(place, &header[..read])
             {
                 oldest = (chunk.first_number, place);
             }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Seek, SeekFrom, Write};
 
-use quarry_binxml::write::{ChunkTables, Fragment, WriteError};
+use quarry_binxml::write::{ChunkTables, Fragment, Packed, WriteError};
 use quarry_event::EventTime;
 
 use crate::chunk::{CHUNK_SIZE, RECORD_HEADER, RECORD_MAGIC, RECORD_TRAILER};
@@ -45,6 +45,9 @@ pub enum EvtxWriteError {
     BrokenOff,
 }
 
+/// Writes an event to the end of a chunk, up to a bound.
+type Event<'e> = &'e dyn Fn(&mut ChunkTables, &mut Vec<u8>, usize) -> Result<(), WriteError>;
+
 /// Records begin at multiples of this.
 const RECORD_ALIGNMENT: usize = 8;
 
@@ -82,11 +85,24 @@ impl<W: Write + Seek> EvtxWriter<W> {
         fragment: &Fragment<'_>,
         written: EventTime,
     ) -> Result<u64, EvtxWriteError> {
+        self.write_by(written, &|tables, chunk, end| tables.write(fragment, chunk, end))
+    }
+
+    /// The same for an event that is packed.
+    pub fn write_packed(
+        &mut self,
+        packed: Packed<'_>,
+        written: EventTime,
+    ) -> Result<u64, EvtxWriteError> {
+        self.write_by(written, &|tables, chunk, end| tables.write_packed(packed, chunk, end))
+    }
+
+    fn write_by(&mut self, written: EventTime, event: Event<'_>) -> Result<u64, EvtxWriteError> {
         if self.failed {
             return Err(EvtxWriteError::BrokenOff);
         }
         let next = self.next_number.checked_add(1).ok_or(EvtxWriteError::Numbers)?;
-        match self.append(fragment, written) {
+        match self.append(event, written) {
             // It may fit in a chunk of its own.
             Err(WriteError::TooLarge { .. } | WriteError::ValueTooLong(_))
                 if self.last_record.is_some() =>
@@ -95,7 +111,7 @@ impl<W: Write + Seek> EvtxWriter<W> {
                     return Err(EvtxWriteError::Full);
                 }
                 self.end_chunk()?;
-                self.append(fragment, written)?;
+                self.append(event, written)?;
             }
             outcome => outcome?,
         }
@@ -119,14 +135,14 @@ impl<W: Write + Seek> EvtxWriter<W> {
     }
 
     /// Writes a record into the chunk, or nothing.
-    fn append(&mut self, fragment: &Fragment<'_>, written: EventTime) -> Result<(), WriteError> {
+    fn append(&mut self, event: Event<'_>, written: EventTime) -> Result<(), WriteError> {
         let start = self.chunk.len();
         self.chunk.extend_from_slice(RECORD_MAGIC);
         self.chunk.extend_from_slice(&[0; 4]);
         self.chunk.extend_from_slice(&self.next_number.to_le_bytes());
         self.chunk.extend_from_slice(&written.as_filetime().to_le_bytes());
         let end = CHUNK_SIZE - RECORD_TRAILER - (RECORD_ALIGNMENT - 1);
-        if let Err(error) = self.tables.write(fragment, &mut self.chunk, end) {
+        if let Err(error) = event(&mut self.tables, &mut self.chunk, end) {
             self.chunk.truncate(start);
             return Err(error);
         }

@@ -211,7 +211,7 @@ fn every_record_is_the_same_event_as_the_crate_evtx_reads() {
 
 /// The values of our JSON, in any order.
 fn our_values(record: &impl FieldSource) -> Vec<String> {
-    let origin = Origin { source: "", host: Some(""), log: "", log_record: None };
+    let origin = Origin { source: "", host: Some(""), log: "", log_record: None, recovered: false };
     let mut line = Vec::new();
     Printer::jsonl(None).event(record, &origin, None, &mut Scratch::default(), &mut line);
     let line: serde_json::Value = serde_json::from_slice(&line).expect("what we write is JSON");

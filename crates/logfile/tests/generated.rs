@@ -14,7 +14,8 @@ use evtx::ParserSettings;
 use generate::{Flavour, fragment, rendered};
 use proptest::prelude::*;
 use quarry_binxml::write::{
-    Element, Fragment, Instance, Piece, Template, TypedValue, ValueType, WriteError, templated,
+    Element, Fragment, Instance, Packed, Packer, Piece, Template, TypedValue, ValueType,
+    WriteError, templated,
 };
 use quarry_event::{Event, EventTime, Field, FieldSource, Guid};
 use quarry_logfile::{CHUNK_SIZE, EvtxLog, EvtxWriteError, EvtxWriter};
@@ -125,6 +126,48 @@ proptest! {
             prop_assert_eq!(&read, &event);
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn an_event_of_any_source_can_be_packed_and_is_the_same(
+        fragments in prop::collection::vec(fragment(Flavour::Any), 1..12)
+    ) {
+        // Undecoded records first, whose values have types, and then decoded events.
+        let mut packer = Packer::default();
+        let mut packed = Vec::new();
+        let mut expected = Vec::new();
+        read(Cursor::new(written(&fragments, 1)), |_, record| {
+            let record = record.unwrap();
+            packed.push(pack(&mut packer, &record));
+            expected.push(Event::from_source(&record));
+        });
+        for fragment in &fragments {
+            let event = rendered(fragment);
+            packed.push(pack(&mut packer, &event));
+            expected.push(event);
+        }
+        // What was packed before makes no difference.
+        for (event, packed) in expected.iter().zip(&packed).skip(fragments.len()) {
+            prop_assert_eq!(&pack(&mut Packer::default(), event), packed);
+        }
+        let mut writer = EvtxWriter::new(Cursor::new(Vec::new())).unwrap();
+        for (template, values) in &packed {
+            writer.write_packed(Packed { template, values }, time(1)).unwrap();
+        }
+        let bytes = writer.finish().unwrap().into_inner();
+        let back: Vec<Event> = events(&bytes).into_iter().map(|(.., event)| event).collect();
+        prop_assert_eq!(back, expected);
+        let peer = Peer::with(&bytes, ParserSettings::new().validate_checksums(true));
+        prop_assert_eq!(peer.records() + peer.errors.len(), packed.len());
+    }
+}
+
+fn pack(packer: &mut Packer, event: &impl FieldSource) -> (Template, Vec<u8>) {
+    let mut values = Vec::new();
+    (packer.pack(event, &mut values).unwrap(), values)
 }
 
 #[test]

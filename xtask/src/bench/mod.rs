@@ -9,6 +9,7 @@ mod fleet;
 pub(crate) mod lock;
 pub(crate) mod logon;
 mod measure;
+mod save;
 mod scan;
 mod tail;
 
@@ -17,8 +18,9 @@ use anyhow::{Result, bail};
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 6] = [
+const ALL: [Benchmark; 7] = [
     ("scan", scan::run),
+    ("save", save::run),
     ("lock", lock::run),
     ("fleet", fleet::run),
     ("even", even::run),

@@ -101,7 +101,7 @@ fn records(quarry: &Path, file: &str, filter: &[&str]) -> Result<u64> {
 }
 
 /// A large file of a sample's chunks over and over, made once.
-fn repeated(sample: &Path) -> Result<PathBuf> {
+pub(super) fn repeated(sample: &Path) -> Result<PathBuf> {
     let path = sh::target().join("bench").join("repeated.evtx");
     if path.metadata().is_ok_and(|metadata| metadata.len() as usize > SIZE - CHUNK) {
         return Ok(path);

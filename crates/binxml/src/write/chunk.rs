@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use crate::cursor::Dialect;
 use crate::name::name_hash;
 use crate::write::encode::{Encoder, Placement};
-use crate::write::{Fragment, Template, WriteError};
+use crate::write::{Fragment, Packed, Template, WriteError};
 
 /// What a chunk has: where its names and definitions stand.
 pub struct ChunkTables {
@@ -17,6 +17,8 @@ pub struct ChunkTables {
     templates: [u32; Self::TEMPLATES],
     names: HashMap<Box<str>, u32>,
     definitions: HashMap<Box<[u8]>, u32>,
+    /// The same for templates that were used, which are found sooner.
+    used: HashMap<usize, (Template, u32)>,
     /// What the fragment that is being written has put in.
     added: Vec<Added>,
 }
@@ -33,6 +35,7 @@ impl Default for ChunkTables {
             templates: [0; Self::TEMPLATES],
             names: HashMap::new(),
             definitions: HashMap::new(),
+            used: HashMap::new(),
             added: Vec::new(),
         }
     }
@@ -63,10 +66,29 @@ impl ChunkTables {
         chunk: &mut Vec<u8>,
         end: usize,
     ) -> Result<(), WriteError> {
+        self.write_by(chunk, end, |encoder| encoder.fragment(fragment, 0))
+    }
+
+    /// The same for an event that is packed.
+    pub fn write_packed(
+        &mut self,
+        packed: Packed<'_>,
+        chunk: &mut Vec<u8>,
+        end: usize,
+    ) -> Result<(), WriteError> {
+        self.write_by(chunk, end, |encoder| encoder.packed(packed))
+    }
+
+    fn write_by(
+        &mut self,
+        chunk: &mut Vec<u8>,
+        end: usize,
+        write: impl FnOnce(&mut Encoder<'_, InChunk<'_>>) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
         let start = chunk.len();
         self.added.clear();
         let mut encoder = Encoder::new(chunk, end, InChunk { tables: self });
-        let outcome = encoder.fragment(fragment, 0);
+        let outcome = write(&mut encoder);
         if outcome.is_err() {
             chunk.truncate(start);
             self.undo();
@@ -75,6 +97,7 @@ impl ChunkTables {
     }
 
     fn undo(&mut self) {
+        self.used.clear();
         while let Some(added) = self.added.pop() {
             match added {
                 Added::Name { name, bucket, before } => {
@@ -117,7 +140,14 @@ impl Placement for InChunk<'_> {
         let guid = template.guid();
         encoder.put(&[1])?;
         encoder.put(&guid.to_bytes()[..4])?;
-        if let Some(&offset) = encoder.placement.tables.definitions.get(template.wire()) {
+        let tables = &mut *encoder.placement.tables;
+        // The template is kept, so that no other one can have its address.
+        let address = template.address();
+        if let Some(&(_, offset)) = tables.used.get(&address) {
+            return encoder.put_u32(offset);
+        }
+        if let Some(&offset) = tables.definitions.get(template.wire()) {
+            tables.used.insert(address, (template.clone(), offset));
             return encoder.put_u32(offset);
         }
         let offset = encoder.at() as u32 + 4;

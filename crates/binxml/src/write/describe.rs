@@ -135,6 +135,11 @@ impl Template {
         self.0.values
     }
 
+    /// What tells a template and its clones from all others that there are at a time.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     pub(crate) fn waste(&self) -> &[u8] {
         &self.0.waste
     }

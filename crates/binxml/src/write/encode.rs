@@ -6,8 +6,10 @@ use crate::cursor::{Dialect, STRING_TYPE, token};
 use crate::limits::Limits;
 use crate::name::name_hash;
 use crate::value::BIN_XML;
-use crate::write::value::push_units;
-use crate::write::{Content, Element, Fragment, Instance, Piece, Template, TypedValue, WriteError};
+use crate::write::value::push_text;
+use crate::write::{
+    Content, Element, Fragment, Instance, Packed, Piece, Template, TypedValue, WriteError,
+};
 
 /// Version 1.1, and flags that mean nothing (MS-EVEN6 2.2.12, FragmentHeader).
 const FRAGMENT_HEADER: [u8; 4] = [token::FRAGMENT_HEADER, 1, 1, 0];
@@ -122,6 +124,15 @@ impl<'o, P: Placement> Encoder<'o, P> {
             }
             Fragment::Instance(instance) => self.instance(instance, depth)?,
         }
+        self.put(&[token::EOF])
+    }
+
+    /// An event that is packed, for a file.
+    pub(crate) fn packed(&mut self, packed: Packed<'_>) -> Result<(), WriteError> {
+        self.put(&FRAGMENT_HEADER)?;
+        self.put(&[token::TEMPLATE_INSTANCE])?;
+        P::template(self, packed.template)?;
+        self.put(packed.values)?;
         self.put(&[token::EOF])
     }
 
@@ -290,7 +301,7 @@ impl<'o, P: Placement> Encoder<'o, P> {
     }
 
     fn counted_text(&mut self, text: &str) -> Result<(), WriteError> {
-        let units = text.encode_utf16().count();
+        let units = units(text);
         let units = u16::try_from(units).map_err(|_| WriteError::Limit("text in one token"))?;
         self.put_u16(units)?;
         self.put_text(text)
@@ -298,7 +309,7 @@ impl<'o, P: Placement> Encoder<'o, P> {
 
     /// A name's hash, count, characters and a NUL.
     pub(crate) fn name_characters(&mut self, name: &str) -> Result<(), WriteError> {
-        let units = name.encode_utf16().count();
+        let units = units(name);
         let units = u16::try_from(units).map_err(|_| WriteError::Limit("characters in a name"))?;
         self.put_u16(name_hash(name.encode_utf16()))?;
         self.put_u16(units)?;
@@ -307,7 +318,7 @@ impl<'o, P: Placement> Encoder<'o, P> {
     }
 
     fn put_text(&mut self, text: &str) -> Result<(), WriteError> {
-        push_units(text.encode_utf16(), self.out);
+        push_text(text, self.out);
         self.put(&[])
     }
 
@@ -327,8 +338,16 @@ impl<'o, P: Placement> Encoder<'o, P> {
     }
 }
 
+/// The units of UTF-16 that a text has.
+fn units(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.encode_utf16().count() }
+}
+
 /// Splits off a NUL, or what stands before the next one, so far as a token's count can say.
 fn split_run(text: &str) -> (&str, &str) {
+    if text.len() <= usize::from(u16::MAX) && !text.as_bytes().contains(&0) {
+        return (text, "");
+    }
     if text.starts_with('\0') {
         return text.split_at(1);
     }

@@ -129,7 +129,7 @@ impl Splitter {
 }
 
 /// The value of a field in the type that Windows gives it, where that has the same text.
-fn typed(field: Field, text: &str) -> Option<TypedValue<'static>> {
+pub(crate) fn typed(field: Field, text: &str) -> Option<TypedValue<'static>> {
     let value = match field {
         Field::EventId | Field::Qualifiers | Field::Task => {
             decimal(text).map(TypedValue::UInt16)?
@@ -167,7 +167,7 @@ fn decimal<N: std::str::FromStr + ToString>(text: &str) -> Option<N> {
 }
 
 /// The 128-bit FNV-1a hash, which makes the same identifier of the same template everywhere.
-fn fnv1a(bytes: &[u8]) -> u128 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u128 {
     const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
     const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
     bytes.iter().fold(BASIS, |hash, &byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME))

@@ -167,7 +167,7 @@ impl<'a> TypedValue<'a> {
     pub(crate) fn push(&self, dialect: Dialect, out: &mut Vec<u8>) -> Result<(), WriteError> {
         match self {
             TypedValue::Null | TypedValue::BinXml(_) => {}
-            TypedValue::String(text) => push_units(text.encode_utf16(), out),
+            TypedValue::String(text) => push_text(text, out),
             TypedValue::Utf16(units) => push_units(units.iter().copied(), out),
             TypedValue::AnsiString(bytes) | TypedValue::Binary(bytes) => {
                 out.extend_from_slice(bytes);
@@ -271,6 +271,17 @@ fn push_array(
         }
     }
     Ok(())
+}
+
+/// Writes text as UTF-16.
+pub(crate) fn push_text(text: &str, out: &mut Vec<u8>) {
+    if !text.is_ascii() {
+        return push_units(text.encode_utf16(), out);
+    }
+    let start = out.len();
+    out.resize(start + 2 * text.len(), 0);
+    let (units, _) = out[start..].as_chunks_mut::<2>();
+    units.iter_mut().zip(text.as_bytes()).for_each(|(unit, byte)| unit[0] = *byte);
 }
 
 pub(crate) fn push_units(units: impl Iterator<Item = u16>, out: &mut Vec<u8>) {

@@ -73,7 +73,7 @@ impl Visitor for Twice {
     fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
         self.events += 1;
         let decoded = Decoded::from_source(event);
-        let origin = Origin { source: "s", host: None, log: "l", log_record };
+        let origin = Origin { source: "s", host: None, log: "l", log_record, recovered: false };
         for printer in &self.printers {
             let mut print = |out: &mut Vec<u8>, decode: bool| match decode {
                 true => printer.event(&decoded, &origin, None, &mut self.scratch, out),

@@ -10,7 +10,6 @@ fn every_mistake_is_named_with_what_to_do() {
     fs::write(root.join("notes.txt"), "no log\n").unwrap();
     fs::write(root.join("packed.evtx"), b"\x1f\x8b\x08\0").unwrap();
     fs::write(root.join("empty.evtx"), "").unwrap();
-    fs::write(root.join("old.evt"), b"\x30\0\0\0LfLe").unwrap();
     fs::create_dir(root.join("nothing")).unwrap();
     fs::create_dir(root.join("older")).unwrap();
     fs::write(root.join("older/x.evt"), "").unwrap();
@@ -30,7 +29,6 @@ fn every_mistake_is_named_with_what_to_do() {
         &["scan", "notes.txt"],
         &["scan", "packed.evtx"],
         &["scan", "empty.evtx"],
-        &["scan", "old.evt"],
         &["scan", "nothing"],
         &["scan", "older"],
         &["scan", "a.evtx/b.evtx"],
@@ -69,7 +67,7 @@ fn a_source_that_fails_leaves_the_others_unharmed() {
     let ran = run(folder.path(), &["scan", "notes.txt", "a.evtx"]);
     assert_eq!(ran.lines().len(), 4);
     assert_eq!(ran.status, Some(3));
-    assert!(ran.stderr.contains("error: notes.txt: this is not an event log (.evtx) file"));
+    assert!(ran.stderr.contains("error: notes.txt: this is not an event log (.evtx or .evt) file"));
     assert!(ran.stderr.ends_with("1 of 2 files read, 1 failed; 4 records, 4 matched\n"));
 }
 

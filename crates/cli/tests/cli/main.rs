@@ -4,6 +4,7 @@
 
 mod corpus;
 mod errors;
+mod evt;
 mod evtx;
 mod help;
 mod interrupted;

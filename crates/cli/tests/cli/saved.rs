@@ -34,6 +34,15 @@ fn events_that_match_are_saved_as_they_were() {
     save(root, &["scan", "a.evtx", "sub/b.evtx", "-r", "-n", "1"], &saved);
     let ids = run(root, &["scan", "saved.evtx", "--fields", "record_id", "-o", "csv"]);
     assert_eq!(ids.lines(), ["record_id", "4", "2"]);
+    // Behind what is there already, if that is how the file was opened, and only once.
+    for before in [&b""[..], b"before"] {
+        fs::write(&saved, before).unwrap();
+        let file = fs::OpenOptions::new().append(true).open(&saved).unwrap();
+        quarry(root).args(filter).args(["-o", "evtx"]).stdout(file).status().unwrap();
+        let bytes = fs::read(&saved).unwrap();
+        fs::write(&saved, bytes.strip_prefix(before).unwrap()).unwrap();
+        assert_eq!(records_by_another_reader(&saved), 3);
+    }
     // To a pipe as well.
     let piped = quarry(root).args(filter).args(["-o", "evtx"]).output().unwrap();
     fs::write(&saved, piped.stdout).unwrap();

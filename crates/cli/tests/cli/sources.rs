@@ -182,7 +182,9 @@ fn a_named_pipe_without_a_log_is_named() {
     let ran = run(folder.path(), &["scan", "p.evtx", "a.evtx"]);
     writer.join().unwrap();
     assert_eq!((ran.status, ran.lines().len()), (Some(3), 4));
-    assert!(ran.stderr.starts_with("error: p.evtx: this is not an event log (.evtx) file\n"));
+    assert!(
+        ran.stderr.starts_with("error: p.evtx: this is not an event log (.evtx or .evt) file\n")
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // What a run came to is said.
 
 mod cursors;
+mod evt;
 #[allow(dead_code, reason = "only files are made here")]
 #[path = "../cli/evtx.rs"]
 mod evtx;

@@ -40,6 +40,9 @@ pub(super) fn push<S: FieldSource>(
         Member::V => return out.push(b'1'),
         Member::Source => return out.extend_from_slice(origin.source.as_bytes()),
         Member::Log => return out.extend_from_slice(origin.log.as_bytes()),
+        Member::Recovered => {
+            return out.extend_from_slice(if origin.recovered { b"true" } else { b"false" });
+        }
         Member::LogRecord => {
             let number = origin.log_record.map_or(Value::Null, Value::UInt);
             return number.push::<Plain>(out);

@@ -11,6 +11,7 @@ pub enum Member {
     Host,
     Log,
     LogRecord,
+    Recovered,
     Computer,
     Channel,
     RecordId,
@@ -37,13 +38,14 @@ pub enum Member {
 }
 
 /// Every member with its name, in the order of JSON.
-const MEMBERS: [(Member, &str); 29] = [
+const MEMBERS: [(Member, &str); 30] = [
     (Member::V, "v"),
     (Member::Time, "time"),
     (Member::Source, "source"),
     (Member::Host, "host"),
     (Member::Log, "log"),
     (Member::LogRecord, "log_record"),
+    (Member::Recovered, "recovered"),
     (Member::Computer, "computer"),
     (Member::Channel, "channel"),
     (Member::RecordId, "record_id"),

@@ -11,8 +11,15 @@ pub(super) struct Csv {
 
 impl Csv {
     pub(super) fn new(columns: Option<Vec<Column>>) -> Self {
-        let all = || Member::all().filter(|&member| member != Member::V).map(Column::Member);
+        let is_usual = |member: &Member| !matches!(member, Member::V | Member::Recovered);
+        let all = || Member::all().filter(is_usual).map(Column::Member);
         Csv { columns: columns.unwrap_or_else(|| all().collect()) }
+    }
+
+    /// The same with the column `recovered`.
+    pub(super) fn with_recovered() -> Self {
+        let all = Member::all().filter(|&member| member != Member::V).map(Column::Member);
+        Csv { columns: all.collect() }
     }
 
     pub(super) fn header(&self, out: &mut Vec<u8>) {
@@ -76,8 +83,13 @@ mod tests {
     use crate::output::fake::{Fake, element, logon, text};
     use crate::{Field, Utf16, Value};
 
-    const ORIGIN: Origin<'_> =
-        Origin { source: "a,b.evtx", host: None, log: "Security", log_record: Some(812) };
+    const ORIGIN: Origin<'_> = Origin {
+        source: "a,b.evtx",
+        host: None,
+        log: "Security",
+        log_record: Some(812),
+        recovered: false,
+    };
 
     fn csv(columns: Option<Vec<Column>>, events: &[Fake]) -> Vec<u8> {
         let printer = Printer::csv(columns);

@@ -93,6 +93,11 @@ impl Printer {
         Printer { style: Style::Csv(csv::Csv::new(columns)) }
     }
 
+    /// The same with a column `recovered`, for those who look at slack too.
+    pub fn csv_with_recovered() -> Self {
+        Printer { style: Style::Csv(csv::Csv::with_recovered()) }
+    }
+
     /// A table for people to read.
     pub fn table(options: TableOptions) -> Self {
         Printer { style: Style::Table(table::Table::new(options)) }
@@ -132,7 +137,10 @@ impl Printer {
             Style::Csv(csv) => csv.event(source, origin, message, scratch, out),
             Style::Table(table) => table.event(source, origin, message, scratch, out),
             Style::Xml => {
-                source.write_xml(out);
+                match origin.recovered {
+                    true => xml::write_recovered(source, out),
+                    false => source.write_xml(out),
+                }
                 out.push(b'\n');
             }
         }

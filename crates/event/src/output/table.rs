@@ -130,6 +130,7 @@ impl Table {
                     }
                 }
                 Member::Message if place.brief == Brief::Narrow => {
+                    push_mark(origin, &mut text);
                     let mut provider = Vec::new();
                     source.field(Field::ProviderName).push::<crate::text::Plain>(&mut provider);
                     strip(&mut provider);
@@ -138,6 +139,9 @@ impl Table {
                     cell::push(&place.column, source, origin, message, scratch, &mut text);
                 }
                 _ => {
+                    if member == Member::Message {
+                        push_mark(origin, &mut text);
+                    }
                     cell::push(&place.column, source, origin, message, scratch, &mut text);
                     match member {
                         Member::Provider | Member::Log | Member::Channel if !full => {
@@ -178,6 +182,13 @@ impl Table {
         } else if text_at == text_end {
             out.truncate(start);
         }
+    }
+}
+
+/// Marks the message of a record of slack, as there is no column for it.
+fn push_mark(origin: &Origin<'_>, out: &mut Vec<u8>) {
+    if origin.recovered {
+        out.extend_from_slice(b"[recovered] ");
     }
 }
 
@@ -235,6 +246,7 @@ fn natural(column: Column) -> Place {
             Host | Computer => 20,
             Log | Channel => 20,
             LogRecord | RecordId => 10,
+            Recovered => 9,
             Provider => 35,
             ProviderGuid | ActivityId | RelatedActivityId => 38,
             EventId => 5,

@@ -1,10 +1,11 @@
 //! XML: one canonical form of what Windows renders.
 //!
 //! GUIDs are lowercase in braces, times have seven digits, elements and attributes that depend on
-//! a NULL value are left out; attributes are in double quotes.
+//! a NULL value are left out; attributes are in double quotes. Of an event that was recovered from
+//! slack `<Event>` has the attribute `recovered`, which Windows doesn't know.
 
 use crate::text::{XmlAttribute, XmlText};
-use crate::{Sink, Value};
+use crate::{FieldSource, Sink, Value};
 
 /// Writes an event's tree as XML.
 pub struct XmlSink<'o> {
@@ -60,6 +61,38 @@ impl<'a> Sink<'a> for XmlSink<'_> {
     }
 }
 
+/// Writes an event with an attribute that says it was recovered from slack.
+pub(super) fn write_recovered<S: FieldSource>(source: &S, out: &mut Vec<u8>) {
+    source.walk(&mut Recovered { sink: XmlSink::new(out), told: false });
+}
+
+/// Marks the first element.
+struct Recovered<'o> {
+    sink: XmlSink<'o>,
+    told: bool,
+}
+
+impl<'a> Sink<'a> for Recovered<'_> {
+    fn open(&mut self, name: &'a str) {
+        self.sink.open(name);
+        if !std::mem::replace(&mut self.told, true) {
+            self.sink.attribute("recovered", &[Value::Str("true")]);
+        }
+    }
+
+    fn attribute(&mut self, name: &'a str, pieces: &[Value<'a>]) {
+        self.sink.attribute(name, pieces);
+    }
+
+    fn text(&mut self, value: Value<'a>) {
+        self.sink.text(value);
+    }
+
+    fn close(&mut self, name: &'a str, empty: bool) {
+        self.sink.close(name, empty);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -70,7 +103,8 @@ mod tests {
     use crate::output::{Printer, Scratch};
     use crate::{Field, Origin, Utf16, Value};
 
-    const ORIGIN: Origin<'_> = Origin { source: "", host: None, log: "", log_record: None };
+    const ORIGIN: Origin<'_> =
+        Origin { source: "", host: None, log: "", log_record: None, recovered: false };
 
     fn document(events: &[Fake]) -> String {
         let printer = Printer::xml();

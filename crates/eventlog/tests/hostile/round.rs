@@ -376,7 +376,7 @@ impl Visitor for Seen {
     fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
         let mut xml = Vec::new();
         event.write_xml(&mut xml);
-        let origin = Origin { source: "hostile", host: None, log, log_record };
+        let origin = Origin { source: "hostile", host: None, log, log_record, recovered: false };
         let mut json = Vec::new();
         Printer::jsonl(None).event(event, &origin, None, &mut self.scratch, &mut json);
         assert!(std::str::from_utf8(&xml).is_ok() && std::str::from_utf8(&json).is_ok());

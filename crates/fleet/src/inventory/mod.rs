@@ -85,7 +85,7 @@ pub struct Server {
     pub mapper_port: u16,
     /// The TCP port of the event log interface itself, where the mapper is not to be asked.
     pub endpoint: Option<u16>,
-    /// The TCP port of SMB, [`SMB_PORT`](quarry_rpc::smb::SMB_PORT) by default.
+    /// The TCP port of SMB, [`SMB_PORT`] by default.
     pub smb_port: u16,
     /// What to speak with it, where that is said; see [`speaks`](Self::speaks).
     pub protocol: Option<ProtocolChoice>,

@@ -10,6 +10,8 @@
 //! | `data` | the values of `<EventData>` ([`data`]) |
 //! | `user_data`, `other` | what has no member of its own ([`tree`]); `other` is left out where empty |
 //!
+//! `recovered` is there for records of slack only, where not asked for by name.
+//!
 //! Numbers that an event has not, or has as text that is no number, are null; such text is then
 //! in `other`.
 
@@ -57,6 +59,9 @@ pub(super) fn event<S: FieldSource>(
     let host = host_at..out.len();
     put(&scratch.origin.log, out);
     optional(origin.log_record, out);
+    if origin.recovered {
+        put(b",\"recovered\":true", out);
+    }
     put(b",\"computer\":", out);
     if host.is_empty() {
         text(computer, out);
@@ -184,6 +189,7 @@ pub(super) fn member<S: FieldSource>(
         },
         Member::Log => quoted(origin.log, out),
         Member::LogRecord => optional(origin.log_record, out),
+        Member::Recovered => put(if origin.recovered { b"true" } else { b"false" }, out),
         Member::Computer => text(field(Field::Computer), out),
         Member::Channel => text(field(Field::Channel), out),
         Member::Provider => text(field(Field::ProviderName), out),

@@ -5,8 +5,13 @@ use crate::output::fake::{Fake, element, logon, text, utf16};
 use crate::output::{Column, Message, MessageBy, Printer, Scratch};
 use crate::{Element, Field, FieldSource, Node, Origin, Utf16, Value};
 
-const FILE: Origin<'_> =
-    Origin { source: "logs/a\"b.evtx", host: None, log: "Security", log_record: Some(7) };
+const FILE: Origin<'_> = Origin {
+    source: "logs/a\"b.evtx",
+    host: None,
+    log: "Security",
+    log_record: Some(7),
+    recovered: false,
+};
 
 fn printed(printer: &Printer, source: &impl FieldSource, message: Option<Message<'_>>) -> String {
     let mut out = Vec::new();
@@ -25,6 +30,7 @@ fn an_event_has_the_shape_that_the_design_shows() {
         host: Some("dc01.corp"),
         log: "Security",
         log_record: Some(812),
+        recovered: false,
     };
     let message = Message { text: "An account was ...", by: MessageBy::Server };
     let mut out = Vec::new();

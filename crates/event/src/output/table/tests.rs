@@ -11,6 +11,7 @@ const ORIGIN: Origin<'_> = Origin {
     host: Some("dc01.corp"),
     log: "Microsoft-Windows-TaskScheduler/Operational",
     log_record: Some(812),
+    recovered: false,
 };
 
 fn options(width: Option<usize>) -> TableOptions {

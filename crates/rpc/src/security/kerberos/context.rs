@@ -73,7 +73,8 @@ impl Context {
         let (send, receive) = (authenticator.number.into(), number.into());
         let acceptors = subkey.is_some();
         let key = subkey.unwrap_or(authenticator.subkey);
-        Ok((Session { key, acceptors, side: Side::Initiator, send, receive }, third))
+        let side = Side::Initiator;
+        Ok((Session { key, acceptors, side, send, receive, signed: false }, third))
     }
 
     /// What a server says that refuses: a `KRB-ERROR`, if that is what it is.

@@ -219,6 +219,7 @@ impl Authenticator {
 
 /// A request for a ticket-granting ticket (`AS-REQ`, 5.4.1) without anything that
 /// proves who asks.
+#[cfg(feature = "tcp")]
 pub(super) fn request_without_proof(client: &Principal) -> Vec<u8> {
     const AS_REQ: u8 = 10;
     /// `NT-SRV-INST`.
@@ -245,12 +246,14 @@ pub(super) fn request_without_proof(client: &Principal) -> Vec<u8> {
 
 /// Whether a message is one with which a key distribution centre answers a request:
 /// `AS-REP` (5.4.2) or `KRB-ERROR` (5.9.1).
+#[cfg(feature = "tcp")]
 pub(super) fn is_answer(bytes: &[u8]) -> bool {
     const AS_REP: u8 = 11;
     bytes.first().is_some_and(|tag| [AS_REP, KRB_ERROR].map(application).contains(tag))
 }
 
 /// The time in a `KRB-ERROR` (5.9.1): seconds since 1970.
+#[cfg(feature = "tcp")]
 pub(super) fn error_time(bytes: &[u8]) -> Option<i64> {
     read_error(bytes).ok().and_then(|(_, theirs)| theirs)
 }

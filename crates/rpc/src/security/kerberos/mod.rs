@@ -2,6 +2,7 @@
 //! a ticket that one has, and sealing. Getting the ticket is I/O, and the part of
 //! [`tickets`](crate::tickets).
 
+#[cfg(feature = "tcp")]
 pub(crate) mod clock;
 mod context;
 mod crypto;

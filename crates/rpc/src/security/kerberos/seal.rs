@@ -49,6 +49,8 @@ pub(super) struct Session {
     /// The numbers of the next message each way.
     pub(super) send: u64,
     pub(super) receive: u64,
+    /// The other side has signed something before it sealed anything.
+    pub(super) signed: bool,
 }
 
 impl Session {
@@ -73,6 +75,7 @@ impl Session {
             return Err(BadSignature);
         }
         self.receive = self.receive.wrapping_add(1);
+        self.signed = true;
         Ok(())
     }
 
@@ -80,13 +83,14 @@ impl Session {
     pub(super) fn sealer(&self) -> Result<KerberosSealer, UsageError> {
         let half = |side: Side, number: u64| {
             let (cipher, checksum) = self.key.sealing(seal_usage(side));
-            Half { cipher, checksum, flags: self.flags(side) | SEALED, number }
+            Half { cipher, checksum, flags: self.flags(side) | SEALED, number, or_before: false }
         };
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *seed).map_err(|_| UsageError::NoRandomness)?;
         Ok(KerberosSealer {
             send: half(self.side, self.send),
-            receive: half(other(self.side), self.receive),
+            // Whether the signature takes a number, the specifications don't say.
+            receive: Half { or_before: self.signed, ..half(other(self.side), self.receive) },
             random: Cipher::new(&*seed),
             scratch: Zeroizing::new(Vec::new()),
         })
@@ -114,6 +118,8 @@ struct Half {
     checksum: Checksum,
     flags: u8,
     number: u64,
+    /// The next number may also be the one before it.
+    or_before: bool,
 }
 
 impl Sealer for KerberosSealer {
@@ -162,9 +168,11 @@ impl Sealer for KerberosSealer {
         let Self { receive, scratch, .. } = self;
         let filler = signature.len().checked_sub(SIGNATURE).filter(|len| *len <= BLOCK);
         let filler = filler.ok_or(BadSignature)?;
-        let number = receive.number;
         let (header, rest) = signature.split_at(HEADER);
         // The number has to be the next one: nothing is left out, repeated or swapped.
+        let before = receive.number.wrapping_sub(1);
+        let is_before = receive.or_before && header[8..] == before.to_be_bytes();
+        let number = if is_before { before } else { receive.number };
         if header != wrap_header(receive.flags, filler as u16, BEHIND as u16, number) {
             return Err(BadSignature);
         }
@@ -185,6 +193,7 @@ impl Sealer for KerberosSealer {
             return Err(BadSignature);
         }
         receive.number = number.wrapping_add(1);
+        receive.or_before = false;
         Ok(())
     }
 }

@@ -54,7 +54,14 @@ const FROM_SAMBA: [(&str, &str); 3] = [
 fn session_with_samba() -> Session {
     let key = hex("17b3df78dcee6cf630085dae78f25d82530b040d19d2366be0038dc4497e552e");
     let key = Key::new(Key::AES256, &key).unwrap();
-    Session { key, acceptors: true, side: Side::Initiator, send: 0, receive: 0x0261_b3f8 }
+    Session {
+        key,
+        acceptors: true,
+        side: Side::Initiator,
+        send: 0,
+        receive: 0x0261_b3f8,
+        signed: false,
+    }
 }
 
 #[test]
@@ -86,6 +93,7 @@ fn pair(acceptors: bool) -> (Session, Session) {
         side,
         send: if side == Side::Initiator { 5 } else { 9 },
         receive: if side == Side::Initiator { 9 } else { 5 },
+        signed: false,
     };
     (session(Side::Initiator), session(Side::Acceptor))
 }
@@ -132,13 +140,38 @@ fn a_change_anywhere_a_replay_and_a_message_of_ones_own_are_found() {
     assert_eq!(other.unseal(&mut pdu.clone(), 24..24 + LEN, &signature), Err(BadSignature));
 }
 
+#[test]
+fn a_signature_may_take_a_number_or_not_and_no_number_comes_twice() {
+    for takes in [true, false] {
+        let (mut client, mut server) = pair(true);
+        let mic = server.sign(b"the offer");
+        assert_eq!(client.verify(b"the offer", &mic), Ok(()));
+        if !takes {
+            server.send -= 1;
+        }
+        let (mut opener, mut sealer) = (client.sealer().unwrap(), server.sealer().unwrap());
+        for _ in 0..3 {
+            let (pdu, signature) = sealed(&mut sealer, 16);
+            assert_eq!(opener.unseal(&mut pdu.clone(), 24..40, &signature), Ok(()));
+            assert_eq!(opener.unseal(&mut pdu.clone(), 24..40, &signature), Err(BadSignature));
+        }
+    }
+}
+
 /// Without headers that are only signed, the DCE form is the RFC's token, rotated.
 #[test]
 fn another_implementation_unwraps_what_is_sealed_here() {
     for (kind, len) in [(17, 16), (18, 32)] {
         let bytes = vec![3; len];
         let key = Key::new(kind, &bytes).unwrap();
-        let session = Session { key, acceptors: true, side: Side::Initiator, send: 77, receive: 0 };
+        let session = Session {
+            key,
+            acceptors: true,
+            side: Side::Initiator,
+            send: 77,
+            receive: 0,
+            signed: false,
+        };
         let theirs = krb5::token::PerMessageTokens::new(
             krb5::token::ContextKey::new(kind, &bytes).unwrap(),
             krb5::token::Role::Acceptor,
@@ -411,7 +444,8 @@ fn answered(
     }
     let acceptors = key.is_some();
     let key = key.unwrap_or_else(|| Key::new(18, &accepted.base_key).unwrap());
-    let server = Session { key, acceptors, side: Side::Acceptor, send: number, receive: 0 };
+    let server =
+        Session { key, acceptors, side: Side::Acceptor, send: number, receive: 0, signed: false };
     (client, reply, offer.mechanism_list, server)
 }
 
@@ -521,6 +555,7 @@ fn without_a_key_of_the_servers_the_clients_own_is_the_sessions() {
         side: Side::Acceptor,
         send: session.receive,
         receive: session.send,
+        signed: false,
     };
     let (pdu, signature) = super::tests::sealed(&mut session.sealer().unwrap(), 16);
     assert_eq!(signature[2] & 4, 0);

@@ -1,0 +1,39 @@
+//! Saving events as `.evtx`, against printing them as JSON lines, from the same input.
+
+use anyhow::{Result, bail};
+
+use super::measure::best_of;
+use super::scan::repeated;
+use crate::sh;
+
+const ROUNDS: usize = 5;
+
+pub(crate) fn run() -> Result<()> {
+    let mut build = sh::command("cargo", &["build", "--release", "--locked", "-p", "quarry-cli"]);
+    sh::run_command(&mut build)?;
+    let quarry = sh::target().join("release").join("quarry").to_string_lossy().into_owned();
+    let Some(corpus) = sh::corpus() else {
+        bail!("the benchmark repeats chunks of ../shared/corpus, which is not there");
+    };
+    let sample = corpus.join("evtx-crate/security.evtx");
+    let large = repeated(&sample)?.to_string_lossy().into_owned();
+    let saved = sh::target().join("bench").join("saved").to_string_lossy().into_owned();
+    println!("\nsaving the chunks of {}, over and over", sample.display());
+    for threads in ["1", "2"] {
+        // Both to a file, as one does.
+        let scan = |format: &str| {
+            let script = "exec \"$0\" scan \"$1\" -q -o $2 --threads $3 > \"$4\"";
+            let words = ["sh", "-c", script, &quarry, &large, format, threads, &saved];
+            words.map(str::to_owned).to_vec()
+        };
+        let costs = best_of(ROUNDS, &[scan("jsonl"), scan("evtx")])?;
+        println!(
+            ".evtx, {threads} thread(s): {:.2} times as fast as JSON lines, {:.2} times the processor time; peak memory {:.0} MiB (JSON lines: {:.0})",
+            costs[0].wall / costs[1].wall,
+            costs[1].cpu / costs[0].cpu,
+            costs[1].peak,
+            costs[0].peak
+        );
+    }
+    Ok(())
+}
