@@ -198,7 +198,63 @@ pub(crate) fn service_host<'n>(host: &'n str, name: &'n str) -> &'n str {
 
 #[cfg(test)]
 mod tests {
-    use super::service_host;
+    use super::*;
+
+    /// Whoever asks for Kerberos isn't given NTLM in its place, over SMB neither, and the other way
+    /// round.
+    #[test]
+    fn what_is_asked_for_and_what_there_is_may_not_exclude_each_other() {
+        use quarry_cred::{KerberosCredential, Secret};
+        use quarry_rpc::security::kerberos::Principal;
+        use quarry_rpc::tickets::Configuration;
+
+        let secret = Secret::new("pebbles".into()).unwrap();
+        let credential = Credential::new("fred".parse().unwrap(), secret);
+        let (client, key) = (
+            Principal { name_type: 1, components: vec!["fred".into()], realm: "CORP".into() },
+            vec![7; 32],
+        );
+        let shown = Shown {
+            ticket: ServiceTicket {
+                client,
+                ticket: vec![0x61, 0],
+                key_type: 18,
+                session_key: key.into(),
+            },
+            tickets: Tickets::new(
+                KerberosCredential::Password(credential.clone()),
+                Configuration::default(),
+                std::time::Duration::from_secs(1),
+                None,
+            ),
+            service: "cifs",
+            host: "nas".to_owned(),
+        };
+        for (chosen, excluded, rpc, smb) in [
+            (Chosen::Ntlm(&credential), Authentication::Kerberos, 2, 2),
+            (Chosen::Kerberos(shown), Authentication::Ntlm, 2, 2),
+        ] {
+            let all = [Authentication::Negotiate, Authentication::Ntlm, Authentication::Kerberos];
+            let goes = |how: &&Authentication| chosen.for_rpc(**how).is_ok();
+            assert_eq!(all.iter().filter(goes).count(), rpc);
+            let goes = |how: &&Authentication| chosen.for_smb(**how).is_ok();
+            assert_eq!(all.iter().filter(goes).count(), smb);
+            for error in [chosen.for_rpc(excluded).err(), chosen.for_smb(excluded).err()] {
+                assert!(
+                    matches!(error, Some(Error::Rpc(RpcError::Usage(UsageError::State(_))))),
+                    "{excluded:?}"
+                );
+            }
+            // And only NTLM's refusal is one of the password.
+            let refused = RpcError::LogonRefused(quarry_rpc::LogonRefusal::Rejected);
+            let explained = chosen.explain(refused.into());
+            let expected = match chosen.is_guess() {
+                true => quarry_rpc::Blame::Credential,
+                false => quarry_rpc::Blame::Refusal,
+            };
+            assert_eq!(explained.blame(), expected);
+        }
+    }
 
     #[test]
     fn a_ticket_is_for_the_name_that_is_connected_to_or_else_for_the_users() {

@@ -349,6 +349,10 @@ fn kerberos_remedy(error: &KerberosError) -> Option<String> {
         KerberosError::TicketRefused(_) => "may the account sign in there? Was the server joined \
              to the domain anew, is its clock right, and is the name its own or an alias?"
             .to_owned(),
+        // KDC_ERR_WRONG_REALM.
+        KerberosError::Refused { code: 68, .. } => {
+            "the account is in another realm: write USER@REALM with that one".to_owned()
+        }
         KerberosError::Refused { .. } => {
             "the domain's policy or the account's settings say so; the domain controller's log \
              has why"
