@@ -399,11 +399,11 @@ pub(crate) struct ServerArgs {
     #[arg(long, group = "password")]
     pub(crate) keyring: bool,
     /// Sign in by Kerberos, and by nothing else: with the password or keytab that is given, or else
-    /// with the tickets that kinit got. With --authentication negotiate, by NTLM where Kerberos
-    /// can't be
+    /// with the tickets that kinit got. With --authentication negotiate and a password, by NTLM
+    /// where Kerberos can't be
     #[arg(short, long)]
     pub(crate) kerberos: bool,
-    /// Sign in by Kerberos, with the key of -u, or the first one, in this keytab
+    /// Sign in by Kerberos, with the key of -u in this keytab, or that of the account it is made for
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "password")]
     pub(crate) keytab: Option<PathBuf>,
     /// How to sign in [default: negotiate]

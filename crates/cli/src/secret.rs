@@ -93,9 +93,8 @@ fn not_a_password(source: &SecretSource, error: &SecretError) -> Failure {
     }
 }
 
-fn from_file(path: &Path, console: &Console) -> Result<Vec<u8>, Failure> {
-    let failed = |error: &io::Error| Failure::io(&path.display().to_string(), error);
-    let mut file = File::open(path).map_err(|error| failed(&error))?;
+/// Warns where others may read a file that has a secret in it, or change it.
+pub(crate) fn warn_of_others(file: &File, path: &Path, console: &Console) {
     #[cfg(unix)]
     if let Ok(metadata) = file.metadata()
         && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
@@ -104,7 +103,13 @@ fn from_file(path: &Path, console: &Console) -> Result<Vec<u8>, Failure> {
         console.warning(&format!("{} can be read or written by others", path.display()));
     }
     #[cfg(windows)]
-    let _ = console;
+    let _ = (file, path, console);
+}
+
+fn from_file(path: &Path, console: &Console) -> Result<Vec<u8>, Failure> {
+    let failed = |error: &io::Error| Failure::io(&path.display().to_string(), error);
+    let mut file = File::open(path).map_err(|error| failed(&error))?;
+    warn_of_others(&file, path, console);
     read_all(&mut file).map_err(|error| failed(&error))
 }
 

@@ -29,6 +29,8 @@ pub(crate) struct Servers<'a> {
     folder: PathBuf,
     /// By the name in the inventory; that of the command line has none.
     credentials: HashMap<Option<String>, Known<Credential>>,
+    /// The same, for any way that has Kerberos in it: one exchange for tickets a credential.
+    tickets: HashMap<Option<String>, Known<Tickets>>,
     logons: HashMap<(Option<String>, Way), Known<LogOn>>,
 }
 
@@ -62,6 +64,7 @@ impl<'a> Servers<'a> {
             inventory,
             folder,
             credentials: HashMap::new(),
+            tickets: HashMap::new(),
             logons: HashMap::new(),
         };
         if args.username.is_none() && servers.gives_password() {
@@ -173,12 +176,15 @@ impl<'a> Servers<'a> {
             (Some(How::Kerberos), _) => Ok(Way::Kerberos),
             (Some(How::Ntlm), _) if by_kerberos => Err(contradiction()),
             // There is no password for NTLM in a keytab.
-            (Some(_), _) if by_kerberos && !keytab => Ok(Way::KerberosOrNtlm),
-            (Some(_), _) if !by_kerberos => Ok(Way::Ntlm),
+            (Some(How::Negotiate), _) if keytab => Ok(Way::Kerberos),
+            // NTLM is allowed then, and not preferred to the Kerberos of the inventory.
+            (Some(How::Negotiate), How::Kerberos) => Ok(Way::KerberosOrNtlm),
+            (Some(How::Negotiate), _) if by_kerberos => Ok(Way::KerberosOrNtlm),
+            (Some(_), _) => Ok(Way::Ntlm),
             (None, How::Ntlm) if by_kerberos && !self.is_kerberos_told() => Err(contradiction()),
             (None, How::Kerberos) => Ok(Way::Kerberos),
             (None, _) if !by_kerberos => Ok(Way::Ntlm),
-            _ => Ok(Way::Kerberos),
+            (None, _) => Ok(Way::Kerberos),
         }
     }
 
@@ -188,20 +194,36 @@ impl<'a> Servers<'a> {
     }
 
     fn make_logon(&mut self, name: Option<&str>, way: Way) -> Known<LogOn> {
-        let timeout = self.args.connect_timeout.max(Duration::from_millis(1));
-        if way != Way::Ntlm
-            && let Some(tickets) = self.tickets_without_password(name, timeout)?
-        {
-            return Ok((LogOn::Kerberos(tickets), Gate::default()));
+        if way == Way::Ntlm {
+            return self.credential(name).map(|(credential, gate)| (LogOn::Ntlm(credential), gate));
         }
-        let (credential, gate) = self.credential(name)?;
-        let tickets = || kerberos::by_password(credential.clone(), timeout);
-        let logon = match way {
-            Way::Ntlm => LogOn::Ntlm(credential),
-            Way::Kerberos => LogOn::Kerberos(tickets()?),
-            Way::KerberosOrNtlm => LogOn::KerberosOrNtlm(tickets()?, credential),
+        let key = name.map(str::to_owned);
+        let (tickets, gate) = match self.tickets.get(&key) {
+            Some(known) => known.clone()?,
+            None => {
+                let made = self.make_tickets(name);
+                self.tickets.insert(key.clone(), made.clone());
+                made?
+            }
+        };
+        // With a keytab or a cache there is none, and so no NTLM.
+        let logon = match self.credentials.get(&key) {
+            Some(Ok((credential, _))) if way == Way::KerberosOrNtlm => {
+                LogOn::KerberosOrNtlm(tickets, credential.clone())
+            }
+            _ => LogOn::Kerberos(tickets),
         };
         Ok((logon, gate))
+    }
+
+    fn make_tickets(&mut self, name: Option<&str>) -> Known<Tickets> {
+        let timeout = self.args.connect_timeout.max(Duration::from_millis(1));
+        if let Some(tickets) = self.tickets_without_password(name, timeout)? {
+            return Ok((tickets, Gate::default()));
+        }
+        let (credential, gate) = self.credential(name)?;
+        // One gate, whatever the password is tried by.
+        Ok((kerberos::by_password(credential, gate.clone(), timeout)?, gate))
     }
 
     /// The tickets of a keytab or of the user's cache, where one of them is meant.
@@ -214,7 +236,8 @@ impl<'a> Servers<'a> {
             let account = Some(entry.account.clone());
             return match (&entry.keytab, &entry.secret) {
                 (Some(path), _) => {
-                    kerberos::by_keytab(account, &self.folder.join(path), timeout).map(Some)
+                    kerberos::by_keytab(account, &self.folder.join(path), timeout, self.console)
+                        .map(Some)
                 }
                 // Nothing is asked for: whoever types a password does that for kinit.
                 (None, SecretSource::Prompt) => kerberos::of_cache(account, timeout).map(Some),
@@ -226,7 +249,7 @@ impl<'a> Servers<'a> {
             None => None,
         };
         match &self.args.keytab {
-            Some(path) => kerberos::by_keytab(account, path, timeout).map(Some),
+            Some(path) => kerberos::by_keytab(account, path, timeout, self.console).map(Some),
             None if self.gives_password() => Ok(None),
             None => kerberos::of_cache(account, timeout).map(Some),
         }

@@ -113,6 +113,10 @@ fn servers_of_a_domain_are_read_by_kerberos() {
     what_is_wrong_with_an_account_is_told_with_what_to_do(&bench);
     what_is_wrong_with_a_cache_or_keytab_is_told_with_what_to_do(&bench);
     a_clock_that_is_off_is_told_with_how_far(&bench);
+    a_clock_that_is_off_is_told_by_a_server_too(&bench);
+    a_ticket_that_the_server_does_not_take_is_no_wrong_password(&bench);
+    a_keytab_that_others_can_read_is_warned_of(&bench);
+    to_allow_ntlm_does_not_take_kerberos_away(&bench);
     a_key_distribution_centre_that_does_not_answer_is_told(&bench, &fleet);
     an_inventory_says_who_signs_in_by_kerberos(&bench);
     over_tcp_both_ways_to_authenticate_get_through(&bench);
@@ -224,6 +228,124 @@ fn a_wrong_password_is_tried_once_for_a_fleet(bench: &Bench, fleet: &[&str]) {
         assert!(ran.stderr.contains("it was tried once"), "{}", ran.stderr);
         assert_eq!(bench.bad_passwords("fred"), (n + 1).to_string());
     }
+    // What Kerberos was refused, NTLM doesn't try at a server of which there is an address alone.
+    let by_address = format!("even://{}", SambaDomain::ADDRESS);
+    let by_name = format!("even://{HOST}");
+    for (n, servers) in [[&*by_address, &*by_name], [&*by_name, &*by_address]].iter().enumerate() {
+        let words = [&["count", "-o", "jsonl"], &servers[..], &LOG, &who, ways[1]].concat();
+        let ran = bench.quarry(None, &[], &words);
+        assert_eq!((ran.status, &*ran.stdout), (Some(2), ""));
+        assert_eq!(bench.bad_passwords("fred"), (n + 3).to_string(), "{}", ran.stderr);
+    }
+    // Nor the one that the other was refused, where an inventory has both for one credential.
+    let password = PathBuf::from(password);
+    let text = format!(
+        "[credentials.wrong]\nusername = 'BEDROCK\\fred'\npassword-file = {password:?}\n\
+         [servers.ntlm]\naddress = '{HOST}'\nprotocol = 'even'\ncredential = 'wrong'\n\
+         [servers.kerberos]\naddress = 'srv1.bedrock.test'\nprotocol = 'even'\ncredential = 'wrong'\n\
+         authentication = 'kerberos'\n"
+    );
+    let inventory = bench.file("both.toml", &text);
+    let words = ["count", "ntlm", "kerberos", "-o", "jsonl", "--inventory", &inventory];
+    let ran = bench.quarry(None, &[], &[&words[..], &LOG].concat());
+    assert_eq!((ran.status, &*ran.stdout), (Some(2), ""));
+    assert_eq!(bench.bad_passwords("fred"), "5", "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("was not asked") || ran.stderr.contains("refused the credential"),
+        "{}",
+        ran.stderr
+    );
+}
+
+/// The name is registered to an account whose key the server doesn't have, as after a server was
+/// joined anew: that is nothing about the password, and a ticket of before is replaced.
+fn a_ticket_that_the_server_does_not_take_is_no_wrong_password(bench: &Bench) {
+    let login = ["-U", "Administrator%Bedrock-1!"];
+    let alias = ["samba-tool", "dns", "add", HOST, "bedrock.test", "moved", "CNAME", HOST];
+    bench.domain.administer(&[&alias[..], &login].concat());
+    let spn = |what, whose| {
+        let service = "cifs/moved.bedrock.test";
+        bench.domain.administer(&["samba-tool", "spn", what, service, whose]);
+    };
+    spn("add", "barney");
+    let source = "even://moved.bedrock.test";
+    let cache = bench.kinit("fred", "pebbles1!");
+    let ticket = ["env", &format!("KRB5CCNAME={cache}"), "kvno", "cifs/moved.bedrock.test"];
+    let got = bench.domain.run("", &ticket);
+    assert!(got.status.success(), "{got:?}");
+    let ran = bench.count(source, Some(&cache), &[], &["-k"]);
+    assert_eq!((ran.status, &*ran.stdout), (Some(2), ""));
+    assert!(ran.stderr.contains("Kerberos: the server"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("check the user name and the password"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("joined"), "{}", ran.stderr);
+    // It was asked for once more, as the cache's may be old.
+    assert!(bench.logged(&["TGS-REQ SUCCESS", "fred@", "cifs/moved"]) >= 2);
+    spn("delete", "barney");
+    spn("add", "GRANITE$");
+    let ran = bench.count(source, Some(&cache), &[], &["-k"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+}
+
+/// The ticket is there already, so that it is the server that compares the clocks.
+fn a_clock_that_is_off_is_told_by_a_server_too(bench: &Bench) {
+    let cache = bench.kinit("fred", "pebbles1!");
+    for service in ["host", "cifs"] {
+        let ticket = format!("{service}/{HOST}");
+        let cache = format!("KRB5CCNAME={cache}");
+        let got = bench.domain.run("", &["env", &cache, "kvno", &ticket]);
+        assert!(got.status.success(), "{got:?}");
+    }
+    let faked = ["faketime", "-f", "+20m"];
+    for words in [
+        &["logs", &format!("even6://{HOST}"), "-k"][..],
+        &["logs", &format!("even6://{HOST}"), "-k", "--authentication", "kerberos"],
+        &["logs", &format!("even://{HOST}"), "-k"],
+    ] {
+        let ran = bench.quarry(Some(&cache), &faked, words);
+        assert_eq!(ran.status, Some(2), "{words:?}");
+        assert!(ran.stderr.contains("min ahead of that of the server"), "{words:?} {}", ran.stderr);
+        assert!(ran.stderr.contains("set the clock"), "{}", ran.stderr);
+    }
+}
+
+fn a_keytab_that_others_can_read_is_warned_of(bench: &Bench) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let open = bench.files.path().join("open.keytab");
+    fs::copy(bench.keytab("fred"), &open).unwrap();
+    for (mode, warns) in [(0o600, false), (0o644, true)] {
+        fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+        let words = ["--keytab", open.to_str().unwrap()];
+        let ran = bench.count(&format!("even://{HOST}"), None, &[], &words);
+        assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+        let said = ran.stderr.contains("open.keytab can be read or written by others");
+        assert_eq!(said, warns, "{}", ran.stderr);
+    }
+    let nowhere = ["env", "KRB5_CONFIG=/nonexistent/krb5.conf"];
+    let ran = bench.count(
+        &format!("even://{HOST}"),
+        None,
+        &nowhere,
+        &["--keytab", open.to_str().unwrap()],
+    );
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("no file of KRB5_CONFIG is there"), "{}", ran.stderr);
+}
+
+/// NTLM is allowed so, and not put in the place of the Kerberos that the inventory asks for.
+fn to_allow_ntlm_does_not_take_kerberos_away(bench: &Bench) {
+    let password = PathBuf::from(bench.file("barney", "bambam"));
+    let text = format!(
+        "[credentials.password]\nusername = 'barney'\npassword-file = {password:?}\n\
+         [servers.two]\naddress = 'srv2.bedrock.test'\nprotocol = 'even'\n\
+         credential = 'password'\nauthentication = 'kerberos'\n"
+    );
+    let inventory = bench.file("second.toml", &text);
+    let before = bench.logged(&["TGS-REQ SUCCESS", "barney@", "cifs/srv2"]);
+    let words = ["count", "two", "-o", "jsonl", "--inventory", &inventory];
+    let how = ["--authentication", "negotiate"];
+    let ran = bench.quarry(None, &[], &[&words[..], &LOG, &how].concat());
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert_eq!(bench.logged(&["TGS-REQ SUCCESS", "barney@", "cifs/srv2"]), before + 1);
 }
 
 fn an_address_or_an_alias_falls_back_only_where_ntlm_is_allowed(bench: &Bench) {

@@ -45,7 +45,7 @@ impl Default for GatePolicy {
 }
 
 /// Who refused a credential first, and why.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{server} refused the credential: {reason}")]
 pub struct Refusal {
     /// The server that refused it.

@@ -22,7 +22,7 @@ pub enum KerberosCredential {
     Password(Credential),
     /// A keytab, which has such keys.
     Keytab {
-        /// Whose key to take; otherwise the first one's.
+        /// Whose key to take; otherwise that of the account it seems to be made for.
         account: Option<Account>,
         /// The keys.
         keytab: Arc<Keytab>,
@@ -47,7 +47,8 @@ impl KerberosCredential {
     }
 }
 
-/// The keys of a keytab (MIT's format, version 2). They are wiped when dropped.
+/// The keys of a keytab (MIT's format, version 2). They are wiped when dropped here; whoever gets
+/// tickets with one may make copies that are not.
 pub struct Keytab {
     keys: Vec<KeytabKey>,
 }
@@ -100,10 +101,11 @@ impl Keytab {
         let mut rest = Reader(bytes.strip_prefix(&[5, 2]).ok_or(KeytabError::Version)?);
         let mut keys = Vec::new();
         while !rest.0.is_empty() {
-            let len = i32::from_be_bytes(rest.array()?);
+            // What is too short for a length is the end, as MIT's library has it.
+            let Ok(len) = rest.array().map(i32::from_be_bytes) else { break };
             let entry = rest.take(len.unsigned_abs() as usize)?;
-            // A length below zero is that of a hole, where a key was; and nothing
-            // but zeros may follow the last key.
+            // A length below zero is that of a hole, where a key was; one of zero is the end,
+            // whatever follows it.
             if len == 0 {
                 break;
             }
@@ -238,6 +240,8 @@ mod tests {
         assert_eq!(error(vec![5, 2]), Some(KeytabError::Empty));
         assert_eq!(error(keytab(&[(i32::MIN, vec![])])), Some(KeytabError::Truncated));
         assert_eq!(error(keytab(&[(4, vec![0, 99, 0, 0])])), Some(KeytabError::TooLarge));
+        let padded = [keytab(&[whole(entry(3, None))]), vec![0; 3]].concat();
+        assert_eq!(error(padded), None, "too short for a length");
         let mut short = keytab(&[whole(entry(3, None))]);
         short.pop();
         assert_eq!(error(short), Some(KeytabError::Truncated));

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::flags::{LogProperty, QueryFlags, SeekFlags, SubscribeFlags};
-use crate::logon::{Authentication, LogOn, service_host};
+use crate::logon::{Authentication, Chosen, LogOn, service_host};
 use crate::wire::*;
 use crate::{BinXmlVariant, INTERFACE, Opnum};
 
@@ -60,6 +60,12 @@ impl ConnectOptions {
             timeouts: Timeouts::default(),
             association_group: 0,
         }
+    }
+
+    /// Gets what has to be had before the server is connected to, which may take a while: Kerberos'
+    /// ticket. What goes wrong is told by [`EventClient::connect`], which does the same.
+    pub async fn prepare(&self) {
+        self.logon.prepare(SERVICE, service_host(&self.host, &self.name)).await;
     }
 }
 
@@ -124,12 +130,31 @@ impl EventClient {
             }
         };
         let target = Target::new(&options.host, port);
-        let stream = connect_stream(&target, options.timeouts.connect)
-            .await
-            .map_err(quarry_rpc::Error::from)?;
+        let stream = async || {
+            let stream = connect_stream(&target, options.timeouts.connect).await;
+            Ok::<_, Error>(stream.map_err(quarry_rpc::Error::from)?)
+        };
+        let host = service_host(&options.host, &options.name);
+        let first = stream().await?;
+        let chosen = options.logon.choose(SERVICE, host).await?;
+        match Self::connect_as(first, options, &chosen).await {
+            Err(error) if chosen.may_do_better(&error).await => {
+                let stream = stream().await?;
+                let chosen = options.logon.choose(SERVICE, host).await?;
+                Self::connect_as(stream, options, &chosen).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn connect_as(
+        stream: tokio::net::TcpStream,
+        options: &ConnectOptions,
+        chosen: &Chosen<'_>,
+    ) -> Result<Self> {
         let held = Mutex::new(None);
         let outcome = {
-            let mut signing = pin!(Self::sign_in(stream, options, &held));
+            let mut signing = pin!(Self::sign_in(stream, options, chosen, &held));
             loop {
                 match timeout(PATIENCE, &mut signing).await {
                     Ok(outcome) => break outcome,
@@ -145,16 +170,15 @@ impl EventClient {
         };
         let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
         settle(held.map(|(ticket, _)| ticket), &options.name, &outcome);
-        outcome
+        outcome.map_err(|error| chosen.explain(error))
     }
 
     async fn sign_in(
         stream: tokio::net::TcpStream,
         options: &ConnectOptions,
+        chosen: &Chosen<'_>,
         held: &Mutex<Option<(Ticket, Instant)>>,
     ) -> Result<Self> {
-        let host = service_host(&options.host, &options.name);
-        let chosen = options.logon.choose(SERVICE, host).await?;
         let initiator = chosen.for_rpc(options.authentication)?;
         // A ticket was let through by who knows the password.
         let gate = options.gate.as_ref().filter(|_| chosen.is_guess());

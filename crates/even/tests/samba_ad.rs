@@ -96,7 +96,7 @@ async fn by_kerberos(timeouts: Timeouts, forward: QueryFlags) {
     let keytab = std::fs::read(folder.join("fred.keytab")).unwrap();
     let keytab = Arc::new(Keytab::from_bytes(keytab).unwrap());
     let configuration = || Configuration::load(["/etc/krb5.conf"]).unwrap();
-    let tickets = |credential| Tickets::new(credential, configuration(), timeouts.connect);
+    let tickets = |credential| Tickets::new(credential, configuration(), timeouts.connect, None);
     let name = Some(format!("FILE:{}", folder.join("fred.cache").display()));
     let password = |password| KerberosCredential::Password(credential("fred", password));
     for (what, credential) in [
@@ -154,7 +154,7 @@ async fn by_kerberos(timeouts: Timeouts, forward: QueryFlags) {
 async fn over_smb(timeouts: Timeouts) {
     let configuration = Configuration::load(["/etc/krb5.conf"]).unwrap();
     let password = KerberosCredential::Password(credential("fred", "pebbles1!"));
-    let tickets = Tickets::new(password, configuration, timeouts.connect);
+    let tickets = Tickets::new(password, configuration, timeouts.connect, None);
     let connect = async |dialect: Dialect, cipher: Option<Cipher>, signing: SigningAlgorithm| {
         let mut options = ConnectPipeOptions::new(HOST, tickets.clone());
         options.timeouts = timeouts;

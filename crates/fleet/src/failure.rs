@@ -284,6 +284,9 @@ impl Cause {
             RpcError::Network(error) => Cause::of_network(error, source),
             RpcError::Shutdown => Cause::Lost("the server shuts down".to_owned()),
             RpcError::LogonRefused(reason) => Cause::LogonRefused(reason.to_string()),
+            RpcError::Kerberos(KerberosError::CredentialRefused(refusal)) => {
+                Cause::NotTried { refused_by: refusal.server.clone() }
+            }
             RpcError::Kerberos(error) => Cause::Kerberos(error.clone()),
             RpcError::Security(error) => Cause::Security(error.to_string()),
             RpcError::Smb(
@@ -340,12 +343,28 @@ fn kerberos_remedy(error: &KerberosError) -> Option<String> {
         KerberosError::ClockSkew { .. } => {
             "set the clock; Kerberos allows five minutes of difference".to_owned()
         }
+        KerberosError::NoAnswer { .. } => "try again later; until then the password isn't tried \
+             once more, as it may have been counted"
+            .to_owned(),
+        KerberosError::TicketRefused(_) => "may the account sign in there? Was the server joined \
+             to the domain anew, is its clock right, and is the name its own or an alias?"
+            .to_owned(),
+        // KDC_ERR_WRONG_REALM.
+        KerberosError::Refused { code: 68, .. } => {
+            "the account is in another realm: write USER@REALM with that one".to_owned()
+        }
+        KerberosError::Refused { .. } => {
+            "the domain's policy or the account's settings say so; the domain controller's log \
+             has why"
+                .to_owned()
+        }
         KerberosError::NoKdc { .. } => "check the realm, and whether port 88 of a domain \
              controller can be reached; krb5.conf may name one under [realms]"
             .to_owned(),
         KerberosError::UnknownService(name) => format!(
             "use the name that the server has in its domain, not an alias of it (setspn -Q {name} \
-             finds who has it); or allow NTLM with --authentication negotiate"
+             finds who has it); or allow NTLM, which takes a password, with -k --authentication \
+             negotiate"
         ),
         KerberosError::NotTheServersTicket => {
             "the name belongs to another computer, or the server was joined anew: use its own name"
@@ -366,7 +385,9 @@ fn kerberos_remedy(error: &KerberosError) -> Option<String> {
             "write USER@REALM, or set default_realm in krb5.conf".to_owned()
         }
         KerberosError::NotAName(_) => {
-            "give the server's name; or allow NTLM with --authentication negotiate".to_owned()
+            "give the server's name; or allow NTLM, which takes a password, with -k \
+             --authentication negotiate"
+                .to_owned()
         }
         KerberosError::NoEncryptionType(_) | KerberosError::EncryptionType(_) => {
             "AES has to be allowed for the account, and its password set since it was".to_owned()

@@ -219,6 +219,7 @@ impl<'a> Reader<'a> {
             if let Some(log) = &self.log {
                 return Ok(Arc::clone(log));
             }
+            self.source.prepare().await;
             let connecting = self.shared.budget.connecting().await;
             let began = Instant::now();
             let opened = self.source.open().await;

@@ -172,15 +172,22 @@ impl Server {
         Ok(Arc::new(log))
     }
 
-    async fn open_even(&self) -> Result<Arc<dyn EventLog>, LogError> {
-        let ConnectOptions { name, host, logon, gate, timeouts, .. } = &self.connect;
-        let connect = ConnectPipeOptions {
+    /// How one connects in MS-EVEN.
+    fn pipe(&self) -> ConnectPipeOptions {
+        let ConnectOptions { name, host, logon, authentication, gate, timeouts, .. } =
+            &self.connect;
+        ConnectPipeOptions {
             name: name.clone(),
             port: self.smb_port,
+            authentication: *authentication,
             gate: gate.clone(),
             timeouts: *timeouts,
             ..ConnectPipeOptions::new(host, logon.clone())
-        };
+        }
+    }
+
+    async fn open_even(&self) -> Result<Arc<dyn EventLog>, LogError> {
+        let connect = self.pipe();
         let address = self.even_address.clone();
         Ok(Arc::new(LegacyServerLog::connect(address, &connect, self.read).await?))
     }
@@ -304,6 +311,15 @@ impl Source for Server {
                 *spoken = Spoken { protocol: Some(Protocol::Even), instead };
             }
             falls_back
+        })
+    }
+
+    fn prepare(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            match self.protocol() {
+                Some(Protocol::Even) => self.pipe().prepare().await,
+                Some(Protocol::Even6) | None => self.connect.prepare().await,
+            }
         })
     }
 

@@ -55,6 +55,12 @@ pub trait Source: Send + Sync {
         false
     }
 
+    /// Gets what opening it needs of others than itself, such as Kerberos' tickets. Only so many
+    /// sources are opened at once, and this isn't to keep the others waiting.
+    fn prepare(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Opens it.
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>>;
 }

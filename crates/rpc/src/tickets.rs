@@ -2,29 +2,37 @@
 //! `krb5`, for a whole fleet.
 //!
 //! There is one exchange for the ticket-granting ticket, however many servers
-//! there are, and what comes of it holds for all: a wrong password is tried once.
-//! Each service's ticket is then asked for once, and kept until it expires. The
+//! there are, and what comes of it holds for all. What proves the password goes to
+//! one address of one key distribution centre, over TCP, which doesn't repeat it.
+//! The password's [`Gate`] opens and closes with it, so that NTLM doesn't try what
+//! Kerberos was refused, nor the other way round. Each service's ticket is then
+//! asked for once, and kept until it expires or the server doesn't take it. The
 //! user's own cache is read and never written.
 
 mod cache;
+mod centre;
 mod configuration;
 mod failure;
 mod principal;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use krb5::{AsyncKdcClient, Credentials};
-use quarry_cred::{Account, KerberosCredential};
+use krb5::Credentials;
+use quarry_cred::{Account, Gate, KerberosCredential, Refusal, Ticket};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 pub use configuration::Configuration;
 
 use crate::security::kerberos::{KerberosError, Principal, ServiceTicket};
 use cache::Cached;
+use centre::Centres;
 use failure::{Asked, error_of};
 use principal::ClientName;
 
@@ -35,9 +43,15 @@ const SESSION_TYPES: [i32; 2] = [18, 17];
 const AT_ONCE: usize = 32;
 /// A ticket that expires sooner than this is not used any more.
 const MARGIN: Duration = Duration::from_secs(120);
-/// How long it is believed that a key distribution centre doesn't answer, or that
-/// a service is unknown.
+/// How long an error is believed that costs nothing to make again: that a key distribution centre
+/// doesn't answer, or that a service is unknown.
 const BELIEVED: Duration = Duration::from_secs(30);
+/// The same where it may cost a counted attempt: no answer came to what proves the password.
+const UNANSWERED: Duration = Duration::from_secs(300);
+/// A ticket that a server refuses is asked for once more unless it is as young as this.
+const FRESH: Duration = Duration::from_secs(60);
+/// How many times as long as one attempt all of an exchange may take.
+const ATTEMPTS: u32 = 3;
 
 /// Tickets for one account. Clones share them.
 #[derive(Clone)]
@@ -49,8 +63,11 @@ struct Shared {
     credential: KerberosCredential,
     configuration: Configuration,
     timeout: Duration,
+    gate: Option<Gate>,
     granting: AsyncMutex<Option<Granting>>,
-    services: Mutex<HashMap<String, Arc<AsyncMutex<Option<Service>>>>>,
+    services: Mutex<HashMap<String, Arc<AsyncMutex<Slot>>>>,
+    /// That there is no key distribution centre, for all services.
+    silent: Mutex<Option<(KerberosError, Instant)>>,
     asking: Semaphore,
 }
 
@@ -63,37 +80,49 @@ struct Granting {
 /// What service tickets come from.
 struct Granted {
     principal: String,
-    ticket: Option<Credentials>,
-    /// What is said where there is none.
-    none: Option<KerberosError>,
+    /// The cache that all this is from, if it is.
+    cache: Option<String>,
+    /// What more tickets come from.
+    granting: Result<(Credentials, Centres), KerberosError>,
     /// Service tickets that were there from the beginning.
     found: Vec<Credentials>,
-    client: Option<AsyncKdcClient>,
-    /// Since when the realm's key distribution centres don't answer, and what was said then: those
-    /// who come after need not find out for themselves.
-    silent: Mutex<Option<(Instant, KerberosError)>>,
+}
+
+/// The place of a service's ticket.
+#[derive(Default)]
+struct Slot {
+    known: Option<Service>,
+    /// The server has refused the one that the cache has.
+    skips_found: bool,
 }
 
 /// What asking for a service's ticket came to.
 struct Service {
     outcome: Result<Arc<Credentials>, KerberosError>,
     at: Instant,
+    /// It was in the cache.
+    is_found: bool,
 }
 
 impl Tickets {
     /// Tickets for an account. Nothing is asked for yet. `timeout` is for one
-    /// attempt at one key distribution centre.
+    /// attempt at one key distribution centre; three times that is the most for all
+    /// of an exchange. The gate is the one of the credential's password, if that is
+    /// used elsewhere as well.
     pub fn new(
         credential: KerberosCredential,
         configuration: Configuration,
         timeout: Duration,
+        gate: Option<Gate>,
     ) -> Self {
         let shared = Shared {
             credential,
             configuration,
             timeout,
+            gate,
             granting: AsyncMutex::new(None),
             services: Mutex::default(),
+            silent: Mutex::default(),
             asking: Semaphore::new(AT_ONCE),
         };
         Self { shared: Arc::new(shared) }
@@ -104,6 +133,14 @@ impl Tickets {
         self.shared.credential.account()
     }
 
+    /// Signs in to the realm, unless that was done, and says what came of it.
+    ///
+    /// # Errors
+    /// Any [`KerberosError`] that has to do with the account and its realm.
+    pub async fn sign_in(&self) -> Result<(), KerberosError> {
+        self.granted().await.map(drop)
+    }
+
     /// A ticket for a service, such as `host`, of a host, by its name.
     ///
     /// # Errors
@@ -112,56 +149,96 @@ impl Tickets {
         if is_address(host) {
             return Err(KerberosError::NotAName(host.to_owned()));
         }
-        let host = host.trim_end_matches('.').to_lowercase();
-        let slot = {
-            let mut services = lock(&self.shared.services);
-            Arc::clone(services.entry(format!("{service}/{host}")).or_default())
-        };
+        let (host, slot) = self.slot(service, host);
         // Whoever comes second waits for what comes of the first.
         let mut slot = slot.lock().await;
-        let known = slot.as_ref().filter(|known| match &known.outcome {
+        let known = slot.known.as_ref().filter(|known| match &known.outcome {
             Ok(ticket) => is_good(ticket),
             Err(_) => known.at.elapsed() < BELIEVED,
         });
         let outcome = match known {
             Some(known) => known.outcome.clone(),
             None => {
-                let outcome = self.ask(service, &host).await.map(Arc::new);
-                *slot = Some(Service { outcome: outcome.clone(), at: Instant::now() });
+                let asked = self.ask(service, &host, slot.skips_found).await;
+                let is_found = matches!(asked, Ok((_, true)));
+                let outcome = asked.map(|(ticket, _)| Arc::new(ticket));
+                slot.known =
+                    Some(Service { outcome: outcome.clone(), at: Instant::now(), is_found });
                 outcome
             }
         };
         outcome.map(|ticket| service_ticket(&ticket))
     }
 
-    async fn ask(&self, service: &str, host: &str) -> Result<Credentials, KerberosError> {
+    /// A server has refused a ticket. Whether another one may do better: not if this one was asked
+    /// for just now.
+    pub async fn forget(&self, service: &str, host: &str, refused: &ServiceTicket) -> bool {
+        let (_, slot) = self.slot(service, host);
+        let mut slot = slot.lock().await;
+        let known = slot.known.as_ref();
+        let Some(known) = known.filter(|known| known.is(refused)) else {
+            // Somebody else was refused it, too.
+            return true;
+        };
+        let is_found = known.is_found;
+        if !is_found && known.at.elapsed() < FRESH {
+            return false;
+        }
+        *slot = Slot { known: None, skips_found: slot.skips_found || is_found };
+        true
+    }
+
+    fn slot(&self, service: &str, host: &str) -> (String, Arc<AsyncMutex<Slot>>) {
+        let host = host.trim_end_matches('.').to_lowercase();
+        let mut services = lock(&self.shared.services);
+        let slot = Arc::clone(services.entry(format!("{service}/{host}")).or_default());
+        (host, slot)
+    }
+
+    /// A service's ticket, and whether it was there from the beginning.
+    async fn ask(
+        &self,
+        service: &str,
+        host: &str,
+        skips_found: bool,
+    ) -> Result<(Credentials, bool), KerberosError> {
+        let Shared { configuration, timeout: limit, silent, asking, .. } = &*self.shared;
         let granted = self.granted().await?;
-        let is_it = |ticket: &&Credentials| {
-            let [of, at] = &ticket.server.components[..] else { return false };
-            of.eq_ignore_ascii_case(service) && at.eq_ignore_ascii_case(host) && is_good(ticket)
-        };
-        if let Some(found) = granted.found.iter().find(is_it) {
-            return Ok(found.clone());
+        let name = krb5::Principal::host_service(service, host, configuration.inner());
+        let is_it = |ticket: &&Credentials| is_for(ticket, &name) && is_good(ticket);
+        if !skips_found && let Some(found) = granted.found.iter().find(is_it) {
+            return Ok((found.clone(), true));
         }
-        let (Some(ticket), Some(client)) = (&granted.ticket, &granted.client) else {
-            let none = || KerberosError::NoTicket(granted.principal.clone());
-            return Err(granted.none.clone().unwrap_or_else(none));
+        let (ticket, centres) = granted.granting.as_ref().map_err(Clone::clone)?;
+        let permit = asking.acquire().await;
+        let recent = lock(silent).clone().filter(|(_, at)| at.elapsed() < BELIEVED);
+        if let Some((error, _)) = recent {
+            return Err(error);
+        }
+        let asked = Asked::Service {
+            service: format!("{service}/{host}"),
+            principal: granted.principal.clone(),
+            cache: granted.cache.clone(),
         };
-        let name = krb5::Principal::host_service(service, host, self.shared.configuration.inner());
-        let _permit = self.shared.asking.acquire().await;
-        if let Some((since, error)) = &*lock(&granted.silent)
-            && since.elapsed() < BELIEVED
+        let realm = &ticket.server.realm;
+        let outcome = match timeout(*limit * ATTEMPTS, centres.service_ticket(ticket, &name)).await
         {
-            return Err(error.clone());
-        }
-        let what = format!("{service}/{host}");
-        let asked = client.service_ticket(ticket, &name).await;
-        asked.map_err(|error| error_of(error, &Asked::Service(what))).inspect_err(|error| {
-            if matches!(error, KerberosError::NoKdc { realm, .. } if realm == client.client().realm())
-            {
-                *lock(&granted.silent) = Some((Instant::now(), error.clone()));
+            Ok(outcome) => outcome.map_err(|error| centres.with_clock(error_of(error, &asked))),
+            Err(_) => Err(no_answer(realm, *limit * ATTEMPTS)),
+        };
+        drop(permit);
+        match &outcome {
+            Err(error @ KerberosError::NoKdc { realm: of, .. }) if of == realm => {
+                *lock(silent) = Some((error.clone(), Instant::now()));
             }
-        })
+            // The ticket for more tickets isn't taken any more; a password gets another one.
+            Err(KerberosError::Refused { code: 20 | 32, .. }) if granted.cache.is_none() => {
+                let mut granting = self.shared.granting.lock().await;
+                granting.take_if(|known| known.is(&granted));
+            }
+            _ => {}
+        }
+        outcome.map(|ticket| (ticket, false))
     }
 
     /// What the exchange for the ticket-granting ticket comes to, or came to.
@@ -185,70 +262,110 @@ impl Tickets {
 impl Granting {
     fn still_holds(&self) -> bool {
         match &self.outcome {
-            Ok(granted) => match &granted.ticket {
-                Some(ticket) => is_good(ticket),
-                None => self.at.elapsed() < BELIEVED,
+            Ok(granted) => match &granted.granting {
+                Ok((ticket, _)) => is_good(ticket),
+                Err(_) => self.at.elapsed() < BELIEVED,
             },
-            // A cache may be filled again, and a key distribution centre come back; nothing
-            // makes a wrong password right.
+            // To try these again would be a counted attempt, and nothing makes them right.
             Err(
-                KerberosError::NoKdc { .. }
-                | KerberosError::NoCache { .. }
-                | KerberosError::NoTicket(_)
-                | KerberosError::TicketExpired { .. }
-                | KerberosError::OtherPrincipal { .. }
-                | KerberosError::ClockSkew { .. },
-            ) => self.at.elapsed() < BELIEVED,
-            Err(_) => true,
+                KerberosError::WrongPassword(_)
+                | KerberosError::WrongKey(_)
+                | KerberosError::PasswordExpired(_)
+                | KerberosError::AccountRevoked(_),
+            ) => true,
+            Err(KerberosError::NoAnswer { .. }) => self.at.elapsed() < UNANSWERED,
+            // A cache may be filled again, and a key distribution centre come back.
+            Err(_) => self.at.elapsed() < BELIEVED,
         }
+    }
+
+    fn is(&self, granted: &Arc<Granted>) -> bool {
+        self.outcome.as_ref().is_ok_and(|known| Arc::ptr_eq(known, granted))
+    }
+}
+
+impl Service {
+    fn is(&self, ticket: &ServiceTicket) -> bool {
+        self.outcome.as_ref().is_ok_and(|known| known.ticket == ticket.ticket)
     }
 }
 
 impl Shared {
     async fn sign_in(&self) -> Result<Granted, KerberosError> {
         let configuration = self.configuration.inner();
-        let (name, secret) = match &self.credential {
+        let ClientName { principal, shown } = match &self.credential {
             KerberosCredential::Password(credential) => {
-                let name = principal::of_account(credential.account(), configuration)?;
-                (name, Ok(credential))
+                principal::of_account(credential.account(), configuration)?
             }
             KerberosCredential::Keytab { account, keytab } => {
-                let name = principal::in_keytab(account.as_ref(), keytab)?;
-                (name, Err(keytab))
+                principal::in_keytab(account.as_ref(), keytab)?
             }
             KerberosCredential::Cache { account, name } => {
                 return self.read_cache(account.clone(), name.clone()).await;
             }
         };
-        let ClientName { principal, shown } = name;
-        let client = self.configuration.client(&principal.realm, self.timeout).await?;
-        let (asked, ticket) = match secret {
-            Ok(credential) => {
-                let password = credential.secret().expose();
-                let asked = Asked::WithPassword(shown.clone());
-                (asked, client.login_with_password(&principal, password).await)
-            }
-            Err(keytab) => {
-                let asked = Asked::WithKeytab(shown.clone());
-                let keytab = principal::keytab_of(keytab);
-                (asked, client.login_with_keytab(&principal, &keytab).await)
-            }
+        let centres = self.centres(&principal).await?;
+        // Only now: where there is nobody to ask, nobody waits for it.
+        let entry = match &self.gate {
+            Some(gate) => Some(gate.enter().await?),
+            None => None,
         };
-        let ticket = match ticket {
-            Ok(ticket) => ticket,
-            Err(error) => {
-                let error = error_of(error, &asked);
-                return Err(failure::with_clock(error, &principal, &client, self.timeout).await);
-            }
+        let outcome = self.login(&principal, &shown, &centres).await;
+        settle(entry, &principal.realm, &outcome);
+        let ticket = outcome.map_err(|error| centres.with_clock(error))?;
+        let granting = Ok((ticket, centres));
+        Ok(Granted { principal: shown, cache: None, granting, found: Vec::new() })
+    }
+
+    /// Finds the key distribution centres of somebody's realm.
+    async fn centres(&self, name: &krb5::Principal) -> Result<Centres, KerberosError> {
+        let limit = self.timeout * ATTEMPTS;
+        let finding = async {
+            let client = self.configuration.client(&name.realm, self.timeout).await?;
+            Centres::find(client, name, self.timeout).await
         };
-        Ok(Granted {
-            principal: shown,
-            ticket: Some(ticket),
-            none: None,
-            found: Vec::new(),
-            client: Some(client),
-            silent: Mutex::default(),
-        })
+        timeout(limit, finding).await.unwrap_or_else(|_| Err(no_answer(&name.realm, limit)))
+    }
+
+    /// The exchange for the ticket-granting ticket. To make a key of a password takes a while, as
+    /// long as the key distribution centre likes, so it is done where that holds up nobody.
+    async fn login(
+        &self,
+        principal: &krb5::Principal,
+        shown: &str,
+        centres: &Centres,
+    ) -> Result<Credentials, KerberosError> {
+        let (credential, name) = (self.credential.clone(), principal.clone());
+        let (client, limit) = (centres.client(), self.timeout * ATTEMPTS);
+        let (asked, shown) = match credential {
+            KerberosCredential::Keytab { .. } => (Asked::WithKeytab(shown.to_owned()), shown),
+            _ => (Asked::WithPassword(shown.to_owned()), shown),
+        };
+        let runtime = tokio::runtime::Handle::current();
+        let login = tokio::task::spawn_blocking(move || {
+            runtime.block_on(timeout(limit, async {
+                match &credential {
+                    KerberosCredential::Password(credential) => {
+                        client.login_with_password(&name, credential.secret().expose()).await
+                    }
+                    KerberosCredential::Keytab { keytab, .. } => {
+                        let keytab = principal::keytab_of(keytab, &name);
+                        client.login_with_keytab(&name, &keytab).await
+                    }
+                    KerberosCredential::Cache { .. } => {
+                        Err(krb5::ClientError::NoKey("a cache has none".to_owned()))
+                    }
+                }
+            }))
+        });
+        match login.await {
+            Ok(Ok(outcome)) => outcome.map_err(|error| error_of(error, &asked)),
+            Ok(Err(_)) => {
+                let why = format!("no ticket in {} s", limit.as_secs_f32());
+                Err(KerberosError::NoAnswer { realm: principal.realm.clone(), why })
+            }
+            Err(_) => Err(KerberosError::Nonsense(format!("the exchange for {shown} ended"))),
+        }
     }
 
     async fn read_cache(
@@ -258,19 +375,53 @@ impl Shared {
     ) -> Result<Granted, KerberosError> {
         let configuration = self.configuration.clone();
         let reading = move || cache::read(account.as_ref(), name.as_deref(), configuration.inner());
-        let Cached { principal, realm, ticket, none, found } = tokio::task::spawn_blocking(reading)
-            .await
-            .map_err(|_| KerberosError::Nonsense("the cache's reader ended".into()))??;
-        let client = match ticket {
-            Some(_) => Some(self.configuration.client(&realm, self.timeout).await?),
-            None => None,
+        let Cached { cache, principal, owner, ticket, none, found } =
+            tokio::task::spawn_blocking(reading)
+                .await
+                .map_err(|_| KerberosError::Nonsense("the cache's reader ended".into()))??;
+        // What was found can be used without a key distribution centre.
+        let granting = match ticket {
+            Some(ticket) => self.centres(&owner).await.map(|centres| (ticket, centres)),
+            None => Err(none.unwrap_or_else(|| KerberosError::NoTicket(cache.clone()))),
         };
-        Ok(Granted { principal, ticket, none, found, client, silent: Mutex::default() })
+        Ok(Granted { principal, cache: Some(cache), granting, found })
     }
 }
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+/// The gate hears what came of the password.
+fn settle<T>(entry: Option<Ticket>, realm: &str, outcome: &Result<T, KerberosError>) {
+    let Some(entry) = entry else { return };
+    match outcome {
+        Ok(_) => entry.accepted(),
+        Err(
+            error @ (KerberosError::WrongPassword(_)
+            | KerberosError::PasswordExpired(_)
+            | KerberosError::AccountRevoked(_)),
+        ) => {
+            let server = format!("the key distribution centre of {realm}");
+            entry.refused(Refusal { server, reason: error.to_string() });
+        }
+        Err(_) => drop(entry),
+    }
+}
+
+fn no_answer(realm: &str, limit: Duration) -> KerberosError {
+    let why = format!("no answer in {} s", limit.as_secs_f32());
+    KerberosError::NoKdc { realm: realm.to_owned(), why }
+}
+
+/// Whether a ticket is for a service. Which realm that is in is not always known.
+fn is_for(ticket: &Credentials, service: &krb5::Principal) -> bool {
+    let (of, wanted) = (&ticket.server, service);
+    let is_realm = wanted.realm.is_empty() || of.realm.is_empty() || of.realm == wanted.realm;
+    let is_same = |(one, other): (&String, &String)| one.eq_ignore_ascii_case(other);
+    is_realm
+        && of.components.len() == wanted.components.len()
+        && of.components.iter().zip(&wanted.components).all(is_same)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a ticket can be used for a while yet.

@@ -32,6 +32,8 @@ pub struct ConnectPipeOptions {
     pub port: u16,
     /// Who signs in, and by what.
     pub logon: LogOn,
+    /// How. SMB negotiates always; a logon that excludes what is asked for is an error.
+    pub authentication: Authentication,
     /// What keeps a wrong password from being tried on every server.
     pub gate: Option<Gate>,
     /// How long to wait.
@@ -50,9 +52,16 @@ impl ConnectPipeOptions {
             host,
             port: SMB_PORT,
             logon: logon.into(),
+            authentication: Authentication::default(),
             gate: None,
             timeouts: Timeouts::default(),
         }
+    }
+
+    /// Gets what has to be had before the server is connected to, which may take a while: Kerberos'
+    /// ticket. What goes wrong is told by [`LegacyClient::connect`], which does the same.
+    pub async fn prepare(&self) {
+        self.logon.prepare(SERVICE, service_host(&self.host, &self.name)).await;
     }
 }
 
@@ -102,13 +111,28 @@ impl LegacyClient {
         // Only now: a server that cannot be reached holds up nobody.
         let host = service_host(&options.host, &options.name);
         let chosen = options.logon.choose(SERVICE, host).await?;
+        match Self::connect_as(stream, options, &chosen).await {
+            Err(error) if chosen.may_do_better(&error).await => {
+                let stream = Self::stream(options).await?;
+                let chosen = options.logon.choose(SERVICE, host).await?;
+                Self::connect_as(stream, options, &chosen).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn connect_as(
+        stream: TcpStream,
+        options: &ConnectPipeOptions,
+        chosen: &Chosen<'_>,
+    ) -> Result<Self> {
         let mut ticket = match &options.gate {
             Some(gate) if chosen.is_guess() => Some(gate.enter().await?),
             _ => None,
         };
-        let outcome = within_patience(&mut ticket, Self::sign_in(stream, options, &chosen)).await;
+        let outcome = within_patience(&mut ticket, Self::sign_in(stream, options, chosen)).await;
         settle(ticket, &options.name, &outcome);
-        outcome
+        outcome.map_err(|error| chosen.explain(error))
     }
 
     async fn stream(options: &ConnectPipeOptions) -> Result<TcpStream> {
@@ -146,7 +170,7 @@ impl LegacyClient {
         sealed: bool,
     ) -> Result<Self, (Error, Option<SessionFacts>)> {
         let silence = options.timeouts.silence;
-        let initiator = chosen.for_smb().map_err(|error| (error, None))?;
+        let initiator = chosen.for_smb(options.authentication).map_err(|error| (error, None))?;
         let pipe = PipeStream::open(stream, options.pipe.clone(), initiator, silence)
             .await
             .map_err(|error| (error.into(), None))?;

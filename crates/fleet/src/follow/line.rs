@@ -134,6 +134,7 @@ impl<'a> Line<'a> {
                 return Err(error.clone());
             }
         }
+        self.source.prepare().await;
         let connecting = self.shared.budget.connecting().await;
         let opened = self.source.open().await;
         drop(connecting);

@@ -1,5 +1,5 @@
-//! SPNEGO (RFC 4178, MS-SPNG) with NTLM under it: the tokens, and the
-//! server's side.
+//! SPNEGO (RFC 4178, MS-SPNG): the tokens, and the server's side with NTLM under
+//! it. The client's sides are beside their mechanisms, NTLM and Kerberos.
 
 use super::der::{
     APPLICATION_0, Der, ENUMERATED, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, context, element,

@@ -52,12 +52,9 @@ impl Configuration {
             }
             Err(error) => return Err(of_configuration(error, realm)),
         };
-        // Tickets of Active Directory mostly don't fit into a datagram: by way of UDP it would be
-        // another request, for TCP.
-        let client = match self.0.libdefault(realm, "udp_preference_limit") {
-            Some(_) => client,
-            None => client.with_udp_preference_limit(1),
-        };
+        // By TCP alone: what is sent by UDP may be sent, and a wrong password counted, again; and
+        // Active Directory's tickets mostly don't fit into a datagram.
+        let client = client.with_udp(false);
         // Nobody else gets our tickets on, so they need not be good for that.
         let client = client.with_forwardable(false).with_proxiable(false);
         let client = client.with_timeout(timeout).with_tgs_enctypes(&SESSION_TYPES);

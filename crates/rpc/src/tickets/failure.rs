@@ -1,16 +1,8 @@
 //! What the crate's errors mean to whoever has to do something about them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use krb5::{ClientError, ConfigError};
 
-use krb5::{AsyncKdcClient, ClientError, ConfigError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
-
-use crate::security::kerberos::{KerberosError, Principal, clock, error_name};
-use crate::tcp::{Target, connect_stream};
-
-/// How many key distribution centres are asked what time it is.
-const MOST_ASKED: usize = 3;
+use crate::security::kerberos::{KerberosError, error_name};
 
 /// What was asked of a key distribution centre.
 pub(super) enum Asked {
@@ -19,13 +11,31 @@ pub(super) enum Asked {
     /// The same with a keytab.
     WithKeytab(String),
     /// A service's ticket.
-    Service(String),
+    Service {
+        /// Which.
+        service: String,
+        /// For whom.
+        principal: String,
+        /// The cache with the ticket that it was asked for with, if it was in one.
+        cache: Option<String>,
+    },
 }
 
 impl Asked {
-    fn what(&self) -> String {
-        let (Self::WithPassword(name) | Self::WithKeytab(name) | Self::Service(name)) = self;
+    /// Who asked.
+    fn principal(&self) -> String {
+        let (Self::WithPassword(name)
+        | Self::WithKeytab(name)
+        | Self::Service { principal: name, .. }) = self;
         name.clone()
+    }
+
+    /// What can't be had: a service's ticket, or the account's.
+    fn what(&self) -> String {
+        match self {
+            Self::Service { service, .. } => service.clone(),
+            asked => asked.principal(),
+        }
     }
 }
 
@@ -34,17 +44,29 @@ pub(super) fn error_of(error: ClientError, asked: &Asked) -> KerberosError {
     let what = asked.what();
     match (error, asked) {
         (ClientError::Kdc { code, .. }, _) => of_code(code, asked),
-        (ClientError::Unreachable { realm, last }, _) => {
+        // What was sent is a proof of the password, which may have arrived and been counted.
+        (
+            ClientError::Unreachable { realm, last },
+            Asked::WithPassword(_) | Asked::WithKeytab(_),
+        ) => KerberosError::NoAnswer { realm, why: last.to_string() },
+        (ClientError::Unreachable { realm, last }, Asked::Service { .. }) => {
             KerberosError::NoKdc { realm, why: last.to_string() }
         }
         // Without pre-authentication the password shows only when the answer doesn't decrypt.
-        (ClientError::Crypto(_), Asked::WithPassword(_)) => KerberosError::WrongPassword(what),
-        (ClientError::Crypto(_), Asked::WithKeytab(_)) => KerberosError::WrongKey(what),
+        (ClientError::Crypto(error), Asked::WithPassword(_)) if is_of_the_reply(&error) => {
+            KerberosError::WrongPassword(what)
+        }
         (ClientError::NoKey(_), Asked::WithKeytab(_)) => KerberosError::NoKey(what),
         (ClientError::NoKey(_), _) => KerberosError::NoEncryptionType(what),
         (ClientError::Config(error), _) => of_configuration(error, &what),
         (error, _) => KerberosError::Nonsense(error.to_string()),
     }
+}
+
+/// Whether it is the reply's decryption that failed, and not, for instance, parameters that the
+/// key distribution centre has for the password's key: the crate says so in words alone.
+fn is_of_the_reply(error: &krb5::key::KeyError) -> bool {
+    error.0.starts_with("cannot decrypt AS-REP")
 }
 
 /// Sorts an error of the configuration, or of finding a realm by it.
@@ -59,13 +81,17 @@ pub(super) fn of_configuration(error: ConfigError, realm: &str) -> KerberosError
 
 /// What a key distribution centre's code means (RFC 4120 7.5.9).
 fn of_code(code: i32, asked: &Asked) -> KerberosError {
-    let what = asked.what();
+    let (what, principal) = (asked.what(), asked.principal());
     match (code, asked) {
-        (6, Asked::WithPassword(_) | Asked::WithKeytab(_)) => KerberosError::UnknownPrincipal(what),
-        (7, Asked::Service(_)) => KerberosError::UnknownService(what),
+        (6, _) => KerberosError::UnknownPrincipal(principal),
+        (7, Asked::Service { .. }) => KerberosError::UnknownService(what),
         (14, _) => KerberosError::NoEncryptionType(what),
-        (18, Asked::WithPassword(_) | Asked::WithKeytab(_)) => KerberosError::AccountRevoked(what),
-        (23, Asked::WithPassword(_) | Asked::WithKeytab(_)) => KerberosError::PasswordExpired(what),
+        (18, _) => KerberosError::AccountRevoked(principal),
+        // KDC_ERR_TGT_REVOKED, KRB_AP_ERR_TKT_EXPIRED: of the ticket that was shown.
+        (20 | 32, Asked::Service { cache: Some(cache), .. }) => {
+            KerberosError::TicketExpired { principal, cache: cache.clone() }
+        }
+        (23, _) => KerberosError::PasswordExpired(principal),
         (24 | 31, Asked::WithPassword(_)) => KerberosError::WrongPassword(what),
         (24 | 31, Asked::WithKeytab(_)) => KerberosError::WrongKey(what),
         (33 | 37, _) => {
@@ -75,96 +101,57 @@ fn of_code(code: i32, asked: &Asked) -> KerberosError {
     }
 }
 
-/// Says by how much the clock is off, where that is what is wrong.
-pub(super) async fn with_clock(
-    error: KerberosError,
-    name: &krb5::Principal,
-    client: &AsyncKdcClient,
-    limit: Duration,
-) -> KerberosError {
-    let KerberosError::ClockSkew { whose, ahead: None } = error else { return error };
-    let krb5::Principal { name_type, components, realm } = name.clone();
-    let question = clock::question(&Principal { name_type, components, realm });
-    let mut ahead = None;
-    for centre in client.client().kdcs().iter().take(MOST_ASKED) {
-        // Found out for the message's sake alone: whatever fails, fails silently.
-        let asking = ask_clock(centre, &question, limit);
-        if let Ok(Some(theirs)) = timeout(limit, asking).await {
-            let ours = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            ahead = Some(ours.as_secs() as i64 - theirs);
-            break;
-        }
-    }
-    KerberosError::ClockSkew { whose, ahead }
-}
-
-async fn ask_clock(centre: &str, question: &[u8], limit: Duration) -> Option<i64> {
-    let mut stream = connect_stream(&target(centre), limit).await.ok()?;
-    stream.write_all(question).await.ok()?;
-    let mut bytes = Vec::new();
-    while bytes.len() < clock::MAX_ANSWER {
-        if stream.read_buf(&mut bytes).await.ok()? == 0 {
-            return None;
-        }
-        if let Some(theirs) = clock::answer(&bytes) {
-            return Some(theirs);
-        }
-    }
-    None
-}
-
-/// The place of a key distribution centre that is written as the crate has it:
-/// `host`, `host:port`, `address` or `[address]:port`.
-fn target(centre: &str) -> Target {
-    const PORT: u16 = 88;
-    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    match centre.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
-            Target::new(bare(host), port.parse().unwrap_or(PORT))
-        }
-        _ => Target::new(bare(centre), PORT),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_key_distribution_centre_is_found_however_it_is_written() {
-        for (text, host, port) in [
-            ("dc01", "dc01", 88),
-            ("dc01:8888", "dc01", 8888),
-            ("192.0.2.1:88", "192.0.2.1", 88),
-            ("fe80::1", "fe80::1", 88),
-            ("[fe80::1]", "fe80::1", 88),
-            ("[fe80::1]:89", "fe80::1", 89),
-        ] {
-            assert_eq!(target(text), Target::new(host, port), "{text}");
-        }
-    }
-
-    #[test]
     fn codes_with_a_remedy_of_their_own_are_told_apart() {
         let name = || "ann@CORP".to_owned();
         let refused = |code| KerberosError::Refused { code, name: error_name(code).to_owned() };
+        let expired =
+            || KerberosError::TicketExpired { principal: name(), cache: "FILE:/c".to_owned() };
+        // With a password, with a keytab, and for a service with a cache's ticket.
         for (code, password, keytab, service) in [
-            (6, KerberosError::UnknownPrincipal(name()), None, refused(6)),
-            (7, refused(7), None, KerberosError::UnknownService(name())),
-            (18, KerberosError::AccountRevoked(name()), None, refused(18)),
-            (23, KerberosError::PasswordExpired(name()), None, refused(23)),
+            (6, KerberosError::UnknownPrincipal(name()), None, None),
+            (7, refused(7), None, Some(KerberosError::UnknownService("host/dc".into()))),
+            (18, KerberosError::AccountRevoked(name()), None, None),
+            (20, refused(20), None, Some(expired())),
+            (23, KerberosError::PasswordExpired(name()), None, None),
             (
                 24,
                 KerberosError::WrongPassword(name()),
                 Some(KerberosError::WrongKey(name())),
-                refused(24),
+                Some(refused(24)),
             ),
-            (60, refused(60), None, refused(60)),
+            (32, refused(32), None, Some(expired())),
+            (60, refused(60), None, None),
         ] {
-            assert_eq!(of_code(code, &Asked::WithPassword(name())), password);
-            let keytab = keytab.unwrap_or(password);
-            assert_eq!(of_code(code, &Asked::WithKeytab(name())), keytab);
-            assert_eq!(of_code(code, &Asked::Service(name())), service);
+            let of = |asked: Asked| of_code(code, &asked);
+            assert_eq!(of(Asked::WithPassword(name())), password);
+            assert_eq!(of(Asked::WithKeytab(name())), keytab.unwrap_or(password.clone()));
+            let (host, cache) = ("host/dc".to_owned(), Some("FILE:/c".to_owned()));
+            let asked = Asked::Service { service: host, principal: name(), cache };
+            assert_eq!(of(asked), service.unwrap_or(password));
         }
+        let own = Asked::Service { service: name(), principal: name(), cache: None };
+        assert_eq!(of_code(32, &own), refused(32));
+    }
+
+    /// Whoever is a key distribution centre on the way could end an account's use so, or have it
+    /// tried again.
+    #[test]
+    fn a_password_is_wrong_only_where_the_reply_does_not_decrypt() {
+        let asked = || Asked::WithPassword("ann@CORP".to_owned());
+        let few = krb5::Key::from_password(18, "x", b"salt", Some([0, 0, 0, 1])).unwrap_err();
+        let parameters = error_of(ClientError::Crypto(few.clone()), &asked());
+        assert!(matches!(parameters, KerberosError::Nonsense(_)), "{parameters:?}");
+        let mut reply = few;
+        "cannot decrypt AS-REP (wrong password?): integrity".clone_into(&mut reply.0);
+        let wrong = error_of(ClientError::Crypto(reply), &asked());
+        assert_eq!(wrong, KerberosError::WrongPassword("ann@CORP".to_owned()));
+        let last = std::io::ErrorKind::TimedOut.into();
+        let late = error_of(ClientError::Unreachable { realm: "CORP".into(), last }, &asked());
+        assert!(matches!(late, KerberosError::NoAnswer { .. }) && !late.rules_kerberos_out());
     }
 }

@@ -5,6 +5,7 @@ use krb5::client::NT_PRINCIPAL;
 use krb5::{Krb5Conf, Principal};
 use quarry_cred::{Account, AccountForm, Keytab, KeytabKey};
 
+use super::SESSION_TYPES;
 use crate::security::kerberos::KerberosError;
 
 /// Who asks for tickets.
@@ -41,15 +42,24 @@ fn begins_with(realm: &str, label: &str) -> bool {
     realm.split('.').next().is_some_and(|first| first.eq_ignore_ascii_case(label))
 }
 
-/// The principal of a keytab that an account means, or the first.
+/// The principal of a keytab that an account means. Without an account it is the first with an AES
+/// key that has the form of an account's name: one part, which a computer's keytab has besides its
+/// services'.
 pub(super) fn in_keytab(
     account: Option<&Account>,
     keytab: &Keytab,
 ) -> Result<ClientName, KerberosError> {
     let is_it = |key: &&KeytabKey| account.is_none_or(|a| is_same(a, &key.components, &key.realm));
-    let key = keytab.keys().iter().find(is_it).ok_or_else(|| {
-        KerberosError::NoKey(account.map(ToString::to_string).unwrap_or_default())
-    })?;
+    let is_aes = |key: &&KeytabKey| SESSION_TYPES.contains(&key.key_type.into());
+    let keys = || keytab.keys().iter().filter(is_it);
+    let key = keys()
+        .filter(is_aes)
+        .find(|key| key.components.len() == 1)
+        .or_else(|| keys().find(is_aes))
+        .or_else(|| keys().next())
+        .ok_or_else(|| {
+            KerberosError::NoKey(account.map(ToString::to_string).unwrap_or_default())
+        })?;
     let principal = Principal::new(NT_PRINCIPAL, key.components.clone(), key.realm.clone());
     Ok(ClientName { shown: principal.to_string(), principal })
 }
@@ -65,14 +75,15 @@ pub(super) fn is_same(account: &Account, components: &[String], realm: &str) -> 
     is_user && is_realm
 }
 
-/// The keys of types that are spoken, in the crate's form.
-pub(super) fn keytab_of(keytab: &Keytab) -> krb5::Keytab {
+/// A principal's keys of types that are spoken, in the crate's form: copies that it doesn't wipe.
+pub(super) fn keytab_of(keytab: &Keytab, of: &Principal) -> krb5::Keytab {
     let key = |key: &KeytabKey| {
         let kind = EncType::from_i32(key.key_type.into())?;
         let (name, realm) = (key.components.join("/"), &*key.realm);
         Some(ServiceKey::new(name, realm, key.version, kind, key.key.to_vec()))
     };
-    krb5::Keytab::from_keys(keytab.keys().iter().filter_map(key).collect())
+    let is_of = |key: &&KeytabKey| key.components == of.components && key.realm == of.realm;
+    krb5::Keytab::from_keys(keytab.keys().iter().filter(is_of).filter_map(key).collect())
 }
 
 #[cfg(test)]
@@ -104,5 +115,40 @@ mod tests {
         let is = |text: &str| is_same(&text.parse().unwrap(), &["Ann".to_owned()], "CORP.EXAMPLE");
         assert!(is("ann") && is(r"CORP\ann") && is("ann@corp.example"));
         assert!(!is("ben") && !is(r"LAB\ann") && !is("ann@corp") && !is(r".\ann"));
+    }
+
+    #[test]
+    fn of_a_keytab_the_accounts_own_aes_key_is_taken_and_no_other_is_copied() {
+        let entry = |components: &[&str], key_type: u16| {
+            let mut entry = (components.len() as u16).to_be_bytes().to_vec();
+            for text in [&["CORP"], components].concat() {
+                entry.extend_from_slice(&(text.len() as u16).to_be_bytes());
+                entry.extend_from_slice(text.as_bytes());
+            }
+            entry.extend_from_slice(&[0; 8]);
+            entry.push(1);
+            let len = if key_type == 17 { 16 } else { 32u16 };
+            entry.extend([key_type, len].map(u16::to_be_bytes).concat());
+            entry.resize(entry.len() + usize::from(len), 7);
+            [&(entry.len() as u32).to_be_bytes()[..], &entry].concat()
+        };
+        let keytab = |entries: &[(&[&str], u16)]| {
+            let entries: Vec<u8> =
+                entries.iter().flat_map(|(name, kind)| entry(name, *kind)).collect();
+            Keytab::from_bytes([&[5, 2][..], &entries].concat()).unwrap()
+        };
+        let host: &[&str] = &["host", "nas"];
+        let computer = keytab(&[(host, 23), (host, 18), (&["NAS$"], 23), (&["NAS$"], 17)]);
+        let shown = |account: Option<&str>| {
+            let account = account.map(|text| text.parse().unwrap());
+            in_keytab(account.as_ref(), &computer).map(|name| name.shown).ok()
+        };
+        assert_eq!(shown(None).as_deref(), Some("NAS$@CORP"));
+        assert_eq!(shown(Some("nas$")).as_deref(), Some("NAS$@CORP"));
+        assert_eq!(shown(Some("ann")), None);
+        let copied = keytab_of(&computer, &Principal::new(NT_PRINCIPAL, ["NAS$"], "CORP"));
+        assert_eq!(copied.keys().len(), 1);
+        let service = keytab(&[(host, 23), (host, 18)]);
+        assert_eq!(in_keytab(None, &service).unwrap().shown, "host/nas@CORP");
     }
 }

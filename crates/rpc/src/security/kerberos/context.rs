@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use super::ServiceTicket;
 use super::crypto::Key;
 use super::error::KerberosError;
-use super::messages::{Accepted, Authenticator, TokenId, frame, unframe};
+use super::messages::{Accepted, Authenticator, TokenId, application, frame, unframe};
 use super::seal::{Session, Side};
 use crate::error::{Error, SecurityError};
 
@@ -61,6 +61,8 @@ impl Context {
         let (authenticator, session_key) = self.asked.take().ok_or(SecurityError::OutOfSequence)?;
         let message = match self.style {
             Style::Plain => unframe(token)?,
+            // A refusal comes in the framing also here: Heimdal's acceptors send it so.
+            Style::Dce if token.first() == Some(&application(0)) => unframe(token)?,
             Style::Dce => token,
         };
         let Accepted { subkey, number } = authenticator.check_ap_rep(message, &session_key)?;

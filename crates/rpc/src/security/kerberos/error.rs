@@ -17,7 +17,8 @@ pub enum KerberosError {
     /// The realm has no such account.
     #[error("there is no account {0}")]
     UnknownPrincipal(String),
-    /// The password is right and has to be changed.
+    /// The password has expired, or has to be changed at the first logon. It may be wrong
+    /// besides: some key distribution centres look at that first.
     #[error("the password of {0} has expired")]
     PasswordExpired(String),
     /// Locked, disabled, or expired.
@@ -39,6 +40,21 @@ pub enum KerberosError {
         /// What was tried.
         why: String,
     },
+    /// A key distribution centre that was there didn't answer what proves the password, or the
+    /// key. It may have counted it, so nothing else is tried with it.
+    #[error("the key distribution centre of {realm} does not answer: {why}")]
+    NoAnswer {
+        /// The realm.
+        realm: String,
+        /// What happened.
+        why: String,
+    },
+    /// Somebody else has refused the same password.
+    #[error(transparent)]
+    CredentialRefused(#[from] quarry_cred::Refusal),
+    /// The server refuses who comes with a ticket, or the ticket.
+    #[error("the server refuses the ticket: {0}")]
+    TicketRefused(String),
     /// The realm has no account with this service principal name.
     #[error("nobody is registered as {0}")]
     UnknownService(String),
@@ -133,19 +149,29 @@ impl KerberosError {
             | Self::UnknownPrincipal(_)
             | Self::PasswordExpired(_)
             | Self::AccountRevoked(_)
+            | Self::CredentialRefused(_)
             | Self::TicketExpired { .. } => Blame::Credential,
-            Self::NoKdc { .. } => Blame::Network,
-            Self::UnknownService(_) | Self::NotTheServersTicket | Self::Refused { .. } => {
-                Blame::Refusal
-            }
+            Self::NoKdc { .. } | Self::NoAnswer { .. } => Blame::Network,
+            Self::UnknownService(_)
+            | Self::NotTheServersTicket
+            | Self::TicketRefused(_)
+            | Self::Refused { .. } => Blame::Refusal,
             Self::Malformed(_) | Self::Nonsense(_) => Blame::Peer,
             _ => Blame::Us,
         }
     }
 
+    /// Whether it is a server's word on a ticket, which may have become old: the server may have
+    /// another key by now, or another clock.
+    pub fn is_about_ticket(&self) -> bool {
+        matches!(self, Self::NotTheServersTicket | Self::TicketRefused(_))
+            // KRB_AP_ERR_TKT_EXPIRED.
+            || matches!(self, Self::Refused { code: 32, .. })
+    }
+
     /// Whether the same may succeed later without anybody doing anything.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::NoKdc { .. })
+        matches!(self, Self::NoKdc { .. } | Self::NoAnswer { .. })
     }
 
     /// What a server says in a KRB_ERROR (RFC 4120 5.9.1) in place of its answer.

@@ -14,16 +14,18 @@ use crate::security::{Initiator, Step};
 /// 1.2.840.48018.1.2.2: what Windows calls Kerberos, by a slip that stayed.
 const WINDOWS_KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x82, 0xf7, 0x12, 1, 2, 2];
 
-/// Kerberos by itself, in DCE style (authentication type 16).
+/// Kerberos by itself, in DCE style (authentication type 16). It has four legs, as MS-RPCE 2.2.1.1.7
+/// says: the last one is the server's and has nothing in it.
 pub struct KerberosInitiator {
     context: Context,
+    session: Option<Session>,
     key: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl KerberosInitiator {
     /// A fresh handshake with a ticket.
     pub fn new(ticket: ServiceTicket) -> Self {
-        Self { context: Context::new(ticket, Style::Dce), key: None }
+        Self { context: Context::new(ticket, Style::Dce), session: None, key: None }
     }
 }
 
@@ -38,11 +40,17 @@ impl Initiator for KerberosInitiator {
 
     fn step(&mut self, token: Option<&[u8]>) -> Result<Step, Error> {
         let Some(token) = token else { return Ok(Step::Continue(self.context.ask()?)) };
+        if let Some(session) = self.session.take() {
+            if !token.is_empty() {
+                return Err(SecurityError::OutOfSequence.into());
+            }
+            let session = Box::new(session.sealer()?);
+            return Ok(Step::Done { token: None, session, proven: true });
+        }
         let (session, third) = self.context.answer(token)?;
         self.key = Some(key_of(&session));
-        let session = Box::new(session.sealer()?);
-        // The server's answer was made with the ticket's key.
-        Ok(Step::Done { token: third, session, proven: true })
+        self.session = Some(session);
+        Ok(Step::Continue(third.ok_or(SecurityError::OutOfSequence)?))
     }
 
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {

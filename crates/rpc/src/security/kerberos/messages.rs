@@ -3,6 +3,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use zeroize::Zeroizing;
+
 use super::crypto::Key;
 use super::error::KerberosError;
 use crate::security::der::{Der, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, context, element, put};
@@ -93,28 +95,32 @@ impl Authenticator {
         Ok(element(application(AP_REQ), &element(SEQUENCE, &fields.concat())))
     }
 
-    fn encode(&self, client: &Principal) -> Vec<u8> {
+    /// It has the key that the client offers, so that no copy of it is left behind.
+    fn encode(&self, client: &Principal) -> Zeroizing<Vec<u8>> {
         // No channel bindings; the flags.
         let mut checksum = vec![16, 0, 0, 0];
         checksum.extend_from_slice(&[0; 16]);
         checksum.extend_from_slice(&self.flags.to_le_bytes());
         let checksum =
             [field(0, &integer(GSS_CHECKSUM)), field(1, &element(OCTET_STRING, &checksum))];
-        let subkey = [
-            field(0, &integer(self.subkey.kind() as u32)),
-            field(1, &element(OCTET_STRING, self.subkey.bytes())),
-        ];
+        let key = Zeroizing::new(element(OCTET_STRING, self.subkey.bytes()));
+        let key = Zeroizing::new(field(1, &key));
+        let kind = field(0, &signed(self.subkey.kind()));
+        let subkey = Zeroizing::new([&kind[..], &key].concat());
         let fields = [
             field(0, &integer(VERSION)),
             field(1, &general_string(&client.realm)),
-            field(2, &name(client.name_type as u32, &client.components)),
+            field(2, &name(client.name_type, &client.components)),
             field(3, &element(SEQUENCE, &checksum.concat())),
             field(4, &integer(self.microseconds)),
             field(5, &element(GENERALIZED_TIME, &time(self.seconds))),
-            field(6, &element(SEQUENCE, &subkey.concat())),
+            field(6, &Zeroizing::new(element(SEQUENCE, &subkey))),
             field(7, &integer(self.number)),
-        ];
-        element(application(2), &element(SEQUENCE, &fields.concat()))
+        ]
+        .map(Zeroizing::new);
+        let mut content = Zeroizing::new(Vec::with_capacity(fields.iter().map(|f| f.len()).sum()));
+        fields.iter().for_each(|field| content.extend_from_slice(field));
+        Zeroizing::new(element(application(2), &Zeroizing::new(element(SEQUENCE, &content))))
     }
 
     /// Reads the server's `AP-REP` (5.5.2), which proves that it could read the
@@ -217,12 +223,12 @@ impl Authenticator {
 pub(super) fn request_without_proof(client: &Principal) -> Vec<u8> {
     const AS_REQ: u8 = 10;
     /// `NT-SRV-INST`.
-    const SERVICE_NAME: u32 = 2;
+    const SERVICE_NAME: i32 = 2;
     let service = ["krbtgt".to_owned(), client.realm.clone()];
     let kinds = [integer(Key::AES256 as u32), integer(Key::AES128 as u32)];
     let body = [
         field(0, &element(BIT_STRING, &[0; 5])),
-        field(1, &name(client.name_type as u32, &client.components)),
+        field(1, &name(client.name_type, &client.components)),
         field(2, &general_string(&client.realm)),
         field(3, &name(SERVICE_NAME, &service)),
         // As long as it can be.
@@ -236,6 +242,14 @@ pub(super) fn request_without_proof(client: &Principal) -> Vec<u8> {
         field(4, &element(SEQUENCE, &body.concat())),
     ];
     element(application(AS_REQ), &element(SEQUENCE, &request.concat()))
+}
+
+/// Whether a message is one with which a key distribution centre answers a request:
+/// `AS-REP` (5.4.2) or `KRB-ERROR` (5.9.1).
+#[cfg(feature = "tcp")]
+pub(super) fn is_answer(bytes: &[u8]) -> bool {
+    const AS_REP: u8 = 11;
+    bytes.first().is_some_and(|tag| [AS_REP, KRB_ERROR].map(application).contains(tag))
 }
 
 /// The time in a `KRB-ERROR` (5.9.1): seconds since 1970.
@@ -312,14 +326,14 @@ pub(super) fn field(n: u8, content: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn encrypted(kind: i32, sealed: &[u8]) -> Vec<u8> {
-    let fields = [field(0, &integer(kind as u32)), field(2, &element(OCTET_STRING, sealed))];
+    let fields = [field(0, &signed(kind)), field(2, &element(OCTET_STRING, sealed))];
     element(SEQUENCE, &fields.concat())
 }
 
 /// `PrincipalName` (5.2.2).
-pub(super) fn name(name_type: u32, components: &[String]) -> Vec<u8> {
+pub(super) fn name(name_type: i32, components: &[String]) -> Vec<u8> {
     let parts: Vec<u8> = components.iter().flat_map(|part| general_string(part)).collect();
-    let fields = [field(0, &integer(name_type)), field(1, &element(SEQUENCE, &parts))];
+    let fields = [field(0, &signed(name_type)), field(1, &element(SEQUENCE, &parts))];
     element(SEQUENCE, &fields.concat())
 }
 
@@ -335,6 +349,16 @@ pub(super) fn integer(value: u32) -> Vec<u8> {
     let mut out = Vec::new();
     put(&mut out, INTEGER, &bytes[skip..]);
     out
+}
+
+/// An `Int32` (5.2.4), which kinds of names and of encryption are.
+pub(super) fn signed(value: i32) -> Vec<u8> {
+    let bytes = value.to_be_bytes();
+    // The shortest form with the same sign.
+    let sign = if value < 0 { 0xff } else { 0 };
+    let is_spare = |pair: &&[u8]| pair[0] == sign && (pair[1] ^ sign) < 0x80;
+    let skip = bytes.windows(2).take_while(is_spare).count();
+    element(INTEGER, &bytes[skip..])
 }
 
 /// Reads an `INTEGER` of 32 bits. Some write numbers over 2³¹ as negative ones.
@@ -444,6 +468,17 @@ mod tests {
             assert_eq!(integer(value), bytes);
             assert_eq!(unsigned(bytes, "number"), Ok(value));
         }
+        // Microsoft's names have kinds below zero (MS-KILE 2.2.4).
+        for (value, bytes) in [
+            (18, &[2, 1, 18][..]),
+            (128, &[2, 2, 0, 128]),
+            (-1, &[2, 1, 0xff]),
+            (-128, &[2, 1, 0x80]),
+            (-129, &[2, 2, 0xff, 0x7f]),
+            (i32::MIN, &[2, 4, 0x80, 0, 0, 0]),
+        ] {
+            assert_eq!(signed(value), bytes);
+        }
         assert_eq!(unsigned(&[2, 4, 0x80, 0, 0, 1], "number"), Ok(0x8000_0001));
         assert_eq!(unsigned(&[2, 1, 0xff], "number"), Ok(u32::MAX));
         assert!(unsigned(&[2, 5, 1, 0, 0, 0, 0], "number").is_err());
@@ -496,6 +531,25 @@ mod tests {
             error.extend_from_slice(&bytes);
             prop_assert!(ours.check_ap_rep(&error, &key).is_err());
             let _ = unframe(&bytes);
+        }
+
+        /// Whatever a change leaves readable is what was said, as the key proves it.
+        #[test]
+        fn a_reply_that_was_changed_is_refused_or_means_the_same(
+            at in any::<prop::sample::Index>(), change in 1u8.., cut in any::<prop::sample::Index>()
+        ) {
+            let key = Key::new(Key::AES128, &[1; 16]).unwrap();
+            let ours = Authenticator::new(Key::AES128, 0, SystemTime::now()).unwrap();
+            let reply = ours.ap_rep(7, &key).unwrap();
+            let mut changed = reply.clone();
+            changed[at.index(reply.len())] ^= change;
+            if let Ok(accepted) = ours.check_ap_rep(&changed, &key) {
+                prop_assert_eq!((accepted.number, accepted.subkey.is_none()), (7, true));
+            }
+            prop_assert!(ours.check_ap_rep(&reply[..cut.index(reply.len())], &key).is_err());
+            let framed = frame(TokenId::ApRep, &reply);
+            prop_assert_eq!(unframe(&framed), Ok(&reply[..]));
+            prop_assert!(unframe(&framed[..cut.index(framed.len())]).is_err());
         }
 
         #[test]

@@ -223,7 +223,27 @@ proptest! {
     }
 
     #[test]
-    fn any_signature_is_refused(signature in prop::collection::vec(any::<u8>(), 0..100)) {
+    fn a_valid_signature_that_was_changed_is_refused(
+            at in 0usize..76, len in 0usize..=76, change in 1u8.., of_pdu in any::<bool>()
+        ) {
+            let (client, server) = pair(true);
+            let (pdu, signature) = sealed(&mut client.sealer().unwrap(), 48);
+            let (mut changed, mut forged) = (pdu.clone(), signature.clone());
+            match of_pdu {
+                true => changed[at % pdu.len()] ^= change,
+                false => forged[at] ^= change,
+            }
+            let mut opener = server.sealer().unwrap();
+            prop_assert_eq!(opener.unseal(&mut changed, 24..72, &forged), Err(BadSignature));
+            if len < signature.len() {
+                let mut opener = server.sealer().unwrap();
+                let short = opener.unseal(&mut pdu.clone(), 24..72, &signature[..len]);
+                prop_assert_eq!(short, Err(BadSignature));
+            }
+        }
+
+        #[test]
+        fn any_signature_is_refused(signature in prop::collection::vec(any::<u8>(), 0..100)) {
         let mut sealer = pair(true).0.sealer().unwrap();
         let mut pdu = vec![1; 60];
         prop_assert_eq!(sealer.unseal(&mut pdu, 24..52, &signature), Err(BadSignature));
@@ -304,21 +324,243 @@ fn dce_style_has_bare_messages_and_a_third_leg_with_the_servers_number() {
     let accept = krb5::KerberosContext::accept_ap_req;
     let (accepted, reply) = accept(&keytab, &request, &options).unwrap();
     assert_eq!(accepted.client_principal, format!("ann@{REALM}"));
-    let Step::Done { token: Some(third), proven, .. } = client.step(Some(&reply)).unwrap() else {
-        panic!("a third leg")
-    };
-    assert!(proven);
+    let third = next(client.step(Some(&reply)));
     assert_eq!(accepted.base_key[..], client.session_key().unwrap()[..]);
     // Sealed with the ticket's key, at the end of the third leg.
     let opened = (0..third.len()).find_map(|at| session_key.decrypt(12, &third[at..]).ok());
     let opened = opened.expect("it is sealed with the ticket's key");
     let part = Der::only(&opened, application(27), "part").unwrap();
     let mut fields = Der::new(Der::only(part, SEQUENCE, "part").unwrap(), "part");
-    let mut tags = Vec::new();
+    let (mut tags, mut number) = (Vec::new(), None);
     while !fields.is_empty() {
-        tags.push(fields.any().unwrap().0);
+        let (tag, content) = fields.any().unwrap();
+        tags.push(tag);
+        if tag == context(3) {
+            number = Some(content.to_vec());
+        }
     }
     assert_eq!(tags, [context(0), context(1), context(3)], "times and the number, no key");
+    // It is the one that the server has in its own reply, whatever that is.
+    let opened = (0..reply.len()).find_map(|at| session_key.decrypt(12, &reply[at..]).ok());
+    let opened = opened.expect("it is sealed with the ticket's key");
+    let part = Der::only(&opened, application(27), "part").unwrap();
+    let mut fields = Der::new(Der::only(part, SEQUENCE, "part").unwrap(), "part");
+    let mut servers = None;
+    while !fields.is_empty() {
+        let (tag, content) = fields.any().unwrap();
+        if tag == context(3) {
+            servers = Some(content.to_vec());
+        }
+    }
+    assert!(servers.is_some() && number == servers);
+    // The server's last leg has nothing in it.
+    let Step::Done { token: None, proven: true, .. } = client.step(Some(&[])).unwrap() else {
+        panic!("four legs")
+    };
+}
+
+#[test]
+fn kerberos_by_itself_is_over_with_an_empty_leg_and_no_other() {
+    let (ticket, keytab) = ticket();
+    let mut client = KerberosInitiator::new(ticket);
+    let request = next(client.step(None));
+    let options = krb5::acceptor::AcceptOptions::default();
+    let (_, reply) = krb5::KerberosContext::accept_ap_req(&keytab, &request, &options).unwrap();
+    next(client.step(Some(&reply)));
+    let error = client.step(Some(&reply)).err().unwrap();
+    assert_eq!(error, Error::Security(SecurityError::OutOfSequence));
+    assert!(client.step(Some(&[])).is_err());
+}
+
+/// Heimdal's acceptors frame a refusal in DCE style, too (RFC 2743 3.1, RFC 4121 4.1: 03 00).
+#[test]
+fn a_refusal_in_dce_style_is_read_framed_and_bare() {
+    let now = SystemTime::now() - Duration::from_secs(3600);
+    let now = now.duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let fields = [
+        field(0, &integer(5)),
+        field(1, &integer(30)),
+        field(4, &element(0x18, &time(now))),
+        field(5, &integer(0)),
+        field(6, &integer(37)),
+        field(9, &general_string(REALM)),
+        field(10, &name(3, &SERVICE.map(str::to_owned))),
+    ];
+    let bare = element(application(30), &element(SEQUENCE, &fields.concat()));
+    // 1.2.840.113554.1.2.2, and what the token is.
+    let inner = [&hex("06092a864886f712010202 0300")[..], &bare].concat();
+    let framed = element(0x60, &inner);
+    for token in [&bare, &framed] {
+        let mut client = KerberosInitiator::new(ticket().0);
+        next(client.step(None));
+        let error = client.step(Some(token)).err().unwrap();
+        let Error::Kerberos(KerberosError::ClockSkew { whose, ahead: Some(ahead) }) = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(whose, "the server");
+        assert!((3600..3660).contains(&ahead), "{ahead}");
+        // And within SPNEGO, in place of an answer and with a rejection.
+        for state in [NegState::AcceptIncomplete, NegState::Reject] {
+            let mut client = NegotiateKerberosInitiator::for_rpc(ticket().0);
+            next(client.step(None));
+            let (state, token) = (Some(state), Some(token.clone()));
+            let answer = NegTokenResp { state, token, ..NegTokenResp::default() };
+            let error = client.step(Some(&answer.encode())).err().unwrap();
+            assert!(matches!(error, Error::Kerberos(KerberosError::ClockSkew { .. })), "{error:?}");
+        }
+    }
+}
+
+/// A server that answers SPNEGO's offer with the crate's reply, and what it signs.
+fn answered(
+    make: impl Fn(ServiceTicket) -> NegotiateKerberosInitiator,
+) -> (NegotiateKerberosInitiator, Vec<u8>, Vec<u8>, Session) {
+    let (ticket, keytab) = ticket();
+    let ticket_key = Key::new(18, &ticket.session_key).unwrap();
+    let mut client = make(ticket);
+    let offer = NegTokenInit::decode(&next(client.step(None))).unwrap();
+    let token = offer.token.unwrap();
+    let options = krb5::acceptor::AcceptOptions::default();
+    // SMB's is framed: the tag, the length in three bytes, the identifier, 01 00.
+    let request =
+        if token[0] == 0x60 { &token[token.len() - framed_len(&token)..] } else { &token };
+    let (accepted, reply) =
+        krb5::KerberosContext::accept_ap_req(&keytab, request, &options).unwrap();
+    let part = (0..reply.len()).find_map(|at| ticket_key.decrypt(12, &reply[at..]).ok()).unwrap();
+    let part = Der::only(&part, application(27), "part").unwrap();
+    let mut fields = Der::new(Der::only(part, SEQUENCE, "part").unwrap(), "part");
+    let (mut key, mut number) = (None, 0);
+    while !fields.is_empty() {
+        let (tag, content) = fields.any().unwrap();
+        if tag == context(2) {
+            let mut parts = Der::new(Der::only(content, SEQUENCE, "key").unwrap(), "key");
+            parts.any().unwrap();
+            let bytes = Der::only(parts.any().unwrap().1, OCTET_STRING, "key").unwrap();
+            key = Some(Key::new(18, bytes).unwrap());
+        } else if tag == context(3) {
+            let bytes = Der::only(content, 2, "number").unwrap();
+            number = bytes.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
+        }
+    }
+    let acceptors = key.is_some();
+    let key = key.unwrap_or_else(|| Key::new(18, &accepted.base_key).unwrap());
+    let server =
+        Session { key, acceptors, side: Side::Acceptor, send: number, receive: 0, signed: false };
+    (client, reply, offer.mechanism_list, server)
+}
+
+/// How long what is behind the identifier of a framed token is.
+fn framed_len(token: &[u8]) -> usize {
+    let at = token.windows(2).position(|two| two == [1, 0]).unwrap();
+    token.len() - at - 2
+}
+
+#[test]
+fn a_servers_signature_over_the_offer_is_verified_where_there_is_one() {
+    let frame =
+        |reply: Vec<u8>| element(0x60, &[&hex("06092a864886f712010202 0200")[..], &reply].concat());
+    for mic in [None, Some(true), Some(false)] {
+        // SMB, over with the first answer.
+        let (mut client, reply, offer, mut server) = answered(NegotiateKerberosInitiator::for_smb);
+        let mut signature = server.sign(&offer);
+        if mic == Some(false) {
+            *signature.last_mut().unwrap() ^= 1;
+        }
+        let answer = NegTokenResp {
+            state: Some(NegState::AcceptCompleted),
+            token: Some(frame(reply)),
+            mic: mic.map(|_| signature),
+            ..NegTokenResp::default()
+        };
+        let outcome = client.step(Some(&answer.encode()));
+        match mic {
+            Some(false) => {
+                assert_eq!(outcome.err(), Some(Error::Security(SecurityError::HandshakeAltered)))
+            }
+            _ => assert!(matches!(outcome, Ok(Step::Done { proven: true, .. }))),
+        }
+        // RPC, whose third leg has our own, and where the server's is in its last word.
+        for state in [NegState::AcceptIncomplete, NegState::RequestMic] {
+            let (mut client, reply, offer, mut server) =
+                answered(NegotiateKerberosInitiator::for_rpc);
+            let answer =
+                NegTokenResp { state: Some(state), token: Some(reply), ..NegTokenResp::default() };
+            let ours = NegTokenResp::decode(&next(client.step(Some(&answer.encode())))).unwrap();
+            assert!(ours.token.is_some(), "the third leg");
+            let ours = ours.mic.expect("our signature");
+            server.receive = u64::from_be_bytes(*ours[8..].first_chunk().unwrap());
+            assert_eq!(server.verify(&offer, &ours), Ok(()));
+            let mut signature = server.sign(&offer);
+            if mic == Some(false) {
+                signature[3] ^= 1;
+            }
+            let last = NegTokenResp {
+                state: Some(NegState::AcceptCompleted),
+                mic: mic.map(|_| signature),
+                ..NegTokenResp::default()
+            };
+            let outcome = client.step(Some(&last.encode()));
+            match mic {
+                Some(false) => assert_eq!(
+                    outcome.err(),
+                    Some(Error::Security(SecurityError::HandshakeAltered))
+                ),
+                _ => assert!(matches!(outcome, Ok(Step::Done { proven: true, .. }))),
+            }
+        }
+    }
+}
+
+#[test]
+fn without_a_key_of_the_servers_the_clients_own_is_the_sessions() {
+    use super::context::{Context, Style};
+    let (ticket, _) = ticket();
+    let ticket_key = Key::new(18, &ticket.session_key).unwrap();
+    let mut context_ = Context::new(ticket, Style::Dce);
+    let request = context_.ask().unwrap();
+    let sealed = (0..request.len()).find_map(|at| ticket_key.decrypt(11, &request[at..]).ok());
+    let authenticator = sealed.expect("an authenticator");
+    let part = Der::only(&authenticator, application(2), "authenticator").unwrap();
+    let mut fields = Der::new(Der::only(part, SEQUENCE, "authenticator").unwrap(), "authenticator");
+    let mut found = std::collections::HashMap::new();
+    while !fields.is_empty() {
+        let (tag, content) = fields.any().unwrap();
+        found.insert(tag, content.to_vec());
+    }
+    let subkey = Der::only(&found[&context(6)], SEQUENCE, "key").unwrap();
+    let mut subkey = Der::new(subkey, "key");
+    subkey.any().unwrap();
+    let key = Der::only(subkey.any().unwrap().1, OCTET_STRING, "key").unwrap();
+    // The server repeats the time, has a number, and no key.
+    let part = [
+        field(0, &found[&context(5)]),
+        field(1, &found[&context(4)]),
+        field(3, &integer(0x4000_0001)),
+    ];
+    let part = element(application(27), &element(SEQUENCE, &part.concat()));
+    let reply = [
+        field(0, &integer(5)),
+        field(1, &integer(15)),
+        field(2, &encrypted(18, &ticket_key.encrypt(12, &part).unwrap())),
+    ];
+    let reply = element(application(15), &element(SEQUENCE, &reply.concat()));
+    let (session, third) = context_.answer(&reply).unwrap();
+    assert!(third.is_some() && !session.acceptors);
+    assert_eq!(session.key.bytes(), key);
+    assert_eq!(session.receive, 0x4000_0001);
+    // And that goes both ways, without the flag of the server's key.
+    let server = Session {
+        key: Key::new(18, key).unwrap(),
+        acceptors: false,
+        side: Side::Acceptor,
+        send: session.receive,
+        receive: session.send,
+        signed: false,
+    };
+    let (pdu, signature) = super::tests::sealed(&mut session.sealer().unwrap(), 16);
+    assert_eq!(signature[2] & 4, 0);
+    let mut pdu = pdu;
+    assert_eq!(server.sealer().unwrap().unseal(&mut pdu, 24..40, &signature), Ok(()));
 }
 
 #[test]
