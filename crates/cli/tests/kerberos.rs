@@ -120,6 +120,7 @@ fn servers_of_a_domain_are_read_by_kerberos() {
     a_key_distribution_centre_that_does_not_answer_is_told(&bench, &fleet);
     an_inventory_says_who_signs_in_by_kerberos(&bench);
     over_tcp_both_ways_to_authenticate_get_through(&bench);
+    a_name_alone_falls_back_from_a_service_in_name_only(&bench);
 }
 
 fn password_keytab_and_cache_read_every_event(bench: &Bench, expected: &[Value]) {
@@ -547,4 +548,16 @@ fn over_tcp_both_ways_to_authenticate_get_through(bench: &Bench) {
         assert!(ran.stderr.contains("no event log service in MS-EVEN6"), "{}", ran.stderr);
         assert_eq!(bench.logged(&["TGS-REQ SUCCESS", "fred@", "host/granite"]), before + 1);
     }
+}
+
+/// Samba has the interface of MS-EVEN6, and no events in it.
+fn a_name_alone_falls_back_from_a_service_in_name_only(bench: &Bench) {
+    let keytab = bench.keytab("fred");
+    let words = ["scan", HOST, "-n", "3", "-v", "-o", "jsonl", "--keytab", &keytab];
+    let ran = bench.quarry(None, &[], &[&words[..], &LOG[..]].concat());
+    assert_eq!((ran.status, ran.stdout.lines().count()), (Some(0), 3), "{}", ran.stderr);
+    let source = format!("\"source\":\"even://{HOST}\"");
+    assert!(ran.stdout.lines().all(|line| line.contains(&source)), "{}", ran.stdout);
+    let why = "MS-EVEN over SMB, as MS-EVEN6 can't be had: no event log service in MS-EVEN6";
+    assert!(ran.stderr.contains(&format!("{HOST}: {why}")), "{}", ran.stderr);
 }
