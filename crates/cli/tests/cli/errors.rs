@@ -8,6 +8,13 @@ fn every_mistake_is_named_with_what_to_do() {
     let folder = logs();
     let root = folder.path();
     fs::write(root.join("notes.txt"), "no log\n").unwrap();
+    // Else it is warned of where it is taken for a keytab.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let own = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(root.join("notes.txt"), own).unwrap();
+    }
     fs::write(root.join("packed.evtx"), b"\x1f\x8b\x08\0").unwrap();
     fs::write(root.join("empty.evtx"), "").unwrap();
     fs::create_dir(root.join("nothing")).unwrap();
