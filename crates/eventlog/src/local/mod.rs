@@ -172,6 +172,9 @@ impl Visitor for Counted {
         self.0.newest = time.or(self.0.newest);
     }
 
+    /// There is no slack here.
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
+
     fn damage(&mut self, damage: &Damage) {
         self.0.damage.push(damage.clone());
     }
