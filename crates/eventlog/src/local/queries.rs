@@ -9,24 +9,12 @@ use quarry_winevt::{Error, Next, ResultSet, SeekFrom};
 use super::batch::{LocalBatch, expected_bytes};
 use super::{Places, blocking, drop_elsewhere, native, nonsense};
 use crate::batch::Batch;
-use crate::damage::Damage;
 use crate::error::{LogError, is_nowhere};
 use crate::log::{Batches, Bookmark, BoxFuture, Direction, Query};
 use crate::server::position::Position;
+use crate::server::recovery::{MAX_EMPTY, PAUSE, Recovery, Sought};
 use crate::server::size::BatchSize;
 use crate::server::{QueryText, ReadOptions};
-
-/// Records in a row that may be too large to be given.
-pub(super) const MAX_SKIPPED: u32 = 1024;
-
-/// Times that a query may be opened again before a record comes.
-const MAX_REOPENED: u32 = 16;
-
-/// Answers in a row with nothing but records that have come already.
-const MAX_EMPTY: u32 = 8;
-
-/// How long to wait at least before asking again when there was nothing.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The records of a query.
 pub(super) struct LocalQuery {
@@ -94,27 +82,8 @@ struct Reading {
     size: BatchSize,
     /// Records that are wanted still.
     wanted: Option<u64>,
-    /// What is to be told before the next records.
-    damage: Vec<Damage>,
-    /// The next batch may begin with records that have come already.
-    resumed: bool,
-    /// Since the last record.
-    reopened: u32,
-    /// Records that were too large, since the last that came.
-    skipped: u32,
-    /// Those are counted from the first record on, as the last that came is gone.
-    counts_from_first: bool,
-    /// Records are gone behind the last that came, which was told.
-    is_gap_told: bool,
+    recovery: Recovery,
     ended: bool,
-}
-
-/// What became of a seek.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Sought {
-    Found,
-    /// There is no such place.
-    Nowhere,
 }
 
 impl Reading {
@@ -138,12 +107,7 @@ impl Reading {
             places,
             position,
             size: BatchSize::new(options.batch_bytes),
-            damage: Vec::new(),
-            resumed: false,
-            reopened: 0,
-            skipped: 0,
-            counts_from_first: false,
-            is_gap_told: false,
+            recovery: Recovery::default(),
             ended: false,
             query,
         };
@@ -156,8 +120,8 @@ impl Reading {
     fn next_batch(&mut self) -> Result<Option<Batch>, LogError> {
         let mut empty = 0;
         loop {
-            if !self.damage.is_empty() {
-                return Ok(Some(Batch::damage(std::mem::take(&mut self.damage))));
+            if let Some(damage) = self.recovery.take_damage() {
+                return Ok(Some(damage));
             }
             if self.ended {
                 return Ok(None);
@@ -194,12 +158,11 @@ impl Reading {
 
     fn take(&mut self, events: Vec<quarry_winevt::Event>) -> Result<Option<Batch>, LogError> {
         let records = events.len();
-        let batch = take(&mut self.places, &mut self.position, events, self.resumed)?;
-        self.resumed = false;
+        let batch = take(&mut self.places, &mut self.position, events, self.recovery.resumed)?;
+        self.recovery.resumed = false;
         self.size.succeeded(records, expected_bytes(records));
         let Some(batch) = batch else { return Ok(None) };
-        (self.reopened, self.skipped) = (0, 0);
-        (self.counts_from_first, self.is_gap_told) = (false, false);
+        self.recovery.came();
         if let Some(wanted) = &mut self.wanted {
             *wanted = wanted.saturating_sub(batch.records());
             self.ended = *wanted == 0;
@@ -224,7 +187,7 @@ impl Reading {
     /// left of it is read, and the gap told.
     fn go_on_behind_gap(&mut self, error: Error) -> Result<(), LogError> {
         self.open_again(error)?;
-        self.tell_gap();
+        self.recovery.tell_gap(&self.position);
         match self.position.bookmark().cloned() {
             Some(bookmark) => self.seek_near(&bookmark),
             None => Ok(()),
@@ -233,8 +196,7 @@ impl Reading {
 
     /// Opens the query again, at its beginning.
     fn open_again(&mut self, error: Error) -> Result<(), LogError> {
-        self.reopened += 1;
-        if self.reopened > MAX_REOPENED {
+        if !self.recovery.may_reopen() {
             return Err(LogError::of_local(error, &self.query.logs[0]));
         }
         self.results = register(&self.text, &self.query)?;
@@ -244,7 +206,7 @@ impl Reading {
     /// Goes to the record of the bookmark, which then comes again: behind the last record there
     /// is no place to go to strictly.
     fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
-        self.resumed = true;
+        self.recovery.resumed = true;
         match self.seek_strictly(0, Some(bookmark))? {
             Sought::Found => Ok(()),
             Sought::Nowhere => self.pass_gap(bookmark),
@@ -253,24 +215,16 @@ impl Reading {
 
     /// Tells that the record of the bookmark is gone, and reads what is left of the log.
     fn pass_gap(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
-        self.tell_gap();
+        self.recovery.tell_gap(&self.position);
         self.seek_near(bookmark)
-    }
-
-    /// Once: it is the same until a record comes.
-    fn tell_gap(&mut self) {
-        if !std::mem::replace(&mut self.is_gap_told, true) {
-            let (log, after) = self.position.last();
-            self.damage.push(Damage::Overwritten { log, after });
-        }
     }
 
     /// Goes to the bookmark's record, or to what is left behind it.
     fn seek_near(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
-        self.resumed = true;
+        self.recovery.resumed = true;
         let near = native(bookmark, self.query.direction)?;
-        self.counts_from_first = self.is_before_first(bookmark)?;
-        let sought = match self.counts_from_first {
+        self.recovery.counts_from_first = self.is_before_first(bookmark)?;
+        let sought = match self.recovery.counts_from_first {
             // Whoever goes outside of the log's bounds may come to its other end.
             true => self.results.seek(SeekFrom::First(0)),
             false => match self.results.seek(SeekFrom::Bookmark(&near, 0, false)) {
@@ -295,28 +249,21 @@ impl Reading {
     /// Goes past the record that can't be given, and those before it that couldn't, if there is
     /// another behind it.
     fn skip_one(&mut self, error: Error) -> Result<(), LogError> {
-        if self.skipped == MAX_SKIPPED {
+        if !self.recovery.may_skip() {
             return Err(error.into());
         }
-        // What it takes to come here is no more than an answer that was due.
-        self.reopened = 0;
         self.open_again(error.clone())?;
-        let bookmark = self.position.bookmark().cloned().filter(|_| !self.counts_from_first);
+        let bookmark = self.recovery.counted_from(&self.position);
         if let Some(bookmark) = &bookmark
             && self.seek_strictly(0, Some(bookmark))? == Sought::Nowhere
         {
             // It is gone meanwhile, and with it the place that is counted from.
-            if self.is_gap_told {
+            if !self.recovery.count_anew() {
                 return Err(LogError::of_local(error, &self.query.logs[0]));
             }
-            self.skipped = 0;
             return self.pass_gap(bookmark);
         }
-        let (log, after) = self.position.last();
-        self.damage.push(Damage::TooLarge { log, after });
-        self.skipped += 1;
-        // The bookmark's own record is at 0.
-        let place = i64::from(self.skipped) + i64::from(bookmark.is_some());
+        let place = self.recovery.skip(&self.position, bookmark.as_ref());
         let sought = self.seek_strictly(place, bookmark.as_ref())?;
         self.ended = sought == Sought::Nowhere;
         Ok(())

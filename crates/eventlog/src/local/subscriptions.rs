@@ -9,13 +9,14 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::batch::expected_bytes;
-use super::queries::{MAX_SKIPPED, PAUSE, is_batch_too_large, take};
+use super::queries::{is_batch_too_large, take};
 use super::{Places, blocking, drop_elsewhere, native};
 use crate::batch::Batch;
 use crate::damage::Damage;
 use crate::error::LogError;
 use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName, Start, Subscription};
 use crate::server::position::Position;
+use crate::server::recovery::{MAX_SKIPPED, PAUSE};
 use crate::server::size::BatchSize;
 use crate::server::{QueryText, ReadOptions};
 

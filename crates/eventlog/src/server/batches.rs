@@ -1,7 +1,6 @@
 //! A query's records as batches (3.1.4.12 to 3.1.4.14).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use quarry_even::wire::{EventBatch, LogQueryHandle, OperationControlHandle};
 use quarry_even::{
@@ -10,25 +9,12 @@ use quarry_even::{
 use tokio::time::Instant;
 
 use super::position::Position;
+use super::recovery::{MAX_EMPTY, PAUSE, Recovery, Sought};
 use super::size::BatchSize;
 use super::{QueryText, ReadOptions, direction_flag, result_logs};
 use crate::batch::Batch;
-use crate::damage::Damage;
 use crate::error::{LogError, is_nowhere};
 use crate::log::{Batches, BoxFuture, LogName, Query};
-
-/// Answers in a row that a server may give without a record and without having waited.
-const MAX_EMPTY: u32 = 8;
-
-/// How long to wait at least before a server is asked again that had nothing.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Times that a query may be opened again before a record comes: a batch of 1,024 can be halved
-/// ten times, and the log may wrap meanwhile.
-const MAX_REOPENED: u32 = 16;
-
-/// Records in a row that may be too large for the server to send.
-pub(super) const MAX_SKIPPED: u32 = 1024;
 
 /// The records of a query on a server.
 pub(super) struct QueryBatches {
@@ -42,27 +28,8 @@ pub(super) struct QueryBatches {
     size: BatchSize,
     /// Records that are wanted still.
     wanted: Option<u64>,
-    /// What is to be told before the next records.
-    damage: Vec<Damage>,
-    /// The next batch may begin with records that have come already.
-    resumed: bool,
-    /// Since the last record.
-    reopened: u32,
-    /// Records that were too large, since the last that came.
-    skipped: u32,
-    /// Those are counted from the first record on, as the last that came is gone.
-    counts_from_first: bool,
-    /// Records are gone behind the last that came, which was told.
-    is_gap_told: bool,
+    recovery: Recovery,
     ended: bool,
-}
-
-/// What became of a seek.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Sought {
-    Found,
-    /// There is no such place.
-    Nowhere,
 }
 
 /// The server's handles for a query.
@@ -99,12 +66,7 @@ impl QueryBatches {
             opened,
             logs: logs.into(),
             position,
-            damage: Vec::new(),
-            resumed: false,
-            reopened: 0,
-            skipped: 0,
-            counts_from_first: false,
-            is_gap_told: false,
+            recovery: Recovery::default(),
             ended: false,
             query,
         };
@@ -117,8 +79,8 @@ impl QueryBatches {
     async fn next_batch(&mut self) -> Result<Option<Batch>, LogError> {
         let mut empty = 0;
         loop {
-            if !self.damage.is_empty() {
-                return Ok(Some(Batch::damage(std::mem::take(&mut self.damage))));
+            if let Some(damage) = self.recovery.take_damage() {
+                return Ok(Some(damage));
             }
             if self.ended {
                 return Ok(None);
@@ -157,13 +119,12 @@ impl QueryBatches {
 
     fn take(&mut self, batch: EventBatch) -> Result<Option<Batch>, LogError> {
         let (records, bytes) = (batch.len(), batch.buffer().len());
-        let batch = self.position.advance(batch, std::mem::take(&mut self.resumed))?;
+        let batch = self.position.advance(batch, std::mem::take(&mut self.recovery.resumed))?;
         self.size.succeeded(records, bytes);
         if batch.is_empty() {
             return Ok(None);
         }
-        (self.reopened, self.skipped) = (0, 0);
-        (self.counts_from_first, self.is_gap_told) = (false, false);
+        self.recovery.came();
         if let Some(wanted) = &mut self.wanted {
             *wanted = wanted.saturating_sub(batch.len() as u64);
             self.ended = *wanted == 0;
@@ -192,7 +153,7 @@ impl QueryBatches {
     /// left of it is read, and the gap told.
     async fn go_on_behind_gap(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
         self.open_again(error).await?;
-        self.tell_gap();
+        self.recovery.tell_gap(&self.position);
         match self.position.bookmark().cloned() {
             Some(bookmark) => self.seek_near(&bookmark).await,
             None => Ok(()),
@@ -201,8 +162,7 @@ impl QueryBatches {
 
     /// Opens the query again, at its beginning.
     async fn open_again(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
-        self.reopened += 1;
-        if self.reopened > MAX_REOPENED {
+        if !self.recovery.may_reopen() {
             return Err(LogError::of_log(error, &self.query.logs[0]));
         }
         self.release().await;
@@ -214,7 +174,7 @@ impl QueryBatches {
     /// Goes to the record of the bookmark, which then comes again: behind the last record there
     /// is no place to go to strictly.
     async fn seek_bookmark(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
-        self.resumed = true;
+        self.recovery.resumed = true;
         match self.seek_strictly(0, Some(bookmark)).await? {
             Sought::Found => Ok(()),
             Sought::Nowhere => self.pass_gap(bookmark).await,
@@ -223,24 +183,16 @@ impl QueryBatches {
 
     /// Tells that the record of the bookmark is gone, and reads what is left of the log.
     async fn pass_gap(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
-        self.tell_gap();
+        self.recovery.tell_gap(&self.position);
         self.seek_near(bookmark).await
-    }
-
-    /// Once: it is the same until a record comes.
-    fn tell_gap(&mut self) {
-        if !std::mem::replace(&mut self.is_gap_told, true) {
-            let (log, after) = self.position.last();
-            self.damage.push(Damage::Overwritten { log, after });
-        }
     }
 
     /// Goes to the bookmark's record, or to what is left behind it.
     async fn seek_near(&mut self, bookmark: &Bookmark) -> Result<(), LogError> {
-        self.resumed = true;
+        self.recovery.resumed = true;
         let first = SeekFlags::RELATIVE_TO_FIRST;
-        self.counts_from_first = self.is_before_first(bookmark).await?;
-        let sought = match self.counts_from_first {
+        self.recovery.counts_from_first = self.is_before_first(bookmark).await?;
+        let sought = match self.recovery.counts_from_first {
             // What "near" means outside of the log's bounds, servers need not agree upon.
             true => self.seek(0, None, first).await,
             false => match self.seek(0, Some(bookmark), SeekFlags::RELATIVE_TO_BOOKMARK).await {
@@ -262,28 +214,21 @@ impl QueryBatches {
     /// Goes past the record that can't be sent, and those before it that couldn't, if there is
     /// another behind it.
     async fn skip_one(&mut self, error: quarry_even::Error) -> Result<(), LogError> {
-        if self.skipped == MAX_SKIPPED {
+        if !self.recovery.may_skip() {
             return Err(error.into());
         }
-        // What it takes to come here is no more than an answer that was due.
-        self.reopened = 0;
         self.open_again(error.clone()).await?;
-        let bookmark = self.position.bookmark().cloned().filter(|_| !self.counts_from_first);
+        let bookmark = self.recovery.counted_from(&self.position);
         if let Some(bookmark) = &bookmark
             && self.seek_strictly(0, Some(bookmark)).await? == Sought::Nowhere
         {
             // It is gone meanwhile, and with it the place that is counted from.
-            if self.is_gap_told {
+            if !self.recovery.count_anew() {
                 return Err(LogError::of_log(error, &self.query.logs[0]));
             }
-            self.skipped = 0;
             return self.pass_gap(bookmark).await;
         }
-        let (log, after) = self.position.last();
-        self.damage.push(Damage::TooLarge { log, after });
-        self.skipped += 1;
-        // The bookmark's own record is at 0.
-        let place = i64::from(self.skipped) + i64::from(bookmark.is_some());
+        let place = self.recovery.skip(&self.position, bookmark.as_ref());
         let sought = self.seek_strictly(place, bookmark.as_ref()).await?;
         self.ended = sought == Sought::Nowhere;
         Ok(())
@@ -330,7 +275,7 @@ impl Batches for QueryBatches {
             let next = self.next_batch().await;
             if next.is_err() {
                 self.ended = true;
-                self.damage.clear();
+                self.recovery.take_damage();
             }
             next.transpose()
         })

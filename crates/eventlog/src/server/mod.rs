@@ -3,6 +3,7 @@
 mod batches;
 mod info;
 pub(crate) mod position;
+pub(crate) mod recovery;
 pub(crate) mod size;
 mod subscription;
 

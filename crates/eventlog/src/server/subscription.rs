@@ -7,8 +7,9 @@ use quarry_even::wire::{EventBatch, OperationControlHandle, SubscriptionHandle};
 use quarry_even::{EventClient, Next, SubscribeFlags, Win32Error};
 use tokio::time::Instant;
 
-use super::batches::{MAX_SKIPPED, check_channels};
+use super::batches::check_channels;
 use super::position::Position;
+use super::recovery::MAX_SKIPPED;
 use super::size::BatchSize;
 use super::{QueryText, ReadOptions, result_logs};
 use crate::batch::Batch;
