@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use quarry_event::text::Plain;
+use quarry_event::text::{Plain, eq_ignore_case};
 use quarry_event::{DataName, Field, FieldSource, Fields, Sink, Value};
 
 use crate::decoder::{Decoder, Instance, InstanceIndex, Slot};
@@ -193,14 +193,14 @@ impl<'d> Record<'d> {
                 Datum::Value { name, .. } => {
                     let same = match name {
                         DatumName::Unnamed => false,
-                        DatumName::Known { text, .. } => **text == *wanted,
-                        name => {
-                            self.data_name(instance, name).is_some_and(|n| n.as_str() == wanted)
-                        }
+                        DatumName::Known { text, .. } => eq_ignore_case(text, wanted),
+                        name => self
+                            .data_name(instance, name)
+                            .is_some_and(|name| eq_ignore_case(name.as_str(), wanted)),
                     };
                     if same {
                         self.datum(instance, datum, &mut |name, value| match name {
-                            Some(name) if name.as_str() == wanted => visit(value),
+                            Some(name) if eq_ignore_case(name.as_str(), wanted) => visit(value),
                             _ => ControlFlow::Continue(()),
                         })?;
                     }

@@ -28,6 +28,7 @@ mod source;
 pub mod testing;
 pub mod text;
 mod time;
+mod user_data;
 mod value;
 
 pub use event::{Element, Event, Node};

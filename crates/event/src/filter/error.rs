@@ -58,7 +58,10 @@ pub enum FilterProblem {
     #[error("`{0}` has no place in a range, as audits have no severity; list it after a comma")]
     AuditInRange(String),
     /// A glob that is not one.
-    #[error("{0}; globs have *, ?, [a-z], [!a-z] and {{a,b}}, and [*] stands for a star itself")]
+    #[error(
+        "{0}; globs have *, ?, [a-z], [!a-z] and {{a,b}}; in brackets a wildcard stands for itself: \
+         [*], [[]"
+    )]
     Glob(&'static str),
     /// No `NAME=VALUE`.
     #[error("`{0}` is not NAME=VALUE, nor NAME~=REGEX")]
@@ -68,11 +71,18 @@ pub enum FilterProblem {
     Regex(String),
     /// Not a time.
     #[error(
-        "`{0}` is not a time; times are 8h, 1h30m, \"2 days ago\", now, today, yesterday, 14:30, \
-         \"yesterday 14:00\", 2026-11-22, 2026-11-22T06:00 or \"2026-11-22 06:00:01.5\", the last \
-         four with a zone (Z, +02:00, [Europe/Berlin]) or in local time"
+        "`{0}` is not a time; times are 8h, 1h30m, \"2 days ago\", \"last week\", now, today, \
+         yesterday, monday, @1700000000 (seconds since 1970), 14:30, \"yesterday 14:00\", 2026-11-22, \
+         2026-11-22T06:00 or \"2026-11-22 06:00:01.5\", the last five with a zone (Z, +02:00, \
+         [Europe/Berlin]) or in local time"
     )]
     Time(String),
+    /// A duration with the unit `M`.
+    #[error("`{0}` may be minutes or months: a minute is 1m, a month 1mo")]
+    MinuteOrMonth(String),
+    /// Not a time zone.
+    #[error("`{0}` is not a time zone; zones are UTC, local, Europe/Berlin and its like, and +02:00")]
+    Zone(String),
     /// A time that looks like one but isn't, such as the 30th of February.
     #[error("{0}")]
     NoSuchTime(String),
