@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{deps, sh, tools, windows};
+use crate::{deps, licences, sh, tools, windows};
 
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
@@ -12,12 +12,14 @@ pub(crate) struct Stage {
 }
 
 /// The stages, in order. All are run unless some are named.
-pub(crate) const STAGES: [Stage; 7] = [
+pub(crate) const STAGES: [Stage; 9] = [
     Stage { name: "set-up", run: set_up },
     Stage { name: "format", run: format },
     Stage { name: "crates", run: deps::check },
     Stage { name: "lints", run: lints },
-    Stage { name: "licences", run: licences },
+    Stage { name: "licences", run: licences::check },
+    Stage { name: "advisories", run: licences::advisories },
+    Stage { name: "minimum", run: licences::minimum_version },
     Stage { name: "tests", run: tests },
     Stage { name: "windows", run: windows::run },
 ];
@@ -90,19 +92,6 @@ fn lints() -> Result<()> {
     )?;
     let mut docs = sh::command("cargo", &["doc", "--workspace", "--no-deps", "--locked"]);
     sh::run_command(docs.env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-/// Licences, sources and banned crates. Advisories need a database from the network, so they are
-/// not part of this.
-fn licences() -> Result<()> {
-    let deny = tools::cargo_tool("cargo-deny", "0.20.2", "cargo-deny", "")?;
-    // It looks at the packages of every system, of which a build here fetches some only.
-    sh::run("cargo", &["fetch", "--locked"])?;
-    let mut check = sh::command(
-        &deny.to_string_lossy(),
-        &["--offline", "--locked", "check", "licenses", "sources", "bans"],
-    );
-    sh::run_command(&mut check)
 }
 
 fn tests() -> Result<()> {
