@@ -47,7 +47,11 @@ impl Tests {
 
     /// What is asked of servers: at most `limit` of each.
     pub(crate) fn request(&self, direction: Direction, limit: Option<u64>) -> Request {
-        Request { logs: self.logs.clone(), direction, filter: self.filter.clone(), limit }
+        Request::new()
+            .logs(self.logs.clone())
+            .direction(direction)
+            .filter(self.filter.clone())
+            .limit(limit)
     }
 
     /// Whether every event passes, but for the choice of logs.
