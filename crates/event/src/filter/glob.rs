@@ -80,6 +80,11 @@ impl Glob {
         &self.text
     }
 
+    /// Whether every name matches.
+    pub fn matches_all(&self) -> bool {
+        self.text.bytes().all(|byte| byte == b'*')
+    }
+
     /// All texts that the glob matches, where these are at most so many.
     pub(crate) fn literals(&self, most: usize) -> Option<Vec<String>> {
         match self.matcher {

@@ -16,6 +16,8 @@ pub struct Matcher {
     query: Option<Arc<CompiledQuery>>,
     /// One for each filter that an event must not pass.
     not: Vec<Matcher>,
+    /// Of which channel an event has to be; none for any.
+    channels: Arc<[Glob]>,
     /// Whether the filter looks at the time.
     has_time: bool,
     watch: Option<NameWatch>,
@@ -45,6 +47,7 @@ impl Clone for Matcher {
         Matcher {
             filter: Arc::clone(&self.filter),
             query: self.query.clone(),
+            channels: Arc::clone(&self.channels),
             not: self.not.clone(),
             has_time: self.has_time,
             watch: self.watch.clone(),
@@ -64,6 +67,7 @@ impl Matcher {
             has_time: filter.since.is_some() || filter.until.is_some(),
             filter: Arc::new(filter.clone()),
             query: filter.query.as_ref().map(|query| Arc::new(query.compile(now))),
+            channels: Arc::default(),
             not: filter.not.iter().map(|filter| Matcher::new(filter, now)).collect(),
             watch: None,
             is_open: false,
@@ -73,6 +77,20 @@ impl Matcher {
             users: Users::default(),
             scratch: Scratch::default(),
         }
+    }
+
+    /// The same, for a source whose events are of several channels: an event has to be of one that
+    /// any of the globs matches. Where one of them matches every name, or there is none, events of
+    /// every channel pass, and those without a channel.
+    #[must_use]
+    pub fn in_channels(self, globs: &[Glob]) -> Self {
+        let is_choice = !globs.iter().any(Glob::matches_all);
+        Matcher { channels: if is_choice { globs.into() } else { Arc::default() }, ..self }
+    }
+
+    /// Whether every event passes, and nothing is noted of any.
+    pub fn passes_all(&self) -> bool {
+        self.channels.is_empty() && self.filter.is_empty() && self.watch.is_none()
     }
 
     /// Notes which of the names asked for occur in the events that are tested: those of the
@@ -167,11 +185,11 @@ impl Matcher {
             return true;
         }
         let names = [
-            (Field::Channel, &filter.channels),
-            (Field::ProviderName, &filter.providers),
-            (Field::Computer, &filter.computers),
+            (Field::Channel, &*self.channels),
+            (Field::ProviderName, &*filter.providers),
+            (Field::Computer, &*filter.computers),
         ];
-        let is_other = |&(field, globs): &(Field, &Vec<Glob>)| {
+        let is_other = |&(field, globs): &(Field, &[Glob])| {
             !globs.is_empty() && !is_named(&source.known_field(field), globs, &mut self.text)
         };
         names.iter().any(is_other)
