@@ -7,7 +7,7 @@ use quarry_event::{DataName, Field, FieldSource, Fields, Sink, Value};
 
 use crate::decoder::{Decoder, Instance, InstanceIndex, Slot};
 use crate::template::{Datum, DatumName, Dependencies, FieldText, Piece, Template, Text};
-use crate::value::{ARRAY, NULL, decode, split_item};
+use crate::value::{ARRAY, BIN_XML, NULL, decode, split_item};
 use crate::walk::Walker;
 
 /// An event whose values still lie in the bytes it came in.
@@ -392,7 +392,14 @@ impl FieldSource for Record<'_> {
             return event.has_more();
         }
         self.decoder.instances.iter().any(|instance| {
-            self.template(instance).more.iter().any(|&needs| !self.is_dropped(instance, needs))
+            let template = self.template(instance);
+            // A value in <EventData> itself, beside its elements.
+            let is_text = |slot: Slot| !matches!(slot.kind, NULL | BIN_XML);
+            template.more.iter().any(|&needs| !self.is_dropped(instance, needs))
+                || template
+                    .section_slots
+                    .iter()
+                    .any(|&n| self.slot(instance, n).is_some_and(is_text))
         })
     }
 }

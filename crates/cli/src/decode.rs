@@ -12,6 +12,7 @@ use quarry_logfile::{Damage, DamageKind, OpenError};
 use crate::args::{DecodeArgs, When};
 use crate::console::Console;
 use crate::error::{Failure, plain};
+use crate::filter::Zone;
 use crate::run::Closed;
 use crate::scan::printer;
 
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
             .hint(format!("quarry scan {name}")));
     }
     let mut printing = Printing {
-        printer: printer(Some(args.output), &[], When::Auto)?,
+        printer: printer(Some(args.output), &[], When::Auto, &Zone::default())?,
         name: &name,
         scratch: Scratch::default(),
         out: Vec::new(),

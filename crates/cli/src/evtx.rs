@@ -12,14 +12,16 @@ use quarry_logfile::{EvtxWriteError, EvtxWriter};
 use crate::args::ScanArgs;
 use crate::engine::{self, Batch, Next, Open};
 use crate::error::{Failure, Outcome};
-use crate::filter::{Matchers, Tests};
+use crate::filter::{Matchers, Tests, Zone};
 use crate::run::{Closed, Run};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     check(args)?;
-    let save = Save { tests: Tests::new(&args.filter)?, lines: args.lines };
+    let tests = Tests::new(&args.filter, &Zone::new(&args.terminal)?, &[])?;
+    let save = Save { tests, lines: args.lines };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    save.tests.warnings().iter().for_each(|warning| run.console.warning(warning));
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let request = save.tests.request(direction, args.lines);
     // The file's header comes last, so it can't be written to a pipe as it grows.
@@ -83,6 +85,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Err(Closed::Failed(failure)) => Err(failure),
         Err(Closed::Pipe) => Ok(run.outcome),
         Ok(()) => {
+            save.tests.missing().iter().for_each(|warning| run.console.warning(warning));
             run.summarize();
             Ok(run.outcome)
         }

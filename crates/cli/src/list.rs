@@ -15,7 +15,7 @@ use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
 use crate::console::grouped;
 use crate::engine::{self, Batch, Next, Open};
 use crate::error::Failure;
-use crate::filter::{Matchers, Tests};
+use crate::filter::{Matchers, Tests, Zone};
 use crate::listing::{self, Cell, Column};
 use crate::run::Run;
 use crate::servers::Server;
@@ -24,7 +24,9 @@ use crate::servers::Server;
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.recover = args.files.recover;
-    let work = Count { tests: Some(Tests::new(&args.filter)?), by_channel: false };
+    let tests = Tests::new(&args.filter, &Zone::new(&args.output.terminal)?, &[])?;
+    tests.warnings().iter().for_each(|warning| run.console.warning(warning));
+    let work = Count { tests: Some(tests), by_channel: false };
     list(run, &work, &args.sources, &args.servers, &args.output)
 }
 
@@ -45,6 +47,7 @@ fn list(
     servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
+    let zone = Zone::new(&args.terminal)?;
     let mut inputs = run.inputs(sources, servers)?;
     let mut found = Found::new();
     // Servers know their logs; only what passes a filter has to be read.
@@ -73,7 +76,7 @@ fn list(
         }
         (matched, Next::Go)
     })?;
-    let zone = jiff::tz::TimeZone::system();
+    let zone = zone.get();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
         None => Cell::new(Json::Null, ""),
@@ -96,6 +99,9 @@ fn list(
         columns.insert(3, Column::number("recovered"));
     }
     listing::print(&columns, &rows, args)?;
+    for warning in work.tests.iter().flat_map(Tests::missing) {
+        run.console.warning(&warning);
+    }
     run.summarize();
     Ok(run.outcome.exit_code())
 }

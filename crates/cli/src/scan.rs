@@ -14,7 +14,7 @@ use crate::console::{stdout_color, stdout_width};
 use crate::engine::{self, Batch, Next, Open};
 use crate::error::{Failure, Outcome};
 use crate::evtx;
-use crate::filter::{Matchers, Tests};
+use crate::filter::{Matchers, Tests, Zone};
 use crate::run::{Closed, Run};
 use crate::sort::Sorter;
 
@@ -22,13 +22,15 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
         return evtx::run(args);
     }
-    let tests = Tests::new(&args.filter)?;
+    let zone = Zone::new(&args.terminal)?;
+    let columns = columns(&args.fields)?;
+    let tests = Tests::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
     let format = args.output.and_then(ScanFormat::text);
     let printer = match format {
         Some(Format::Csv) if args.files.recover && args.fields.is_empty() => {
             Printer::csv_with_recovered()
         }
-        _ => printer(format, &marked(args), args.terminal.color)?,
+        _ => printer(format, &marked(args), args.terminal.color, &zone)?,
     };
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
@@ -43,6 +45,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.recover = args.files.recover;
+    scan.tests.warnings().iter().for_each(|warning| run.console.warning(warning));
     let mut out = Out::new(&scan.printer);
     let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
     let inputs = run.inputs(&args.sources, &args.servers)?;
@@ -83,7 +86,10 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Some(Closed::Failed(failure)) => return Err(failure),
         // Whoever closed the pipe has seen enough.
         Some(Closed::Pipe) => {}
-        None => run.summarize(),
+        None => {
+            scan.tests.missing().iter().for_each(|warning| run.console.warning(warning));
+            run.summarize();
+        }
     }
     Ok(run.outcome)
 }
@@ -103,6 +109,7 @@ pub(crate) fn printer(
     format: Option<Format>,
     fields: &[String],
     color: When,
+    zone: &Zone,
 ) -> Result<Printer, Failure> {
     let terminal = io::stdout().is_terminal();
     let format = format.unwrap_or(if terminal { Format::Table } else { Format::Jsonl });
@@ -115,7 +122,7 @@ pub(crate) fn printer(
             columns,
             width: stdout_width(),
             color: stdout_color(color),
-            zone: jiff::tz::TimeZone::system(),
+            zone: zone.get(),
         }),
         Format::Xml if columns.is_some() => {
             return Err(Failure::new("--fields: xml has no columns")
@@ -125,7 +132,7 @@ pub(crate) fn printer(
     })
 }
 
-fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
+pub(crate) fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
     let names = fields.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
     let columns = names.map(Column::parse).collect::<Result<Vec<_>, _>>().map_err(|e| {
         let failure = Failure::new(format!("--fields: {e}"));

@@ -21,7 +21,7 @@ use quarry_fleet::{
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::cursor::Cursors;
 use crate::error::{Failure, Outcome};
-use crate::filter::Tests;
+use crate::filter::{Tests, Zone};
 use crate::run::{Closed, Run};
 use crate::scan;
 use crate::source::Input;
@@ -42,9 +42,11 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new("--connections: every server that is followed is kept open")
             .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
     }
-    let tests = Tests::new(&args.filter)?;
-    let printer = scan::printer(args.output, &args.fields, args.terminal.color)?;
+    let zone = Zone::new(&args.terminal)?;
+    let tests = Tests::new(&args.filter, &zone, &[])?;
+    let printer = scan::printer(args.output, &args.fields, args.terminal.color, &zone)?;
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
+    tests.warnings().iter().for_each(|warning| run.console.warning(warning));
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut files: Vec<Arc<dyn Source>> = Vec::new();
     let mut failed = inputs.failed_servers.len() as u64;

@@ -6,6 +6,7 @@
 //!   it is shown.
 //! * `Filter` is what a user asks for; it is tested on a [`FieldSource`] and
 //!   written as XPath for a server that filters.
+//! * [`words`] are what a filter is asked for in: on the command line, in a box, in an address.
 //! * [`query`] reads Windows event queries: XPath, and `<QueryList>` documents.
 //! * [`output`] writes events as a table, JSON, CSV and XML.
 //!
@@ -30,6 +31,7 @@ pub mod text;
 mod time;
 mod user_data;
 mod value;
+pub mod words;
 
 pub use event::{Element, Event, Node};
 pub use field::Field;

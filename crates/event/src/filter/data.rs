@@ -2,10 +2,10 @@
 
 use std::ops::ControlFlow;
 
+use super::Glob;
 use super::error::{FilterError, FilterProblem};
 use super::matcher::text_of;
 use super::pattern::Pattern;
-use super::Glob;
 use crate::text::eq_ignore_case;
 use crate::{FieldSource, PartialSource, Value, user_data};
 

@@ -1,7 +1,7 @@
 //! What can be wrong with an option's text.
 
-use crate::Place;
 use crate::query::QueryError;
+use crate::{EventTime, Place};
 
 /// An option's text that can't be understood: what is wrong, where, and what is allowed.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
@@ -81,11 +81,63 @@ pub enum FilterProblem {
     #[error("`{0}` may be minutes or months: a minute is 1m, a month 1mo")]
     MinuteOrMonth(String),
     /// Not a time zone.
-    #[error("`{0}` is not a time zone; zones are UTC, local, Europe/Berlin and its like, and +02:00")]
+    #[error(
+        "`{0}` is not a time zone; zones are UTC, local, Europe/Berlin and its like, and +02:00"
+    )]
     Zone(String),
     /// A time that looks like one but isn't, such as the 30th of February.
     #[error("{0}")]
     NoSuchTime(String),
+    /// A question's first time is after its last.
+    #[error("the first time ({0}) is after the last ({1})")]
+    SinceAfterUntil(EventTime, EventTime),
+    /// A word that there is not.
+    #[error(
+        "there is no word `{name}`{}; words are on, log, since, until, id, level, provider, computer, \
+         event-user, data, grep, xpath and not; text with a colon stands in quotes",
+        .nearest.map(|name| format!(", but {name}")).unwrap_or_default()
+    )]
+    UnknownWord {
+        /// The word.
+        name: String,
+        /// The word that was likely meant.
+        nearest: Option<&'static str>,
+    },
+    /// A word that can't be negated.
+    #[error("`{0}` can't be negated")]
+    NotNegatable(&'static str),
+    /// Not what is negated.
+    #[error("`{0}` is not WORD:VALUE, such as provider:Foo* or data:NAME=VALUE")]
+    Not(String),
+    /// A quote that isn't closed.
+    #[error("a quote is not closed")]
+    OpenQuote,
+    /// A quote inside a word, or text behind one.
+    #[error("quotes stand around a whole value; inside them a quote is written \\\"")]
+    StrayQuote,
+    /// A second word of a kind of which there can be one only.
+    #[error("there can be only one `{0}`")]
+    Twice(&'static str),
+    /// Too many words.
+    #[error("more than the {0} words that are allowed")]
+    TooManyWords(usize),
+    /// A command line that asks for no events.
+    #[error("this command line asks for no events; those of quarry scan, tail and count do")]
+    Command,
+    /// An option that is no word.
+    #[error(
+        "`{name}` doesn't say which events{}",
+        .nearest.map(|name| format!("; did you mean --{name}?")).unwrap_or_default()
+    )]
+    UnknownOption {
+        /// The option.
+        name: String,
+        /// The option that was likely meant.
+        nearest: Option<&'static str>,
+    },
+    /// An option without its value.
+    #[error("`{0}` needs a value")]
+    OptionValue(String),
     /// Longer than a limit allows.
     #[error("longer than the {0} bytes that are allowed")]
     TooLong(usize),

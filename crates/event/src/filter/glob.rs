@@ -125,8 +125,11 @@ impl Glob {
     }
 }
 
-/// The spellings of a text that differ in case only, where these are at most so many.
+/// The spellings of a text of ASCII that differ in case only, where these are at most so many.
 fn cases(text: &str, most: usize) -> Option<Vec<String>> {
+    if !text.is_ascii() {
+        return None;
+    }
     let mut all = vec![String::new()];
     for c in text.chars() {
         let mut class =

@@ -169,7 +169,7 @@ fn place<S: PartialSource>(source: &S) -> (usize, u64) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
     });
-    let place = (hash ^ hash >> 32) as usize % NameWatch::KINDS;
+    let place = (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % NameWatch::KINDS;
     (place / 64, 1 << (place % 64))
 }
 
@@ -226,13 +226,14 @@ mod tests {
 
     #[test]
     fn a_name_that_no_event_has_is_told_with_the_nearest_that_one_has() {
-        let filter = |test: &str| Filter {
-            data: vec![DataTest::parse(test).unwrap()],
-            ..Filter::default()
-        };
+        let filter =
+            |test: &str| Filter { data: vec![DataTest::parse(test).unwrap()], ..Filter::default() };
         let events = [data(1, "SubjectUserName"), data(2, "TargetUserName"), data(2, "Other")];
         let nearest = Some("TargetUserName");
-        assert_eq!(missing(&filter("TargetUsrName=x"), &[], &events), one("TargetUsrName", nearest));
+        assert_eq!(
+            missing(&filter("TargetUsrName=x"), &[], &events),
+            one("TargetUsrName", nearest)
+        );
         assert_eq!(missing(&filter("TargetUser=x"), &[], &events), one("TargetUser", nearest));
         assert_eq!(missing(&filter("Zebra=x"), &[], &events), one("Zebra", None));
         assert_eq!(missing(&filter("TARGETUSERNAME=nobody"), &[], &events), []);
@@ -250,18 +251,18 @@ mod tests {
         let filter = Filter { ids: Some(Ids::parse("9").unwrap()), ..Filter::default() };
         assert_eq!(missing(&filter, &["imge"], &[data(1, "Image")]), one("imge", Some("Image")));
         assert_eq!(missing(&filter, &["image"], &[data(1, "Image")]), []);
-        let user = event(
-            "<Event><System/><UserData><e:X><e:User>u</e:User></e:X></UserData></Event>",
-        );
+        let user =
+            event("<Event><System/><UserData><e:X><e:User>u</e:User></e:X></UserData></Event>");
         assert_eq!(missing(&filter, &["User", "user_data.e:x.e:user"], &[user]), []);
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let filter = Filter { data: vec![DataTest::parse("Zebra=x").unwrap()], ..Filter::default() };
+        let filter =
+            Filter { data: vec![DataTest::parse("Zebra=x").unwrap()], ..Filter::default() };
         let names = Names::new(&filter, []);
         let mut matcher = filter.matcher(EventTime::default()).watching(&names);
-        for id in 0..MAX_SEEN as u32 + 100 {
+        for id in 0..2 * MAX_SEEN as u32 {
             matcher.verdict(&data(id, &format!("name{id}")));
         }
         matcher.verdict(&data(1, &"n".repeat(MAX_NAME + 1)));

@@ -140,8 +140,7 @@ fn the_values_of_user_data_count_by_their_names() {
 fn a_negation_keeps_events_without_the_value() {
     let keeps = |filter: Filter| passes(Filter { not: vec![filter], ..Filter::default() });
     let ids = |text| Filter { ids: Some(Ids::parse(text).unwrap()), ..Filter::default() };
-    let data =
-        |text| Filter { data: vec![DataTest::parse(text).unwrap()], ..Filter::default() };
+    let data = |text| Filter { data: vec![DataTest::parse(text).unwrap()], ..Filter::default() };
     assert!(!keeps(ids("7045")));
     assert!(keeps(ids("7046")));
     assert!(!keeps(data("servicename=second")));
@@ -155,13 +154,9 @@ fn a_negation_keeps_events_without_the_value() {
 
 #[test]
 fn a_negated_expression_is_looked_for_in_the_message_too() {
-    let grep = |text: &str| Filter {
-        grep: vec![Pattern::parse(text).unwrap()],
-        ..Filter::default()
-    };
-    let matches = |filter: &Filter, message| {
-        filter.matcher(now()).matches(&event(EVENT), message)
-    };
+    let grep =
+        |text: &str| Filter { grep: vec![Pattern::parse(text).unwrap()], ..Filter::default() };
+    let matches = |filter: &Filter, message| filter.matcher(now()).matches(&event(EVENT), message);
     let not = Filter { not: vec![grep("installed")], ..Filter::default() };
     assert!(matches(&not, None));
     assert!(matches(&not, Some("removed")));

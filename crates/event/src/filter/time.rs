@@ -152,8 +152,10 @@ impl Day {
         }
         let last = text.strip_prefix("last ").map(str::trim_start);
         let named = last.unwrap_or(text);
-        let (rest, day) =
-            DAYS.iter().find_map(|&(name, day)| Some((named.strip_prefix(name)?, day)))?;
+        let is_whole = |rest: &&str| !rest.starts_with(|c: char| c.is_ascii_alphabetic());
+        let (rest, day) = DAYS
+            .iter()
+            .find_map(|&(name, day)| Some((named.strip_prefix(name).filter(is_whole)?, day)))?;
         Some((if last.is_some() { Day::Last(day) } else { Day::Latest(day) }, rest))
     }
 

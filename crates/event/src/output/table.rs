@@ -239,6 +239,7 @@ fn natural(column: Column) -> Place {
     use Member::*;
     let width = match &column {
         Column::Data(name) => name.len().clamp(15, 24),
+        Column::UserData(path) => path.last().map_or(0, String::len).clamp(15, 24),
         Column::Member(member) => match member {
             V => 1,
             Time => 29,

@@ -23,8 +23,7 @@ impl Query {
                     fix(&mut clause.expr, now);
                     let every = || Step { test: NodeTest::Element(None), predicates: Vec::new() };
                     let weak = weakened(&clause.expr).expr;
-                    clause.expr =
-                        weak.unwrap_or_else(|| Expr::Path(Path { steps: vec![every()] }));
+                    clause.expr = weak.unwrap_or_else(|| Expr::Path(Path { steps: vec![every()] }));
                 }
             }),
         }

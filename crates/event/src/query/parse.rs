@@ -284,14 +284,15 @@ impl<'t> Parser<'t> {
             Search::StartsWith => "starts-with() takes a path or `.`, and text in quotes",
         };
         let start = self.skip_space();
-        let rest = self.rest();
-        let is_self = rest.starts_with('.') && !rest[1..].starts_with(|c: char| c == '.' || c.is_ascii_digit());
         let path = match self.peek() {
-            Some('.') if is_self && self.context != Context::Root => {
+            Some('.') if self.rest().starts_with("..") => self.path()?,
+            Some('.') if self.context != Context::Root => {
                 self.at += 1;
                 Path { steps: Vec::new() }
             }
-            Some('\'' | '"' | '0'..='9' | '.') => return Err((start, QueryProblem::Argument(wrong))),
+            Some('\'' | '"' | '0'..='9' | '.') => {
+                return Err((start, QueryProblem::Argument(wrong)));
+            }
             _ => self.path()?,
         };
         self.expect(',', "`,` and text in quotes")?;

@@ -28,9 +28,7 @@ impl Query {
         let all = || Condition { text: String::new(), expressions: 0, is_exact: false };
         let Body::XPath(expr) = &self.body else { return all() };
         let Weakened { expr, is_same } = weakened(expr);
-        let Some(condition) = expr.and_then(|expr| on_event(&expr)) else {
-            return Condition { is_exact: is_same, ..all() };
-        };
+        let Some(condition) = expr.as_ref().map_or(Some(None), on_event) else { return all() };
         let (text, expressions) = match condition {
             None => (String::new(), 0),
             Some(or @ Expr::Or(_)) => (format!("({or})"), expressions(&or)),
@@ -95,7 +93,10 @@ pub(super) fn weakened(expr: &Expr) -> Weakened {
         Expr::And(terms) => {
             let terms: Vec<Weakened> = terms.iter().map(weakened).collect();
             let is_same = terms.iter().all(|term| term.is_same);
-            Weakened { expr: and(terms.into_iter().filter_map(|term| term.expr).collect()), is_same }
+            Weakened {
+                expr: and(terms.into_iter().filter_map(|term| term.expr).collect()),
+                is_same,
+            }
         }
         Expr::Path(path) => {
             let (path, is_same) = path_of(path);
@@ -176,14 +177,20 @@ mod tests {
         for (text, expected) in [
             ("*", ""),
             ("*[System[EventID=1]]", "System[EventID=1]"),
-            ("*[System[EventID=1] and EventData[Data[contains(.,'x')]]]", "System[EventID=1] and EventData[Data] ..."),
+            (
+                "*[System[EventID=1] and EventData[Data[contains(.,'x')]]]",
+                "System[EventID=1] and EventData[Data] ...",
+            ),
             ("*[System[EventID=1] and contains(EventData/Data,'x')]", "System[EventID=1] ..."),
             ("*[System[EventID=1] or starts-with(EventData/Data,'x')]", " ..."),
             ("*[System[EventID=1 and not(Level=2)]]", "System[EventID=1] ..."),
             ("*[not(contains(EventData/Data,'x'))]", " ..."),
             ("*[EventData[Data[contains(.,'x')][2]='y']]", "EventData[Data='y'] ..."),
             ("*[EventData[Data[2][contains(.,'x')]='y']]", "EventData[Data[position()=2]='y'] ..."),
-            ("*[System[TimeCreated[timediff(@SystemTime)<5] and Level=2]]", "System[TimeCreated and Level=2] ..."),
+            (
+                "*[System[TimeCreated[timediff(@SystemTime)<5] and Level=2]]",
+                "System[TimeCreated and Level=2] ...",
+            ),
             ("*[System[EventID=1]] and *[EventData]", "System[EventID=1] and EventData"),
             ("*[System[EventID=1]] or *[EventData]", "(System[EventID=1] or EventData)"),
             ("*/System/EventID=1", "System/EventID=1"),

@@ -22,7 +22,7 @@ use super::{Column, Member, Message, MessageBy};
 use crate::text::{Escape, Json};
 use crate::{Field, FieldSource, Fields, Keywords, Level, LevelName, Origin, Value};
 
-pub(super) use data::each_named;
+pub(super) use data::each_of;
 pub(super) use tree::Tree;
 
 /// Memory that is used again for each event.
@@ -162,7 +162,7 @@ pub(super) fn chosen<S: FieldSource>(
         quoted(&column.name(), out);
         out.push(b':');
         match column {
-            Column::Data(name) => data::named(source, name, out),
+            Column::Data(_) | Column::UserData(_) => data::values(source, column, out),
             Column::Member(member) => self::member(source, origin, message, *member, scratch, out),
         }
     }
