@@ -113,3 +113,17 @@ fn a_record_and_the_event_decoded_from_it_are_printed_alike() {
     }
     assert!(twice.events > 15_000);
 }
+
+#[test]
+fn all_logs_are_every_record_those_without_a_channel_too() {
+    let Some(corpus) = corpus() else { return };
+    let lines = |arguments: &[&str]| {
+        run(&corpus, &[&["scan", "./", "-o", "jsonl"], arguments].concat()).stdout
+    };
+    let all = lines(&["--fields", "source,log_record"]);
+    let starred = lines(&["--fields", "source,log_record", "-l", "*"]);
+    assert_eq!(all, starred);
+    // There are such records, which any other glob leaves out.
+    let named = lines(&["--fields", "source,log_record", "-l", "?*"]);
+    assert!(named.len() < all.len());
+}
