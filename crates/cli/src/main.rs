@@ -29,6 +29,7 @@ mod sim;
 mod sort;
 mod source;
 mod tail;
+mod undumped;
 
 use std::process::ExitCode;
 
