@@ -12,7 +12,9 @@
 //! asks anybody: the program hands in texts, and reads the secrets that an inventory refers to.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod budget;
+mod connection;
 mod control;
 mod failure;
 mod follow;
@@ -24,11 +26,13 @@ mod name;
 mod options;
 pub mod pattern;
 mod reader;
+mod retry;
 mod scan;
 mod server;
 mod source;
 mod survey;
 
+pub use ask::{Answer, Ask};
 pub use budget::Room;
 pub use control::Control;
 pub use failure::{Cause, Failure, Listener};
@@ -40,7 +44,7 @@ pub use name::{MAX_NAME_BYTES, NameProblem};
 pub use options::{FollowOptions, Options};
 pub use quarry_even::LogOn;
 pub use reader::Health;
-pub use scan::{Answer, Ask, Report, Scan};
+pub use scan::{Report, Scan};
 pub use server::{DEFAULT_LOG, Protocol, Server};
 pub use source::Source;
 pub use survey::{Surveyed, survey};
