@@ -12,11 +12,13 @@
 //! asks anybody: the program hands in texts, and reads the secrets that an inventory refers to.
 #![forbid(unsafe_code)]
 
+pub mod address;
 mod ask;
 mod budget;
 mod connection;
 mod control;
 mod failure;
+mod file;
 mod follow;
 pub mod inventory;
 mod job;
@@ -29,22 +31,31 @@ mod reader;
 mod retry;
 mod scan;
 mod server;
+pub mod sign_in;
 mod source;
 mod survey;
 
+pub use address::ServerUrl;
 pub use ask::{Answer, Ask};
 pub use budget::Room;
 pub use control::Control;
 pub use failure::{Cause, Failure, Listener};
+pub use file::FileSource;
 pub use follow::{Follow, FollowReport, MAX_LAST};
 pub use job::{Cursors, FollowRequest, Job, Request, SourceId};
 #[cfg(windows)]
 pub use local::ThisMachine;
 pub use name::{MAX_NAME_BYTES, NameProblem};
 pub use options::{FollowOptions, Options};
-pub use quarry_even::LogOn;
+pub use quarry_cred::{Account, Credential, Gate, Secret, SecretSource};
+pub use quarry_even::{Authentication, ConnectOptions, LogOn};
+pub use quarry_event as event;
+pub use quarry_eventlog as eventlog;
+pub use quarry_rpc::security::kerberos::KerberosError;
+pub use quarry_rpc::tcp::Timeouts;
 pub use reader::Health;
 pub use scan::{Report, Scan};
 pub use server::{DEFAULT_LOG, Protocol, Server};
+pub use sign_in::{Secrets, SignIn, SignInOptions};
 pub use source::Source;
 pub use survey::{Surveyed, survey};
