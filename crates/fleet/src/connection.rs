@@ -8,6 +8,7 @@ use std::time::Duration;
 use quarry_eventlog::{BoxFuture, EventLog, LogError};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tracing::{Instrument as _, debug, info, info_span};
 
 use crate::budget::Budget;
 use crate::control::Stops;
@@ -60,11 +61,13 @@ where
     let (fleet, work) = (Arc::new(fleet), Arc::new(work));
     for (place, (job, stops)) in jobs.into_iter().zip(stops).enumerate() {
         let (fleet, work) = (Arc::clone(&fleet), Arc::clone(&work));
-        tokio::spawn(async move {
+        let span = info_span!("source", name = job.source.name());
+        let task = async move {
             // One that is stopped while it waits is told so when it begins.
             let _turn = stops.race(fleet.budget.connection()).await;
             work(&fleet, &job, SourceId(place), stops).await;
-        });
+        };
+        tokio::spawn(task.instrument(span));
     }
 }
 
@@ -200,10 +203,17 @@ impl<'a, R: ConnectionReport> Connections<'a, R> {
         self.source.prepare().await;
         let connecting = self.fleet.budget.connecting().await;
         let began = Instant::now();
+        debug!(account = self.source.account().map(tracing::field::display), "connecting");
         let opened = self.source.open().await;
         drop(connecting);
         match &opened {
             Ok(log) => {
+                let took = began.elapsed();
+                let protocol = self.source.protocol().map(tracing::field::display);
+                match self.was_open.load(Ordering::Relaxed) {
+                    false => info!(?took, protocol, "connected"),
+                    true => info!(?took, protocol, "connected again"),
+                }
                 self.was_open.store(true, Ordering::Relaxed);
                 let _ = self.connected_in.set(began.elapsed());
                 self.lock().push(Open { log: Arc::clone(log), users: 1, is_lost: false });
@@ -222,6 +232,7 @@ impl<'a, R: ConnectionReport> Connections<'a, R> {
     fn falls_back(&self, error: &LogError) -> bool {
         let falls_back = !self.is_read.load(Ordering::Relaxed) && self.source.falls_back(error);
         if falls_back {
+            info!(%error, "read in another way from now on");
             self.is_reported.store(false, Ordering::Relaxed);
         }
         falls_back
@@ -331,11 +342,13 @@ impl<'a, R: ConnectionReport> Connection<'a, R> {
         let was_open = self.of.was_open.load(Ordering::Relaxed);
         let history = History { failures: self.failures, was_open, was_served: self.was_served };
         if !fleet.retry.allows(&error, history) {
+            debug!(%error, ?history, "not tried again");
             return Err(error);
         }
         self.leave(!error.leaves_connection_usable());
         self.of.retries.fetch_add(1, Ordering::Relaxed);
         let (pause, _waiting) = self.next_pause(&error);
+        info!(%error, ?pause, failures = self.failures, "lost, and tried again");
         if let Some(lost) = R::lost(id, Failure::of(source, &error, 0), pause) {
             fleet.report(lost).await;
         }

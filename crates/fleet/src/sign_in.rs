@@ -19,6 +19,7 @@ use quarry_rpc::tickets::{Configuration, Tickets};
 use crate::address::{ServerUrl, UrlError};
 use crate::inventory::{CredentialEntry, Inventory, SelectError, ServerEntry};
 use crate::server::Server;
+use crate::source::Source;
 
 /// Reads what signs in. A closure that reads passwords is one.
 pub trait Secrets {
@@ -278,13 +279,12 @@ impl<S: Secrets> SignIn<S> {
     ///
     /// # Errors
     /// [`ServersError`]: it stands for none, or one of them can't be signed in to.
-    pub fn servers(&mut self, text: &str) -> Result<Vec<Arc<Server>>, ServersError<S::Error>> {
-        let entries = self.entries(text)?;
-        entries
-            .iter()
-            .map(|entry| self.server(entry).map(Arc::new))
-            .collect::<Result<_, _>>()
-            .map_err(ServersError::SignIn)
+    pub fn servers(&mut self, text: &str) -> Result<Vec<Arc<dyn Source>>, ServersError<S::Error>> {
+        let mut servers: Vec<Arc<dyn Source>> = Vec::new();
+        for entry in self.entries(text)? {
+            servers.push(Arc::new(self.server(&entry).map_err(ServersError::SignIn)?));
+        }
+        Ok(servers)
     }
 
     /// Who signs in to a server, and by what.
@@ -477,3 +477,6 @@ impl<S: Secrets> fmt::Debug for SignIn<S> {
         f.debug_struct("SignIn").field("options", &self.options).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
