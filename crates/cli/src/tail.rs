@@ -1,15 +1,15 @@
 //! `quarry tail`: the last events of each source, and then new ones as they come.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quarry_event::filter::{Glob, Matcher};
-use quarry_event::output::{Printer, Scratch};
-use quarry_event::{FieldSource, Origin, PartialSource};
+use quarry_event::output::{Document, Printer, Scratch};
+use quarry_event::{FieldSource, Origin, PartialSource, Texts};
 use quarry_eventlog::{BatchReader, Damage, Direction, Visitor};
 use quarry_fleet::{
     FileSource, Follow, FollowOptions, FollowReport, FollowRequest, Job, MAX_LAST, Source, SourceId,
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         scratch: Scratch::default(),
         text: Vec::new(),
         out: io::stdout().lock(),
-        begun: false,
+        document: printer.document(),
         printer,
         cursors,
         told: HashSet::new(),
@@ -127,7 +127,7 @@ struct Tail {
     scratch: Scratch,
     text: Vec<u8>,
     out: io::StdoutLock<'static>,
-    begun: bool,
+    document: Document,
     printer: Printer,
     cursors: Option<Cursors>,
     /// Sources of which it was told how they are read.
@@ -244,15 +244,10 @@ impl Tail {
 
     /// Prints what there is, at once.
     fn print(&mut self) -> Result<(), Closed> {
-        let mut head = Vec::new();
-        match std::mem::replace(&mut self.begun, true) {
-            true => head.extend_from_slice(self.printer.separator()),
-            false => self.printer.header(&mut head),
-        }
-        let (out, text) = (&mut self.out, &mut self.text);
+        let (document, out, text) = (&mut self.document, &mut self.out, &mut self.text);
         self.run.console.beside(|| {
-            out.write_all(&head)?;
-            out.write_all(text)?;
+            document.events(text, out)?;
+            document.flush(out)?;
             out.flush()
         })?;
         text.clear();
@@ -301,7 +296,7 @@ impl Visitor for Print<'_> {
         }
         let origin =
             Origin { source: self.source, host: self.host, log, log_record, recovered: false };
-        self.printer.event(event, &origin, None, self.scratch, self.text);
+        self.printer.event(event, &origin, Texts::default(), self.scratch, self.text);
         self.printed += 1;
     }
 

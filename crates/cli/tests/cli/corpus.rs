@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{Event as Decoded, FieldSource, Origin};
+use quarry_event::{Event as Decoded, FieldSource, Origin, Texts};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::*;
@@ -74,10 +74,11 @@ impl Visitor for Twice {
         self.events += 1;
         let decoded = Decoded::from_source(event);
         let origin = Origin { source: "s", host: None, log: "l", log_record, recovered: false };
+        let none = Texts::default();
         for printer in &self.printers {
             let mut print = |out: &mut Vec<u8>, decode: bool| match decode {
-                true => printer.event(&decoded, &origin, None, &mut self.scratch, out),
-                false => printer.event(event, &origin, None, &mut self.scratch, out),
+                true => printer.event(&decoded, &origin, none, &mut self.scratch, out),
+                false => printer.event(event, &origin, none, &mut self.scratch, out),
             };
             let (mut one, mut other) = (Vec::new(), Vec::new());
             print(&mut one, false);
