@@ -262,7 +262,8 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether another attempt makes sense. A server that was never reached is not waited for; one
-/// that was may be starting again. One that has been silent for long would be silent again.
+/// that was may be starting again. One that has been silent for long, or too
+/// slow, would be so again.
 fn may_retry(error: &LogError, was_open: bool) -> bool {
     let at_network = match error {
         LogError::Server(quarry_even::Error::Rpc(RpcError::Network(error))) => Some(error),
@@ -270,7 +271,12 @@ fn may_retry(error: &LogError, was_open: bool) -> bool {
     };
     match at_network {
         Some(error) => match (&error.kind, error.during) {
-            (NetworkErrorKind::Silent(_) | NetworkErrorKind::UnknownHost, _) => false,
+            (
+                NetworkErrorKind::Silent(_)
+                | NetworkErrorKind::TooSlow(_)
+                | NetworkErrorKind::UnknownHost,
+                _,
+            ) => false,
             (_, Stage::Resolve | Stage::Connect(_)) => was_open,
             _ => true,
         },
