@@ -7,7 +7,7 @@ use quarry_even::Error as CallError;
 use quarry_eventlog::{LogError, LogName};
 use quarry_rpc::security::kerberos::KerberosError;
 use quarry_rpc::smb::SmbError;
-use quarry_rpc::{Blame, Error as RpcError, NetworkError, NetworkErrorKind, Stage};
+use quarry_rpc::{Blame, Error as RpcError, FaultStatus, NetworkError, NetworkErrorKind, Stage};
 
 use crate::server::Protocol;
 use crate::source::Source;
@@ -55,6 +55,8 @@ pub enum Cause {
     Silent(Duration),
     /// The server was answering, but not done in the time that it had.
     TooSlow(Duration),
+    /// The server says that it has too much to do.
+    Busy,
     /// The connection was lost.
     Lost(String),
     /// The name or password is wrong, or the account is locked, disabled or kept out.
@@ -146,6 +148,7 @@ impl Failure {
                 "it may be overloaded, or the network slow; --timeout allows it more time"
                     .to_owned()
             }
+            Cause::Busy => "try again later".to_owned(),
             Cause::Lost(_) => "try again; its event log has why, if it went down".to_owned(),
             Cause::LogonRefused(_) => {
                 "check the user name and the password, and whether the account is locked".to_owned()
@@ -235,6 +238,7 @@ impl fmt::Display for Cause {
             Cause::Refused { port, .. } => write!(f, "connection to port {port} refused"),
             Cause::Unreachable => f.write_str("host or network unreachable"),
             Cause::Silent(waited) => write!(f, "silent for {}", seconds(*waited)),
+            Cause::Busy => f.write_str("the server is too busy"),
             Cause::TooSlow(waited) => write!(f, "too slow: not done after {}", seconds(*waited)),
             Cause::Lost(how) => write!(f, "connection lost ({how})"),
             Cause::LogonRefused(reason) => write!(f, "logon refused: {reason}"),
@@ -303,6 +307,9 @@ impl Cause {
                 | SmbError::BadSignature
                 | SmbError::Unprotected(..)),
             ) => Cause::Security(error.to_string()),
+            RpcError::Fault(FaultStatus::SERVER_TOO_BUSY | FaultStatus::RPC_SERVER_TOO_BUSY) => {
+                Cause::Busy
+            }
             RpcError::Protocol(error) => Cause::Nonsense(error.to_string()),
             RpcError::Smb(error) if error.blame() == Blame::Peer => {
                 Cause::Nonsense(error.to_string())
