@@ -513,6 +513,22 @@ async fn a_change_in_any_part_of_a_sealed_answer_is_found() {
     }
 }
 
+/// It is what proves the password with SPNEGO: version, checksum and sequence number.
+#[tokio::test]
+async fn a_change_in_any_byte_of_the_servers_mech_list_mic_is_found() {
+    for from_end in 1..=16 {
+        let answer = with_meddling(true, move |n, pdu| {
+            if n == 1 {
+                let at = pdu.len() - from_end;
+                pdu[at] ^= 1;
+            }
+        });
+        let error = answer.await.unwrap_err();
+        let is_found = matches!(error, Error::Security(SecurityError::HandshakeAltered));
+        assert!(is_found, "{from_end} from the end: {error:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_stripped_of_its_protection_is_refused() {
     let answer = with_meddling(true, |n, pdu| {
