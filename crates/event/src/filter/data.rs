@@ -48,7 +48,7 @@ impl DataTest {
     /// [`FilterProblem::Data`] where there is no name or no equals sign, and what [`Glob`] and
     /// [`Pattern`] refuse.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        let wrong = || FilterError::new(text, 0, FilterProblem::Data(text.to_owned()));
+        let wrong = || FilterError::about(text, text, FilterProblem::Data);
         let (name, value) = text.split_once('=').ok_or_else(wrong)?;
         let (name, wanted) = match name.strip_suffix('~') {
             Some(name) => (name, Wanted::Pattern(Pattern::parse_in(text, value)?)),

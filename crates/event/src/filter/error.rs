@@ -3,6 +3,9 @@
 use crate::query::QueryError;
 use crate::{EventTime, Place};
 
+/// The most characters of an option's text that an error repeats.
+const SHOWN: usize = 100;
+
 /// An option's text that can't be understood: what is wrong, where, and what is allowed.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
 #[error("{problem}")]
@@ -25,7 +28,7 @@ impl FilterError {
         problem: impl FnOnce(String) -> FilterProblem,
     ) -> Self {
         let at = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        Self::new(text, at, problem(part.to_owned()))
+        Self::new(text, at, problem(part.chars().take(SHOWN).collect()))
     }
 }
 

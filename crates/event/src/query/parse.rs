@@ -140,7 +140,10 @@ impl<'t> Parser<'t> {
             Operand::Path(path) if path.is_time() => {
                 let quoted = !matches!(literal.kind, Kind::Number(_));
                 let time = Literal::time(&literal.text).filter(|_| quoted);
-                time.ok_or_else(|| (literal_start, QueryProblem::NotATime(literal.text.clone())))?
+                time.ok_or_else(|| {
+                    let text = literal.text.chars().take(40).collect();
+                    (literal_start, QueryProblem::NotATime(text))
+                })?
             }
             _ => literal,
         };
