@@ -167,19 +167,31 @@ impl Csv {
 
     /// Makes the cell that begins at `start` what it has to be.
     fn settle(&self, start: usize, out: &mut Vec<u8>) {
-        if self.terminal && out[start..].iter().any(|b| !(0x20..0x7f).contains(b)) {
-            let text = String::from_utf8_lossy(&out[start..]);
-            let text: String = text.chars().map(harmless).collect();
-            out.truncate(start);
-            out.extend_from_slice(text.as_bytes());
-        }
-        if self.cells == CsvCells::Spreadsheet {
-            defuse(start, out);
-        }
-        let is_special = |b: &u8| matches!(b, b',' | b'"' | b'\r' | b'\n' | b';' | b'\t');
-        if out[start..].iter().any(is_special) {
-            quote(start, out);
-        }
+        settle(start, self.cells, self.terminal, out);
+    }
+}
+
+/// Writes text as a cell of CSV, in quotes where it needs them.
+pub fn push_csv(text: &str, cells: CsvCells, terminal: bool, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(text.as_bytes());
+    settle(start, cells, terminal, out);
+}
+
+/// Makes the cell that begins at `start` what it has to be.
+fn settle(start: usize, cells: CsvCells, terminal: bool, out: &mut Vec<u8>) {
+    if terminal && out[start..].iter().any(|b| !(0x20..0x7f).contains(b)) {
+        let text = String::from_utf8_lossy(&out[start..]);
+        let text: String = text.chars().map(harmless).collect();
+        out.truncate(start);
+        out.extend_from_slice(text.as_bytes());
+    }
+    if cells == CsvCells::Spreadsheet {
+        defuse(start, out);
+    }
+    let is_special = |b: &u8| matches!(b, b',' | b'"' | b'\r' | b'\n' | b';' | b'\t');
+    if out[start..].iter().any(is_special) {
+        quote(start, out);
     }
 }
 

@@ -20,7 +20,7 @@ pub mod xml;
 mod zoned;
 
 pub use column::{Column, Member, UnknownColumn};
-pub use csv::{CsvCells, CsvOptions};
+pub use csv::{CsvCells, CsvOptions, push_csv};
 pub use document::{Document, TooManyNames};
 pub use list::ListOptions;
 pub use safe::push_cell;

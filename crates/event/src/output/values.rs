@@ -110,7 +110,7 @@ impl Values {
     }
 
     /// Writes the values on one line, `NAME=VALUE` for a named one: first those in which the
-    /// pattern is, then those that tell events apart, then the others. Where the pattern is in
+    /// pattern is, then those that tell events apart, SIDs and GUIDs after names, then the others. Where the pattern is in
     /// what was written is added to `matches`.
     pub(super) fn join(
         &self,
@@ -122,8 +122,9 @@ impl Values {
         let is_found = |place: &Place| pattern.is_some_and(|pattern| pattern.is_in(value(place)));
         let rank = |place: &Place| match () {
             () if is_found(place) => 0,
-            () if !is_dull(value(place)) => 1,
-            () => 2,
+            () if is_dull(value(place)) => 3,
+            () if is_opaque(value(place)) => 2,
+            () => 1,
         };
         let mut order: Vec<(u8, &Place)> =
             self.places.iter().map(|place| (rank(place), place)).collect();
@@ -162,6 +163,12 @@ pub(super) fn is_dull(value: &[u8]) -> bool {
         || is_guid && value.iter().all(|b| matches!(b, b'{' | b'}' | b'-' | b'0'))
 }
 
+/// Whether a value is a SID or GUID, which says less to people than the name that mostly stands
+/// beside it.
+fn is_opaque(value: &[u8]) -> bool {
+    value.starts_with(b"S-1-") || value.len() == 38 && value.starts_with(b"{")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -188,6 +195,7 @@ mod tests {
                 ("SubjectUserSid", "S-1-0-0"),
                 ("SubjectUserName", "-"),
                 ("SubjectLogonId", "0x0"),
+                ("TargetUserSid", "S-1-5-21-1-2-3-1001"),
                 ("TargetUserName", "alice"),
                 ("LogonGuid", "{00000000-0000-0000-0000-000000000000}"),
                 ("LogonType", "3"),
@@ -195,7 +203,8 @@ mod tests {
                 ("", "last"),
             ],
         );
-        let expected = "TargetUserName=alice, LogonType=3, last, SubjectUserSid=S-1-0-0, \
+        let expected = "TargetUserName=alice, LogonType=3, last, \
+                        TargetUserSid=S-1-5-21-1-2-3-1001, SubjectUserSid=S-1-0-0, \
                         SubjectUserName=-, SubjectLogonId=0x0, \
                         LogonGuid={00000000-0000-0000-0000-000000000000}, ";
         assert_eq!(joined(&fake, None), expected);

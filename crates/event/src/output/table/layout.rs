@@ -173,7 +173,7 @@ impl Layout {
         // The rest's own.
         room = room.saturating_sub(LEAST);
         let names = names.into_iter().take(MAX_SPREAD).take_while(|&(_, width, _)| {
-            let least = width.min(2 * LEAST) + table.gap;
+            let least = width.min(3 * LEAST) + table.gap;
             let fits = least <= room;
             room = room.saturating_sub(least);
             fits

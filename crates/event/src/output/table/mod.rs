@@ -292,7 +292,11 @@ fn chosen_columns(columns: Vec<Column>, width: Option<usize>) -> Vec<Place> {
 /// The width that a column's values mostly have.
 fn usual_width(column: &Column) -> usize {
     use Member::*;
-    let Column::Member(member) = column else { return 15 };
+    let member = match column {
+        Column::Member(member) => member,
+        Column::Data(_) => return 15,
+        Column::EachData => return 60,
+    };
     match member {
         Time => FULL_TIME,
         Source | Provider => 25,
