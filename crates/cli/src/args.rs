@@ -105,7 +105,7 @@ pub(crate) struct ScanArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<ScanFormat>,
     /// The columns (table, csv) or members (jsonl, json), with commas between; data.NAME is one
-    /// value of the event, user_data.A.B one of an element in UserData
+    /// value of the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -146,7 +146,7 @@ pub(crate) struct TailArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<Format>,
     /// The columns (table, csv) or members (jsonl), with commas between; data.NAME is one value of
-    /// the event, user_data.A.B one of an element in UserData
+    /// the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -508,12 +508,16 @@ pub(crate) struct WorkArgs {
 pub(crate) enum Format {
     /// Columns for people
     Table,
+    /// A field a line for people
+    List,
     /// A JSON object a line
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
     /// An XML document, an event a line
     Xml,
 }
@@ -523,12 +527,16 @@ pub(crate) enum Format {
 pub(crate) enum ScanFormat {
     /// Columns for people
     Table,
+    /// A field a line for people
+    List,
     /// A JSON object a line
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
     /// An XML document, an event a line
     Xml,
     /// A log file, for Event Viewer or quarry itself
@@ -542,7 +550,9 @@ impl ScanFormat {
             ScanFormat::Table => Format::Table,
             ScanFormat::Jsonl => Format::Jsonl,
             ScanFormat::Json => Format::Json,
+            ScanFormat::List => Format::List,
             ScanFormat::Csv => Format::Csv,
+            ScanFormat::CsvExact => Format::CsvExact,
             ScanFormat::Xml => Format::Xml,
             ScanFormat::Evtx => return None,
         })
@@ -557,8 +567,10 @@ pub(crate) enum ListFormat {
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -13,8 +13,8 @@ use crate::args::{DecodeArgs, When};
 use crate::console::Console;
 use crate::error::{Failure, plain};
 use crate::filter::Zone;
+use crate::print::Wanted;
 use crate::run::Closed;
-use crate::scan::printer;
 
 /// The longest fragment: a record of a server is far shorter.
 const MAX_LENGTH: u64 = 64 << 20;
@@ -32,7 +32,15 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
             .hint(format!("quarry scan {name}")));
     }
     let mut printing = Printing {
-        printer: printer(Some(args.output), &[], When::Auto, &Zone::default())?,
+        printer: Wanted {
+            format: Some(args.output),
+            fields: &[],
+            color: When::Auto,
+            recover: false,
+            grep: None,
+            zone: &Zone::default(),
+        }
+        .printer()?,
         name: &name,
         scratch: Scratch::default(),
         out: Vec::new(),

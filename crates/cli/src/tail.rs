@@ -20,8 +20,8 @@ use crate::cursor::Cursors;
 use crate::error::{Failure, Outcome};
 use crate::filter::{Tests, Zone};
 use crate::hints;
+use crate::print::Wanted;
 use crate::run::{Closed, Run};
-use crate::scan;
 use crate::source::Input;
 
 /// How often it is looked whether to end, and whether to save cursors.
@@ -42,7 +42,19 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     }
     let zone = Zone::new(&args.terminal)?;
     let tests = Tests::new(&args.filter, &zone, &[])?;
-    let printer = scan::printer(args.output, &args.fields, args.terminal.color, &zone)?;
+    let printer = Wanted {
+        format: args.output,
+        fields: &args.fields,
+        color: args.terminal.color,
+        recover: false,
+        grep: tests.filter.grep.first(),
+        zone: &zone,
+    }
+    .printer()?;
+    if printer.document().spreads() {
+        return Err(Failure::new("--fields: data.* in csv needs all events for its first line")
+            .hint("name the values that are wanted, or choose table or jsonl"));
+    }
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
     tests.warnings().iter().for_each(|warning| run.console.warning(warning));
     let inputs = run.inputs(&args.sources, &args.servers)?;

@@ -71,6 +71,14 @@ impl Pattern {
         self.regex.is_match(utf8)
     }
 
+    /// Where the expression is in the text, which is UTF-8.
+    pub(crate) fn find_in<'t>(
+        &'t self,
+        utf8: &'t [u8],
+    ) -> impl Iterator<Item = std::ops::Range<usize>> + 't {
+        self.regex.find_iter(utf8).map(|found| found.range())
+    }
+
     /// Whether the expression is somewhere in a value, or in the value with its name before it,
     /// `NAME=VALUE`. Both are UTF-8; `pair` is what the second is made in.
     pub(crate) fn is_in_pair(&self, name: &str, value: &[u8], pair: &mut Vec<u8>) -> bool {

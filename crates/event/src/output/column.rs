@@ -97,7 +97,12 @@ pub enum Column {
     /// `user_data.A.B`: the values in `<UserData>` that elements of these names lead to, from inside
     /// it; `@NAME` is an attribute. Without regard to case.
     UserData(Vec<String>),
+    /// `data.*`: each value of an event as a column by its name. In JSON it is the member `data`.
+    EachData,
 }
+
+/// The name of [`Column::EachData`].
+const EACH_DATA: &str = "data.*";
 
 /// A name that no column has.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -112,8 +117,10 @@ pub struct UnknownColumn {
 impl UnknownColumn {
     /// The names that there are, separated by commas and blanks.
     pub fn known() -> String {
-        let names: Vec<_> =
-            Member::all().map(Member::name).chain(["data.NAME", "user_data.A.B"]).collect();
+        let names: Vec<_> = Member::all()
+            .map(Member::name)
+            .chain(["data.NAME", "data.*", "user_data.A.B"])
+            .collect();
         names.join(", ")
     }
 }
@@ -122,6 +129,9 @@ impl Column {
     /// The column that has the name. `id` is `event_id`.
     pub fn parse(name: &str) -> Result<Self, UnknownColumn> {
         let name = name.trim();
+        if name.eq_ignore_ascii_case(EACH_DATA) {
+            return Ok(Column::EachData);
+        }
         if let Some((member, rest)) = name.split_once('.').filter(|(_, rest)| !rest.is_empty()) {
             if member.eq_ignore_ascii_case("data") {
                 return Ok(Column::Data(rest.to_owned()));
@@ -139,12 +149,22 @@ impl Column {
         }
     }
 
+    /// The name of the value that it shows, without `data.` or `user_data.`.
+    pub(super) fn data_name(&self) -> Option<String> {
+        match self {
+            Column::Data(name) => Some(name.clone()),
+            Column::UserData(path) => Some(path.join(".")),
+            Column::Member(_) | Column::EachData => None,
+        }
+    }
+
     /// The column's name, which [`parse`](Self::parse) reads.
     pub fn name(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Column::Member(member) => member.name().into(),
             Column::Data(name) => format!("data.{name}").into(),
             Column::UserData(path) => format!("user_data.{}", path.join(".")).into(),
+            Column::EachData => EACH_DATA.into(),
         }
     }
 }
@@ -201,6 +221,8 @@ mod tests {
         assert!(Column::parse("user_data.a..b").is_err());
         assert_eq!(Column::parse("Time"), Ok(Column::Member(Member::Time)));
         assert_eq!(Column::parse("id"), Ok(Column::Member(Member::EventId)));
+        assert_eq!(Column::parse("data.*"), Ok(Column::EachData));
+        assert_eq!(Column::EachData.name(), "data.*");
     }
 
     #[test]

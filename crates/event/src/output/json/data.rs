@@ -182,7 +182,7 @@ pub(in super::super) fn each_of<S: FieldSource>(
     mut visit: impl FnMut(Value<'_>),
 ) {
     match column {
-        Column::Member(_) => {}
+        Column::Member(_) | Column::EachData => {}
         Column::UserData(path) => {
             if source.has_more() {
                 user_data::each(source, |leaf| {

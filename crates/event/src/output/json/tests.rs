@@ -170,7 +170,13 @@ fn values_of_user_data_are_fields() {
         "\n"
     );
     assert_eq!(line, expected);
-    assert_eq!(printed(&Printer::csv(Some(columns)), &event, NONE), "\"1, 2, 4\",2,4,3,,\r\n");
+    let options = crate::output::CsvOptions {
+        columns: Some(columns),
+        recovered: false,
+        cells: crate::output::CsvCells::Exact,
+        terminal: false,
+    };
+    assert_eq!(printed(&Printer::csv(options), &event, NONE), "\"1, 2, 4\",2,4,3,,\r\n");
 }
 
 #[test]
