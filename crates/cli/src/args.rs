@@ -415,10 +415,11 @@ pub(crate) struct ServerArgs {
     /// configuration folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) inventory: Option<PathBuf>,
-    /// How long making a connection may take
+    /// Give up on a server whose port takes no connection for this long, name look-up included
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
     pub(crate) connect_timeout: Duration,
-    /// How long a server may say nothing
+    /// Give up on a server after this long without a reply, or without progress in one; a logon has
+    /// this long as a whole
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub(crate) timeout: Duration,
     /// When all has to be done; what came by then is kept

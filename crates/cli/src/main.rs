@@ -30,6 +30,7 @@ mod sim;
 mod sort;
 mod source;
 mod tail;
+mod undumped;
 
 use std::process::ExitCode;
 
