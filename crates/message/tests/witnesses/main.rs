@@ -1,7 +1,9 @@
 //! Provider files, databases and logs that others made, against what others read in them.
 #![allow(clippy::print_stdout)] // The counts are what the tests are for.
 
+mod databases;
 mod files;
+mod hives;
 mod manifests;
 mod mta;
 mod pairs;
