@@ -372,7 +372,7 @@ fn strings(bytes: &[u8]) -> Vec<String> {
 /// Whether the checksum of a base block is right.
 fn has_checksum(block: &[u8]) -> bool {
     let Some(block) = block.get(..CHECKSUM + 4) else { return false };
-    let words =
+    let mut words =
         block.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
     let sum = words.clone().take(CHECKSUM / 4).fold(0, |sum, word| sum ^ word);
     let sum = match sum {
@@ -380,7 +380,7 @@ fn has_checksum(block: &[u8]) -> bool {
         u32::MAX => u32::MAX - 1,
         sum => sum,
     };
-    words.last() == Some(sum)
+    words.next_back() == Some(sum)
 }
 
 /// An entry of a log of the newer format ("New format", from Windows 8.1 on).
