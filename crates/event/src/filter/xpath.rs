@@ -208,11 +208,7 @@ fn groups(filter: &Filter) -> (Vec<Group>, bool) {
         }
         groups.push(Group::new(Place::System, any_of));
     }
-    let names = [
-        ("Provider/@Name", &filter.providers),
-        ("Computer", &filter.computers),
-        ("Channel", &filter.channels),
-    ];
+    let names = [("Provider/@Name", &filter.providers), ("Computer", &filter.computers)];
     for (path, globs) in names {
         let conditions = globs.iter().map(|glob| name(path, glob)).collect::<Option<Vec<_>>>();
         match conditions {
@@ -411,7 +407,6 @@ mod tests {
         let filter = Filter {
             providers: globs(&["Application Error", "application hang"]),
             computers: globs(&["DC*"]),
-            channels: globs(&["both ' and \" A"]),
             users: globs(&["alice"]),
             ..Filter::default()
         };
@@ -461,7 +456,8 @@ mod tests {
             query: Some(crate::query::Query::parse("*[EventData[Data='5 * 5']]").unwrap()),
             ..Filter::default()
         };
-        let select = |selection| filter.select(selection, &XPathLimits::default()).selects.join(" ");
+        let select =
+            |selection| filter.select(selection, &XPathLimits::default()).selects.join(" ");
         let whole = select(Selection::Filter);
         assert_eq!(whole, push(&filter).selects.join(" "));
         assert!(whole.contains("bob") && whole.contains("5 * 5"), "{whole}");

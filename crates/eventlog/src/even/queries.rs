@@ -73,9 +73,10 @@ impl LegacyBatches {
         opened: Opened,
     ) -> Self {
         let log = query.logs[0].clone();
-        let after = query.after.as_ref().and_then(|bookmark| {
-            u32::try_from(bookmark.of(&log)?.cursor.record.0).ok()
-        });
+        let after = query
+            .after
+            .as_ref()
+            .and_then(|bookmark| u32::try_from(bookmark.of(&log)?.cursor.record.0).ok());
         let mut batches = LegacyBatches {
             client,
             direction: query.direction,
@@ -199,7 +200,9 @@ impl LegacyBatches {
         if needed > MAX_BATCH_BUFFER || size >= MAX_BATCH_BUFFER {
             let hole = match self.damage.pop() {
                 // Nothing has come since the last that was too large.
-                Some(Damage::TooLarge(hole)) => Hole { records: hole.records.map(|n| n + 1), ..hole },
+                Some(Damage::TooLarge(hole)) => {
+                    Hole { records: hole.records.map(|n| n + 1), ..hole }
+                }
                 other => {
                     self.damage.extend(other);
                     self.hole(self.last(), None, Some(1))

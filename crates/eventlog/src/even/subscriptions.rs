@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::{LegacyServerLog, Opened, record};
 use crate::batch::Batch;
 use crate::log::{Batches, BoxFuture, EventLog as _};
-use crate::types::{
-    Bookmark, Direction, LogError, LogName, Query, Start, Subscription,
-};
+use crate::types::{Bookmark, Direction, LogError, LogName, Query, Start, Subscription};
 
 /// How often a log is asked.
 const PAUSE: Duration = Duration::from_millis(500);

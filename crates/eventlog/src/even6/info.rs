@@ -75,8 +75,7 @@ pub(super) async fn last_records(
         let _ = client.close(handle.into()).await;
         let (oldest, records) = (oldest.map_err(fail)?.as_u64(), records.map_err(fail)?.as_u64());
         let last = oldest.saturating_add(records).saturating_sub(1);
-        let entry =
-            BookmarkEntry { log: log.clone(), cursor: Cursor::at(last), is_current: false };
+        let entry = BookmarkEntry { log: log.clone(), cursor: Cursor::at(last), is_current: false };
         Ok((records > 0).then_some(entry))
     };
     let last = futures_util::future::try_join_all(logs.iter().map(last)).await?;

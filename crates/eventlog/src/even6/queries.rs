@@ -109,8 +109,7 @@ impl ResultCursor for QueryCursor {
 
     async fn reopen(&mut self) -> Result<(), LogError> {
         self.release().await;
-        let registered =
-            register(&self.client, &self.text, self.direction, &self.asked).await?;
+        let registered = register(&self.client, &self.text, self.direction, &self.asked).await?;
         self.opened = Opened { handle: registered.handle, control: registered.control };
         Ok(())
     }

@@ -8,9 +8,7 @@ use tokio::time::Instant;
 
 use super::queries::{Records, check_channels};
 use super::{info, result_logs};
-use crate::resume::{
-    Answer, Ladder, QueryText, Rest, ResumingSubscription, SubscriptionCursor,
-};
+use crate::resume::{Answer, Ladder, QueryText, Rest, ResumingSubscription, SubscriptionCursor};
 use crate::types::{Bookmark, LogError, LogName, ReadOptions, Start, Subscription};
 
 /// How long to wait at least before a server is asked again that had nothing and didn't take its

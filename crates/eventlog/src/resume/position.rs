@@ -79,7 +79,10 @@ impl Position {
 
     /// Takes the record with the last one's number for that one, whatever its time.
     pub(crate) fn trust(&mut self) {
-        self.last.iter_mut().filter_map(|(_, last)| last.as_mut()).for_each(|last| last.time = None);
+        self.last
+            .iter_mut()
+            .filter_map(|(_, last)| last.as_mut())
+            .for_each(|last| last.time = None);
     }
 
     /// Takes records, without those that had come before already: gives what is left and the place

@@ -48,16 +48,13 @@ pub(crate) struct Ladder {
 
 impl Ladder {
     pub(crate) fn new(logs: &[LogName], filter: &Filter) -> Self {
-        let mut filter = filter.clone();
-        // The logs say where to look; what an event says of itself is another matter.
-        filter.channels.clear();
-        let rungs = Selection::ALL.map(|selection| QueryText::new(logs, &filter, selection));
-        let mut texts: Vec<QueryText> = document(logs, &filter).into_iter().chain(rungs).collect();
+        let rungs = Selection::ALL.map(|selection| QueryText::new(logs, filter, selection));
+        let mut texts: Vec<QueryText> = document(logs, filter).into_iter().chain(rungs).collect();
         texts.dedup_by(|weaker, stronger| weaker.query == stronger.query);
         texts.reverse();
-        let text = texts.pop().unwrap_or_else(|| {
-            QueryText::new(logs, &Filter::default(), Selection::Everything)
-        });
+        let text = texts
+            .pop()
+            .unwrap_or_else(|| QueryText::new(logs, &Filter::default(), Selection::Everything));
         Ladder { texts, text }
     }
 

@@ -155,7 +155,11 @@ pub(super) fn is_batch_too_large(error: &Error) -> bool {
     error.status().map(Win32Error) == Some(Win32Error::RPC_INVALID_BOUND)
 }
 
-fn register(text: &QueryText, direction: Direction, logs: &[LogName]) -> Result<ResultSet, LogError> {
+fn register(
+    text: &QueryText,
+    direction: Direction,
+    logs: &[LogName],
+) -> Result<ResultSet, LogError> {
     let is_backward = direction == Direction::Backward;
     ResultSet::query(text.path.as_deref(), &text.query, is_backward)
         .map_err(|error| LogError::of_local(error, &logs[0]))

@@ -112,7 +112,10 @@ async fn what_is_gone_behind_a_bookmark_is_told_and_the_rest_is_read() {
     forward.after = Some(Bookmark::single("System", 100));
     let came = read(&log, &forward).await.unwrap();
     assert_eq!(came.of("System"), numbers(150..=300, Direction::Forward));
-    assert_eq!((&came.damage[..], &came.damage_at[..]), (&overwritten(100, Some(150))[..], &[0][..]));
+    assert_eq!(
+        (&came.damage[..], &came.damage_at[..]),
+        (&overwritten(100, Some(150))[..], &[0][..])
+    );
     // Who reads newest first has nothing of it left.
     let mut backward = query(&["System"], Direction::Backward);
     backward.after = Some(Bookmark::single("System", 100));
@@ -196,9 +199,7 @@ async fn behind_a_record_that_is_gone_a_too_large_one_is_skipped_all_the_same() 
 #[tokio::test]
 async fn a_log_that_wraps_or_is_cleared_under_a_reader_is_read_on_and_the_gap_told() {
     // After 100 records the older half of the rest is gone, or all of it.
-    for (fault, rest, next) in
-        [("wrapped:100", 201..301, Some(201)), ("cleared:100", 0..0, None)]
-    {
+    for (fault, rest, next) in [("wrapped:100", 201..301, Some(201)), ("cleared:100", 0..0, None)] {
         let sim = fred(&[fault]).await;
         let came = read(&open(&sim).await, &query(&["System"], Direction::Forward)).await.unwrap();
         assert_eq!(came.of("System"), (1..=100).chain(rest).collect::<Vec<_>>(), "{fault}");
@@ -319,8 +320,7 @@ async fn a_logs_information_is_its_count_and_the_times_of_its_ends() {
 #[tokio::test]
 async fn a_slow_server_sends_signs_of_life_and_all_of_its_records() {
     let sim = fred(&["slow:450"]).await;
-    let options =
-        ReadOptions::default().heartbeat(std::time::Duration::from_millis(100));
+    let options = ReadOptions::default().heartbeat(std::time::Duration::from_millis(100));
     let log = open_with(&sim, options).await;
     let mut batches = log.query(&query(&["System"], Direction::Forward)).await.unwrap();
     let (mut reader, mut came, mut beats) = (BatchReader::default(), Came::default(), 0);
