@@ -107,8 +107,8 @@ impl Request {
     }
 }
 
-/// Where the reading of each log goes on: the number of the last record that is not wanted any
-/// more, by the source's address and the log.
+/// Where the reading of each log goes on: the last record that is not wanted any more, by the
+/// source's address and the log.
 pub type Cursors = HashMap<(String, LogName), Cursor>;
 
 /// What to follow of a source: its last records, and then the new ones. It has no direction and no
