@@ -522,7 +522,7 @@ fn new_records_are_polled_for_and_come_once() {
                 let expected: Vec<u64> = (u64::from(next)..).take(more).collect();
                 assert_eq!((came.numbers, came.damage), (expected.clone(), vec![]), "{start:?}");
                 let bookmark = batches.bookmark().unwrap();
-                assert_eq!(bookmark.entries[0].record_id, *expected.last().unwrap());
+                assert_eq!(bookmark.entries[0].cursor.record.0, *expected.last().unwrap());
             }
         }
     });
