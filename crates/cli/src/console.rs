@@ -119,6 +119,11 @@ impl Console {
         }
     }
 
+    /// A warning of what puts a secret at risk, which nobody can ask not to see.
+    pub(crate) fn caution(&self, message: &str) {
+        self.print(&format!("{WARNING}warning:{WARNING:#} {}\n", safe(message)));
+    }
+
     pub(crate) fn note(&self, message: &str) {
         if !self.quiet {
             self.print(&format!("{}\n", safe(message)));

@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod evtx;
 mod filter;
+mod hints;
 mod hosts;
 mod kerberos;
 mod list;
@@ -29,6 +30,7 @@ mod sim;
 mod sort;
 mod source;
 mod tail;
+mod undumped;
 
 use std::process::ExitCode;
 
