@@ -21,6 +21,7 @@ mod listing;
 mod live;
 mod lock;
 mod meta;
+mod print;
 mod run;
 mod run_as;
 mod scan;
@@ -30,6 +31,7 @@ mod sim;
 mod sort;
 mod source;
 mod tail;
+mod undumped;
 
 use std::process::ExitCode;
 
