@@ -21,6 +21,7 @@ mod listing;
 mod live;
 mod lock;
 mod meta;
+mod print;
 mod run;
 mod run_as;
 mod scan;

@@ -20,8 +20,8 @@ use crate::cursor::Cursors;
 use crate::error::{Failure, Outcome};
 use crate::filter::Tests;
 use crate::hints;
+use crate::print::Wanted;
 use crate::run::{Closed, Run};
-use crate::scan;
 use crate::source::Input;
 
 /// How often it is looked whether to end, and whether to save cursors.
@@ -41,7 +41,18 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
             .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
     }
     let tests = Tests::new(&args.filter)?;
-    let printer = scan::printer(args.output, &args.fields, args.terminal.color)?;
+    let printer = Wanted {
+        format: args.output,
+        fields: &args.fields,
+        color: args.terminal.color,
+        recover: false,
+        grep: tests.filter.grep.as_ref(),
+    }
+    .printer()?;
+    if printer.document().spreads() {
+        return Err(Failure::new("--fields: data.* in csv needs all events for its first line")
+            .hint("name the values that are wanted, or choose table or jsonl"));
+    }
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut files: Vec<Arc<dyn Source>> = Vec::new();
@@ -299,9 +310,6 @@ impl Visitor for Print<'_> {
         self.printer.event(event, &origin, Texts::default(), self.scratch, self.text);
         self.printed += 1;
     }
-
-    /// Nobody asks for slack here.
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
 
     fn damage(&mut self, damage: &Damage) {
         self.damage.push(damage.clone());
