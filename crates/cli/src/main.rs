@@ -6,21 +6,21 @@
 
 mod args;
 mod console;
-mod cursor;
 mod decode;
 mod demo;
-mod engine;
 mod error;
 mod evtx;
 mod filter;
 mod hints;
 mod hosts;
+mod input;
 mod kerberos;
 mod list;
 mod listing;
-mod live;
 mod lock;
 mod meta;
+mod out;
+mod print;
 mod run;
 mod run_as;
 mod scan;
@@ -30,6 +30,7 @@ mod sim;
 mod sort;
 mod source;
 mod tail;
+mod trace;
 mod undumped;
 
 use std::process::ExitCode;
