@@ -108,7 +108,7 @@ pub(crate) struct ScanArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<ScanFormat>,
     /// The columns (table, csv) or members (jsonl, json), with commas between; data.NAME is one
-    /// value of the event
+    /// value of the event, data.* each of its values
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -149,7 +149,7 @@ pub(crate) struct TailArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<Format>,
     /// The columns (table, csv) or members (jsonl), with commas between; data.NAME is one value of
-    /// the event
+    /// the event, data.* each of its values
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -500,12 +500,16 @@ pub(crate) struct WorkArgs {
 pub(crate) enum Format {
     /// Columns for people
     Table,
+    /// A field a line for people
+    List,
     /// A JSON object a line
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
     /// An XML document, an event a line
     Xml,
 }
@@ -515,12 +519,16 @@ pub(crate) enum Format {
 pub(crate) enum ScanFormat {
     /// Columns for people
     Table,
+    /// A field a line for people
+    List,
     /// A JSON object a line
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
     /// An XML document, an event a line
     Xml,
     /// A log file, for Event Viewer or quarry itself
@@ -534,7 +542,9 @@ impl ScanFormat {
             ScanFormat::Table => Format::Table,
             ScanFormat::Jsonl => Format::Jsonl,
             ScanFormat::Json => Format::Json,
+            ScanFormat::List => Format::List,
             ScanFormat::Csv => Format::Csv,
+            ScanFormat::CsvExact => Format::CsvExact,
             ScanFormat::Xml => Format::Xml,
             ScanFormat::Evtx => return None,
         })
@@ -549,8 +559,10 @@ pub(crate) enum ListFormat {
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

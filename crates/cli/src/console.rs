@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use quarry_event::text::harmless;
 
 use crate::args::{TerminalArgs, When};
 use crate::error::Failure;
@@ -212,9 +213,9 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Text without control characters: names of files can hold any.
+/// Text that doesn't act on a terminal: names of files and what servers send can hold anything.
 fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(harmless).collect()
 }
 
 #[cfg(test)]
@@ -231,6 +232,6 @@ mod tests {
 
     #[test]
     fn a_name_cannot_write_to_the_terminal() {
-        assert_eq!(safe("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(safe("a\u{1b}[2Jb\n\u{9b}\u{202e}c"), "a␛[2Jb \u{fffd}\u{fffd}c");
     }
 }

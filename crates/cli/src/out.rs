@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 
-use quarry_event::output::{Document, Printer};
+use quarry_event::output::{Document, Printer, TooManyNames};
 
 use crate::error::Failure;
 use crate::run::Closed;
+use crate::spool::Spool;
 
 /// Bytes that are gathered before they are written, where nobody waits for each event.
 const GATHERED: usize = 64 << 10;
@@ -25,35 +26,52 @@ pub(crate) struct Out {
     whole: u64,
     /// Whether each delivery is written when it comes.
     at_once: bool,
+    /// Events that wait for the first line, which only all of them tell.
+    spool: Option<Spool>,
 }
 
 impl Out {
     /// For events that are printed with `printer`; each delivery is written at once if that is
     /// wanted, or if somebody looks on.
     pub(crate) fn new(printer: &Printer, at_once: bool) -> Result<Self, Closed> {
+        let document = printer.document();
+        let spool = document.spreads().then(Spool::default);
         Ok(Out {
-            document: printer.document(),
+            document,
             gathered: Gathered { target: Target::new()?, pending: Vec::new() },
             ends: VecDeque::new(),
             whole: 0,
             at_once: at_once || io::stdout().is_terminal(),
+            spool,
         })
     }
 
     /// Takes the events of a delivery, of which the first was printed without anything before it.
     pub(crate) fn deliver(&mut self, text: &[u8]) -> Result<(), Closed> {
         self.hold(text)?;
-        if self.at_once { self.flush() } else { Ok(()) }
+        if self.at_once && self.spool.is_none() { self.flush() } else { Ok(()) }
     }
 
     /// Takes events of which more come soon.
     pub(crate) fn hold(&mut self, text: &[u8]) -> Result<(), Closed> {
-        let taken = self.document.events(text, &mut self.gathered);
+        let taken = match &mut self.spool {
+            None => self.document.events(text, &mut self.gathered),
+            Some(_) if text.is_empty() => Ok(()),
+            Some(spool) => {
+                let learned = self.document.learn(text).map_err(io::Error::other);
+                learned.and_then(|()| spool.write(text))
+            }
+        };
         self.delivered(taken)
     }
 
     /// Ends the output, an empty one too.
     pub(crate) fn finish(&mut self) -> Result<(), Closed> {
+        if let Some(spool) = self.spool.take() {
+            let (document, gathered) = (&mut self.document, &mut self.gathered);
+            let printed = spool.each(&mut |text| document.events(text, gathered));
+            self.delivered(printed)?;
+        }
         let finished = self.document.finish(&mut self.gathered);
         self.delivered(finished)?;
         let flushed = self.gathered.flush();
@@ -97,7 +115,7 @@ impl Out {
         result.map_err(|error| {
             // It has failed anyway; this is as well as it can be left.
             let _ = self.gathered.target.take_back(written - self.whole);
-            error.into()
+            closed(error)
         })
     }
 }
@@ -256,6 +274,17 @@ fn is_closed() -> bool {
 #[cfg(not(unix))]
 fn is_closed() -> bool {
     false
+}
+
+/// Why no more could be written.
+fn closed(error: io::Error) -> Closed {
+    match error.get_ref().and_then(|why| why.downcast_ref::<TooManyNames>()) {
+        Some(why) => Closed::Failed(
+            Failure::new(format!("--fields: {why}"))
+                .hint("name the values that are wanted, or choose jsonl"),
+        ),
+        None => Closed::from(error),
+    }
 }
 
 /// An error of the temporary files that events are sorted in.

@@ -1,95 +1,87 @@
-//! Events printed on every core.
+//! The printer that the options ask for.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
-use quarry_collect::{Found, Output, Work};
-use quarry_event::output::{Printer, Scratch};
-use quarry_event::{EventTime, Field, FieldSource};
+use quarry_event::filter::Pattern;
+use quarry_event::output::{
+    Column, CsvCells, CsvOptions, ListOptions, Printer, TableOptions, UnknownColumn,
+};
 
-/// The memory that is kept for the next batch, in bytes.
-const KEPT: usize = 1 << 20;
+use crate::args::{Format, When};
+use crate::console::{stdout_color, stdout_width};
+use crate::error::Failure;
 
-/// Prints events.
-pub(crate) struct Print {
-    pub(crate) printer: Printer,
-    /// What stands between two events of a batch.
-    pub(crate) separator: &'static [u8],
-    /// Whether it is kept where each event's text ends, so that events can be told apart.
-    pub(crate) apart: bool,
-    /// Whether the events' times are kept as well.
-    pub(crate) times: bool,
+/// How events are to be printed.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) format: Option<Format>,
+    pub(crate) fields: &'a [String],
+    pub(crate) color: When,
+    /// Whether there may be records of slack, which are marked.
+    pub(crate) recover: bool,
+    /// What was searched for.
+    pub(crate) grep: Option<&'a Pattern>,
 }
 
-/// Printed events.
-#[derive(Default)]
-pub(crate) struct Printed {
-    pub(crate) text: Vec<u8>,
-    count: u64,
-    /// Of each event where its text ends, and its time.
-    ends: Vec<(usize, EventTime)>,
-}
-
-impl Work for Print {
-    type Worker = Scratch;
-    type Output = Printed;
-
-    fn worker(&self) -> Scratch {
-        Scratch::default()
-    }
-
-    #[inline]
-    fn event<S: FieldSource>(
-        &self,
-        scratch: &mut Scratch,
-        event: &S,
-        found: &Found<'_>,
-        output: &mut Printed,
-    ) {
-        if output.count > 0 {
-            output.text.extend_from_slice(self.separator);
+impl Wanted<'_> {
+    /// The printer for it.
+    pub(crate) fn printer(self) -> Result<Printer, Failure> {
+        let terminal = io::stdout().is_terminal();
+        let format = self.format.unwrap_or(if terminal { Format::Table } else { Format::Jsonl });
+        let mut columns = columns(self.fields)?;
+        if let (true, Some(columns)) = (self.recover, &mut columns) {
+            // Nothing else would tell records of slack.
+            let mark = Column::Member(quarry_event::output::Member::Recovered);
+            if !columns.contains(&mark) {
+                columns.push(mark);
+            }
         }
-        self.printer.event(event, &found.origin, found.texts, scratch, &mut output.text);
-        output.count += 1;
-        if self.apart {
-            let time = match self.times {
-                true => event.field(Field::TimeCreated).as_time().unwrap_or_default(),
-                false => EventTime::default(),
-            };
-            output.ends.push((output.text.len(), time));
-        }
-    }
-}
-
-impl Output for Printed {
-    #[inline]
-    fn bytes(&self) -> usize {
-        self.text.len() + size_of_val(&self.ends[..])
-    }
-
-    fn clear(&mut self) {
-        self.text.clear();
-        self.text.shrink_to(KEPT);
-        self.count = 0;
-        self.ends.clear();
-        self.ends.shrink_to(KEPT / size_of::<(usize, EventTime)>());
-    }
-
-    fn truncate(&mut self, events: u64) {
-        self.count = self.count.min(events);
-        self.ends.truncate(usize::try_from(events).unwrap_or(usize::MAX));
-        self.text.truncate(self.ends.last().map_or(0, |&(end, _)| end));
-    }
-}
-
-impl Printed {
-    /// Each event's time and text.
-    pub(crate) fn each(
-        &self,
-        mut take: impl FnMut(EventTime, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut start = 0;
-        self.ends.iter().try_for_each(|&(end, time)| {
-            take(time, &self.text[std::mem::replace(&mut start, end)..end])
+        let zone = jiff::tz::TimeZone::system;
+        let color = || stdout_color(self.color);
+        Ok(match format {
+            Format::Jsonl => Printer::jsonl(columns),
+            Format::Json => Printer::json(columns, terminal),
+            Format::Csv | Format::CsvExact => Printer::csv(CsvOptions {
+                columns,
+                recovered: self.recover,
+                cells: match format {
+                    Format::Csv => CsvCells::Spreadsheet,
+                    _ => CsvCells::Exact,
+                },
+                terminal,
+            }),
+            Format::Table => Printer::table(TableOptions {
+                columns,
+                width: stdout_width(),
+                color: color(),
+                zone: zone(),
+                highlight: self.grep.cloned(),
+            }),
+            Format::List => Printer::list(ListOptions { columns, color: color(), zone: zone() }),
+            Format::Xml if columns.is_some() => {
+                return Err(Failure::new("--fields: xml has no columns")
+                    .hint("leave out --fields, or choose jsonl, json, csv, table or list"));
+            }
+            Format::Xml => Printer::xml(),
         })
+    }
+}
+
+/// The columns that a list of fields names; nothing where there is no list.
+pub(crate) fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
+    let names = fields.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
+    let columns = names.map(Column::parse).collect::<Result<Vec<_>, _>>().map_err(|e| {
+        let failure = Failure::new(format!("--fields: {e}"));
+        let known = UnknownColumn::known();
+        failure.hint(match e.nearest {
+            Some(nearest) => format!("did you mean {nearest}? the fields are {known}"),
+            None => format!("the fields are {known}"),
+        })
+    })?;
+    match (columns.is_empty(), fields.is_empty()) {
+        (true, true) => Ok(None),
+        (true, false) => Err(Failure::new("--fields: there is no field in the list")
+            .hint(format!("the fields are {}", UnknownColumn::known()))),
+        (false, _) => Ok(Some(columns)),
     }
 }

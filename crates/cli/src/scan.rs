@@ -1,20 +1,18 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
-use std::borrow::Cow;
-use std::io::{self, IsTerminal};
 use std::sync::Arc;
 
 use quarry_collect::{Delivery, Next};
-use quarry_event::output::{Column, Printer, TableOptions, UnknownColumn};
 use quarry_eventlog::Direction;
 
-use crate::args::{Format, ScanArgs, ScanFormat, When};
-use crate::console::{Console, stdout_color, stdout_width};
+use crate::args::{ScanArgs, ScanFormat};
+use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::evtx;
 use crate::filter;
 use crate::out::{self, Out};
-use crate::print::{Print, Printed};
+use crate::print::Wanted;
+use crate::printed::{Print, Printed};
 use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
 
@@ -23,13 +21,14 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         return evtx::run(args);
     }
     let selection = filter::selection(&args.filter)?;
-    let format = args.output.and_then(ScanFormat::text);
-    let printer = match format {
-        Some(Format::Csv) if args.files.recover && args.fields.is_empty() => {
-            Printer::csv_with_recovered()
-        }
-        _ => printer(format, &marked(args), args.terminal.color)?,
-    };
+    let printer = Wanted {
+        format: args.output.and_then(ScanFormat::text),
+        fields: &args.fields,
+        color: args.terminal.color,
+        recover: args.files.recover,
+        grep: selection.filter().grep.as_ref(),
+    }
+    .printer()?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }
@@ -101,60 +100,5 @@ impl Printing {
             sorter.finish(&mut |text| out.hold(text), out::of_sorting)?;
         }
         out.finish()
-    }
-}
-
-/// The fields that are asked for, and what marks records of slack: nothing else would tell them.
-fn marked(args: &ScanArgs) -> Cow<'_, [String]> {
-    const MARK: &str = "recovered";
-    let is_marked = || args.fields.iter().any(|field| field.trim() == MARK);
-    match args.files.recover && !args.fields.is_empty() && !is_marked() {
-        true => [&args.fields[..], &[MARK.to_owned()]].concat().into(),
-        false => (&args.fields[..]).into(),
-    }
-}
-
-/// The printer for what the options ask for.
-pub(crate) fn printer(
-    format: Option<Format>,
-    fields: &[String],
-    color: When,
-) -> Result<Printer, Failure> {
-    let terminal = io::stdout().is_terminal();
-    let format = format.unwrap_or(if terminal { Format::Table } else { Format::Jsonl });
-    let columns = columns(fields)?;
-    Ok(match format {
-        Format::Jsonl => Printer::jsonl(columns),
-        Format::Json => Printer::json(columns, terminal),
-        Format::Csv => Printer::csv(columns),
-        Format::Table => Printer::table(TableOptions {
-            columns,
-            width: stdout_width(),
-            color: stdout_color(color),
-            zone: jiff::tz::TimeZone::system(),
-        }),
-        Format::Xml if columns.is_some() => {
-            return Err(Failure::new("--fields: xml has no columns")
-                .hint("leave out --fields, or choose jsonl, json, csv or table"));
-        }
-        Format::Xml => Printer::xml(),
-    })
-}
-
-fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
-    let names = fields.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-    let columns = names.map(Column::parse).collect::<Result<Vec<_>, _>>().map_err(|e| {
-        let failure = Failure::new(format!("--fields: {e}"));
-        let known = UnknownColumn::known();
-        failure.hint(match e.nearest {
-            Some(nearest) => format!("did you mean {nearest}? the fields are {known}"),
-            None => format!("the fields are {known}"),
-        })
-    })?;
-    match (columns.is_empty(), fields.is_empty()) {
-        (true, true) => Ok(None),
-        (true, false) => Err(Failure::new("--fields: there is no field in the list")
-            .hint(format!("the fields are {}", UnknownColumn::known()))),
-        (false, _) => Ok(Some(columns)),
     }
 }

@@ -12,9 +12,9 @@ use crate::console::Console;
 use crate::error::Failure;
 use crate::filter;
 use crate::out::Out;
-use crate::print::{Print, Printed};
+use crate::print::Wanted;
+use crate::printed::{Print, Printed};
 use crate::run::{self, Closed, Run, Take};
-use crate::scan;
 use crate::source::Input;
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
@@ -31,7 +31,18 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
             .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
     }
     let selection = Arc::new(filter::selection(&args.filter)?);
-    let printer = scan::printer(args.output, &args.fields, args.terminal.color)?;
+    let printer = Wanted {
+        format: args.output,
+        fields: &args.fields,
+        color: args.terminal.color,
+        recover: false,
+        grep: selection.filter().grep.as_ref(),
+    }
+    .printer()?;
+    if printer.document().spreads() {
+        return Err(Failure::new("--fields: data.* in csv needs all events for its first line")
+            .hint("name the values that are wanted, or choose table or jsonl"));
+    }
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut sources = Vec::new();

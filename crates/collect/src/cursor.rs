@@ -9,19 +9,19 @@ mod file;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use quarry_eventlog::LogName;
+use quarry_eventlog::{Cursor, LogName};
 
 pub use file::FileCursors;
 
-/// Up to which record a log was read.
+/// A cursor, and the log that it is of.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cursor {
+pub struct LogCursor {
     /// The source's address, which numbers are only good for: a server has others by each protocol.
     pub source: String,
     /// The log.
     pub log: LogName,
-    /// The number of the last record that isn't wanted again; 0 for none.
-    pub record: u64,
+    /// The last record that isn't wanted again.
+    pub cursor: Cursor,
 }
 
 /// Keeps cursors from run to run.
@@ -30,7 +30,7 @@ pub trait CursorStore {
     fn cursors(&self) -> Arc<quarry_fleet::Cursors>;
 
     /// Moves a cursor: a sink has taken everything up to it. Nothing is saved yet.
-    fn acknowledge(&mut self, cursor: Cursor);
+    fn acknowledge(&mut self, cursor: LogCursor);
 
     /// Saves the cursors. When this is called, the sink has made durable what they stand for.
     ///

@@ -30,7 +30,7 @@ mod stop;
 mod summary;
 
 pub use ask::ask;
-pub use cursor::{Cursor, CursorError, CursorStore, FileCursors};
+pub use cursor::{CursorError, CursorStore, FileCursors, LogCursor};
 pub use pipeline::{Pipeline, RunError};
 pub use selection::Selection;
 pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Sink, Stage, Work};

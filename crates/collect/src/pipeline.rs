@@ -14,7 +14,7 @@ use quarry_eventlog::Direction;
 use quarry_fleet::{Follow, FollowOptions, FollowRequest, Job, Request, Scan};
 use tokio::runtime::Handle;
 
-use crate::cursor::{Cursor, CursorError, CursorStore};
+use crate::cursor::{CursorError, CursorStore, LogCursor};
 use crate::sink::{Delivery, Next, Notice, Output, Sink, Stage, Work};
 use crate::source::{FileInput, FleetInput, Source};
 use crate::stop::Stop;
@@ -292,7 +292,7 @@ impl<K: Sink> Run<'_, '_, K> {
         }
         self.summary.records += delivery.records;
         self.summary.matched += delivery.matched;
-        let holes = delivery.damage.iter().filter(|damage| decode::is_hole(damage));
+        let holes = delivery.damage.iter().filter(|damage| damage.is_hole());
         self.summary.holes += holes.count() as u64;
         let next = self.sink.take(delivery).map_err(RunError::Sink)?;
         if let Some(cursor) = delivery.cursor.take() {
@@ -333,7 +333,7 @@ impl<K: Sink> Run<'_, '_, K> {
         self.sink.progress(&self.summary, is_idle).map_err(RunError::Sink)
     }
 
-    fn acknowledge(&mut self, cursor: Cursor) {
+    fn acknowledge(&mut self, cursor: LogCursor) {
         if let Some(cursors) = &mut self.cursors {
             cursors.acknowledge(cursor);
             self.unsaved.get_or_insert_with(Instant::now);

@@ -16,7 +16,7 @@ use quarry_event::{FieldSource, Origin, Texts};
 use quarry_eventlog::{Damage, LogName};
 use quarry_fleet::Room;
 
-use crate::cursor::Cursor;
+use crate::cursor::LogCursor;
 use crate::source::Source;
 use crate::summary::Summary;
 
@@ -147,7 +147,7 @@ pub struct Delivery<O> {
     pub damage: Vec<Damage>,
     /// The cursor after these records, where they are the last of a batch and the source is
     /// followed. [`Sink::take`] acknowledges it.
-    pub cursor: Option<Cursor>,
+    pub cursor: Option<LogCursor>,
     /// Their share of the fleet's byte budget, which is given back when this is dropped.
     pub room: Room,
 }

@@ -6,11 +6,12 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quarry_eventlog::LogName;
+use quarry_event::EventTime;
+use quarry_eventlog::{Cursor, LogName, RecordId};
 use quarry_lock::{Mode, Options, OwnedGuard};
 use serde_json::{Value as Json, json};
 
-use super::{Cursor, CursorError, CursorStore};
+use super::{CursorError, CursorStore, LogCursor};
 
 /// The largest file that is one of ours.
 const MAX_BYTES: u64 = 64 << 20;
@@ -96,11 +97,11 @@ impl CursorStore for FileCursors {
         Arc::clone(&self.cursors)
     }
 
-    fn acknowledge(&mut self, cursor: Cursor) {
-        let Cursor { source, log, record } = cursor;
+    fn acknowledge(&mut self, cursor: LogCursor) {
+        let LogCursor { source, log, cursor } = cursor;
         let cursors = Arc::make_mut(&mut self.cursors);
-        let before = cursors.insert((source, log), record);
-        self.is_saved &= before == Some(record);
+        let before = cursors.insert((source, log), cursor);
+        self.is_saved &= before == Some(cursor);
     }
 
     fn save(&mut self) -> Result<(), CursorError> {
@@ -216,8 +217,15 @@ fn sync_folder(_: &Path) -> io::Result<()> {
 
 fn print(cursors: &quarry_fleet::Cursors) -> String {
     let mut list: Vec<_> = cursors.iter().collect();
-    list.sort_unstable();
-    let each = |((source, log), record): &(&(String, LogName), &u64)| json!({ "source": source, "log": log.0, "record": record });
+    list.sort_unstable_by_key(|(key, _)| *key);
+    let each = |((source, log), cursor): &(&(String, LogName), &Cursor)| {
+        let mut json = json!({ "source": source, "log": log.0, "record": cursor.record.0 });
+        // Tells the record from one of the same number in a log that was recreated.
+        if let Some(time) = cursor.time {
+            json["time"] = time.to_string().into();
+        }
+        json
+    };
     format!("{:#}\n", json!({ "v": 1, "cursors": list.iter().map(each).collect::<Vec<_>>() }))
 }
 
@@ -228,7 +236,12 @@ fn parse(text: &str) -> Option<quarry_fleet::Cursors> {
     }
     let each = |cursor: &Json| {
         let log = LogName::from(cursor["log"].as_str()?);
-        Some(((cursor["source"].as_str()?.to_owned(), log), cursor["record"].as_u64()?))
+        let record = RecordId(cursor["record"].as_u64()?);
+        let time = match &cursor["time"] {
+            Json::Null => None,
+            time => Some(EventTime::parse(time.as_str()?)?),
+        };
+        Some(((cursor["source"].as_str()?.to_owned(), log), Cursor { record, time }))
     };
     file["cursors"].as_array()?.iter().map(each).collect()
 }
@@ -237,8 +250,9 @@ fn parse(text: &str) -> Option<quarry_fleet::Cursors> {
 mod tests {
     use super::*;
 
-    fn cursor(log: &str, record: u64) -> Cursor {
-        Cursor { source: "even6://fred".to_owned(), log: LogName::from(log), record }
+    fn cursor(log: &str, cursor: impl Into<Cursor>) -> LogCursor {
+        let (source, log) = ("even6://fred".to_owned(), LogName::from(log));
+        LogCursor { source, log, cursor: cursor.into() }
     }
 
     fn saved(path: &Path, record: u64) {
@@ -253,7 +267,8 @@ mod tests {
         let path = folder.path().join("x.cursor");
         let mut cursors = FileCursors::open(&path).unwrap();
         assert!(cursors.cursors().is_empty());
-        cursors.acknowledge(cursor("System", 812));
+        let time = EventTime::parse("2026-08-22T10:00:00.1234567Z");
+        cursors.acknowledge(cursor("System", Cursor { record: RecordId(812), time }));
         cursors.acknowledge(cursor("a\"b/ü", u64::MAX));
         cursors.save().unwrap();
         let error = FileCursors::open(&path).unwrap_err();
@@ -261,6 +276,13 @@ mod tests {
         let saved = cursors.cursors();
         drop(cursors);
         assert_eq!(FileCursors::open(&path).unwrap().cursors(), saved);
+    }
+
+    #[test]
+    fn a_file_of_before_cursors_had_times_is_read() {
+        let text = r#"{"v":1,"cursors":[{"source":"even6://fred","log":"System","record":7}]}"#;
+        let key = ("even6://fred".to_owned(), LogName::from("System"));
+        assert_eq!(parse(text).unwrap(), quarry_fleet::Cursors::from([(key, Cursor::at(7))]));
     }
 
     #[test]
@@ -315,7 +337,7 @@ mod tests {
             saved(&link, 2);
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
             let numbers = FileCursors::open(&real).unwrap().cursors();
-            assert_eq!(numbers.values().copied().collect::<Vec<_>>(), [2]);
+            assert_eq!(numbers.values().copied().collect::<Vec<_>>(), [Cursor::at(2)]);
         }
 
         #[test]

@@ -10,7 +10,7 @@ use quarry_fleet::Room;
 
 use super::jobs::{BatchJob, Job};
 use super::order::Parts;
-use crate::cursor::Cursor;
+use crate::cursor::LogCursor;
 use crate::selection::Selection;
 use crate::sink::{Delivery, Found, Notes, Notice, Output, Stage, Work};
 use crate::source::Source;
@@ -28,7 +28,7 @@ const MAX_SPARE: usize = 64;
 /// What a job comes to, in order.
 pub(super) enum Part<O> {
     Notice(Arc<Source>, Notice),
-    Cursor(Cursor),
+    Cursor(LogCursor),
     Delivery(Delivery<O>),
 }
 
@@ -94,7 +94,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
             Job::Notices(source, notices) => self.notices(&source, notices, parts),
             Job::Moved(source, notices, cursor) => {
                 self.notices(&source, notices, parts);
-                parts.push(Part::Cursor(cursor), size_of::<Cursor>());
+                parts.push(Part::Cursor(cursor), size_of::<LogCursor>());
             }
             Job::Batch(job) => self.batch(worker, job, parts),
         }
@@ -167,12 +167,6 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
 
 fn bytes<O: Output>(delivery: &Delivery<O>) -> usize {
     delivery.output.bytes() + delivery.damage.len() * DAMAGE
-}
-
-/// Whether damage is a hole in what a source was read for: records that are there, or were, and
-/// were passed over without anybody having asked for that.
-pub(super) fn is_hole(damage: &Damage) -> bool {
-    matches!(damage, Damage::TooLarge { .. } | Damage::Overwritten { .. })
 }
 
 /// An event's message text, where its source has something that knows it.
@@ -294,7 +288,7 @@ where
 
     fn damage(&mut self, damage: &Damage) {
         if !self.ends() {
-            self.delivery.records += u64::from(damage.is_record());
+            self.delivery.records += damage.records();
             self.delivery.damage.push(damage.clone());
         }
     }

@@ -7,7 +7,7 @@ use quarry_eventlog::{Batch, Direction, LogName};
 use quarry_fleet::{Control, Follow, FollowReport, Report, Room, Scan, SourceId};
 use tokio::runtime::Handle;
 
-use crate::cursor::Cursor;
+use crate::cursor::LogCursor;
 use crate::sink::Notice;
 use crate::source::{FileInput, FleetInput, Source};
 use crate::stop::Stop;
@@ -17,7 +17,7 @@ pub(super) enum Job {
     /// Things to report, in order.
     Notices(Arc<Source>, Vec<Notice>),
     /// Things to report, and then a cursor that has moved over records that nobody wants.
-    Moved(Arc<Source>, Vec<Notice>, Cursor),
+    Moved(Arc<Source>, Vec<Notice>, LogCursor),
     /// Records to decode.
     Batch(BatchJob),
 }
@@ -28,7 +28,7 @@ pub(super) struct BatchJob {
     pub(super) log: Option<LogName>,
     pub(super) batch: Batch,
     /// The cursor after them.
-    pub(super) cursor: Option<Cursor>,
+    pub(super) cursor: Option<LogCursor>,
     pub(super) room: Room,
 }
 
@@ -244,15 +244,15 @@ fn of_follow(fleet: &mut [Member], report: FollowReport) -> Option<Job> {
                 notices.push(Notice::Following { log: log.clone(), again });
             }
             let address = member.input.source.address().to_owned();
-            let cursor = Cursor { source: address, log, record: cursor };
+            let cursor = LogCursor { source: address, log, cursor };
             Job::Moved(Arc::clone(&member.source), notices, cursor)
         }
         FollowReport::Batch { source, log, batch, cursor, room } => {
             let member = &fleet[source.index()];
             let address = member.input.source.address();
-            let cursor = cursor.map(|record| {
+            let cursor = cursor.map(|cursor| {
                 let (source, log) = (address.to_owned(), log.clone());
-                Cursor { source, log, record }
+                LogCursor { source, log, cursor }
             });
             let source = Arc::clone(&member.source);
             Job::Batch(BatchJob { source, log: Some(log), batch, cursor, room })

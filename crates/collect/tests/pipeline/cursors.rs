@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use quarry_collect::{Cursor, CursorError, CursorStore, RunError};
+use quarry_collect::{CursorError, CursorStore, LogCursor, RunError};
 use quarry_fleet::{Cursors, FollowOptions};
 
 use super::*;
@@ -29,10 +29,10 @@ impl CursorStore for Store {
         Arc::default()
     }
 
-    fn acknowledge(&mut self, cursor: Cursor) {
+    fn acknowledge(&mut self, cursor: LogCursor) {
         assert_eq!(cursor.source, "the address");
-        self.last = cursor.record;
-        self.steps.borrow_mut().push(Step::Acknowledged(cursor.record));
+        self.last = cursor.cursor.record.0;
+        self.steps.borrow_mut().push(Step::Acknowledged(self.last));
     }
 
     fn save(&mut self) -> Result<(), CursorError> {
