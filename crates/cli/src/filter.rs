@@ -4,30 +4,24 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use quarry_collect::Selection;
 use quarry_event::EventTime;
-use quarry_event::filter::{Filter, FilterError, Glob, Matcher, MissingName, Names, parse_zone};
+use quarry_event::filter::{Filter, FilterError, MissingName, Names, parse_zone};
 use quarry_event::output::{Column, local_time};
-use quarry_event::query::Query;
 use quarry_event::words::{Key, Word, WordError, Words};
-use quarry_eventlog::Direction;
-use quarry_fleet::Request;
 
 use crate::args::{FilterArgs, TerminalArgs};
+use crate::console::Console;
 use crate::error::Failure;
 
-/// The filter of the options, and what tests events for it.
-pub(crate) struct Tests {
-    /// What servers are asked for.
-    pub(crate) filter: Filter,
-    /// The logs asked for, which are read of a server.
-    pub(crate) logs: Vec<Glob>,
-    of_files: Option<Matcher>,
-    of_servers: Option<Matcher>,
+/// What the options select of each source, and what is to be said of them.
+pub(crate) struct Question {
+    pub(crate) selection: Selection,
     names: Arc<Names>,
     warnings: Vec<String>,
 }
 
-impl Tests {
+impl Question {
     /// Reads the options. Times count from now, and are in the zone if they have none; of the fields
     /// that are shown, those of an event's data are watched for as the filter's are.
     pub(crate) fn new(args: &FilterArgs, zone: &Zone, fields: &[Column]) -> Result<Self, Failure> {
@@ -39,101 +33,42 @@ impl Tests {
             .map_err(|error| of_word(&error))?;
         let timestamp = now.as_ref().map_or_else(Timestamp::now, Zoned::timestamp);
         let warnings = warnings(args, &filter, now.as_ref());
-        let named = words.logs().map_err(|error| of_word(&error))?;
-        // A server's clock isn't this one.
-        let now = EventTime::from_timestamp(timestamp);
-        let asked = Filter { query: filter.query.as_ref().map(|q| q.fixed(now)), ..filter.clone() };
-        let is_data = |column: &&Column| !matches!(column, Column::Member(_));
+        let logs = words.logs().map_err(|error| of_word(&error))?;
+        let is_data = |column: &&Column| matches!(column, Column::Data(_) | Column::UserData(_));
         let names = fields.iter().filter(is_data).map(|column| match column {
             Column::Data(name) => name.clone(),
             column => column.name().into_owned(),
         });
         let names = Names::new(&filter, names);
-        let used = |matcher: Matcher| (!matcher.passes_all()).then_some(matcher);
-        let of_servers = filter.matcher(now).watching(&names);
-        Ok(Tests {
-            // A server's logs are those that are read; what an event of one says may differ, where
-            // it was forwarded.
-            of_files: used(of_servers.clone().in_channels(&named)),
-            of_servers: used(of_servers),
-            logs: logs(named, &filter)?,
-            filter: asked,
-            names,
-            warnings,
-        })
+        let selection = Selection::new(logs, filter, EventTime::from_timestamp(timestamp));
+        let selection = of("--xpath", selection)?.watching(&names);
+        Ok(Question { selection, names, warnings })
     }
 
     /// What is to be said before anything is read.
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
+    pub(crate) fn warn(&self, console: &Console) {
+        self.warnings.iter().for_each(|warning| console.warning(warning));
     }
 
     /// What is to be said of names that no event had, when all is read.
-    pub(crate) fn missing(&self) -> Vec<String> {
-        let warning = |missing: MissingName| {
-            let mut text = format!("no record that was read has a value named `{}`", missing.name);
-            if let Some(nearest) = missing.nearest {
+    pub(crate) fn missing(&self) -> Missing {
+        Missing(Arc::clone(&self.names))
+    }
+}
+
+/// Names that were asked for, to be told of if no event has them.
+pub(crate) struct Missing(Arc<Names>);
+
+impl Missing {
+    pub(crate) fn warn(&self, console: &Console) {
+        for MissingName { name, nearest } in self.0.missing() {
+            let mut text = format!("no record that was read has a value named `{name}`");
+            if let Some(nearest) = nearest {
                 text += &format!("; did you mean {nearest}?");
             }
-            text
-        };
-        self.names.missing().into_iter().map(warning).collect()
-    }
-
-    /// What is asked of servers: at most `limit` of each.
-    pub(crate) fn request(&self, direction: Direction, limit: Option<u64>) -> Request {
-        Request::new()
-            .logs(self.logs.clone())
-            .direction(direction)
-            .filter(self.filter.clone())
-            .limit(limit)
-    }
-
-    /// Whether every event passes, but for the choice of logs.
-    pub(crate) fn pass_all(&self) -> bool {
-        self.filter.is_empty()
-    }
-
-    /// What is asked of files, whose events say which log they are of.
-    pub(crate) fn of_files(&self) -> (Filter, Option<Matcher>) {
-        (Filter::default(), self.of_files.clone())
-    }
-
-    /// What is asked of servers, and what tests their events.
-    pub(crate) fn of_servers(&self) -> (Filter, Option<Matcher>) {
-        (self.filter.clone(), self.of_servers.clone())
-    }
-
-    /// What a thread tests with.
-    pub(crate) fn matchers(&self) -> Matchers {
-        Matchers { of_files: self.of_files.clone(), of_servers: self.of_servers.clone() }
-    }
-}
-
-/// What tests the events of files, and those of servers.
-pub(crate) struct Matchers {
-    of_files: Option<Matcher>,
-    of_servers: Option<Matcher>,
-}
-
-impl Matchers {
-    /// What tests the events of a source; nothing where every event passes.
-    #[inline]
-    pub(crate) fn of(&mut self, is_server: bool) -> Option<&mut Matcher> {
-        match is_server {
-            true => self.of_servers.as_mut(),
-            false => self.of_files.as_mut(),
+            console.warning(&text);
         }
     }
-}
-
-/// The logs asked for, or those that a structured query names.
-fn logs(named: Vec<Glob>, filter: &Filter) -> Result<Vec<Glob>, Failure> {
-    if !named.is_empty() {
-        return Ok(named);
-    }
-    let channels = filter.query.iter().flat_map(Query::channels);
-    channels.map(|channel| of("--xpath", Glob::parse(channel))).collect()
 }
 
 /// The options as words.
