@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
+use quarry_event::filter::Selection;
 use quarry_event::{FieldSource, Origin, PartialSource};
 use quarry_eventlog::{
     Batch as Raw, BatchReader, Damage, Direction, FileLog, LogName, Visitor, pool,
@@ -85,11 +86,14 @@ pub(crate) enum End {
 }
 
 /// How the reading of a server ended.
+#[derive(Default)]
 pub(crate) struct ServerEnd {
     /// None if all went well.
     pub(crate) failures: Vec<quarry_fleet::Failure>,
     /// Logs that nobody named and that can't be read.
     pub(crate) left_out: Vec<quarry_fleet::Failure>,
+    /// How much of the filter it takes, where that is not all.
+    pub(crate) refused: Option<String>,
 }
 
 /// What was made of some records.
@@ -168,8 +172,11 @@ impl Servers {
                 Task::Batch(Arc::clone(self.open[source.index()].as_ref()?), batch, room)
             }
             Fleet::Retrying { error, .. } => Task::Retrying(error),
-            Fleet::Ended { failures, left_out, .. } => {
-                Task::End(End::Server(ServerEnd { failures, left_out }))
+            Fleet::Ended { source, failures, left_out, health } => {
+                let name = self.servers[source.index()].name().to_owned();
+                let refused = (health.selection > Selection::Filter)
+                    .then(|| format!("{name}: refuses the filter, and sends {}", health.selection));
+                Task::End(End::Server(ServerEnd { failures, left_out, refused }))
             }
             _ => return None,
         })

@@ -213,7 +213,7 @@ impl Run {
                 }
                 Err(failure) => vec![failure],
             };
-            self.server_ended(ServerEnd { failures, left_out: Vec::new() });
+            self.server_ended(ServerEnd { failures, ..ServerEnd::default() });
             self.show_progress();
         })?;
         self.end();
@@ -277,6 +277,9 @@ impl Run {
     }
 
     fn server_ended(&mut self, end: ServerEnd) {
+        if let Some(refused) = end.refused {
+            self.console.detail(|| refused);
+        }
         match end.failures.is_empty() {
             true => self.servers.read += 1,
             false => self.servers.failed += 1,
