@@ -6,7 +6,6 @@ mod even;
 mod even6;
 mod file;
 mod log;
-pub mod pool;
 mod resume;
 mod types;
 #[cfg(windows)]
