@@ -6,8 +6,8 @@
 //! time passes; the others wait until it is settled. Accepted, all pass freely.
 //! Refused, none passes any more and each is told who refused it and why.
 //!
-//! The gate knows no clock, no socket and no runtime: it hands out [`Ticket`]s,
-//! and keeps the wakers of those who wait. Take a ticket when the credential is
+//! The gate knows no socket and no runtime, and of time only when it closed: it
+//! hands out [`Ticket`]s, and keeps the wakers of those who wait. Take a ticket when the credential is
 //! about to be presented, with the server's challenge in hand, and not before
 //! connecting, or a dead server keeps the living waiting. A server can hang after
 //! its challenge, too: whoever holds a ticket lets it [step
@@ -24,6 +24,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// Guards the use of one credential over the whole fleet. Clones are the same
 /// gate.
@@ -45,11 +46,21 @@ pub struct GatePolicy {
     /// counting those that [stepped aside](Ticket::step_aside) and not those that
     /// were [given back](Ticket::give_back).
     pub unsettled: u32,
+    /// After how long a gate lets one attempt pass again that was closed after an
+    /// acceptance. Whoever follows servers for weeks must not lose all of them
+    /// because a few refused what the others take; accounts lock after so many
+    /// refusals within a window that is no longer, as a rule.
+    pub recovery: Duration,
 }
 
 impl Default for GatePolicy {
     fn default() -> Self {
-        Self { before_acceptance: 1, after_acceptance: 3, unsettled: 2 }
+        Self {
+            before_acceptance: 1,
+            after_acceptance: 3,
+            unsettled: 2,
+            recovery: Duration::from_secs(30 * 60),
+        }
     }
 }
 
@@ -81,6 +92,7 @@ impl Gate {
             phase: Phase::Unproven,
             refusals: 0,
             ever_accepted: false,
+            closed: None,
             alone: None,
             aside: 0,
             next_id: 0,
@@ -92,6 +104,7 @@ impl Gate {
     /// Asks for a ticket without waiting.
     pub fn try_enter(&self) -> Entry {
         let mut state = self.shared.lock();
+        state.recover(&self.shared.policy);
         match &state.phase {
             Phase::Refused(refusal) => return Entry::Refused(refusal.clone()),
             Phase::Proven => {}
@@ -117,7 +130,7 @@ impl Gate {
         Enter { gate: self.clone(), place: None, done: false }
     }
 
-    /// The refusal, once the credential is refused for good.
+    /// The refusal, while the credential is refused.
     pub fn refusal(&self) -> Option<Refusal> {
         match &self.shared.lock().phase {
             Phase::Refused(refusal) => Some(refusal.clone()),
@@ -183,6 +196,7 @@ impl Ticket {
             };
             if state.refusals >= limit {
                 state.phase = Phase::Refused(refusal);
+                state.closed = Some(Instant::now());
                 state.take_all()
             } else {
                 // In doubt again: one at a time until the next acceptance.
@@ -316,6 +330,7 @@ struct State {
     /// Refusals since the last acceptance.
     refusals: u32,
     ever_accepted: bool,
+    closed: Option<Instant>,
     /// The ticket that holds the others back.
     alone: Option<u64>,
     /// Tickets that stepped aside and are unsettled.
@@ -362,6 +377,15 @@ impl State {
         }
     }
 
+    /// Lets one attempt pass again, if it is time for that. The next refusal closes the gate again.
+    fn recover(&mut self, policy: &GatePolicy) {
+        let is_over = |closed: Instant| closed.elapsed() >= policy.recovery;
+        if self.ever_accepted && self.closed.take_if(|closed| is_over(*closed)).is_some() {
+            self.phase = Phase::Unproven;
+            self.refusals = policy.after_acceptance.saturating_sub(1);
+        }
+    }
+
     fn take_one(&mut self) -> Vec<Waker> {
         self.waiters.pop_front().map(|(_, waker)| waker).into_iter().collect()
     }
@@ -375,7 +399,6 @@ impl State {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     fn refusal(server: &str) -> Refusal {
         Refusal { server: server.into(), reason: "access denied".into() }
@@ -430,6 +453,32 @@ mod tests {
         }
         go(&gate).refused(refusal("c"));
         assert_eq!(gate.refusal().unwrap().server, "c");
+    }
+
+    #[test]
+    fn a_gate_that_closed_after_an_acceptance_lets_one_attempt_pass_after_a_while() {
+        let close = |recovery| {
+            let gate = Gate::new(GatePolicy { recovery, ..GatePolicy::default() });
+            go(&gate).accepted();
+            for server in ["a", "b", "c"] {
+                go(&gate).refused(refusal(server));
+            }
+            gate
+        };
+        let gate = close(Duration::from_secs(3600));
+        assert!(matches!(gate.try_enter(), Entry::Refused(_)));
+
+        let gate = close(Duration::ZERO);
+        let probe = go(&gate);
+        assert!(matches!(gate.try_enter(), Entry::Wait), "one attempt");
+        probe.refused(refusal("d"));
+        assert_eq!(gate.refusal().unwrap().server, "d", "one refusal closes it again");
+        go(&gate).accepted();
+        assert!(gate.is_proven());
+        // What was never accepted is refused for good.
+        let gate = Gate::new(GatePolicy { recovery: Duration::ZERO, ..GatePolicy::default() });
+        go(&gate).refused(refusal("a"));
+        assert!(matches!(gate.try_enter(), Entry::Refused(_)));
     }
 
     #[test]
