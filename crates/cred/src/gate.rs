@@ -6,8 +6,8 @@
 //! time passes; the others wait until it is settled. Accepted, all pass freely.
 //! Refused, none passes any more and each is told who refused it and why.
 //!
-//! The gate knows no socket and no runtime, and of time only when it closed: it
-//! hands out [`Ticket`]s, and keeps the wakers of those who wait. Take a ticket when the credential is
+//! The gate knows no clock, no socket and no runtime: it hands out [`Ticket`]s,
+//! and keeps the wakers of those who wait. Take a ticket when the credential is
 //! about to be presented, with the server's challenge in hand, and not before
 //! connecting, or a dead server keeps the living waiting. A server can hang after
 //! its challenge, too: whoever holds a ticket lets it [step
@@ -46,21 +46,11 @@ pub struct GatePolicy {
     /// counting those that [stepped aside](Ticket::step_aside) and not those that
     /// were [given back](Ticket::give_back).
     pub unsettled: u32,
-    /// After how long a gate lets one attempt pass again that was closed after an
-    /// acceptance. Whoever follows servers for weeks must not lose all of them
-    /// because a few refused what the others take; accounts lock after so many
-    /// refusals within a window that is no longer, as a rule.
-    pub recovery: Duration,
 }
 
 impl Default for GatePolicy {
     fn default() -> Self {
-        Self {
-            before_acceptance: 1,
-            after_acceptance: 3,
-            unsettled: 2,
-            recovery: Duration::from_secs(30 * 60),
-        }
+        Self { before_acceptance: 1, after_acceptance: 3, unsettled: 2 }
     }
 }
 
@@ -104,7 +94,6 @@ impl Gate {
     /// Asks for a ticket without waiting.
     pub fn try_enter(&self) -> Entry {
         let mut state = self.shared.lock();
-        state.recover(&self.shared.policy);
         match &state.phase {
             Phase::Refused(refusal) => return Entry::Refused(refusal.clone()),
             Phase::Proven => {}
@@ -130,12 +119,38 @@ impl Gate {
         Enter { gate: self.clone(), place: None, done: false }
     }
 
-    /// The refusal, while the credential is refused.
+    /// The refusal, once the credential is refused for good.
     pub fn refusal(&self) -> Option<Refusal> {
         match &self.shared.lock().phase {
             Phase::Refused(refusal) => Some(refusal.clone()),
             _ => None,
         }
+    }
+
+    /// Lets one attempt pass again, if a server had accepted the credential before others closed the
+    /// gate, and `pause` has gone by since this was first asked for after that. Then all depends on
+    /// that attempt: refused, the gate is closed as before. Returns whether it does.
+    ///
+    /// Who runs for ever asks for it: a domain controller that was away, or an account that was
+    /// locked, had servers refuse what is right. Take a pause within which a wrong password may be
+    /// tried once without locking the account.
+    pub fn reconsider(&self, now: Instant, pause: Duration) -> bool {
+        let wake = {
+            let mut state = self.shared.lock();
+            if !state.ever_accepted || !matches!(state.phase, Phase::Refused(_)) {
+                return false;
+            }
+            let closed = *state.closed.get_or_insert(now);
+            if now.saturating_duration_since(closed) < pause {
+                return false;
+            }
+            state.closed = None;
+            state.phase = Phase::Unproven;
+            state.refusals = self.shared.policy.after_acceptance.saturating_sub(1);
+            state.take_one()
+        };
+        wake.into_iter().for_each(Waker::wake);
+        true
     }
 
     /// Whether the last word on the credential was that it is right.
@@ -196,7 +211,6 @@ impl Ticket {
             };
             if state.refusals >= limit {
                 state.phase = Phase::Refused(refusal);
-                state.closed = Some(Instant::now());
                 state.take_all()
             } else {
                 // In doubt again: one at a time until the next acceptance.
@@ -330,6 +344,7 @@ struct State {
     /// Refusals since the last acceptance.
     refusals: u32,
     ever_accepted: bool,
+    /// When it was closed, as far as anybody who asked for another attempt knows.
     closed: Option<Instant>,
     /// The ticket that holds the others back.
     alone: Option<u64>,
@@ -377,15 +392,6 @@ impl State {
         }
     }
 
-    /// Lets one attempt pass again, if it is time for that. The next refusal closes the gate again.
-    fn recover(&mut self, policy: &GatePolicy) {
-        let is_over = |closed: Instant| closed.elapsed() >= policy.recovery;
-        if self.ever_accepted && self.closed.take_if(|closed| is_over(*closed)).is_some() {
-            self.phase = Phase::Unproven;
-            self.refusals = policy.after_acceptance.saturating_sub(1);
-        }
-    }
-
     fn take_one(&mut self) -> Vec<Waker> {
         self.waiters.pop_front().map(|(_, waker)| waker).into_iter().collect()
     }
@@ -399,6 +405,7 @@ impl State {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     fn refusal(server: &str) -> Refusal {
         Refusal { server: server.into(), reason: "access denied".into() }
@@ -409,6 +416,44 @@ mod tests {
             Entry::Go(ticket) => ticket,
             other => panic!("expected a ticket, got {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_gate_that_closed_after_an_acceptance_lets_one_try_again_after_each_pause() {
+        let gate = Gate::default();
+        let (pause, began) = (Duration::from_secs(600), Instant::now());
+        let close = |count: u32| (0..count).for_each(|_| go(&gate).refused(refusal("dc")));
+        go(&gate).accepted();
+        close(3);
+        assert!(gate.refusal().is_some());
+        // The first who asks begins the pause; however many ask, one passes at its end.
+        assert!(!gate.reconsider(began, pause));
+        assert!(!gate.reconsider(began + pause / 2, pause));
+        assert!(gate.reconsider(began + pause, pause));
+        assert!(!gate.reconsider(began + pause, pause));
+        let ticket = go(&gate);
+        assert!(matches!(gate.try_enter(), Entry::Wait));
+        ticket.refused(refusal("still"));
+        assert_eq!(gate.refusal().unwrap().server, "still");
+        // And so on, until a server accepts it again.
+        assert!(!gate.reconsider(began + pause, pause));
+        assert!(gate.reconsider(began + 2 * pause, pause));
+        go(&gate).accepted();
+        assert!(gate.is_proven());
+        close(2);
+        assert!(gate.refusal().is_none());
+    }
+
+    #[test]
+    fn a_credential_that_no_server_has_accepted_is_never_tried_again() {
+        let gate = Gate::default();
+        go(&gate).refused(refusal("fred"));
+        let now = Instant::now();
+        for hours in 0..48 {
+            let now = now + Duration::from_secs(3600 * hours);
+            assert!(!gate.reconsider(now, Duration::from_secs(600)));
+        }
+        assert!(matches!(gate.try_enter(), Entry::Refused(_)));
     }
 
     #[test]
@@ -453,32 +498,6 @@ mod tests {
         }
         go(&gate).refused(refusal("c"));
         assert_eq!(gate.refusal().unwrap().server, "c");
-    }
-
-    #[test]
-    fn a_gate_that_closed_after_an_acceptance_lets_one_attempt_pass_after_a_while() {
-        let close = |recovery| {
-            let gate = Gate::new(GatePolicy { recovery, ..GatePolicy::default() });
-            go(&gate).accepted();
-            for server in ["a", "b", "c"] {
-                go(&gate).refused(refusal(server));
-            }
-            gate
-        };
-        let gate = close(Duration::from_secs(3600));
-        assert!(matches!(gate.try_enter(), Entry::Refused(_)));
-
-        let gate = close(Duration::ZERO);
-        let probe = go(&gate);
-        assert!(matches!(gate.try_enter(), Entry::Wait), "one attempt");
-        probe.refused(refusal("d"));
-        assert_eq!(gate.refusal().unwrap().server, "d", "one refusal closes it again");
-        go(&gate).accepted();
-        assert!(gate.is_proven());
-        // What was never accepted is refused for good.
-        let gate = Gate::new(GatePolicy { recovery: Duration::ZERO, ..GatePolicy::default() });
-        go(&gate).refused(refusal("a"));
-        assert!(matches!(gate.try_enter(), Entry::Refused(_)));
     }
 
     #[test]
