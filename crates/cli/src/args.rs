@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use quarry_fleet::Authentication;
 
 const STYLES: Styles = Styles::styled()
@@ -90,9 +90,12 @@ pub(crate) struct ScanArgs {
     #[command(flatten)]
     pub(crate) files: FileArgs,
 
-    /// Print at most N events of each source
+    /// Print at most N events of each source; with --sort, of all sources together
     #[arg(short = 'n', long, value_name = "N", help_heading = ORDER)]
     pub(crate) lines: Option<u64>,
+    /// With --sort, print at most N events of each source, those it would give without --sort
+    #[arg(long, requires = "lines", help_heading = ORDER)]
+    pub(crate) per_source: bool,
     /// Newest first
     #[arg(short, long, help_heading = ORDER)]
     pub(crate) reverse: bool,
@@ -105,7 +108,7 @@ pub(crate) struct ScanArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<ScanFormat>,
     /// The columns (table, csv) or members (jsonl, json), with commas between; data.NAME is one
-    /// value of the event
+    /// value of the event, data.* each of its values
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -146,7 +149,7 @@ pub(crate) struct TailArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<Format>,
     /// The columns (table, csv) or members (jsonl), with commas between; data.NAME is one value of
-    /// the event
+    /// the event, data.* each of its values
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -415,10 +418,11 @@ pub(crate) struct ServerArgs {
     /// configuration folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) inventory: Option<PathBuf>,
-    /// How long making a connection may take
+    /// Give up on a server whose port takes no connection for this long, name look-up included
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
     pub(crate) connect_timeout: Duration,
-    /// How long a server may say nothing
+    /// Give up on a server after this long without a reply, or without progress in one; a logon has
+    /// this long as a whole
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub(crate) timeout: Duration,
     /// When all has to be done; what came by then is kept
@@ -475,12 +479,13 @@ pub(crate) struct TerminalArgs {
     /// When to use colour; auto also heeds NO_COLOR and CLICOLOR_FORCE
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: When,
-    /// No progress, warnings or summary on standard error; errors only
+    /// No progress, warnings or summary on standard error; errors, and gaps of tail, only
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Say on standard error how each server is read
-    #[arg(short, long, conflicts_with = "quiet")]
-    pub(crate) verbose: bool,
+    /// Say on standard error how each server is read; -vv also each call. QUARRY_LOG chooses parts,
+    /// as in QUARRY_LOG=quarry_rpc=trace
+    #[arg(short, long, conflicts_with = "quiet", action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Args)]
@@ -495,12 +500,16 @@ pub(crate) struct WorkArgs {
 pub(crate) enum Format {
     /// Columns for people
     Table,
+    /// A field a line for people
+    List,
     /// A JSON object a line
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
     /// An XML document, an event a line
     Xml,
 }
@@ -510,12 +519,16 @@ pub(crate) enum Format {
 pub(crate) enum ScanFormat {
     /// Columns for people
     Table,
+    /// A field a line for people
+    List,
     /// A JSON object a line
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
     /// An XML document, an event a line
     Xml,
     /// A log file, for Event Viewer or quarry itself
@@ -529,7 +542,9 @@ impl ScanFormat {
             ScanFormat::Table => Format::Table,
             ScanFormat::Jsonl => Format::Jsonl,
             ScanFormat::Json => Format::Json,
+            ScanFormat::List => Format::List,
             ScanFormat::Csv => Format::Csv,
+            ScanFormat::CsvExact => Format::CsvExact,
             ScanFormat::Xml => Format::Xml,
             ScanFormat::Evtx => return None,
         })
@@ -544,8 +559,10 @@ pub(crate) enum ListFormat {
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

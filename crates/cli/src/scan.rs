@@ -1,278 +1,104 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
-use std::borrow::Cow;
-use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 
-use quarry_event::output::{Column, Document, Printer, Scratch, TableOptions, UnknownColumn};
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
-
+use quarry_collect::{Delivery, Next};
 use quarry_eventlog::Direction;
 
-use crate::args::{Format, ScanArgs, ScanFormat, When};
-use crate::console::{stdout_color, stdout_width};
-use crate::engine::{self, Batch, Next, Open};
+use crate::args::{ScanArgs, ScanFormat};
+use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::evtx;
-use crate::filter::{Matchers, Tests};
-use crate::run::{Closed, Run};
+use crate::filter;
+use crate::out::{self, Out};
+use crate::print::Wanted;
+use crate::printed::{Print, Printed};
+use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
         return evtx::run(args);
     }
-    let tests = Tests::new(&args.filter)?;
-    let format = args.output.and_then(ScanFormat::text);
-    let printer = match format {
-        Some(Format::Csv) if args.files.recover && args.fields.is_empty() => {
-            Printer::csv_with_recovered()
-        }
-        _ => printer(format, &marked(args), args.terminal.color)?,
-    };
+    let selection = filter::selection(&args.filter)?;
+    let printer = Wanted {
+        format: args.output.and_then(ScanFormat::text),
+        fields: &args.fields,
+        color: args.terminal.color,
+        recover: args.files.recover,
+        grep: selection.filter().grep.as_ref(),
+    }
+    .printer()?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }
-    let scan = Scan {
-        separator: if args.sort.is_some() { b"" } else { printer.separator() },
-        printer,
-        tests,
-        lines: args.lines,
-        times: args.sort.is_some(),
+    // What is put into one order can only be counted when all of it is there.
+    let (of_each, of_all) = match args.sort.is_some() && !args.per_source {
+        true => (None, args.lines),
+        false => (args.lines, None),
     };
+    let selection = Arc::new(selection.with_limit(of_each));
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.recover = args.files.recover;
-    let mut out = Out::new(&scan.printer);
-    let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = scan.tests.request(direction, args.lines);
-    // How many more events of a source are wanted.
-    let mut wanted: HashMap<usize, u64> = HashMap::new();
-    let mut closed = None;
-    run.read(inputs, request, &scan, &mut |console, source, batch: &mut Batch<Events>| {
-        let wanted = match args.lines {
-            Some(lines) => wanted.entry(source.index).or_insert(lines),
-            None => &mut u64::MAX.clone(),
+    let printed = Out::new(&printer, false).and_then(|out| {
+        let sorter = args.sort.map(|_| Sorter::new(args.reverse, of_all));
+        let print = Print {
+            separator: if sorter.is_some() { b"" } else { printer.separator() },
+            printer,
+            apart: args.lines.is_some() || sorter.is_some(),
+            times: sorter.is_some(),
         };
-        let events = &mut batch.output;
-        events.keep(*wanted);
-        *wanted -= events.count;
-        let written = match &mut sorter {
-            Some(sorter) => events
-                .each(|time, text| sorter.add(time, text))
-                .map_err(|e| Closed::Failed(Failure::io("temporary files", &e))),
-            None => console.beside(|| out.events(&events.text)).map_err(Closed::from),
-        };
-        match written {
-            Err(why) => {
-                closed = Some(why);
-                (events.count, Next::Stop)
-            }
-            Ok(()) if *wanted == 0 => (events.count, Next::Skip),
-            Ok(()) => (events.count, Next::Go),
-        }
-    })?;
-    if let (None, Some(sorter), false) = (&closed, sorter, run.outcome.interrupted) {
-        closed = sorter.finish(&mut |text| out.hold(text)).err().map(Closed::from);
-    }
-    if closed.is_none() {
-        closed = out.finish().err().map(Closed::from);
-    }
-    match closed {
-        Some(Closed::Failed(failure)) => return Err(failure),
+        let mut printing = Printing { out, sorter };
+        run.read(inputs, &selection, &print, &mut printing)?;
+        printing.finish(run.outcome().interrupted)
+    });
+    match printed {
+        Err(Closed::Failed(failure)) => return Err(failure),
         // Whoever closed the pipe has seen enough.
-        Some(Closed::Pipe) => {}
-        None => run.summarize(),
+        Err(Closed::Pipe) => {}
+        Ok(()) => run.summarize(),
     }
-    Ok(run.outcome)
+    Ok(run.outcome())
 }
 
-/// The fields that are asked for, and what marks records of slack: nothing else would tell them.
-fn marked(args: &ScanArgs) -> Cow<'_, [String]> {
-    const MARK: &str = "recovered";
-    let is_marked = || args.fields.iter().any(|field| field.trim() == MARK);
-    match args.files.recover && !args.fields.is_empty() && !is_marked() {
-        true => [&args.fields[..], &[MARK.to_owned()]].concat().into(),
-        false => (&args.fields[..]).into(),
-    }
+/// Writes printed events as they come, or sorts them first.
+struct Printing {
+    out: Out,
+    sorter: Option<Sorter>,
 }
 
-/// The printer for what the options ask for.
-pub(crate) fn printer(
-    format: Option<Format>,
-    fields: &[String],
-    color: When,
-) -> Result<Printer, Failure> {
-    let terminal = io::stdout().is_terminal();
-    let format = format.unwrap_or(if terminal { Format::Table } else { Format::Jsonl });
-    let columns = columns(fields)?;
-    Ok(match format {
-        Format::Jsonl => Printer::jsonl(columns),
-        Format::Json => Printer::json(columns, terminal),
-        Format::Csv => Printer::csv(columns),
-        Format::Table => Printer::table(TableOptions {
-            columns,
-            width: stdout_width(),
-            color: stdout_color(color),
-            zone: jiff::tz::TimeZone::system(),
-        }),
-        Format::Xml if columns.is_some() => {
-            return Err(Failure::new("--fields: xml has no columns")
-                .hint("leave out --fields, or choose jsonl, json, csv or table"));
+impl Take for Printing {
+    type Output = Printed;
+
+    fn take(
+        &mut self,
+        console: &Console,
+        delivery: &mut Delivery<Printed>,
+    ) -> Result<Next, Closed> {
+        let printed = &delivery.output;
+        match &mut self.sorter {
+            Some(sorter) => printed
+                .each(|time, text| sorter.add(time, text))
+                .map_err(|error| out::of_sorting(&error))?,
+            None => console.beside(|| self.out.deliver(&printed.text))?,
         }
-        Format::Xml => Printer::xml(),
-    })
-}
+        Ok(Next::Go)
+    }
 
-fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
-    let names = fields.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-    let columns = names.map(Column::parse).collect::<Result<Vec<_>, _>>().map_err(|e| {
-        let failure = Failure::new(format!("--fields: {e}"));
-        let known = UnknownColumn::known();
-        failure.hint(match e.nearest {
-            Some(nearest) => format!("did you mean {nearest}? the fields are {known}"),
-            None => format!("the fields are {known}"),
-        })
-    })?;
-    match (columns.is_empty(), fields.is_empty()) {
-        (true, true) => Ok(None),
-        (true, false) => Err(Failure::new("--fields: there is no field in the list")
-            .hint(format!("the fields are {}", UnknownColumn::known()))),
-        (false, _) => Ok(Some(columns)),
+    fn check(&self) -> Result<(), Closed> {
+        self.out.check()
     }
 }
 
-/// Matches and prints events, on any thread.
-struct Scan {
-    printer: Printer,
-    tests: Tests,
-    /// The most events of a source; of a batch, therefore.
-    lines: Option<u64>,
-    /// Whether the events' times are needed.
-    times: bool,
-    separator: &'static [u8],
-}
-
-/// The printed events of a batch.
-#[derive(Default)]
-struct Events {
-    text: Vec<u8>,
-    count: u64,
-    /// Of each event where its text ends, and its time; kept where events have to be told apart.
-    ends: Vec<(usize, EventTime)>,
-}
-
-impl engine::Work for Scan {
-    type Worker = (Matchers, Scratch);
-    type Output = Events;
-
-    fn worker(&self) -> Self::Worker {
-        (self.tests.matchers(), Scratch::default())
-    }
-
-    #[inline]
-    fn wants<S: PartialSource>(
-        &self,
-        (matchers, _): &mut Self::Worker,
-        event: &S,
-        open: &Open,
-        output: &Events,
-    ) -> bool {
-        self.lines.is_none_or(|lines| output.count < lines)
-            && !matchers.of(open.is_server()).is_some_and(|matcher| matcher.rules_out(event))
-    }
-
-    #[inline]
-    fn event<S: FieldSource>(
-        &self,
-        (matchers, scratch): &mut Self::Worker,
-        event: &S,
-        origin: &Origin<'_>,
-        output: &mut Events,
-    ) {
-        if self.lines.is_some_and(|lines| output.count >= lines) {
-            return;
+impl Printing {
+    /// Ends the output; what was to be sorted isn't, if not all of it came.
+    fn finish(mut self, is_interrupted: bool) -> Result<(), Closed> {
+        let out = &mut self.out;
+        if let Some(sorter) = self.sorter.filter(|_| !is_interrupted) {
+            sorter.finish(&mut |text| out.hold(text), out::of_sorting)?;
         }
-        if let Some(matcher) = matchers.of(origin.host.is_some())
-            && !matcher.matches(event, None)
-        {
-            return;
-        }
-        if output.count > 0 {
-            output.text.extend_from_slice(self.separator);
-        }
-        self.printer.event(event, origin, Texts::default(), scratch, &mut output.text);
-        output.count += 1;
-        if self.times || self.lines.is_some() {
-            let time = match self.times {
-                true => event.field(Field::TimeCreated).as_time().unwrap_or_default(),
-                false => EventTime::default(),
-            };
-            output.ends.push((output.text.len(), time));
-        }
-    }
-}
-
-impl engine::Output for Events {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.count = 0;
-        self.ends.clear();
-    }
-}
-
-impl Events {
-    /// Keeps the first events only.
-    fn keep(&mut self, wanted: u64) {
-        if wanted >= self.count {
-            return;
-        }
-        self.count = wanted;
-        let kept = usize::try_from(wanted).unwrap_or(usize::MAX);
-        self.ends.truncate(kept);
-        self.text.truncate(self.ends.last().map_or(0, |&(end, _)| end));
-    }
-
-    fn each(&self, mut take: impl FnMut(EventTime, &[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut start = 0;
-        self.ends.iter().try_for_each(|&(end, time)| {
-            take(time, &self.text[std::mem::replace(&mut start, end)..end])
-        })
-    }
-}
-
-/// Standard output, and what stands around the events.
-struct Out {
-    document: Document,
-    buffer: io::BufWriter<io::StdoutLock<'static>>,
-    flush: bool,
-}
-
-impl Out {
-    fn new(printer: &Printer) -> Self {
-        let stdout = io::stdout().lock();
-        let flush = stdout.is_terminal();
-        let buffer = io::BufWriter::with_capacity(1 << 16, stdout);
-        Out { document: printer.document(), buffer, flush }
-    }
-
-    /// Writes the events of a batch, of which the first was printed without anything before it.
-    fn events(&mut self, text: &[u8]) -> io::Result<()> {
-        self.hold(text)?;
-        match self.flush {
-            true => self.document.flush(&mut self.buffer).and_then(|()| self.buffer.flush()),
-            false => Ok(()),
-        }
-    }
-
-    /// Writes events of which more come soon.
-    fn hold(&mut self, text: &[u8]) -> io::Result<()> {
-        self.document.events(text, &mut self.buffer)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.document.finish(&mut self.buffer)?;
-        self.buffer.flush()
+        out.finish()
     }
 }
