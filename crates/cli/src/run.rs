@@ -517,6 +517,16 @@ fn options(args: &ServerArgs) -> quarry_fleet::Options {
     }
 }
 
+/// Ends the run as Ctrl-C does, where that was typed as an answer.
+pub(crate) fn interrupt() {
+    INTERRUPTED.set();
+}
+
+/// Whether the run was interrupted.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.is_set()
+}
+
 /// Lets Ctrl-C end the reading, so that what was read is printed and summed up; a second one ends
 /// the process.
 fn catch_interrupts(console: &mut Console) {
