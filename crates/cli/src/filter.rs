@@ -1,5 +1,8 @@
 //! The filter that the options of the command line ask for.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use jiff::{Timestamp, Zoned};
 use quarry_event::EventTime;
 use quarry_event::filter::{
@@ -25,6 +28,7 @@ pub(crate) struct Tests {
 impl Tests {
     /// Reads the options.
     pub(crate) fn new(args: &FilterArgs) -> Result<Self, Failure> {
+        let args = &*around(args)?;
         // Times such as `8h` count from now, and are in the local zone if they have none. Finding
         // the zone takes longer than reading a small file.
         let now = (args.since.is_some() || args.until.is_some()).then(Zoned::now);
@@ -91,6 +95,23 @@ impl Matchers {
             false => self.of_files.as_mut(),
         }
     }
+}
+
+/// The options, with `--around` as the `--since` and `--until` that it stands for.
+fn around(args: &FilterArgs) -> Result<Cow<'_, FilterArgs>, Failure> {
+    /// The time before and after, where nothing else is said.
+    const WINDOW: Duration = Duration::from_secs(300);
+    let Some(middle) = &args.around else { return Ok(Cow::Borrowed(args)) };
+    let middle = of("--around", parse_time(middle, &Zoned::now()))?.as_filetime();
+    // In units of 100 ns.
+    let window = args.window.unwrap_or(WINDOW).as_nanos() / 100;
+    let window = u64::try_from(window).unwrap_or(u64::MAX);
+    let at = |time| Some(EventTime::from_filetime(time).to_string());
+    Ok(Cow::Owned(FilterArgs {
+        since: at(middle.saturating_sub(window)),
+        until: at(middle.saturating_add(window)),
+        ..args.clone()
+    }))
 }
 
 /// The logs asked for, or those that a structured query names.

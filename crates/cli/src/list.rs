@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use quarry_event::filter::Glob;
-use quarry_event::output::local_time;
+use quarry_event::output::{Column as EventColumn, Scratch, local_time};
 use quarry_event::text::Plain;
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
 use quarry_eventlog::{Direction, LogInfo};
 use quarry_fleet::SourceId;
 use serde_json::Value as Json;
 
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
 use crate::console::grouped;
+use crate::count_by;
 use crate::engine::{self, Batch, Next, Open};
 use crate::error::Failure;
 use crate::filter::{Matchers, Tests};
@@ -24,15 +25,46 @@ use crate::servers::Server;
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.recover = args.files.recover;
-    let work = Count { tests: Some(Tests::new(&args.filter)?), by_channel: false };
-    list(run, &work, &args.sources, &args.servers, &args.output)
+    let tests = Some(Tests::new(&args.filter)?);
+    match count_by::fields(args)? {
+        Some(by) => count_by::run(run, &Count { tests, key: Key::Fields(by) }, args),
+        None => {
+            let options = Options { work: Count { tests, key: Key::Log }, ..Options::default() };
+            list(run, &options, &args.sources, &args.servers, &args.output)
+        }
+    }
 }
 
 /// The logs of each server, and the channels that the events of each file are of.
 pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    let work = Count { tests: None, by_channel: true };
-    list(run, &work, &args.sources, &args.servers, &args.output)
+    let globs =
+        args.log.iter().map(|text| Glob::parse(text).map_err(|e| Failure::of_option("--log", &e)));
+    let options = Options {
+        work: Count { tests: None, key: Key::Channel },
+        logs: globs.collect::<Result<_, _>>()?,
+        not_empty: args.not_empty,
+    };
+    list(run, &options, &args.sources, &args.servers, &args.output)
+}
+
+/// What is listed of sources.
+#[derive(Default)]
+struct Options {
+    work: Count,
+    /// The logs that `quarry logs` lists; none for all.
+    logs: Vec<Glob>,
+    /// Whether logs without records are left out.
+    not_empty: bool,
+}
+
+impl Options {
+    /// Whether `quarry logs` lists a log.
+    fn lists(&self, log: &str, tally: &Tally) -> bool {
+        let is_empty = tally.events == 0;
+        (self.logs.is_empty() || self.logs.iter().any(|glob| glob.is_match(log)))
+            && !(self.not_empty && is_empty)
+    }
 }
 
 /// Of each source, by its place, its name and its logs.
@@ -40,24 +72,25 @@ type Found = BTreeMap<usize, (String, BTreeMap<String, Tally>)>;
 
 fn list(
     mut run: Run,
-    work: &Count,
+    options: &Options,
     sources: &SourceArgs,
     servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
+    let work = &options.work;
     let mut inputs = run.inputs(sources, servers)?;
     let mut found = Found::new();
     // Servers know their logs; only what passes a filter has to be read.
     if work.tests.as_ref().is_none_or(Tests::pass_all) {
         let servers = std::mem::take(&mut inputs.servers);
-        survey(&mut run, work, &servers, inputs.files.len(), &mut found)?;
+        survey(&mut run, options, &servers, inputs.files.len(), &mut found)?;
     }
     let request = work.tests.as_ref().map(|tests| tests.request(Direction::Forward, None));
     run.read(inputs, request.unwrap_or_default(), work, &mut |_, source, batch| {
         let batch: &mut Batch<Tallies> = batch;
         let (name, logs) = found.entry(source.index).or_insert_with(|| {
             // A file's log is counted even if there is nothing in it.
-            let is_known = !work.by_channel && !source.is_server();
+            let is_known = work.key == Key::Log && !source.is_server();
             let log = is_known.then(|| (source.log.clone(), Tally::default()));
             (source.name.clone(), log.into_iter().collect())
         });
@@ -89,7 +122,9 @@ fn list(
     };
     let rows: Vec<Vec<Cell>> = found
         .values()
-        .flat_map(|(source, logs)| logs.iter().map(|(log, tally)| row(source, log, tally)))
+        .flat_map(|(source, logs)| logs.iter().map(move |(log, tally)| (source, log, tally)))
+        .filter(|(_, log, tally)| options.lists(log, tally))
+        .map(|(source, log, tally)| row(source, log, tally))
         .collect();
     let mut columns = COLUMNS.to_vec();
     if recover {
@@ -111,7 +146,7 @@ const COLUMNS: [Column; 5] = [
 /// Asks servers what is in their logs.
 fn survey(
     run: &mut Run,
-    work: &Count,
+    options: &Options,
     servers: &[Server],
     first: usize,
     found: &mut Found,
@@ -120,7 +155,8 @@ fn survey(
     let every: Vec<Glob> = Glob::parse("*").into_iter().collect();
     let patterns: Vec<Vec<Glob>> = servers
         .iter()
-        .map(|server| match &work.tests {
+        .map(|server| match &options.work.tests {
+            None if !options.logs.is_empty() => options.logs.clone(),
             None => every.clone(),
             Some(tests) if !tests.logs.is_empty() => tests.logs.clone(),
             Some(_) => server.logs().to_vec(),
@@ -150,33 +186,46 @@ fn survey(
 }
 
 /// Counts events, on any thread.
-struct Count {
+#[derive(Default)]
+pub(crate) struct Count {
     /// Which are counted; none for all.
-    tests: Option<Tests>,
-    /// By what the events say they are of, rather than by the log they were read from.
-    by_channel: bool,
+    pub(crate) tests: Option<Tests>,
+    pub(crate) key: Key,
+}
+
+/// What events are counted by.
+#[derive(Default, PartialEq)]
+pub(crate) enum Key {
+    /// The log they were read from.
+    #[default]
+    Log,
+    /// The log that they say they are of.
+    Channel,
+    /// The text of fields, with a NUL between: no field's text has one.
+    Fields(Vec<EventColumn>),
 }
 
 /// Channels told apart in one source, beyond which they are counted together.
 const MAX_LOGS: usize = 10_000;
 
 #[derive(Default)]
-struct Tallies {
-    logs: BTreeMap<String, Tally>,
+pub(crate) struct Tallies {
+    /// By the key.
+    pub(crate) logs: BTreeMap<String, Tally>,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Tally {
+pub(crate) struct Tally {
     /// All of them, and those that were recovered from slack.
-    events: u64,
+    pub(crate) events: u64,
     recovered: u64,
     /// Of those that weren't.
-    oldest: Option<EventTime>,
-    newest: Option<EventTime>,
+    pub(crate) oldest: Option<EventTime>,
+    pub(crate) newest: Option<EventTime>,
 }
 
 impl Tally {
-    fn add(&mut self, other: &Tally) {
+    pub(crate) fn add(&mut self, other: &Tally) {
         self.events += other.events;
         self.recovered += other.recovered;
         self.oldest = self.oldest.into_iter().chain(other.oldest).min();
@@ -185,16 +234,16 @@ impl Tally {
 }
 
 impl engine::Work for Count {
-    type Worker = (Option<Matchers>, Vec<u8>);
+    type Worker = (Option<Matchers>, Vec<u8>, Scratch);
     type Output = Tallies;
 
     fn worker(&self) -> Self::Worker {
-        (self.tests.as_ref().map(Tests::matchers), Vec::new())
+        (self.tests.as_ref().map(Tests::matchers), Vec::new(), Scratch::default())
     }
 
     fn wants<S: PartialSource>(
         &self,
-        (matchers, _): &mut Self::Worker,
+        (matchers, ..): &mut Self::Worker,
         event: &S,
         open: &Open,
         _: &Tallies,
@@ -205,7 +254,7 @@ impl engine::Work for Count {
 
     fn event<S: FieldSource>(
         &self,
-        (matchers, name): &mut Self::Worker,
+        (matchers, name, scratch): &mut Self::Worker,
         event: &S,
         origin: &Origin<'_>,
         output: &mut Tallies,
@@ -217,9 +266,15 @@ impl engine::Work for Count {
             return;
         }
         name.clear();
-        match self.by_channel {
-            true => event.field(Field::Channel).push::<Plain>(name),
-            false => name.extend_from_slice(origin.log.as_bytes()),
+        match &self.key {
+            Key::Channel => event.field(Field::Channel).push::<Plain>(name),
+            Key::Log => name.extend_from_slice(origin.log.as_bytes()),
+            Key::Fields(fields) => {
+                for (i, field) in fields.iter().enumerate() {
+                    name.extend_from_slice(if i > 0 { b"\0" } else { b"" });
+                    field.write(event, origin, Texts::default(), scratch, name);
+                }
+            }
         }
         let name = String::from_utf8_lossy(name);
         let recovered = u64::from(origin.recovered);
@@ -229,7 +284,7 @@ impl engine::Work for Count {
         match output.logs.get_mut(&*name) {
             Some(sum) => sum.add(&tally),
             None => {
-                let full = output.logs.len() >= MAX_LOGS;
+                let full = !matches!(self.key, Key::Fields(_)) && output.logs.len() >= MAX_LOGS;
                 let name = if full { String::new() } else { name.into_owned() };
                 output.logs.entry(name).or_default().add(&tally);
             }
