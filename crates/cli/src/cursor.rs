@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use quarry_eventlog::LogName;
+use quarry_event::EventTime;
+use quarry_eventlog::{Cursor, LogName, RecordId};
 use quarry_lock::{Mode, Options, OwnedGuard};
 use serde_json::{Value as Json, json};
 
@@ -27,7 +28,7 @@ pub(crate) struct Cursors {
     path: PathBuf,
     /// Keeps others from using the file.
     _lock: OwnedGuard,
-    cursors: HashMap<Key, u64>,
+    cursors: HashMap<Key, Cursor>,
     /// Since when the file is behind.
     unsaved: Option<Instant>,
 }
@@ -64,7 +65,7 @@ impl Cursors {
     }
 
     /// Where each log was read to.
-    pub(crate) fn all(&self) -> HashMap<Key, u64> {
+    pub(crate) fn all(&self) -> HashMap<Key, Cursor> {
         self.cursors.clone()
     }
 
@@ -74,8 +75,8 @@ impl Cursors {
     }
 
     /// A log was read to a record, and that was printed.
-    pub(crate) fn set(&mut self, key: Key, record: u64) {
-        self.cursors.insert(key, record);
+    pub(crate) fn set(&mut self, key: Key, cursor: Cursor) {
+        self.cursors.insert(key, cursor);
         self.unsaved.get_or_insert_with(Instant::now);
     }
 
@@ -111,21 +112,33 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     name.into()
 }
 
-fn print(cursors: &HashMap<Key, u64>) -> String {
-    let mut list: Vec<(&Key, &u64)> = cursors.iter().collect();
-    list.sort_unstable();
-    let each = |((source, log), record): &(&Key, &u64)| json!({ "source": source, "log": log.0, "record": record });
+fn print(cursors: &HashMap<Key, Cursor>) -> String {
+    let mut list: Vec<(&Key, &Cursor)> = cursors.iter().collect();
+    list.sort_unstable_by_key(|(key, _)| *key);
+    let each = |((source, log), cursor): &(&Key, &Cursor)| {
+        let mut json = json!({ "source": source, "log": log.0, "record": cursor.record.0 });
+        // Tells the record from one of the same number in a log that was recreated.
+        if let Some(time) = cursor.time {
+            json["time"] = time.to_string().into();
+        }
+        json
+    };
     format!("{:#}\n", json!({ "v": 1, "cursors": list.iter().map(each).collect::<Vec<_>>() }))
 }
 
-fn parse(text: &str) -> Option<HashMap<Key, u64>> {
+fn parse(text: &str) -> Option<HashMap<Key, Cursor>> {
     let file: Json = serde_json::from_str(text).ok()?;
     if file["v"] != 1 {
         return None;
     }
     let each = |cursor: &Json| {
         let log = LogName::from(cursor["log"].as_str()?);
-        Some(((cursor["source"].as_str()?.to_owned(), log), cursor["record"].as_u64()?))
+        let record = RecordId(cursor["record"].as_u64()?);
+        let time = match &cursor["time"] {
+            Json::Null => None,
+            time => Some(EventTime::parse(time.as_str()?)?),
+        };
+        Some(((cursor["source"].as_str()?.to_owned(), log), Cursor { record, time }))
     };
     file["cursors"].as_array()?.iter().map(each).collect()
 }
@@ -141,14 +154,22 @@ mod tests {
         let key = |log: &str| ("even6://fred".to_owned(), LogName::from(log));
         let mut cursors = Cursors::open(&path).unwrap();
         assert!(cursors.all().is_empty());
-        cursors.set(key("System"), 812);
-        cursors.set(key("a\"b/ü"), u64::MAX);
+        let time = EventTime::parse("2026-08-22T10:00:00.1234567Z");
+        cursors.set(key("System"), Cursor { record: RecordId(812), time });
+        cursors.set(key("a\"b/ü"), u64::MAX.into());
         cursors.save().unwrap();
         let error = Cursors::open(&path).map(drop).unwrap_err();
         assert!(error.message.contains("in use"), "{}", error.message);
         let saved = cursors.all();
         drop(cursors);
         assert_eq!(Cursors::open(&path).unwrap().all(), saved);
+    }
+
+    #[test]
+    fn a_file_of_before_cursors_had_times_is_read() {
+        let text = r#"{"v":1,"cursors":[{"source":"even6://fred","log":"System","record":7}]}"#;
+        let key = ("even6://fred".to_owned(), LogName::from("System"));
+        assert_eq!(parse(text).unwrap(), HashMap::from([(key, Cursor::at(7))]));
     }
 
     #[test]

@@ -362,7 +362,7 @@ impl<W: Work> Visitor for Reading<'_, W> {
     }
 
     fn damage(&mut self, damage: &Damage) {
-        self.batch.records += u64::from(damage.is_record());
+        self.batch.records += damage.records();
         self.batch.damage.push(damage.clone());
     }
 }

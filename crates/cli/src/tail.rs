@@ -311,9 +311,6 @@ impl Visitor for Print<'_> {
         self.printed += 1;
     }
 
-    /// Nobody asks for slack here.
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
-
     fn damage(&mut self, damage: &Damage) {
         self.damage.push(damage.clone());
     }

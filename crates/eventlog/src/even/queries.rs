@@ -14,10 +14,10 @@ use quarry_rpc::smb::NtStatus;
 
 use super::{Opened, direction_flag, nonsense, of_legacy_log};
 use crate::batch::Batch;
-use crate::damage::Damage;
-use crate::error::LogError;
-use crate::log::{Batches, Bookmark, BoxFuture, Direction, LogName, Query};
-use crate::server::ReadOptions;
+use crate::log::{Batches, BoxFuture};
+use crate::types::{
+    Bookmark, Cursor, Damage, Direction, Hole, LogError, LogName, Query, ReadOptions, RecordId,
+};
 
 /// What a record is taken to need, in bytes, before any has come.
 const USUAL_RECORD: u64 = 400;
@@ -55,6 +55,10 @@ pub(super) struct LegacyBatches {
     came: (u64, u64),
     bookmark: Option<Bookmark>,
     damage: Vec<Damage>,
+    /// What comes after the damage, and the bookmark before it.
+    ready: Option<(Batch, Option<Bookmark>)>,
+    /// The error that comes after the damage.
+    failed: Option<LogError>,
     fruitless: u32,
     /// Records in a row that were too large.
     too_large: u32,
@@ -69,11 +73,10 @@ impl LegacyBatches {
         opened: Opened,
     ) -> Self {
         let log = query.logs[0].clone();
-        let after = query.after.as_ref().and_then(|bookmark| {
-            let of_log =
-                bookmark.entries.iter().find(|e| e.channel.eq_ignore_ascii_case(&log.0))?;
-            u32::try_from(of_log.record_id).ok()
-        });
+        let after = query
+            .after
+            .as_ref()
+            .and_then(|bookmark| u32::try_from(bookmark.of(&log)?.cursor.record.0).ok());
         let mut batches = LegacyBatches {
             client,
             direction: query.direction,
@@ -89,6 +92,8 @@ impl LegacyBatches {
             came: (0, 0),
             bookmark: query.after.clone(),
             damage: Vec::new(),
+            ready: None,
+            failed: None,
             fruitless: 0,
             too_large: 0,
             ended: false,
@@ -116,7 +121,7 @@ impl LegacyBatches {
             self.skip(ahead + 1);
         } else if self.direction == Direction::Forward && after.wrapping_add(1) != self.next {
             // It is not in the log any more: overwritten, or the log was cleared.
-            self.tell_overwritten(Some(after));
+            self.tell_overwritten(Some(after), Some(self.next));
         } else if self.direction == Direction::Backward {
             self.left = 0;
         }
@@ -130,15 +135,27 @@ impl LegacyBatches {
         };
     }
 
-    fn tell_overwritten(&mut self, after: Option<u32>) {
-        let log = after.map(|_| LogName::clone(&self.log));
-        self.damage.push(Damage::Overwritten { log, after: after.map(u64::from) });
+    /// Reports that records are gone between two that aren't, as far as these are known.
+    fn tell_overwritten(&mut self, after: Option<u32>, before: Option<u32>) {
+        self.damage.push(Damage::Overwritten(self.hole(after, before, None)));
+    }
+
+    fn hole(&self, after: Option<u32>, before: Option<u32>, records: Option<u64>) -> Hole {
+        let id = |number: u32| RecordId(number.into());
+        let log = Some(LogName::clone(&self.log));
+        Hole { log, after: after.map(id), before: before.map(id), records }
     }
 
     async fn next_batch(&mut self) -> Result<Option<Batch>, LogError> {
         loop {
-            if !self.damage.is_empty() {
+            // More of them may follow.
+            let is_open = matches!(self.damage.last(), Some(Damage::TooLarge(_)));
+            let is_over = self.ended || self.left == 0 || self.ready.is_some();
+            if !self.damage.is_empty() && (!is_open || is_over) {
                 return Ok(Some(Batch::damage(std::mem::take(&mut self.damage))));
+            }
+            if let Some((batch, _)) = self.ready.take() {
+                return Ok(Some(batch));
             }
             if self.ended || self.left == 0 {
                 return Ok(None);
@@ -155,9 +172,7 @@ impl LegacyBatches {
             match read {
                 Ok(Read::Records(records)) if !records.is_empty() => {
                     self.in_place = self.keeps_place;
-                    if let Some(batch) = self.take(records, sought)? {
-                        return Ok(Some(batch));
-                    }
+                    self.take(records, sought)?;
                 }
                 // The position has moved past the records, or is wherever: it is sought again.
                 Ok(Read::TooSmall { records, needed }) => {
@@ -166,12 +181,9 @@ impl LegacyBatches {
                         self.ask_for_more(size, needed);
                         continue;
                     }
-                    let batch = self.take(records, sought)?;
+                    self.take(records, sought)?;
                     self.needed = needed.clamp(MIN_BUFFER, MAX_BATCH_BUFFER);
                     self.in_place = false;
-                    if let Some(batch) = batch {
-                        return Ok(Some(batch));
-                    }
                 }
                 // The end, which servers have two ways to say; or a record that is gone.
                 Ok(Read::Records(_) | Read::End) => self.nothing_here(sought).await?,
@@ -186,10 +198,19 @@ impl LegacyBatches {
     /// A larger buffer for the next record; one that needs more than there can be is left out.
     fn ask_for_more(&mut self, size: u32, needed: u32) {
         if needed > MAX_BATCH_BUFFER || size >= MAX_BATCH_BUFFER {
-            let after = self.last();
-            let log = after.map(|_| LogName::clone(&self.log));
-            self.damage.push(Damage::TooLarge { log, after: after.map(u64::from) });
+            let hole = match self.damage.pop() {
+                // Nothing has come since the last that was too large.
+                Some(Damage::TooLarge(hole)) => {
+                    Hole { records: hole.records.map(|n| n + 1), ..hole }
+                }
+                other => {
+                    self.damage.extend(other);
+                    self.hole(self.last(), None, Some(1))
+                }
+            };
             self.skip(1);
+            let before = (self.left > 0).then(|| RecordId(self.next.into()));
+            self.damage.push(Damage::TooLarge(Hole { before, ..hole }));
             self.too_large += 1;
             if self.too_large <= MAX_TOO_LARGE {
                 self.fruitless = 0;
@@ -219,7 +240,7 @@ impl LegacyBatches {
         let gone = oldest.wrapping_sub(self.next);
         match self.direction {
             Direction::Forward if records > 0 && gone != 0 && gone < self.left => {
-                self.tell_overwritten(self.last());
+                self.tell_overwritten(self.last(), Some(oldest));
                 self.skip(gone);
             }
             // Older ones go first: for a reader that goes backwards that is the end.
@@ -227,17 +248,17 @@ impl LegacyBatches {
                 self.ended = true;
             }
             _ => {
-                self.tell_overwritten(self.last());
+                self.tell_overwritten(self.last(), None);
                 self.ended = true;
             }
         }
         Ok(())
     }
 
-    /// Takes the records of an answer: those from `next` on.
-    fn take(&mut self, records: Vec<u8>, sought: bool) -> Result<Option<Batch>, LogError> {
+    /// Takes the records of an answer, those from `next` on: they are then ready.
+    fn take(&mut self, records: Vec<u8>, sought: bool) -> Result<(), LogError> {
         let mut rest = &records[..];
-        let (mut sizes, mut skipped_bytes) = (Vec::new(), 0);
+        let (mut sizes, mut skipped_bytes, mut time) = (Vec::new(), 0, None);
         while !rest.is_empty() && self.left > 0 {
             let (record, behind) = ClassicRecord::split(rest).map_err(nonsense)?;
             // How far it is ahead of the one that is due; the farthest are those behind it.
@@ -253,7 +274,7 @@ impl LegacyBatches {
             if ahead > 0 && !sought {
                 // The server's position is not where the last read ended.
                 self.lost_position();
-                return Ok(None);
+                return Ok(());
             }
             if ahead > u32::MAX / 2 {
                 // From before the one that was sought.
@@ -264,31 +285,35 @@ impl LegacyBatches {
             }
             if ahead > 0 {
                 // The server has gone past what was sought: it isn't there any more.
-                self.tell_overwritten(self.last());
+                self.tell_overwritten(self.last(), Some(record.number()));
                 self.skip(ahead);
                 if self.left == 0 {
                     break;
                 }
             }
             sizes.push(record.as_bytes().len());
+            time = Some(record.time_generated());
             self.skip(1);
             rest = behind;
         }
         if sizes.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         self.fruitless = 0;
         self.too_large = 0;
         self.needed = MIN_BUFFER;
         let bytes: usize = sizes.iter().sum();
         self.came = (self.came.0 + sizes.len() as u64, self.came.1 + bytes as u64);
+        let before = self.bookmark.clone();
         if let Some(last) = self.last() {
-            self.bookmark = Some(Bookmark::single(self.log.0.clone(), last.into()));
+            let cursor = Cursor { record: RecordId(last.into()), time };
+            self.bookmark = Some(Bookmark::single(LogName::clone(&self.log), cursor));
         }
         let mut kept = records;
         kept.truncate(skipped_bytes + bytes);
         kept.drain(..skipped_bytes);
-        Ok(Some(Batch::classic(Arc::clone(&self.log), kept, sizes)))
+        self.ready = Some((Batch::classic(Arc::clone(&self.log), kept, sizes), before));
+        Ok(())
     }
 
     /// From now on each read seeks.
@@ -319,9 +344,19 @@ impl LegacyBatches {
 impl Batches for LegacyBatches {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
         Box::pin(async {
-            let next = self.next_batch().await;
-            self.ended |= next.is_err();
-            next.transpose()
+            let next = match self.failed.take() {
+                Some(error) => Err(error),
+                None => self.next_batch().await,
+            };
+            let Err(error) = next else { return next.transpose() };
+            self.ended = true;
+            match self.damage.is_empty() {
+                true => Some(Err(error)),
+                false => {
+                    self.failed = Some(error);
+                    Some(Ok(Batch::damage(std::mem::take(&mut self.damage))))
+                }
+            }
         })
     }
 
@@ -330,7 +365,10 @@ impl Batches for LegacyBatches {
     }
 
     fn bookmark(&self) -> Option<&Bookmark> {
-        self.bookmark.as_ref()
+        match &self.ready {
+            Some((_, before)) => before.as_ref(),
+            None => self.bookmark.as_ref(),
+        }
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {

@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use super::{LegacyServerLog, Opened};
+use super::{LegacyServerLog, Opened, record};
 use crate::batch::Batch;
-use crate::error::LogError;
-use crate::log::{
-    Batches, Bookmark, BoxFuture, Direction, EventLog as _, LogName, Query, Start, Subscription,
-};
+use crate::log::{Batches, BoxFuture, EventLog as _};
+use crate::types::{Bookmark, Direction, LogError, LogName, Query, Start, Subscription};
 
 /// How often a log is asked.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -34,8 +32,17 @@ impl PollingBatches {
             return Err(LogError::HowManyLogs(subscription.logs.len()));
         };
         let opened = server.open(log).await?;
+        let is_another = match &subscription.start {
+            Start::After(bookmark) if !is_gone(bookmark, &opened) => {
+                is_another(&server, log, &opened, bookmark).await
+            }
+            _ => Ok(false),
+        };
         opened.close(&server.client).await;
-        let at = |number: u32| Bookmark::single(log.0.clone(), number.into());
+        if is_another? {
+            return Err(LogError::Recreated);
+        }
+        let at = |number: u32| Bookmark::single(log.clone(), u64::from(number));
         let bookmark = match &subscription.start {
             // The record before the first, where there is none yet.
             Start::Now => Some(at(opened.newest().unwrap_or(0))),
@@ -53,14 +60,21 @@ impl PollingBatches {
     async fn next_batch(&mut self) -> Result<Batch, LogError> {
         if self.reading.is_none() {
             let opened = Opened::new(&self.server.client, &self.log).await?;
-            opened.close(&self.server.client).await;
-            if self.is_strict && self.bookmark.as_ref().is_some_and(|last| is_gone(last, &opened)) {
-                return Err(LogError::Overwritten);
-            }
             let is_new = match (opened.newest(), self.last()) {
                 (None, _) => false,
                 (Some(newest), last) => last != Some(newest),
             };
+            let is_gone = self.bookmark.as_ref().is_some_and(|last| is_gone(last, &opened));
+            let is_another = match self.bookmark.as_ref().filter(|_| is_new && !is_gone) {
+                Some(last) => is_another(&self.server, &self.log, &opened, last).await,
+                None => Ok(false),
+            };
+            opened.close(&self.server.client).await;
+            match (is_another?, is_gone) {
+                (true, _) => return Err(LogError::Recreated),
+                (false, true) if self.is_strict => return Err(LogError::Overwritten),
+                _ => {}
+            }
             if !is_new {
                 tokio::time::sleep(PAUSE).await;
                 return Ok(Batch::empty());
@@ -112,8 +126,25 @@ impl Batches for PollingBatches {
 }
 
 fn number(bookmark: &Bookmark) -> Option<u32> {
-    let entry = bookmark.entries.iter().find(|entry| entry.is_current)?;
-    Some(entry.record_id as u32)
+    Some(bookmark.current()?.cursor.record.0 as u32)
+}
+
+/// Whether the log has another record under a bookmark's number.
+async fn is_another(
+    server: &LegacyServerLog,
+    log: &LogName,
+    opened: &Opened,
+    bookmark: &Bookmark,
+) -> Result<bool, LogError> {
+    let (Some(entry), Some(number)) = (bookmark.current(), number(bookmark)) else {
+        return Ok(false);
+    };
+    if entry.cursor.time.is_none() {
+        return Ok(false);
+    }
+    let time = |record: quarry_logfile::classic::ClassicRecord<'_>| record.time_generated();
+    let time = record(&server.client, log, opened.handle, number, time).await?;
+    Ok(entry.cursor.is_another(time))
 }
 
 /// Whether a bookmark's record is neither in a log nor just before it.

@@ -10,8 +10,7 @@ use quarry_even::eventlog::{LegacyClient, LogHandle};
 use quarry_logfile::classic::ClassicRecord;
 
 use super::{of_legacy_log, record};
-use crate::error::LogError;
-use crate::log::LogName;
+use crate::types::{LogError, LogName};
 
 /// What Windows opens for a name that it doesn't know.
 const DEFAULT_LOG: &str = "Application";

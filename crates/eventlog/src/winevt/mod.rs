@@ -6,24 +6,20 @@
 //! and its number there are what the API's bookmark says of it: the event itself says where it was
 //! written first, which differs where it was forwarded.
 
-mod batch;
 mod queries;
+mod records;
 mod subscriptions;
 
 use std::time::Duration;
 
-use quarry_even::Bookmark;
 use quarry_event::{EventTime, Field, FieldSource};
 use quarry_winevt::{Channels, Error, Next, RenderedEvent, Renderer, ResultSet};
 
 use crate::batch::{BatchReader, Visitor};
-use crate::damage::Damage;
-use crate::error::LogError;
-use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query, Subscription};
-use crate::server::{ReadOptions, check_logs};
-pub(crate) use batch::{LocalBatch, LocalReader};
-use queries::LocalQuery;
-use subscriptions::LocalSubscription;
+use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
+use crate::types::{
+    Bookmark, Damage, Direction, LogError, LogName, Query, ReadOptions, Subscription, check_logs,
+};
 
 /// The most channels that are listed; Windows has somewhat over 1,000.
 const MAX_CHANNELS: usize = 100_000;
@@ -86,7 +82,7 @@ impl EventLog for LocalLog {
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
         Box::pin(async move {
             check_logs(&query.logs)?;
-            let batches = LocalQuery::open(query.clone(), self.options).await?;
+            let batches = queries::open(query, self.options).await?;
             Ok(Box::new(batches) as Box<dyn Batches>)
         })
     }
@@ -97,7 +93,7 @@ impl EventLog for LocalLog {
     ) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {
         Box::pin(async move {
             check_logs(&subscription.logs)?;
-            let batches = LocalSubscription::open(subscription.clone(), self.options).await?;
+            let batches = subscriptions::open(subscription, self.options).await?;
             Ok(Box::new(batches) as Box<dyn Batches>)
         })
     }
@@ -113,6 +109,11 @@ fn drop_elsewhere<T: Send + 'static>(what: Option<T>) {
 /// What the API gave and can't be. The others of this machine's logs can be read all the same.
 fn nonsense(what: &'static str) -> LogError {
     LogError::Local(Error::Nonsense { call: "EvtNext", what })
+}
+
+/// What a stream fails with whose last call was given up before it returned.
+fn given_up() -> LogError {
+    nonsense("a call that was given up")
 }
 
 /// Runs what may wait on a thread that may.
@@ -147,7 +148,7 @@ fn info(log: &LogName, wait: Duration) -> Result<Option<LogInfo>, LogError> {
 /// Reads a log through, as far as it takes to know what there is.
 async fn count(log: &LogName, options: ReadOptions) -> Result<LogInfo, LogError> {
     let query = Query::new(log.clone(), Direction::Forward);
-    let mut batches = LocalQuery::open(query, options).await?;
+    let mut batches = queries::open(&query, options).await?;
     let (mut reader, mut counted) = (BatchReader::default(), Counted::default());
     while let Some(batch) = batches.next().await {
         let batch = batch?;
@@ -172,9 +173,6 @@ impl Visitor for Counted {
         self.0.newest = time.or(self.0.newest);
     }
 
-    /// There is no slack here.
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
-
     fn damage(&mut self, damage: &Damage) {
         self.0.damage.push(damage.clone());
     }
@@ -197,56 +195,6 @@ fn end(log: &LogName, is_backward: bool, wait: Duration) -> Result<Option<EventT
                 return Renderer::new()?.read(event, time).map_err(fail);
             }
             Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Keeps the log and the number of each event that comes, which only a bookmark has.
-#[derive(Debug)]
-struct Places {
-    bookmark: quarry_winevt::Bookmark,
-    /// The logs of the query, as Windows spells them.
-    logs: Vec<LogName>,
-}
-
-impl Places {
-    /// For a query's channels, each with its status; for the logs as they were asked for, where
-    /// the channels aren't known.
-    ///
-    /// # Errors
-    /// [`LogError`]: a channel takes no part, and its events would be missing unnoticed.
-    fn new(
-        channels: Result<Vec<(String, u32)>, Error>,
-        asked: &[LogName],
-    ) -> Result<Self, LogError> {
-        let channels = channels.unwrap_or_default();
-        for (name, status) in &channels {
-            if *status != 0 {
-                let error = Error::Refused { call: "EvtGetQueryInfo", status: *status };
-                return Err(LogError::of_local(error, &LogName(name.clone())));
-            }
-        }
-        let logs = match channels.len() == asked.len() {
-            true => channels.into_iter().map(|(name, _)| LogName(name)).collect(),
-            false => asked.to_vec(),
-        };
-        Ok(Places { bookmark: quarry_winevt::Bookmark::new()?, logs })
-    }
-
-    /// The place of an event's log among the query's, and its number there.
-    fn of(&mut self, event: &quarry_winevt::Event) -> Result<(usize, u64), LogError> {
-        self.bookmark.update(event)?;
-        let bookmark = Bookmark::from_xml(&self.bookmark.to_xml()?)
-            .map_err(|_| nonsense("a bookmark that is none"))?;
-        let current = match &*bookmark.entries {
-            [only] => Some(only),
-            entries => entries.iter().find(|entry| entry.is_current),
-        };
-        let current = current.ok_or_else(|| nonsense("a bookmark that is nowhere"))?;
-        let is_it = |log: &LogName| log.0.eq_ignore_ascii_case(&current.channel);
-        match self.logs.iter().position(is_it) {
-            Some(log) => Ok((log, current.record_id)),
-            None => Err(nonsense("a record of a log that was not asked for")),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! What is known of a log as a whole (3.1.4.15, 3.1.4.19).
 
+use quarry_binxml::Decoder;
 use quarry_even::{
-    BinXmlVariant, Bookmark, BookmarkEntry, EventClient, LogProperty, Next, QueryFlags,
-    RegisteredQuery,
+    BinXmlVariant, EventClient, LogProperty, Next, QueryFlags, RegisteredQuery, ResultSetRecord,
+    SeekFlags,
 };
-use quarry_event::{EventTime, Field, FieldSource};
+use quarry_event::EventTime;
 
-use super::ReadOptions;
-use crate::batch::{Batch, BatchReader, Visitor};
-use crate::damage::Damage;
-use crate::error::LogError;
-use crate::log::{LogInfo, LogName};
+use crate::batch::end_times;
+use crate::log::LogInfo;
+use crate::types::{
+    Bookmark, BookmarkEntry, Cursor, LogError, LogName, ReadOptions, RecordId, is_nowhere,
+};
 
 /// Asks for the number of records, and for both ends of a log that has any; most have none.
 pub(super) async fn info(
@@ -42,14 +43,17 @@ async fn records(client: &EventClient, log: &LogName) -> Result<u64, LogError> {
 }
 
 /// The number of a log's oldest record, where the server tells it.
-pub(super) async fn oldest(client: &EventClient, log: &LogName) -> Result<Option<u64>, LogError> {
+pub(super) async fn oldest(
+    client: &EventClient,
+    log: &LogName,
+) -> Result<Option<RecordId>, LogError> {
     let fail = |error| LogError::of_log(error, log);
     let handle = client.open_log(&log.0, QueryFlags::CHANNEL_PATH).await.map_err(fail)?;
     let oldest = client.log_info(handle, LogProperty::OldestRecordNumber).await;
     let _ = client.close(handle.into()).await;
     match oldest {
         // Of direct channels nothing is told, and of an empty log nothing that would be of use.
-        Ok(oldest) => Ok(Some(oldest.as_u64()).filter(|oldest| *oldest > 0)),
+        Ok(oldest) => Ok(Some(oldest.as_u64()).filter(|oldest| *oldest > 0).map(RecordId)),
         Err(error) if error.status().is_some() => Ok(None),
         Err(error) => Err(fail(error)),
     }
@@ -71,8 +75,7 @@ pub(super) async fn last_records(
         let _ = client.close(handle.into()).await;
         let (oldest, records) = (oldest.map_err(fail)?.as_u64(), records.map_err(fail)?.as_u64());
         let last = oldest.saturating_add(records).saturating_sub(1);
-        let channel = log.0.clone();
-        let entry = BookmarkEntry { channel, record_id: last, is_current: false };
+        let entry = BookmarkEntry { log: log.clone(), cursor: Cursor::at(last), is_current: false };
         Ok((records > 0).then_some(entry))
     };
     let last = futures_util::future::try_join_all(logs.iter().map(last)).await?;
@@ -96,28 +99,41 @@ async fn end(
     let next = client.query_next(handle, 1, options.heartbeat).await;
     let _ = tokio::join!(client.close(handle.into()), client.close(control.into()));
     Ok(match next.map_err(fail)? {
-        Next::Events(batch) | Next::TimedOut(batch) => {
-            let mut time = Time(None);
-            let batch = Batch::wire(batch, [log.clone()].into());
-            BatchReader::default().read(&batch, &mut time);
-            time.0
-        }
+        Next::Events(batch) | Next::TimedOut(batch) => end_times(&mut Decoder::new(), &batch)[0],
         Next::End => None,
     })
 }
 
-/// Keeps the time of the first event.
-struct Time(Option<EventTime>);
-
-impl Visitor for Time {
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
-        if self.0.is_none() {
-            self.0 = event.field(Field::TimeCreated).as_time();
-        }
+/// The time of the record that has a bookmark's number, where the log has one and it has one.
+pub(super) async fn time_of(
+    client: &EventClient,
+    options: ReadOptions,
+    entry: &BookmarkEntry,
+) -> Result<Option<EventTime>, LogError> {
+    let fail = |error| LogError::of_log(error, &entry.log);
+    let flags = QueryFlags::CHANNEL_PATH | QueryFlags::FORWARD;
+    let RegisteredQuery { handle, control, .. } =
+        client.register_log_query(Some(&entry.log.0), "*", flags).await.map_err(fail)?;
+    let bookmark = Bookmark::single(entry.log.clone(), entry.cursor).to_xml();
+    let flags = SeekFlags::RELATIVE_TO_BOOKMARK | SeekFlags::STRICT;
+    let next = match client.query_seek(handle, 0, Some(&bookmark), flags).await {
+        Ok(()) => client.query_next(handle, 1, options.heartbeat).await,
+        Err(error) if is_nowhere(error.status()) => Ok(Next::End),
+        Err(error) => Err(error),
+    };
+    let _ = tokio::join!(client.close(handle.into()), client.close(control.into()));
+    let next = match next {
+        // It can't be sent, and nothing can be said of it.
+        Err(error) if error.is_batch_too_large() => return Ok(None),
+        next => next.map_err(fail)?,
+    };
+    let (Next::Events(batch) | Next::TimedOut(batch)) = next else { return Ok(None) };
+    let is_it = |bytes: &[u8]| match ResultSetRecord::parse(bytes) {
+        Ok(record) => record.position.record_id() == entry.cursor.record.0,
+        Err(_) => false,
+    };
+    match batch.records().next().is_some_and(is_it) {
+        true => Ok(end_times(&mut Decoder::new(), &batch)[0]),
+        false => Ok(None),
     }
-
-    /// Nobody asks for slack here.
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
-
-    fn damage(&mut self, _damage: &Damage) {}
 }

@@ -4,9 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quarry_winevt::{Event, Renderer};
 
-use crate::batch::Visitor;
-use crate::damage::Damage;
-use crate::log::LogName;
+use super::Visitor;
+use crate::types::{Damage, LogName, RecordId};
 
 /// What an event is taken to hold, in bytes: Windows doesn't say.
 const USUAL_EVENT: usize = 2048;
@@ -14,18 +13,26 @@ const USUAL_EVENT: usize = 2048;
 /// Events of some logs, each with its log's place and its number there.
 pub(crate) struct LocalBatch {
     /// Each is for one thread at a time.
-    events: Mutex<Vec<(Event, usize, u64)>>,
+    events: Mutex<Vec<(Event, usize, RecordId)>>,
     len: usize,
     logs: Arc<[LogName]>,
 }
 
 impl LocalBatch {
-    pub(super) fn new(events: Vec<(Event, usize, u64)>, logs: Arc<[LogName]>) -> Self {
+    pub(crate) fn new(events: Vec<(Event, usize, RecordId)>, logs: Arc<[LogName]>) -> Self {
         LocalBatch { len: events.len(), events: Mutex::new(events), logs }
     }
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Leaves out the events that aren't kept.
+    pub(crate) fn keep(&mut self, is_kept: &[bool]) {
+        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut is_kept = is_kept.iter();
+        events.retain(|_| is_kept.next() != Some(&false));
+        self.len = events.len();
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -34,7 +41,7 @@ impl LocalBatch {
 }
 
 /// What so many events probably hold.
-pub(super) fn expected_bytes(events: usize) -> usize {
+fn expected_bytes(events: usize) -> usize {
     events * USUAL_EVENT
 }
 
@@ -67,7 +74,7 @@ impl LocalReader {
             };
             let read = renderer.read(event, |event| {
                 if visitor.wants(&event.head()) {
-                    visitor.event(event, &log.0, Some(*record));
+                    visitor.event(event, &log.0, Some(record.0));
                 }
                 event.failure().cloned()
             });

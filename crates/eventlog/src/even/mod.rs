@@ -12,9 +12,9 @@
 //! * There are no filters. Everything is read and tested here.
 //! * Record numbers have 32 bits and times whole seconds.
 
-mod batches;
 mod check;
-mod polling;
+mod queries;
+mod subscriptions;
 
 use quarry_even::Error as CallError;
 use quarry_even::eventlog::{ConnectPipeOptions, LegacyClient, LogHandle, Read, ReadFlags};
@@ -22,11 +22,10 @@ use quarry_event::EventTime;
 use quarry_logfile::classic::ClassicRecord;
 use quarry_rpc::smb::NtStatus;
 
-use crate::error::LogError;
-use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query, Subscription};
-use crate::server::ReadOptions;
-use batches::LegacyBatches;
-use polling::PollingBatches;
+use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
+use crate::types::{Direction, LogError, LogName, Query, ReadOptions, Subscription};
+use queries::LegacyBatches;
+use subscriptions::PollingBatches;
 
 /// A read for one record: most are far smaller.
 const ONE_RECORD: u32 = 4096;

@@ -4,7 +4,7 @@ use quarry_even::Win32Error;
 use quarry_rpc::{Blame, Error as RpcError, FaultStatus};
 use quarry_winevt::Error as WinEventError;
 
-use crate::log::LogName;
+use super::LogName;
 
 /// Why a log can't be read.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -35,6 +35,10 @@ pub enum LogError {
     /// strictly.
     #[error("the log was cleared or overwritten, and records that were not read yet are gone")]
     Overwritten,
+    /// The log was recreated or replaced: the bookmark's number is another record's now; asked for
+    /// strictly.
+    #[error("the log was recreated, and its records are numbered anew")]
+    Recreated,
     /// A file that has no path, which grows unseen.
     #[error("this can't be followed: it has no path to open it again by")]
     NotFollowed,
@@ -42,6 +46,10 @@ pub enum LogError {
     /// queries, and never answers with a record or an end.
     #[error("the server takes queries and doesn't answer them")]
     NotAnswered,
+    /// The server answered again and again that it searches on, and gave no record in a whole
+    /// [`ReadOptions::progress`](crate::ReadOptions::progress).
+    #[error("no record and no end for {} s, though the server answers", .0.as_secs())]
+    NoProgress(std::time::Duration),
     /// The server answered what can't be.
     #[error("the server's answer makes no sense: {0}")]
     Nonsense(&'static str),
@@ -72,8 +80,9 @@ impl LogError {
             | LogError::DirectLog(_)
             | LogError::QueryRefused { .. }
             | LogError::NotAnswered
-            | LogError::Overwritten => Blame::Refusal,
-            LogError::Nonsense(_) => Blame::Peer,
+            | LogError::Overwritten
+            | LogError::Recreated => Blame::Refusal,
+            LogError::Nonsense(_) | LogError::NoProgress(_) => Blame::Peer,
             LogError::Server(error) => error.blame(),
             LogError::Local(WinEventError::NoReason { .. } | WinEventError::Nul) => Blame::Us,
             LogError::Local(_) => Blame::Peer,
@@ -93,7 +102,7 @@ impl LogError {
     pub fn leaves_connection_usable(&self) -> bool {
         match self {
             LogError::Server(quarry_even::Error::Rpc(error)) => error.leaves_connection_usable(),
-            LogError::Nonsense(_) | LogError::NotAnswered => false,
+            LogError::Nonsense(_) | LogError::NotAnswered | LogError::NoProgress(_) => false,
             LogError::Local(error) => !error.is_without_service(),
             LogError::Server(error) => error.blame() == Blame::Refusal,
             _ => true,
