@@ -101,7 +101,11 @@ fn list(
             matched += tally.events;
             match logs.get_mut(log) {
                 Some(sum) => sum.add(tally),
-                None => drop(logs.insert(log.clone(), *tally)),
+                None => {
+                    let file = (!source.is_server()).then(|| std::fs::metadata(&source.name));
+                    let size = file.and_then(Result::ok).map(|metadata| metadata.len());
+                    logs.insert(log.clone(), Tally { size, ..*tally });
+                }
             }
         }
         (matched, Next::Go)
@@ -112,12 +116,20 @@ fn list(
         None => Cell::new(Json::Null, ""),
     };
     let recover = run.recover;
+    let details = options.work.key == Key::Channel;
     let row = |source: &str, log: &str, tally: &Tally| {
         let number = |number: u64| Cell::new(number, grouped(number));
         let records = number(tally.events - tally.recovered);
         let mut row = vec![Cell::text(source), Cell::text(log), records];
         row.extend(recover.then(|| number(tally.recovered)));
         row.extend([time(tally.oldest), time(tally.newest)]);
+        if details {
+            row.push(tally.size.map_or(Cell::new(Json::Null, ""), number));
+            row.push(match tally.enabled {
+                Some(enabled) => Cell::new(enabled, if enabled { "yes" } else { "no" }),
+                None => Cell::new(Json::Null, ""),
+            });
+        }
         row
     };
     let rows: Vec<Vec<Cell>> = found
@@ -129,6 +141,9 @@ fn list(
     let mut columns = COLUMNS.to_vec();
     if recover {
         columns.insert(3, Column::number("recovered"));
+    }
+    if details {
+        columns.extend([Column::number("size"), Column::text("enabled")]);
     }
     listing::print(&columns, &rows, args)?;
     run.summarize();
@@ -170,10 +185,13 @@ fn survey(
             .or_insert_with(|| (servers[n].address().to_owned(), BTreeMap::new()));
         for (log, info) in surveyed {
             match info {
-                Ok(LogInfo { records, oldest, newest, .. }) => {
+                Ok(LogInfo { records, oldest, newest, size, enabled, .. }) => {
                     run.records += records;
                     run.matched += records;
-                    logs.1.insert(log.0, Tally { events: records, recovered: 0, oldest, newest });
+                    logs.1.insert(
+                        log.0,
+                        Tally { events: records, recovered: 0, oldest, newest, size, enabled },
+                    );
                 }
                 Err(error) => {
                     let failure = quarry_fleet::Failure::of(&*servers[n], &error, 0);
@@ -218,10 +236,13 @@ pub(crate) struct Tallies {
 pub(crate) struct Tally {
     /// All of them, and those that were recovered from slack.
     pub(crate) events: u64,
-    recovered: u64,
+    pub(crate) recovered: u64,
     /// Of those that weren't.
     pub(crate) oldest: Option<EventTime>,
     pub(crate) newest: Option<EventTime>,
+    /// The size of the log's file in bytes, and whether it is written to, where that is known.
+    pub(crate) size: Option<u64>,
+    pub(crate) enabled: Option<bool>,
 }
 
 impl Tally {
@@ -280,7 +301,7 @@ impl engine::Work for Count {
         let recovered = u64::from(origin.recovered);
         // What the log has given up is not between its oldest and newest.
         let time = event.field(Field::TimeCreated).as_time().filter(|_| !origin.recovered);
-        let tally = Tally { events: 1, recovered, oldest: time, newest: time };
+        let tally = Tally { events: 1, recovered, oldest: time, newest: time, ..Tally::default() };
         match output.logs.get_mut(&*name) {
             Some(sum) => sum.add(&tally),
             None => {

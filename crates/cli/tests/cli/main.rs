@@ -13,6 +13,7 @@ mod samba;
 mod saved;
 mod sim;
 mod sources;
+mod tables;
 
 use std::ffi::OsStr;
 use std::fs;
