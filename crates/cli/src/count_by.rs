@@ -7,20 +7,20 @@
 
 use std::collections::HashMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use quarry_collect::{Delivery, Next, Selection};
 use quarry_event::EventTime;
 use quarry_event::output::{Column as EventColumn, local_time};
-use quarry_eventlog::Direction;
 use serde_json::Value as Json;
 
 use crate::args::CountArgs;
-use crate::console::grouped;
-use crate::engine::Next;
+use crate::console::{Console, grouped};
 use crate::error::Failure;
 use crate::list::{Count, Key, Tallies, Tally};
 use crate::listing::{self, Cell, Column};
 use crate::print;
-use crate::run::Run;
+use crate::run::{Closed, Run, Take};
 
 /// Groups that are told apart.
 const MAX_GROUPS: usize = 1_000_000;
@@ -37,14 +37,20 @@ pub(crate) fn fields(args: &CountArgs) -> Result<Option<Vec<EventColumn>>, Failu
 }
 
 /// Counts, and prints the groups.
-pub(crate) fn run(mut run: Run, work: &Count, args: &CountArgs) -> Result<ExitCode, Failure> {
-    let Key::Fields(fields) = &work.key else { return Err(Failure::new("--by: no fields")) };
+pub(crate) fn run(
+    mut run: Run,
+    selection: Selection,
+    fields: Vec<EventColumn>,
+    args: &CountArgs,
+) -> Result<ExitCode, Failure> {
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = work.tests.as_ref().map(|tests| tests.request(Direction::Forward, None));
+    let count = Count { key: Key::Fields(fields.clone()) };
     let mut groups = Groups::new(MAX_GROUPS, MAX_BYTES);
-    run.read(inputs, request.unwrap_or_default(), work, &mut |_, _, batch| {
-        (groups.add(&batch.output), Next::Go)
-    })?;
+    if let Err(Closed::Failed(failure)) =
+        run.read(inputs, &Arc::new(selection), &count, &mut groups)
+    {
+        return Err(failure);
+    }
     let zone = jiff::tz::TimeZone::system();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
@@ -62,7 +68,7 @@ pub(crate) fn run(mut run: Run, work: &Count, args: &CountArgs) -> Result<ExitCo
     let shown = args.lines.map_or(sorted.len(), |lines| lines.min(sorted.len()));
     let mut rows: Vec<Vec<Cell>> = Vec::new();
     for (key, tally) in &sorted[..shown] {
-        let texts = key.split('\0').zip(fields).map(|(text, field)| cell(text, field)).collect();
+        let texts = key.split('\0').zip(&fields).map(|(text, field)| cell(text, field)).collect();
         rows.push(row(texts, tally, false));
     }
     if let Some(tally) = &others {
@@ -88,7 +94,7 @@ pub(crate) fn run(mut run: Run, work: &Count, args: &CountArgs) -> Result<ExitCo
         run.console.note(&format!("{more} more groups with {} records", grouped(records)));
     }
     run.summarize();
-    Ok(run.outcome.exit_code())
+    Ok(run.outcome().exit_code())
 }
 
 /// The cell of a field: a number is one in JSON too, and no text is null.
@@ -110,16 +116,23 @@ struct Groups {
     others: Option<Tally>,
 }
 
+impl Take for Groups {
+    type Output = Tallies;
+
+    fn take(&mut self, _: &Console, delivery: &mut Delivery<Tallies>) -> Result<Next, Closed> {
+        self.add(&delivery.output);
+        Ok(Next::Go)
+    }
+}
+
 impl Groups {
     fn new(max_groups: usize, max_bytes: usize) -> Self {
         Groups { groups: HashMap::new(), bytes: 0, max_groups, max_bytes, others: None }
     }
 
-    /// Adds what a batch has, and says how many events that were.
-    fn add(&mut self, batch: &Tallies) -> u64 {
-        let mut events = 0;
+    /// Adds what a batch has.
+    fn add(&mut self, batch: &Tallies) {
         for (key, tally) in &batch.logs {
-            events += tally.events;
             if let Some(sum) = self.groups.get_mut(key) {
                 sum.add(tally);
             } else if self.groups.len() < self.max_groups
@@ -131,7 +144,6 @@ impl Groups {
                 self.others.get_or_insert_default().add(tally);
             }
         }
-        events
     }
 
     /// The groups, the most frequent first; those that are as frequent in the order of their texts.
@@ -150,12 +162,13 @@ mod tests {
     fn groups_beyond_the_bound_are_counted_together_and_those_within_exactly() {
         let batch = |keys: &[&str]| {
             let tally = Tally { events: 2, ..Tally::default() };
-            Tallies { logs: keys.iter().map(|key| ((*key).to_owned(), tally)).collect() }
+            let logs = keys.iter().map(|key| ((*key).to_owned(), tally)).collect();
+            Tallies { logs, bytes: 0 }
         };
         let mut groups = Groups::new(2, 100);
-        assert_eq!(groups.add(&batch(&["a", "b"])), 4);
-        assert_eq!(groups.add(&batch(&["a", "c", "d"])), 6);
-        assert_eq!(groups.add(&batch(&["b", "d"])), 4);
+        groups.add(&batch(&["a", "b"]));
+        groups.add(&batch(&["a", "c", "d"]));
+        groups.add(&batch(&["b", "d"]));
         assert_eq!(groups.others.unwrap().events, 6);
         let sorted: Vec<_> = groups.sorted().into_iter().map(|(k, t)| (k, t.events)).collect();
         assert_eq!(sorted, [("a".to_owned(), 4), ("b".to_owned(), 4)]);

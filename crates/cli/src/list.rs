@@ -2,35 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use quarry_collect::{Delivery, Found, Next, Output, Selection, Source, Work};
 use quarry_event::filter::Glob;
 use quarry_event::output::{Column as EventColumn, Scratch, local_time};
 use quarry_event::text::Plain;
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
+use quarry_event::{EventTime, Field, FieldSource};
 use quarry_eventlog::{Direction, LogInfo};
 use quarry_fleet::SourceId;
 use serde_json::Value as Json;
 
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
-use crate::console::grouped;
+use crate::console::{Console, grouped};
 use crate::count_by;
-use crate::engine::{self, Batch, Next, Open};
 use crate::error::Failure;
-use crate::filter::{Matchers, Tests};
+use crate::filter;
 use crate::listing::{self, Cell, Column};
-use crate::run::Run;
+use crate::run::{Closed, Run, Take};
 use crate::servers::Server;
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.recover = args.files.recover;
-    let tests = Some(Tests::new(&args.filter)?);
+    let selection = filter::selection(&args.filter)?;
     match count_by::fields(args)? {
-        Some(by) => count_by::run(run, &Count { tests, key: Key::Fields(by) }, args),
+        Some(fields) => count_by::run(run, selection, fields, args),
         None => {
-            let options = Options { work: Count { tests, key: Key::Log }, ..Options::default() };
-            list(run, &options, &args.sources, &args.servers, &args.output)
+            let listed = Listed { selection: Some(selection), ..Listed::default() };
+            list(run, listed, &args.sources, &args.servers, &args.output)
         }
     }
 }
@@ -38,92 +39,71 @@ pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
 /// The logs of each server, and the channels that the events of each file are of.
 pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    let globs =
-        args.log.iter().map(|text| Glob::parse(text).map_err(|e| Failure::of_option("--log", &e)));
-    let options = Options {
-        work: Count { tests: None, key: Key::Channel },
-        logs: globs.collect::<Result<_, _>>()?,
+    let glob = |text: &String| Glob::parse(text).map_err(|e| Failure::of_option("--log", &e));
+    let listed = Listed {
+        selection: None,
+        logs: args.log.iter().map(glob).collect::<Result<_, _>>()?,
         not_empty: args.not_empty,
     };
-    list(run, &options, &args.sources, &args.servers, &args.output)
+    list(run, listed, &args.sources, &args.servers, &args.output)
 }
 
 /// What is listed of sources.
 #[derive(Default)]
-struct Options {
-    work: Count,
+struct Listed {
+    /// The events that are counted; without, the logs there are.
+    selection: Option<Selection>,
     /// The logs that `quarry logs` lists; none for all.
     logs: Vec<Glob>,
     /// Whether logs without records are left out.
     not_empty: bool,
 }
 
-impl Options {
-    /// Whether `quarry logs` lists a log.
-    fn lists(&self, log: &str, tally: &Tally) -> bool {
-        let is_empty = tally.events == 0;
+impl Listed {
+    /// Whether a log is listed.
+    fn has(&self, log: &str, tally: &Tally) -> bool {
         (self.logs.is_empty() || self.logs.iter().any(|glob| glob.is_match(log)))
-            && !(self.not_empty && is_empty)
+            && !(self.not_empty && tally.events == 0)
     }
 }
 
-/// Of each source, by its place, its name and its logs.
-type Found = BTreeMap<usize, (String, BTreeMap<String, Tally>)>;
-
+/// Counts what is selected, a log a line; or lists the logs there are, if nothing is.
 fn list(
     mut run: Run,
-    options: &Options,
+    mut listed: Listed,
     sources: &SourceArgs,
     servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
-    let work = &options.work;
     let mut inputs = run.inputs(sources, servers)?;
-    let mut found = Found::new();
-    // Servers know their logs; only what passes a filter has to be read.
-    if work.tests.as_ref().is_none_or(Tests::pass_all) {
-        let servers = std::mem::take(&mut inputs.servers);
-        survey(&mut run, options, &servers, inputs.files.len(), &mut found)?;
-    }
-    let request = work.tests.as_ref().map(|tests| tests.request(Direction::Forward, None));
-    run.read(inputs, request.unwrap_or_default(), work, &mut |_, source, batch| {
-        let batch: &mut Batch<Tallies> = batch;
-        let (name, logs) = found.entry(source.index).or_insert_with(|| {
-            // A file's log is counted even if there is nothing in it.
-            let is_known = work.key == Key::Log && !source.is_server();
-            let log = is_known.then(|| (source.log.clone(), Tally::default()));
-            (source.name.clone(), log.into_iter().collect())
-        });
-        // A server may be read in another way than it was at first.
-        name.clone_from(&source.name);
-        let mut matched = 0;
-        for (log, tally) in &batch.output.logs {
-            matched += tally.events;
-            match logs.get_mut(log) {
-                Some(sum) => sum.add(tally),
-                None => {
-                    let file = (!source.is_server()).then(|| std::fs::metadata(&source.name));
-                    let size = file.and_then(Result::ok).map(|metadata| metadata.len());
-                    logs.insert(log.clone(), Tally { size, ..*tally });
-                }
-            }
+    let by_channel = listed.selection.is_none();
+    let mut lists = Lists { by_channel, files: inputs.files.len(), found: BTreeMap::new() };
+    let read = (|| {
+        // Servers know their logs; only what passes a filter has to be read.
+        if listed.selection.as_ref().is_none_or(Selection::passes_all) {
+            let servers = std::mem::take(&mut inputs.servers);
+            survey(&mut run, &listed, &servers, &mut lists)?;
         }
-        (matched, Next::Go)
-    })?;
+        let selection = Arc::new(listed.selection.take().unwrap_or_default());
+        let key = if by_channel { Key::Channel } else { Key::Log };
+        run.read(inputs, &selection, &Count { key }, &mut lists)
+    })();
+    if let Err(Closed::Failed(failure)) = read {
+        return Err(failure);
+    }
     let zone = jiff::tz::TimeZone::system();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
         None => Cell::new(Json::Null, ""),
     };
     let recover = run.recover;
-    let details = options.work.key == Key::Channel;
     let row = |source: &str, log: &str, tally: &Tally| {
         let number = |number: u64| Cell::new(number, grouped(number));
         let records = number(tally.events - tally.recovered);
         let mut row = vec![Cell::text(source), Cell::text(log), records];
         row.extend(recover.then(|| number(tally.recovered)));
         row.extend([time(tally.oldest), time(tally.newest)]);
-        if details {
+        if by_channel {
             row.push(tally.size.map_or(Cell::new(Json::Null, ""), number));
             row.push(match tally.enabled {
                 Some(enabled) => Cell::new(enabled, if enabled { "yes" } else { "no" }),
@@ -132,22 +112,23 @@ fn list(
         }
         row
     };
-    let rows: Vec<Vec<Cell>> = found
+    let rows: Vec<Vec<Cell>> = lists
+        .found
         .values()
         .flat_map(|(source, logs)| logs.iter().map(move |(log, tally)| (source, log, tally)))
-        .filter(|(_, log, tally)| options.lists(log, tally))
+        .filter(|(_, log, tally)| listed.has(log, tally))
         .map(|(source, log, tally)| row(source, log, tally))
         .collect();
     let mut columns = COLUMNS.to_vec();
     if recover {
         columns.insert(3, Column::number("recovered"));
     }
-    if details {
+    if by_channel {
         columns.extend([Column::number("size"), Column::text("enabled")]);
     }
     listing::print(&columns, &rows, args)?;
     run.summarize();
-    Ok(run.outcome.exit_code())
+    Ok(run.outcome().exit_code())
 }
 
 const COLUMNS: [Column; 5] = [
@@ -158,64 +139,104 @@ const COLUMNS: [Column; 5] = [
     Column::text("newest"),
 ];
 
+/// What was found: of each source, by its place, its name and its logs.
+struct Lists {
+    by_channel: bool,
+    /// How many files come before the servers.
+    files: usize,
+    found: BTreeMap<(bool, usize), (String, BTreeMap<String, Tally>)>,
+}
+
+impl Lists {
+    fn of(&mut self, source: &Source) -> &mut BTreeMap<String, Tally> {
+        let (name, logs) = self.found.entry((source.is_server(), source.index)).or_default();
+        // A server may be read in another way than it was at first.
+        name.clone_from(&source.name);
+        logs
+    }
+}
+
+impl Take for Lists {
+    type Output = Tallies;
+
+    fn opened(&mut self, source: &Source) {
+        let is_known = !self.by_channel && !source.is_server();
+        let logs = self.of(source);
+        // A file's log is counted even if there is nothing in it.
+        if let Some(log) = source.log.as_ref().filter(|_| is_known) {
+            logs.entry(log.clone()).or_default();
+        }
+    }
+
+    fn take(&mut self, _: &Console, delivery: &mut Delivery<Tallies>) -> Result<Next, Closed> {
+        // A file's own; a server tells it of each log.
+        let path = (!delivery.source.is_server()).then_some(&delivery.source.name);
+        let size = path.and_then(|path| Some(std::fs::metadata(path).ok()?.len()));
+        let logs = self.of(&delivery.source);
+        for (log, tally) in &delivery.output.logs {
+            match logs.get_mut(log) {
+                Some(sum) => sum.add(tally),
+                None => drop(logs.insert(log.clone(), Tally { size, ..*tally })),
+            }
+        }
+        Ok(Next::Go)
+    }
+}
+
 /// Asks servers what is in their logs.
 fn survey(
     run: &mut Run,
-    options: &Options,
+    listed: &Listed,
     servers: &[Server],
-    first: usize,
-    found: &mut Found,
-) -> Result<(), Failure> {
+    lists: &mut Lists,
+) -> Result<(), Closed> {
     // All there are, or those asked for, or those that are a server's by default.
     let every: Vec<Glob> = Glob::parse("*").into_iter().collect();
     let patterns: Vec<Vec<Glob>> = servers
         .iter()
-        .map(|server| match &options.work.tests {
-            None if !options.logs.is_empty() => options.logs.clone(),
+        .map(|server| match &listed.selection {
+            None if !listed.logs.is_empty() => listed.logs.clone(),
             None => every.clone(),
-            Some(tests) if !tests.logs.is_empty() => tests.logs.clone(),
+            Some(selection) if !selection.logs().is_empty() => selection.logs().to_vec(),
             Some(_) => server.logs().to_vec(),
         })
         .collect();
     let named: Vec<Glob> = patterns.concat();
     let question = move |id: SourceId, log| quarry_fleet::survey(log, patterns[id.index()].clone());
     run.ask(servers, question, |run, n, surveyed, _| {
-        let logs = &mut found
-            .entry(first + n)
-            .or_insert_with(|| (servers[n].address().to_owned(), BTreeMap::new()));
+        let address = || (servers[n].address().to_owned(), BTreeMap::new());
+        let (_, logs) = lists.found.entry((true, lists.files + n)).or_insert_with(address);
+        let mut failures = Vec::new();
         for (log, info) in surveyed {
             match info {
                 Ok(LogInfo { records, oldest, newest, size, enabled, .. }) => {
-                    run.records += records;
-                    run.matched += records;
-                    logs.1.insert(
-                        log.0,
-                        Tally { events: records, recovered: 0, oldest, newest, size, enabled },
-                    );
+                    run.summary.records += records;
+                    run.summary.matched += records;
+                    let events = records;
+                    let tally = Tally { events, recovered: 0, oldest, newest, size, enabled };
+                    logs.insert(log.0, tally);
                 }
                 Err(error) => {
                     let failure = quarry_fleet::Failure::of(&*servers[n], &error, 0);
-                    let is_named = named.iter().any(|name| name.as_str() == log.0);
-                    run.log_failed(failure, is_named);
+                    match named.iter().any(|name| name.as_str() == log.0) {
+                        true => failures.push(failure),
+                        false => run.left_out(&failure),
+                    }
                 }
             }
         }
+        failures
     })
 }
 
 /// Counts events, on any thread.
-#[derive(Default)]
 pub(crate) struct Count {
-    /// Which are counted; none for all.
-    pub(crate) tests: Option<Tests>,
     pub(crate) key: Key,
 }
 
 /// What events are counted by.
-#[derive(Default, PartialEq)]
 pub(crate) enum Key {
     /// The log they were read from.
-    #[default]
     Log,
     /// The log that they say they are of.
     Channel,
@@ -228,8 +249,9 @@ const MAX_LOGS: usize = 10_000;
 
 #[derive(Default)]
 pub(crate) struct Tallies {
-    /// By the key.
+    /// By what they are counted by.
     pub(crate) logs: BTreeMap<String, Tally>,
+    pub(crate) bytes: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -254,38 +276,23 @@ impl Tally {
     }
 }
 
-impl engine::Work for Count {
-    type Worker = (Option<Matchers>, Vec<u8>, Scratch);
+impl Work for Count {
+    /// Where what an event is counted by is written.
+    type Worker = (Vec<u8>, Scratch);
     type Output = Tallies;
 
     fn worker(&self) -> Self::Worker {
-        (self.tests.as_ref().map(Tests::matchers), Vec::new(), Scratch::default())
-    }
-
-    fn wants<S: PartialSource>(
-        &self,
-        (matchers, ..): &mut Self::Worker,
-        event: &S,
-        open: &Open,
-        _: &Tallies,
-    ) -> bool {
-        let matcher = matchers.as_mut().and_then(|matchers| matchers.of(open.is_server()));
-        !matcher.is_some_and(|matcher| matcher.rules_out(event))
+        Default::default()
     }
 
     fn event<S: FieldSource>(
         &self,
-        (matchers, name, scratch): &mut Self::Worker,
+        (name, scratch): &mut Self::Worker,
         event: &S,
-        origin: &Origin<'_>,
+        found: &Found<'_>,
         output: &mut Tallies,
     ) {
-        let matcher = matchers.as_mut().and_then(|matchers| matchers.of(origin.host.is_some()));
-        if let Some(matcher) = matcher
-            && !matcher.matches(event, None)
-        {
-            return;
-        }
+        let origin = &found.origin;
         name.clear();
         match &self.key {
             Key::Channel => event.field(Field::Channel).push::<Plain>(name),
@@ -293,7 +300,7 @@ impl engine::Work for Count {
             Key::Fields(fields) => {
                 for (i, field) in fields.iter().enumerate() {
                     name.extend_from_slice(if i > 0 { b"\0" } else { b"" });
-                    field.write(event, origin, Texts::default(), scratch, name);
+                    field.write(event, origin, found.texts, scratch, name);
                 }
             }
         }
@@ -305,16 +312,26 @@ impl engine::Work for Count {
         match output.logs.get_mut(&*name) {
             Some(sum) => sum.add(&tally),
             None => {
-                let full = !matches!(self.key, Key::Fields(_)) && output.logs.len() >= MAX_LOGS;
+                let is_log = !matches!(self.key, Key::Fields(_));
+                let full = is_log && output.logs.len() >= MAX_LOGS;
                 let name = if full { String::new() } else { name.into_owned() };
+                output.bytes += name.len() + size_of::<(String, Tally)>();
                 output.logs.entry(name).or_default().add(&tally);
             }
         }
     }
 }
 
-impl engine::Output for Tallies {
+impl Output for Tallies {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn clear(&mut self) {
         self.logs.clear();
+        self.bytes = 0;
     }
+
+    /// Nobody counts with a limit: which were the first is forgotten.
+    fn truncate(&mut self, _: u64) {}
 }
