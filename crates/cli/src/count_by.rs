@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quarry_collect::{Delivery, Next, Selection};
+use quarry_collect::{Delivery, Next};
 use quarry_event::EventTime;
 use quarry_event::output::{Column as EventColumn, local_time};
 use serde_json::Value as Json;
@@ -17,6 +17,7 @@ use serde_json::Value as Json;
 use crate::args::CountArgs;
 use crate::console::{Console, grouped};
 use crate::error::Failure;
+use crate::filter::{Question, Zone};
 use crate::list::{Count, Key, Tallies, Tally};
 use crate::listing::{self, Cell, Column};
 use crate::print;
@@ -39,19 +40,19 @@ pub(crate) fn fields(args: &CountArgs) -> Result<Option<Vec<EventColumn>>, Failu
 /// Counts, and prints the groups.
 pub(crate) fn run(
     mut run: Run,
-    selection: Selection,
+    question: Question,
     fields: Vec<EventColumn>,
     args: &CountArgs,
 ) -> Result<ExitCode, Failure> {
     let inputs = run.inputs(&args.sources, &args.servers)?;
+    let missing = question.missing();
+    let selection = Arc::new(question.selection);
     let count = Count { key: Key::Fields(fields.clone()) };
     let mut groups = Groups::new(MAX_GROUPS, MAX_BYTES);
-    if let Err(Closed::Failed(failure)) =
-        run.read(inputs, &Arc::new(selection), &count, &mut groups)
-    {
+    if let Err(Closed::Failed(failure)) = run.read(inputs, &selection, &count, &mut groups) {
         return Err(failure);
     }
-    let zone = jiff::tz::TimeZone::system();
+    let zone = Zone::new(&args.output.terminal)?.get();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
         None => Cell::new(Json::Null, ""),
@@ -93,6 +94,7 @@ pub(crate) fn run(
         let more = grouped((sorted.len() - shown) as u64);
         run.console.note(&format!("{more} more groups with {} records", grouped(records)));
     }
+    missing.warn(&run.console);
     run.summarize();
     Ok(run.outcome().exit_code())
 }

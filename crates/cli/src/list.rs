@@ -17,7 +17,7 @@ use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
 use crate::console::{Console, grouped};
 use crate::count_by;
 use crate::error::Failure;
-use crate::filter;
+use crate::filter::{Question, Zone};
 use crate::listing::{self, Cell, Column};
 use crate::run::{Closed, Run, Take};
 use crate::servers::Server;
@@ -26,11 +26,14 @@ use crate::servers::Server;
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.recover = args.files.recover;
-    let selection = filter::selection(&args.filter)?;
-    match count_by::fields(args)? {
-        Some(fields) => count_by::run(run, selection, fields, args),
+    let fields = count_by::fields(args)?;
+    let zone = Zone::new(&args.output.terminal)?;
+    let question = Question::new(&args.filter, &zone, fields.as_deref().unwrap_or_default())?;
+    question.warn(&run.console);
+    match fields {
+        Some(fields) => count_by::run(run, question, fields, args),
         None => {
-            let listed = Listed { selection: Some(selection), ..Listed::default() };
+            let listed = Listed { question: Some(question), ..Listed::default() };
             list(run, listed, &args.sources, &args.servers, &args.output)
         }
     }
@@ -41,7 +44,7 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     let glob = |text: &String| Glob::parse(text).map_err(|e| Failure::of_option("--log", &e));
     let listed = Listed {
-        selection: None,
+        question: None,
         logs: args.log.iter().map(glob).collect::<Result<_, _>>()?,
         not_empty: args.not_empty,
     };
@@ -52,7 +55,7 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
 #[derive(Default)]
 struct Listed {
     /// The events that are counted; without, the logs there are.
-    selection: Option<Selection>,
+    question: Option<Question>,
     /// The logs that `quarry logs` lists; none for all.
     logs: Vec<Glob>,
     /// Whether logs without records are left out.
@@ -60,6 +63,10 @@ struct Listed {
 }
 
 impl Listed {
+    fn selection(&self) -> Option<&Selection> {
+        self.question.as_ref().map(|question| &question.selection)
+    }
+
     /// Whether a log is listed.
     fn has(&self, log: &str, tally: &Tally) -> bool {
         (self.logs.is_empty() || self.logs.iter().any(|glob| glob.is_match(log)))
@@ -75,23 +82,26 @@ fn list(
     servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
+    let zone = Zone::new(&args.terminal)?;
     let mut inputs = run.inputs(sources, servers)?;
-    let by_channel = listed.selection.is_none();
+    let missing = listed.question.as_ref().map(Question::missing);
+    let by_channel = listed.question.is_none();
     let mut lists = Lists { by_channel, files: inputs.files.len(), found: BTreeMap::new() };
     let read = (|| {
         // Servers know their logs; only what passes a filter has to be read.
-        if listed.selection.as_ref().is_none_or(Selection::passes_all) {
+        if listed.selection().is_none_or(Selection::passes_all) {
             let servers = std::mem::take(&mut inputs.servers);
             survey(&mut run, &listed, &servers, &mut lists)?;
         }
-        let selection = Arc::new(listed.selection.take().unwrap_or_default());
+        let selection =
+            Arc::new(listed.question.take().map(|question| question.selection).unwrap_or_default());
         let key = if by_channel { Key::Channel } else { Key::Log };
         run.read(inputs, &selection, &Count { key }, &mut lists)
     })();
     if let Err(Closed::Failed(failure)) = read {
         return Err(failure);
     }
-    let zone = jiff::tz::TimeZone::system();
+    let zone = zone.get();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
         None => Cell::new(Json::Null, ""),
@@ -127,6 +137,7 @@ fn list(
         columns.extend([Column::number("size"), Column::text("enabled")]);
     }
     listing::print(&columns, &rows, args)?;
+    missing.iter().for_each(|missing| missing.warn(&run.console));
     run.summarize();
     Ok(run.outcome().exit_code())
 }
@@ -194,7 +205,7 @@ fn survey(
     let every: Vec<Glob> = Glob::parse("*").into_iter().collect();
     let patterns: Vec<Vec<Glob>> = servers
         .iter()
-        .map(|server| match &listed.selection {
+        .map(|server| match listed.selection() {
             None if !listed.logs.is_empty() => listed.logs.clone(),
             None => every.clone(),
             Some(selection) if !selection.logs().is_empty() => selection.logs().to_vec(),

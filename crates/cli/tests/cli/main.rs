@@ -17,6 +17,7 @@ mod sim;
 mod sorted;
 mod sources;
 mod tables;
+mod words;
 
 use std::ffi::OsStr;
 use std::fs;
