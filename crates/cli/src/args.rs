@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Count(CountArgs),
     /// List the logs (channels) that servers have, or that files hold events of
     Logs(LogsArgs),
+    Messages(crate::messages::MessagesArgs),
     /// The inventory: list servers, test whether they can be read
     Hosts(HostsArgs),
     /// Scan four simulated servers, one of which dies, over the real protocol

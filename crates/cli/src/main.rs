@@ -20,6 +20,7 @@ mod list;
 mod listing;
 mod live;
 mod lock;
+mod messages;
 mod meta;
 mod print;
 mod run;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
         Command::Hosts(args) => (hosts::run(&args), When::Auto),
         Command::Demo(args) => (demo::run(&args), When::Auto),
+        Command::Messages(args) => (messages::run(&args), When::Auto),
         Command::Decode(args) => (decode::run(&args), When::Auto),
         Command::Sim(args) => (sim::run(&args), When::Auto),
         Command::Completions(args) => (meta::completions(&args), When::Auto),

@@ -8,6 +8,7 @@ mod evt;
 mod evtx;
 mod help;
 mod interrupted;
+mod messages;
 mod output;
 mod samba;
 mod saved;
