@@ -6,23 +6,23 @@
 
 mod args;
 mod console;
-mod cursor;
 mod decode;
 mod demo;
-mod engine;
 mod error;
 mod evtx;
 mod filter;
 mod hints;
 mod hosts;
+mod input;
 mod kerberos;
 mod list;
 mod listing;
-mod live;
 mod lock;
 mod messages;
 mod meta;
+mod out;
 mod print;
+mod printed;
 mod run;
 mod run_as;
 mod scan;
@@ -31,7 +31,9 @@ mod servers;
 mod sim;
 mod sort;
 mod source;
+mod spool;
 mod tail;
+mod trace;
 mod undumped;
 
 use std::process::ExitCode;

@@ -1,188 +1,112 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
-use std::collections::HashMap;
-use std::io;
+use std::sync::Arc;
 
-use quarry_event::output::{Printer, Scratch};
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
-
+use quarry_collect::{Delivery, Next};
 use quarry_eventlog::Direction;
 
 use crate::args::{ScanArgs, ScanFormat};
-use crate::engine::{self, Batch, Next, Open};
+use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::evtx;
-use crate::filter::{Matchers, Tests};
-use crate::print::{self, Out, Wanted};
-use crate::run::{Closed, Run};
+use crate::filter::{Question, Zone};
+use crate::out::{self, Out};
+use crate::print::{self, Wanted};
+use crate::printed::{Print, Printed};
+use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
         return evtx::run(args);
     }
-    let tests = Tests::new(&args.filter)?;
+    let zone = Zone::new(&args.terminal)?;
+    let columns = print::columns(&args.fields)?;
+    let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
+    let missing = question.missing();
     let printer = Wanted {
         format: args.output.and_then(ScanFormat::text),
         fields: &args.fields,
         color: args.terminal.color,
         recover: args.files.recover,
-        grep: tests.filter.grep.as_ref(),
+        grep: question.selection.filter().grep.first(),
+        zone: &zone,
     }
     .printer()?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }
-    let scan = Scan {
-        separator: if args.sort.is_some() { b"" } else { printer.separator() },
-        printer,
-        tests,
-        lines: args.lines,
-        times: args.sort.is_some(),
+    // What is put into one order can only be counted when all of it is there.
+    let (of_each, of_all) = match args.sort.is_some() && !args.per_source {
+        true => (None, args.lines),
+        false => (args.lines, None),
     };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.recover = args.files.recover;
-    let mut out = Out::new(&scan.printer);
-    let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
+    question.warn(&run.console);
+    let selection = Arc::new(question.selection.with_limit(of_each));
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = scan.tests.request(direction, args.lines);
-    // How many more events of a source are wanted.
-    let mut wanted: HashMap<usize, u64> = HashMap::new();
-    let mut closed = None;
-    run.read(inputs, request, &scan, &mut |console, source, batch: &mut Batch<Events>| {
-        let wanted = match args.lines {
-            Some(lines) => wanted.entry(source.index).or_insert(lines),
-            None => &mut u64::MAX.clone(),
+    let printed = Out::new(&printer, false).and_then(|out| {
+        let sorter = args.sort.map(|_| Sorter::new(args.reverse, of_all));
+        let print = Print {
+            separator: if sorter.is_some() { b"" } else { printer.separator() },
+            printer,
+            apart: args.lines.is_some() || sorter.is_some(),
+            times: sorter.is_some(),
         };
-        let events = &mut batch.output;
-        events.keep(*wanted);
-        *wanted -= events.count;
-        let written = match &mut sorter {
-            Some(sorter) => events
-                .each(|time, text| sorter.add(time, text))
-                .map_err(|e| Closed::Failed(Failure::io("temporary files", &e))),
-            None => console.beside(|| out.events(&events.text)).map_err(print::closed),
-        };
-        match written {
-            Err(why) => {
-                closed = Some(why);
-                (events.count, Next::Stop)
-            }
-            Ok(()) if *wanted == 0 => (events.count, Next::Skip),
-            Ok(()) => (events.count, Next::Go),
-        }
-    })?;
-    if let (None, Some(sorter), false) = (&closed, sorter, run.outcome.interrupted) {
-        closed = sorter.finish(&mut |text| out.hold(text)).err().map(print::closed);
-    }
-    if closed.is_none() {
-        closed = out.finish().err().map(print::closed);
-    }
-    match closed {
-        Some(Closed::Failed(failure)) => return Err(failure),
+        let mut printing = Printing { out, sorter };
+        run.read(inputs, &selection, &print, &mut printing)?;
+        printing.finish(run.outcome().interrupted)
+    });
+    match printed {
+        Err(Closed::Failed(failure)) => return Err(failure),
         // Whoever closed the pipe has seen enough.
-        Some(Closed::Pipe) => {}
-        None => run.summarize(),
+        Err(Closed::Pipe) => {}
+        Ok(()) => {
+            missing.warn(&run.console);
+            run.summarize();
+        }
     }
-    Ok(run.outcome)
+    Ok(run.outcome())
 }
 
-/// Matches and prints events, on any thread.
-struct Scan {
-    printer: Printer,
-    tests: Tests,
-    /// The most events of a source; of a batch, therefore.
-    lines: Option<u64>,
-    /// Whether the events' times are needed.
-    times: bool,
-    separator: &'static [u8],
+/// Writes printed events as they come, or sorts them first.
+struct Printing {
+    out: Out,
+    sorter: Option<Sorter>,
 }
 
-/// The printed events of a batch.
-#[derive(Default)]
-struct Events {
-    text: Vec<u8>,
-    count: u64,
-    /// Of each event where its text ends, and its time; kept where events have to be told apart.
-    ends: Vec<(usize, EventTime)>,
-}
+impl Take for Printing {
+    type Output = Printed;
 
-impl engine::Work for Scan {
-    type Worker = (Matchers, Scratch);
-    type Output = Events;
-
-    fn worker(&self) -> Self::Worker {
-        (self.tests.matchers(), Scratch::default())
+    fn take(
+        &mut self,
+        console: &Console,
+        delivery: &mut Delivery<Printed>,
+    ) -> Result<Next, Closed> {
+        let printed = &delivery.output;
+        match &mut self.sorter {
+            Some(sorter) => printed
+                .each(|time, text| sorter.add(time, text))
+                .map_err(|error| out::of_sorting(&error))?,
+            None => console.beside(|| self.out.deliver(&printed.text))?,
+        }
+        Ok(Next::Go)
     }
 
-    #[inline]
-    fn wants<S: PartialSource>(
-        &self,
-        (matchers, _): &mut Self::Worker,
-        event: &S,
-        open: &Open,
-        output: &Events,
-    ) -> bool {
-        self.lines.is_none_or(|lines| output.count < lines)
-            && !matchers.of(open.is_server()).is_some_and(|matcher| matcher.rules_out(event))
-    }
-
-    #[inline]
-    fn event<S: FieldSource>(
-        &self,
-        (matchers, scratch): &mut Self::Worker,
-        event: &S,
-        origin: &Origin<'_>,
-        output: &mut Events,
-    ) {
-        if self.lines.is_some_and(|lines| output.count >= lines) {
-            return;
-        }
-        if let Some(matcher) = matchers.of(origin.host.is_some())
-            && !matcher.matches(event, None)
-        {
-            return;
-        }
-        if output.count > 0 {
-            output.text.extend_from_slice(self.separator);
-        }
-        self.printer.event(event, origin, Texts::default(), scratch, &mut output.text);
-        output.count += 1;
-        if self.times || self.lines.is_some() {
-            let time = match self.times {
-                true => event.field(Field::TimeCreated).as_time().unwrap_or_default(),
-                false => EventTime::default(),
-            };
-            output.ends.push((output.text.len(), time));
-        }
+    fn check(&self) -> Result<(), Closed> {
+        self.out.check()
     }
 }
 
-impl engine::Output for Events {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.count = 0;
-        self.ends.clear();
-    }
-}
-
-impl Events {
-    /// Keeps the first events only.
-    fn keep(&mut self, wanted: u64) {
-        if wanted >= self.count {
-            return;
+impl Printing {
+    /// Ends the output; what was to be sorted isn't, if not all of it came.
+    fn finish(mut self, is_interrupted: bool) -> Result<(), Closed> {
+        let out = &mut self.out;
+        if let Some(sorter) = self.sorter.filter(|_| !is_interrupted) {
+            sorter.finish(&mut |text| out.hold(text), out::of_sorting)?;
         }
-        self.count = wanted;
-        let kept = usize::try_from(wanted).unwrap_or(usize::MAX);
-        self.ends.truncate(kept);
-        self.text.truncate(self.ends.last().map_or(0, |&(end, _)| end));
-    }
-
-    fn each(&self, mut take: impl FnMut(EventTime, &[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut start = 0;
-        self.ends.iter().try_for_each(|&(end, time)| {
-            take(time, &self.text[std::mem::replace(&mut start, end)..end])
-        })
+        out.finish()
     }
 }

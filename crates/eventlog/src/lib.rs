@@ -6,8 +6,7 @@
 //! that what doesn't match is never rendered.
 //!
 //! Fetching batches and decoding them are apart because they want different things: fetching
-//! waits for a disk or a server, decoding wants cores. [`pool::in_order`] is the second half: it
-//! decodes on all cores, and gives the results in the order of the batches.
+//! waits for a disk or a server, decoding wants cores.
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -15,7 +14,6 @@ mod even;
 mod even6;
 mod file;
 mod log;
-pub mod pool;
 mod resume;
 mod types;
 #[cfg(windows)]

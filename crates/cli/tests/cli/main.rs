@@ -6,6 +6,8 @@ mod corpus;
 mod errors;
 mod evt;
 mod evtx;
+mod expansion;
+mod files;
 mod help;
 mod interrupted;
 mod messages;
@@ -13,7 +15,9 @@ mod output;
 mod samba;
 mod saved;
 mod sim;
+mod sorted;
 mod sources;
+mod words;
 
 use std::ffi::OsStr;
 use std::fs;
