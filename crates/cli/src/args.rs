@@ -113,6 +113,8 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
+    pub(crate) texts: crate::texts::TextArgs,
+    #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
@@ -153,6 +155,8 @@ pub(crate) struct TailArgs {
     /// the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
+    #[command(flatten)]
+    pub(crate) texts: crate::texts::TextArgs,
     #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
 }

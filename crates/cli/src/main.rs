@@ -33,6 +33,7 @@ mod sort;
 mod source;
 mod spool;
 mod tail;
+mod texts;
 mod trace;
 mod undumped;
 

@@ -78,3 +78,71 @@ fn a_failed_build_leaves_an_older_catalogue_as_it_was() {
     assert_eq!(ran.status, Some(2));
     assert_eq!(fs::read_to_string(folder.join("old.catalogue")).unwrap(), "what was there");
 }
+
+/// A run with a data folder of its own.
+fn scan(folder: &Path, args: &[&str]) -> Ran {
+    let mut command = quarry(folder);
+    command.env("XDG_DATA_HOME", folder).arg("scan").args(args);
+    command.output().unwrap().into()
+}
+
+#[test]
+fn events_read_as_in_event_viewer_with_a_catalogue_in_the_data_folder() {
+    let (Some(provider), Some(log)) =
+        (security(), quarry_testkit::corpus_file("evtx-crate/security.evtx"))
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let log = log.to_str().unwrap();
+    let plain = scan(folder, &[log, "-i", "4624", "-n", "1"]);
+    assert_eq!(json(plain.lines()[0])["message"], serde_json::Value::Null);
+    let built = messages(folder, &["build", "--from", provider.to_str().unwrap(), "-q"]);
+    assert_eq!(built.status, Some(0), "{}", built.shown());
+
+    let ran = scan(folder, &[log, "-i", "4624", "-n", "1"]);
+    let event = json(ran.lines()[0]);
+    let text = event["message"].as_str().unwrap();
+    assert!(text.starts_with("An account was successfully logged on.\r\n\r\nSubject:"), "{text}");
+    let name = event["data"]["TargetUserName"].as_str().unwrap();
+    assert!(text.contains(&format!("Account Name:\t\t{name}")), "{text}");
+    assert_eq!(event["message_source"], "catalogue");
+    assert_eq!(event["names"]["task"], "Logon");
+    // Data stays as it is in the event.
+    assert_eq!(event["data"], json(plain.lines()[0])["data"]);
+
+    let found = scan(folder, &[log, "-g", "was successfully logged on"]);
+    assert!(!found.lines().is_empty());
+    assert!(found.lines().iter().all(|line| json(line)["event_id"] == 4624));
+    let never = scan(folder, &[log, "-i", "4624", "-n", "1", "--messages", "never"]);
+    assert_eq!(never.stdout, plain.stdout);
+}
+
+#[test]
+fn an_exported_log_has_the_text_that_was_saved_beside_it() {
+    let (Some(log), Some(mta)) = (
+        quarry_testkit::corpus_file("messages/viewer.evtx"),
+        quarry_testkit::corpus_file("messages/viewer_1033.MTA"),
+    ) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::copy(log, folder.join("Viewer.evtx")).unwrap();
+    fs::create_dir(folder.join("LocaleMetaData")).unwrap();
+    fs::copy(mta, folder.join("LocaleMetaData/viewer_1033.MTA")).unwrap();
+    let ran = scan(folder, &["Viewer.evtx"]);
+    assert_eq!(ran.lines().len(), 239, "{}", ran.stderr);
+    for line in ran.lines() {
+        let event = json(line);
+        assert_eq!(event["message_source"], "mta");
+        assert!(event["message"].as_str().is_some_and(|text| text.ends_with('.')), "{line}");
+    }
+    // A damaged one is named, and the events come without.
+    fs::write(folder.join("LocaleMetaData/viewer_1033.MTA"), "MTAFile\0").unwrap();
+    let ran = scan(folder, &["Viewer.evtx"]);
+    assert_eq!(ran.lines().len(), 239);
+    assert_eq!(json(ran.lines()[0])["message"], serde_json::Value::Null);
+    assert!(ran.stderr.contains("damaged MTA file"), "{}", ran.stderr);
+}
