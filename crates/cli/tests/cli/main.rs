@@ -12,6 +12,7 @@ mod help;
 mod interrupted;
 #[cfg(target_os = "linux")]
 mod nested;
+mod messages;
 mod output;
 mod samba;
 mod saved;
