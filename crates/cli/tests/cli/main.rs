@@ -10,9 +10,9 @@ mod expansion;
 mod files;
 mod help;
 mod interrupted;
+mod messages;
 #[cfg(target_os = "linux")]
 mod nested;
-mod messages;
 mod output;
 mod samba;
 mod saved;
