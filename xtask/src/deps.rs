@@ -10,6 +10,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("binxml", &["event"]),
     ("logfile", &["event", "binxml"]),
+    // What is unpacked is read as files are.
+    ("archive", &["logfile"]),
     ("message", &["event"]),
     ("cred", &[]),
     ("rpc", &["cred"]),
@@ -26,15 +28,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "event", "binxml", "logfile", "message", "cred", "rpc", "even", "winevt", "eventlog",
-            "lock", "logon", "fleet", "sim",
+            "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
+            "eventlog", "lock", "logon", "fleet", "sim",
         ],
     ),
     (
         "server",
         &[
-            "event", "binxml", "logfile", "message", "cred", "rpc", "even", "winevt", "eventlog",
-            "lock", "logon", "fleet", "store", "web", "sim",
+            "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
+            "eventlog", "lock", "logon", "fleet", "store", "web", "sim",
         ],
     ),
 ];

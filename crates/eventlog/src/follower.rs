@@ -147,6 +147,7 @@ impl Follower {
                             let (bytes, sizes) = records(log, n, &only);
                             Batch::classic_of(name, Arc::clone(channel), bytes, sizes)
                         }
+                        LogFile::Other(_) => continue,
                     });
                 }
                 self.last = newest;
@@ -211,6 +212,7 @@ fn numbers(log: &LogFile, n: u64, is_written: bool) -> Option<(u64, u64)> {
     match log {
         LogFile::Evtx(log) => chunk_numbers(log, n, is_written),
         LogFile::Evt(log, _) => log.numbers(n).map(|(first, last)| (first.into(), last.into())),
+        LogFile::Other(_) => None,
     }
 }
 

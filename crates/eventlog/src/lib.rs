@@ -20,6 +20,7 @@ mod legacy;
 mod local;
 mod log;
 pub mod pool;
+mod recovery;
 mod server;
 
 pub use batch::{Batch, BatchReader, ReadEvent, Visitor};

@@ -1,6 +1,7 @@
 //! An `.evtx` file as its chunks, in the order of their records.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::chunk::{CHUNK_SIZE, Chunk, RECORD_HEADER, RECORD_MAGIC};
 use crate::classic;
@@ -10,7 +11,7 @@ use crate::read_at::ReadAt;
 
 /// An `.evtx` file.
 pub struct EvtxLog {
-    file: Box<dyn ReadAt>,
+    file: Arc<dyn ReadAt>,
     /// Where the first chunk begins.
     first_chunk: u64,
     /// How many chunks there are, the last perhaps in part.
@@ -96,7 +97,7 @@ impl EvtxLog {
         let chunks = size.saturating_sub(first_chunk).div_ceil(CHUNK_SIZE as u64);
         // It is counted in 16 bits.
         used = used.filter(|(used, _)| (1..chunks).contains(used) && chunks <= u16::MAX.into());
-        let file = Box::new(file);
+        let file = Arc::new(file);
         let mut log = EvtxLog { file, first_chunk, chunks, oldest: 0, used, dirty, damage };
         let unused = log.find_oldest()?;
         if let Some((place, chunks)) = unused {
@@ -115,6 +116,17 @@ impl EvtxLog {
     /// What is wrong with the file as a whole.
     pub fn damage(&self) -> &[Damage] {
         &self.damage
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Arc<dyn ReadAt> {
+        &self.file
+    }
+
+    /// Where the `n`th of [`chunks`](Self::chunks) begins, in bytes from the beginning of the file.
+    pub(crate) fn chunk_offset(&self, n: u64) -> u64 {
+        let place = if n < self.chunks { (self.oldest + n) % self.chunks } else { self.chunks };
+        self.offset_of(place)
     }
 
     /// Reads a chunk into a buffer: the `n`th of [`chunks`](Self::chunks), in the order of the
