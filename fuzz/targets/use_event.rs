@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{Event, Field, FieldSource, Origin, PartialSource};
+use quarry_event::{Event, Field, FieldSource, Origin, PartialSource, Texts};
 
 /// Reads an undecoded event in every way there is, and sees that a decoded one agrees.
 pub fn use_event(record: &impl FieldSource) {
@@ -94,6 +94,7 @@ fn print(source: &impl FieldSource) -> [String; 2] {
     let mut xml = Vec::new();
     source.write_xml(&mut xml);
     let mut json = Vec::new();
-    Printer::jsonl(None).event(source, &origin, None, &mut Scratch::default(), &mut json);
+    let mut scratch = Scratch::default();
+    Printer::jsonl(None).event(source, &origin, Texts::default(), &mut scratch, &mut json);
     [xml, json].map(|text| String::from_utf8(text).expect("what is printed is UTF-8"))
 }

@@ -1,4 +1,8 @@
-//! Checks that the crates of the workspace use only those below them.
+//! Checks that the crates of the workspace use only those below them, that `unsafe` stands only where
+//! it may, and that each crate builds with each of its features alone.
+
+use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -41,20 +45,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// The crates that talk to systems in C. All others forbid `unsafe`.
+const UNSAFE: [&str; 3] = ["lock", "logon", "winevt"];
+
 /// Helpers for tests, which no product may use.
 const TESTKIT: &str = "testkit";
 
 /// Fails when a crate uses one that it may not, for its product or its build; tests may use any.
 pub(crate) fn check() -> Result<()> {
-    let metadata = sh::output("cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
-    let metadata: Value = serde_json::from_str(&metadata)?;
-    let packages = metadata["packages"].as_array().context("cargo metadata has no packages")?;
     let mut checked = 0;
-    for package in packages {
+    for package in &packages()? {
         let Some(name) = package["name"].as_str().and_then(|name| name.strip_prefix("quarry-"))
         else {
             continue;
         };
+        if !UNSAFE.contains(&name) {
+            forbids_unsafe(package)?;
+        }
         if name == TESTKIT {
             continue;
         }
@@ -77,5 +84,56 @@ pub(crate) fn check() -> Result<()> {
         bail!("no crate of the workspace was found to check");
     }
     println!("{checked} crates use only those below them");
+    Ok(())
+}
+
+/// Builds each library with its default features, with none, and with each alone: whoever uses one
+/// crate gets what that crate asks for, and not what the workspace's others do.
+pub(crate) fn features() -> Result<()> {
+    for package in &packages()? {
+        let name = package["name"].as_str().context("a package without a name")?;
+        if !targets(package).any(|(kind, _)| kind == "lib") || name.ends_with(TESTKIT) {
+            continue;
+        }
+        let check = |more: &[&str]| {
+            let arguments = ["check", "--quiet", "--locked", "--lib", "--package", name];
+            sh::run("cargo", &[&arguments, more].concat())
+        };
+        check(&[])?;
+        let features = package["features"].as_object().context("a package without features")?;
+        if !features.is_empty() {
+            check(&["--no-default-features"])?;
+        }
+        for feature in features.keys().filter(|feature| *feature != "default") {
+            check(&["--no-default-features", "--features", feature])?;
+        }
+    }
+    Ok(())
+}
+
+/// The workspace's packages, as cargo describes them.
+fn packages() -> Result<Vec<Value>> {
+    let metadata = sh::output("cargo", &["metadata", "--no-deps", "--format-version", "1"])?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let packages = metadata["packages"].as_array().cloned();
+    packages.filter(|packages| !packages.is_empty()).context("cargo metadata has no packages")
+}
+
+/// The kinds of a package's targets, and where each begins.
+fn targets(package: &Value) -> impl Iterator<Item = (&str, &Path)> {
+    package["targets"].as_array().into_iter().flatten().flat_map(|target| {
+        let path = Path::new(target["src_path"].as_str().unwrap_or_default());
+        let kinds = target["kind"].as_array().into_iter().flatten();
+        kinds.filter_map(Value::as_str).map(move |kind| (kind, path))
+    })
+}
+
+fn forbids_unsafe(package: &Value) -> Result<()> {
+    for (_, path) in targets(package).filter(|(kind, _)| ["lib", "bin"].contains(kind)) {
+        let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        if !text.contains("#![forbid(unsafe_code)]") {
+            bail!("{} doesn't forbid unsafe code; only {UNSAFE:?} may have it", path.display());
+        }
+    }
     Ok(())
 }

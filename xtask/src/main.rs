@@ -13,6 +13,7 @@
 mod bench;
 mod deps;
 mod fuzz;
+mod licences;
 mod sh;
 mod test;
 mod tools;

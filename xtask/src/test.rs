@@ -1,10 +1,12 @@
 //! `cargo xtask test`: everything CI runs, in order of cost.
 
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{deps, sh, tools, windows};
+use crate::{deps, licences, sh, tools, windows};
 
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
@@ -12,13 +14,17 @@ pub(crate) struct Stage {
 }
 
 /// The stages, in order. All are run unless some are named.
-pub(crate) const STAGES: [Stage; 7] = [
+pub(crate) const STAGES: [Stage; 11] = [
     Stage { name: "set-up", run: set_up },
     Stage { name: "format", run: format },
     Stage { name: "crates", run: deps::check },
     Stage { name: "lints", run: lints },
-    Stage { name: "licences", run: licences },
+    Stage { name: "licences", run: licences::check },
+    Stage { name: "advisories", run: licences::advisories },
+    Stage { name: "minimum", run: licences::minimum_version },
     Stage { name: "tests", run: tests },
+    Stage { name: "busy", run: busy },
+    Stage { name: "features", run: deps::features },
     Stage { name: "windows", run: windows::run },
 ];
 
@@ -92,21 +98,27 @@ fn lints() -> Result<()> {
     sh::run_command(docs.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// Licences, sources and banned crates. Advisories need a database from the network, so they are
-/// not part of this.
-fn licences() -> Result<()> {
-    let deny = tools::cargo_tool("cargo-deny", "0.20.2", "cargo-deny", "")?;
-    // It looks at the packages of every system, of which a build here fetches some only.
-    sh::run("cargo", &["fetch", "--locked"])?;
-    let mut check = sh::command(
-        &deny.to_string_lossy(),
-        &["--offline", "--locked", "check", "licenses", "sources", "bans"],
-    );
-    sh::run_command(&mut check)
-}
-
 fn tests() -> Result<()> {
     let mut tests = sh::command("cargo", &["test", "--workspace", "--locked", "--no-fail-fast"]);
     // A minute of processes that kill each other, rather than a few seconds.
     sh::run_command(tests.env("QUARRY_LOCK_STRESS_SECONDS", "60"))
+}
+
+/// The tests of whole programs once more while every core has other work, as on a machine that people
+/// use: what is late isn't dead.
+fn busy() -> Result<()> {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, NonZeroUsize::get) {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let tests = ["test", "--locked", "--package", "quarry-cli", "--test", "live"];
+        let done = sh::run("cargo", &tests);
+        is_over.store(true, Ordering::Relaxed);
+        done
+    })
 }

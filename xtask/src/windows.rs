@@ -197,6 +197,9 @@ impl Place {
             .current_dir(&self.workspace)
             .args(arguments.next())
             .args(["--target", TARGET, "-Zbuild-std=std,panic_unwind,test"])
+            // Most of the time goes into compiling dependencies, and nothing here runs long.
+            .args(["--config", "profile.dev.package.\"*\".opt-level=0"])
+            .args(["--config", "profile.dev.debug=false"])
             .args(arguments)
             .env("RUSTC", RUSTC)
             // What lets a stable compiler build the standard library.

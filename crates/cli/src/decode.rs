@@ -1,11 +1,11 @@
 //! `quarry decode`: the event in a raw BinXML fragment, or those in a chunk of a file.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Write as _};
 use std::process::ExitCode;
 
 use quarry_binxml::{BinXmlError, Decoder};
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{FieldSource, Origin};
+use quarry_event::{FieldSource, Origin, Texts};
 use quarry_eventlog::{BatchReader, Direction, FileDamage, FileLog, Visitor};
 use quarry_logfile::{Damage, DamageKind, OpenError};
 
@@ -38,7 +38,6 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
         events: 0,
         damage: Vec::new(),
     };
-    printing.printer.header(&mut printing.out);
     if bytes.starts_with(b"ElfChnk\0") && !args.wire {
         chunk(bytes, &mut printing).map_err(|e| Failure::new(format!("{name}: {e}")))?;
     } else {
@@ -50,10 +49,14 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
             }
         })?;
     }
-    let Printing { printer, mut out, events, damage, .. } = printing;
-    printer.footer(&mut out);
+    let Printing { printer, out, events, damage, .. } = printing;
+    let mut document = printer.document();
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(&out).and_then(|()| stdout.flush()).map_err(Closed::from) {
+    let written = document
+        .events(&out, &mut stdout)
+        .and_then(|()| document.finish(&mut stdout))
+        .and_then(|()| stdout.flush());
+    match written.map_err(Closed::from) {
         Err(Closed::Failed(failure)) => return Err(failure),
         Err(Closed::Pipe) => return Ok(ExitCode::SUCCESS),
         Ok(()) => {}
@@ -108,7 +111,7 @@ impl Visitor for Printing<'_> {
         if self.events > 0 {
             self.out.extend_from_slice(self.printer.separator());
         }
-        self.printer.event(event, &origin, None, &mut self.scratch, &mut self.out);
+        self.printer.event(event, &origin, Texts::default(), &mut self.scratch, &mut self.out);
         self.events += 1;
     }
 

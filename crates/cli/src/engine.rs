@@ -159,13 +159,13 @@ impl Servers {
         use quarry_fleet::Report as Fleet;
         Some(match report {
             Fleet::Opened { source } => {
-                let server = Server::clone(&self.servers[source]);
-                let open = Arc::new(Open::of_server(self.first + source, server));
-                self.open[source] = Some(Arc::clone(&open));
+                let server = Server::clone(&self.servers[source.index()]);
+                let open = Arc::new(Open::of_server(self.first + source.index(), server));
+                self.open[source.index()] = Some(Arc::clone(&open));
                 Task::Begin(open)
             }
             Fleet::Batch { source, batch, room } => {
-                Task::Batch(Arc::clone(self.open[source].as_ref()?), batch, room)
+                Task::Batch(Arc::clone(self.open[source.index()].as_ref()?), batch, room)
             }
             Fleet::Retrying { error, .. } => Task::Retrying(error),
             Fleet::Ended { failures, left_out, .. } => {
@@ -254,7 +254,7 @@ pub(crate) fn read<W: Work>(
 fn skip(open: &Open, control: Option<&Control>, first_server: Option<usize>) {
     open.skipped.store(true, Ordering::Relaxed);
     if let (true, Some(control), Some(first)) = (open.is_server(), control, first_server) {
-        control.skip(open.index - first);
+        control.skip(quarry_fleet::SourceId(open.index - first));
     }
 }
 

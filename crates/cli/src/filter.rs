@@ -29,25 +29,30 @@ impl Tests {
         // the zone takes longer than reading a small file.
         let now = (args.since.is_some() || args.until.is_some()).then(Zoned::now);
         let timestamp = now.as_ref().map_or_else(Timestamp::now, Zoned::timestamp);
-        let of_files = build(args, now.as_ref())?;
-        // A server's logs are those that are read; what an event of one says may differ, where it
-        // was forwarded.
-        let filter = Filter { channels: Vec::new(), ..of_files.clone() };
-        // Nor is its clock this one.
+        let filter = build(args, now.as_ref())?;
+        let named = each("--log", &args.log, Glob::parse)?;
+        // A server's clock isn't this one.
         let now = EventTime::from_timestamp(timestamp);
         let asked = Filter { query: filter.query.as_ref().map(|q| q.fixed(now)), ..filter.clone() };
-        let matcher = |filter: &Filter| (!filter.is_empty()).then(|| filter.matcher(now));
+        let used = |matcher: Matcher| (!matcher.passes_all()).then_some(matcher);
+        let of_servers = filter.matcher(now);
         Ok(Tests {
-            of_servers: matcher(&filter),
-            logs: logs(&of_files)?,
-            of_files: matcher(&of_files),
+            // A server's logs are those that are read; what an event of one says may differ, where
+            // it was forwarded.
+            of_files: used(of_servers.clone().in_channels(&named)),
+            of_servers: used(of_servers),
+            logs: logs(named, &filter)?,
             filter: asked,
         })
     }
 
     /// What is asked of servers: at most `limit` of each.
     pub(crate) fn request(&self, direction: Direction, limit: Option<u64>) -> Request {
-        Request { logs: self.logs.clone(), direction, filter: self.filter.clone(), limit }
+        Request::new()
+            .logs(self.logs.clone())
+            .direction(direction)
+            .filter(self.filter.clone())
+            .limit(limit)
     }
 
     /// Whether every event passes, but for the choice of logs.
@@ -89,12 +94,12 @@ impl Matchers {
 }
 
 /// The logs asked for, or those that a structured query names.
-fn logs(filter: &Filter) -> Result<Vec<Glob>, Failure> {
-    let channels = filter.query.iter().flat_map(Query::channels);
-    match filter.channels.is_empty() {
-        true => channels.map(|channel| of("--xpath", Glob::parse(channel))).collect(),
-        false => Ok(filter.channels.clone()),
+fn logs(named: Vec<Glob>, filter: &Filter) -> Result<Vec<Glob>, Failure> {
+    if !named.is_empty() {
+        return Ok(named);
     }
+    let channels = filter.query.iter().flat_map(Query::channels);
+    channels.map(|channel| of("--xpath", Glob::parse(channel))).collect()
 }
 
 fn build(args: &FilterArgs, now: Option<&Zoned>) -> Result<Filter, Failure> {
@@ -110,7 +115,6 @@ fn build(args: &FilterArgs, now: Option<&Zoned>) -> Result<Filter, Failure> {
         providers: each("--provider", &args.provider, Glob::parse)?,
         computers: each("--computer", &args.computer, Glob::parse)?,
         users: each("--event-user", &args.event_user, Glob::parse)?,
-        channels: each("--log", &args.log, Glob::parse)?,
         data: each("--data", &args.data, DataTest::parse)?,
         grep: match &args.grep {
             Some(text) => Some(of("--grep", Pattern::parse(text))?),

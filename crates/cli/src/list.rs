@@ -8,6 +8,7 @@ use quarry_event::output::local_time;
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
 use quarry_eventlog::{Direction, LogInfo};
+use quarry_fleet::SourceId;
 use serde_json::Value as Json;
 
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
@@ -126,7 +127,7 @@ fn survey(
         })
         .collect();
     let named: Vec<Glob> = patterns.concat();
-    let question = move |n: usize, log| quarry_fleet::survey(log, patterns[n].clone());
+    let question = move |id: SourceId, log| quarry_fleet::survey(log, patterns[id.index()].clone());
     run.ask(servers, question, |run, n, surveyed, _| {
         let logs = &mut found
             .entry(first + n)

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quarry_fleet::{Answer, Ask, Control, Options, Report, Request, Scan};
+use quarry_fleet::{Answer, Ask, Control, Job, Options, Report, Request, Scan};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::args::ServerArgs;
@@ -31,7 +31,7 @@ impl Live {
         let runtime = runtime(threads)?;
         let scan = {
             let _inside = runtime.enter();
-            Scan::begin(servers.to_vec(), request, options)
+            Scan::begin(Job::each(servers.iter().cloned(), request), options)
         };
         Ok(Live { scan, runtime: Some(runtime) })
     }
@@ -99,9 +99,11 @@ pub(crate) fn ask<T: Send + 'static>(
 
 /// The budgets that the options ask for.
 pub(crate) fn budgets(args: &ServerArgs) -> Options {
-    let options = Options { deadline: args.deadline, ..Options::default() };
-    let connections = args.connections.map_or(options.connections, |connections| connections.get());
-    Options { connections, ..options }
+    let options = Options::default().deadline(args.deadline);
+    match args.connections {
+        Some(connections) => options.connections(connections.get()),
+        None => options,
+    }
 }
 
 fn runtime(threads: NonZeroUsize) -> Result<Runtime, Failure> {

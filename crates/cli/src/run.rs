@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quarry_eventlog::{Direction, EventLog, LogError};
-use quarry_fleet::{Ask, Request, Source};
+use quarry_fleet::{Ask, Request, Source, SourceId};
 
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
@@ -97,11 +97,6 @@ impl Run {
     /// What Ctrl-C sets.
     pub(crate) fn interrupted() -> &'static AtomicBool {
         &INTERRUPTED
-    }
-
-    /// The budgets that the options ask for.
-    pub(crate) fn budgets(&self) -> quarry_fleet::Options {
-        self.budgets.clone()
     }
 
     /// Servers that are asked something, without other sources.
@@ -199,7 +194,7 @@ impl Run {
     ) -> Result<(), Failure>
     where
         T: Send + 'static,
-        Q: Fn(usize, Arc<dyn EventLog>) -> F + Send + Sync + 'static,
+        Q: Fn(SourceId, Arc<dyn EventLog>) -> F + Send + Sync + 'static,
         F: Future<Output = Result<T, LogError>> + Send,
     {
         if servers.is_empty() {
@@ -211,8 +206,8 @@ impl Run {
         live::ask(threads, &INTERRUPTED, begin, |answer| {
             let failures = match answer.result {
                 Ok(told) => {
-                    self.opened(&*servers[answer.source]);
-                    take(self, answer.source, told, answer.health);
+                    self.opened(&*servers[answer.source.index()]);
+                    take(self, answer.source.index(), told, answer.health);
                     std::mem::take(&mut self.failed_logs)
                 }
                 Err(failure) => vec![failure],

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 
-use quarry_event::output::{Column, Printer, Scratch, TableOptions, UnknownColumn};
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
+use quarry_event::output::{Column, Document, Printer, Scratch, TableOptions, UnknownColumn};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
 
 use quarry_eventlog::Direction;
 
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         }
     })?;
     if let (None, Some(sorter), false) = (&closed, sorter, run.outcome.interrupted) {
-        closed = sorter.finish(&mut |text| out.events(text)).err().map(Closed::from);
+        closed = sorter.finish(&mut |text| out.hold(text)).err().map(Closed::from);
     }
     if closed.is_none() {
         closed = out.finish().err().map(Closed::from);
@@ -202,7 +202,7 @@ impl engine::Work for Scan {
         if output.count > 0 {
             output.text.extend_from_slice(self.separator);
         }
-        self.printer.event(event, origin, None, scratch, &mut output.text);
+        self.printer.event(event, origin, Texts::default(), scratch, &mut output.text);
         output.count += 1;
         if self.times || self.lines.is_some() {
             let time = match self.times {
@@ -243,47 +243,36 @@ impl Events {
 }
 
 /// Standard output, and what stands around the events.
-struct Out<'p> {
-    printer: &'p Printer,
+struct Out {
+    document: Document,
     buffer: io::BufWriter<io::StdoutLock<'static>>,
-    begun: bool,
     flush: bool,
 }
 
-impl<'p> Out<'p> {
-    fn new(printer: &'p Printer) -> Self {
+impl Out {
+    fn new(printer: &Printer) -> Self {
         let stdout = io::stdout().lock();
         let flush = stdout.is_terminal();
-        Out { printer, buffer: io::BufWriter::with_capacity(1 << 16, stdout), begun: false, flush }
+        let buffer = io::BufWriter::with_capacity(1 << 16, stdout);
+        Out { document: printer.document(), buffer, flush }
     }
 
-    /// Writes events, of which the first was printed without anything before it.
+    /// Writes the events of a batch, of which the first was printed without anything before it.
     fn events(&mut self, text: &[u8]) -> io::Result<()> {
-        if text.is_empty() {
-            return Ok(());
+        self.hold(text)?;
+        match self.flush {
+            true => self.document.flush(&mut self.buffer).and_then(|()| self.buffer.flush()),
+            false => Ok(()),
         }
-        match self.begun {
-            true => self.buffer.write_all(self.printer.separator())?,
-            false => self.begin()?,
-        }
-        self.buffer.write_all(text)?;
-        if self.flush { self.buffer.flush() } else { Ok(()) }
     }
 
-    fn begin(&mut self) -> io::Result<()> {
-        self.begun = true;
-        let mut text = Vec::new();
-        self.printer.header(&mut text);
-        self.buffer.write_all(&text)
+    /// Writes events of which more come soon.
+    fn hold(&mut self, text: &[u8]) -> io::Result<()> {
+        self.document.events(text, &mut self.buffer)
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        if !self.begun {
-            self.begin()?;
-        }
-        let mut text = Vec::new();
-        self.printer.footer(&mut text);
-        self.buffer.write_all(&text)?;
+        self.document.finish(&mut self.buffer)?;
         self.buffer.flush()
     }
 }

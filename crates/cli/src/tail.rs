@@ -1,20 +1,22 @@
 //! `quarry tail`: the last events of each source, and then new ones as they come.
 
 use std::collections::HashSet;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use quarry_event::filter::{Glob, Matcher};
-use quarry_event::output::{Printer, Scratch};
-use quarry_event::{FieldSource, Origin, PartialSource};
+use quarry_event::output::{Document, Printer, Scratch};
+use quarry_event::{FieldSource, Origin, PartialSource, Texts};
 use quarry_eventlog::{
     BatchReader, BoxFuture, Damage, Direction, EventLog, FileLog, LogError, Visitor,
 };
-use quarry_fleet::{Follow, FollowReport, FollowRequest, MAX_LAST, Source};
+use quarry_fleet::{
+    Follow, FollowOptions, FollowReport, FollowRequest, Job, MAX_LAST, Source, SourceId,
+};
 
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::cursor::Cursors;
@@ -69,40 +71,41 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         .enable_all()
         .build()
         .map_err(|e| Failure::io("the network", &e))?;
-    let request = |logs: Vec<Glob>, (filter, matcher)| FollowRequest {
-        logs,
-        filter,
-        matcher,
-        last: args.lines,
-        cursors: cursors.as_ref().map(Cursors::all).unwrap_or_default(),
+    let known = Arc::new(cursors.as_ref().map(Cursors::all).unwrap_or_default());
+    let request = |logs: Vec<Glob>, (filter, matcher)| {
+        let cursors = Arc::clone(&known);
+        FollowRequest::new().logs(logs).filter(filter, matcher).last(args.lines).cursors(cursors)
     };
     let of_files = request(Vec::new(), tests.of_files());
     let of_servers = request(tests.logs.clone(), tests.of_servers());
+    let matchers = [of_files.matcher.clone(), of_servers.matcher.clone()];
+    let sources: Vec<_> = files.iter().chain(&servers).cloned().collect();
+    let files = files.len();
+    let mut jobs = Job::each(sources[..files].to_vec(), of_files);
+    jobs.extend(Job::each(servers, of_servers));
+    let deadline = args.servers.deadline;
     let mut tail = Tail {
         run,
-        sources: [files.clone(), servers.clone()],
-        matchers: [of_files.matcher.clone(), of_servers.matcher.clone()],
+        sources,
+        files,
+        matchers,
         reader: BatchReader::default(),
         scratch: Scratch::default(),
         text: Vec::new(),
         out: io::stdout().lock(),
-        begun: false,
+        document: printer.document(),
         printer,
         cursors,
         told: HashSet::new(),
         lost: HashSet::new(),
         outcome: Outcome { failed, ..Outcome::default() },
     };
-    let budgets = tail.run.budgets();
-    let mut follows = {
+    let mut follow = {
         let _inside = runtime.enter();
-        [
-            Some(Follow::begin(files, of_files, budgets.clone())),
-            Some(Follow::begin(servers, of_servers, budgets)),
-        ]
+        Follow::begin(jobs, FollowOptions::default().deadline(deadline))
     };
-    let ended = tail.follow(&runtime, &mut follows);
-    drop(follows);
+    let ended = tail.follow(&runtime, &mut follow);
+    drop(follow);
     runtime.shutdown_background();
     let saved = tail.cursors.as_mut().map_or(Ok(()), Cursors::save);
     match ended {
@@ -116,20 +119,23 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
 /// What is followed, and what is made of it.
 struct Tail {
     run: Run,
-    /// Files, and servers.
-    sources: [Vec<Arc<dyn Source>>; 2],
+    /// Files, and behind them servers.
+    sources: Vec<Arc<dyn Source>>,
+    /// How many of them are files.
+    files: usize,
+    /// What tests the events of files, and those of servers.
     matchers: [Option<Matcher>; 2],
     reader: BatchReader,
     scratch: Scratch,
     text: Vec<u8>,
     out: io::StdoutLock<'static>,
-    begun: bool,
+    document: Document,
     printer: Printer,
     cursors: Option<Cursors>,
     /// Sources of which it was told how they are read.
-    told: HashSet<(usize, usize)>,
+    told: HashSet<SourceId>,
     /// Sources whose loss was told.
-    lost: HashSet<(usize, usize)>,
+    lost: HashSet<SourceId>,
     outcome: Outcome,
 }
 
@@ -137,27 +143,16 @@ impl Tail {
     fn follow(
         &mut self,
         runtime: &tokio::runtime::Runtime,
-        follows: &mut [Option<Follow>; 2],
+        follow: &mut Follow,
     ) -> Result<(), Closed> {
-        let due = self.run.budgets().deadline.map(|deadline| Instant::now() + deadline);
-        let is_over = || {
-            let is_due = due.is_some_and(|due| Instant::now() >= due);
-            is_due || Run::interrupted().load(Ordering::Relaxed)
-        };
-        while !is_over() && follows.iter().any(Option::is_some) {
-            let [files, servers] = &mut *follows;
-            let next = runtime.block_on(async {
-                tokio::select! {
-                    report = next(files) => Some((0, report)),
-                    report = next(servers) => Some((1, report)),
-                    () = tokio::time::sleep(GLANCE) => None,
-                }
-            });
-            let is_quiet = next.is_none();
+        while !Run::interrupted().load(Ordering::Relaxed) {
+            let next =
+                runtime.block_on(async { tokio::time::timeout(GLANCE, follow.next()).await });
+            let is_quiet = next.is_err();
             match next {
-                Some((kind, Some(report))) => self.report(kind, report)?,
-                Some((kind, None)) => follows[kind] = None,
-                None => {}
+                Ok(Some(report)) => self.report(report)?,
+                Ok(None) => break,
+                Err(_) => {}
             }
             if let Some(cursors) = &mut self.cursors {
                 cursors.tick().map_err(Closed::Failed)?;
@@ -169,14 +164,14 @@ impl Tail {
         Ok(())
     }
 
-    fn report(&mut self, kind: usize, report: FollowReport) -> Result<(), Closed> {
+    fn report(&mut self, report: FollowReport) -> Result<(), Closed> {
         match report {
-            FollowReport::Following { source: index, log, cursor } => {
-                let source = Arc::clone(&self.sources[kind][index]);
-                if self.told.insert((kind, index)) {
+            FollowReport::Following { source: id, log, cursor } => {
+                let source = self.source(id);
+                if self.told.insert(id) {
                     self.run.opened(&*source);
                 }
-                if self.lost.remove(&(kind, index)) {
+                if self.lost.remove(&id) {
                     self.run.console.note(&format!("{}: following {log} again", source.name()));
                 }
                 // Also where nothing comes: it is where to go on.
@@ -185,14 +180,15 @@ impl Tail {
                 }
             }
             FollowReport::Batch { source, log, batch, cursor, room: _room } => {
-                let source = Arc::clone(&self.sources[kind][source]);
+                let is_server = source.index() >= self.files;
+                let source = self.source(source);
                 let mut print = Print {
                     printer: &self.printer,
                     scratch: &mut self.scratch,
-                    matcher: self.matchers[kind].as_mut(),
+                    matcher: self.matchers[usize::from(is_server)].as_mut(),
                     // A file's is the path that was given.
-                    source: if kind == 1 { source.address() } else { source.name() },
-                    host: (kind == 1).then(|| source.name()),
+                    source: if is_server { source.address() } else { source.name() },
+                    host: is_server.then(|| source.name()),
                     printed: 0,
                     text: &mut self.text,
                     damage: Vec::new(),
@@ -211,7 +207,8 @@ impl Tail {
                 }
             }
             FollowReport::Gap { source, log, first, last } => {
-                let name = self.sources[kind][source].name();
+                let source = self.source(source);
+                let name = source.name();
                 self.run.console.warning(&match last {
                     Some(last) => format!(
                         "gap: records {first} to {last} of {log} on {name} were overwritten"
@@ -223,12 +220,13 @@ impl Tail {
                 });
             }
             FollowReport::Lost { source, error } => {
-                let is_new = self.lost.insert((kind, source));
+                let is_new = self.lost.insert(source);
                 let console = &self.run.console;
                 is_new.then(|| console.warning(&format!("{error}; trying again")));
             }
             FollowReport::LeftOut { source, failure } => {
-                let name = self.sources[kind][source].name();
+                let source = self.source(source);
+                let name = source.name();
                 self.run.console.warning(&format!("{name}: left out: {}", failure.what()));
             }
             FollowReport::Failed { failure, .. } => {
@@ -242,17 +240,16 @@ impl Tail {
         Ok(())
     }
 
+    fn source(&self, id: SourceId) -> Arc<dyn Source> {
+        Arc::clone(&self.sources[id.index()])
+    }
+
     /// Prints what there is, at once.
     fn print(&mut self) -> Result<(), Closed> {
-        let mut head = Vec::new();
-        match std::mem::replace(&mut self.begun, true) {
-            true => head.extend_from_slice(self.printer.separator()),
-            false => self.printer.header(&mut head),
-        }
-        let (out, text) = (&mut self.out, &mut self.text);
+        let (document, out, text) = (&mut self.document, &mut self.out, &mut self.text);
         self.run.console.beside(|| {
-            out.write_all(&head)?;
-            out.write_all(text)?;
+            document.events(text, out)?;
+            document.flush(out)?;
             out.flush()
         })?;
         text.clear();
@@ -273,13 +270,6 @@ fn is_closed(out: &io::StdoutLock<'_>) -> bool {
 #[cfg(not(unix))]
 fn is_closed(_: &io::StdoutLock<'_>) -> bool {
     false
-}
-
-async fn next(follow: &mut Option<Follow>) -> Option<FollowReport> {
-    match follow {
-        Some(follow) => follow.next().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Prints a batch.
@@ -308,7 +298,7 @@ impl Visitor for Print<'_> {
         }
         let origin =
             Origin { source: self.source, host: self.host, log, log_record, recovered: false };
-        self.printer.event(event, &origin, None, self.scratch, self.text);
+        self.printer.event(event, &origin, Texts::default(), self.scratch, self.text);
         self.printed += 1;
     }
 

@@ -7,6 +7,7 @@
 //! * `Filter` is what a user asks for; it is tested on a [`FieldSource`] and
 //!   written as XPath for a server that filters.
 //! * [`query`] reads Windows event queries: XPath, and `<QueryList>` documents.
+//! * [`MessageSource`] is something that knows an event's message text.
 //! * [`output`] writes events as a table, JSON, CSV and XML.
 //!
 //! Nothing here does I/O, reads a clock or knows where an event comes from.
@@ -18,6 +19,7 @@ pub mod filter;
 mod guid;
 mod hex;
 mod level;
+mod message;
 pub mod output;
 mod place;
 pub mod query;
@@ -34,6 +36,7 @@ pub use event::{Element, Event, Node};
 pub use field::Field;
 pub use guid::Guid;
 pub use level::{Keywords, Level, LevelName};
+pub use message::{AnyEvent, Message, MessageBy, MessageSource, NameOf, Texts, VisitData};
 pub use place::Place;
 pub use sid::Sid;
 pub use source::{DataName, FieldSource, Fields, Origin, PartialSource, Sink};

@@ -3,6 +3,9 @@
 //! Event strings are UTF-16LE (or, rarely, bytes of an ANSI code page) and may hold lone
 //! surrogates, control characters and NULs. A NUL ends a string, as it does for Windows. What a
 //! place can't hold becomes U+FFFD: a lone surrogate everywhere, a control character in XML.
+//!
+//! JSON and XML are written so that what [`is_active`] is an escape or a character reference in
+//! them: they read back as the same text, and are only text on a terminal.
 
 use std::borrow::Cow;
 
@@ -128,6 +131,40 @@ impl std::fmt::Debug for Ansi<'_> {
     }
 }
 
+/// Whether a character acts on what shows it instead of being shown: the controls (C0, DEL, C1),
+/// line and paragraph separators, what turns the direction of text (UAX #9), and what is invisible
+/// but for its effect (U+00AD, U+200B, U+2060 to U+206F, U+FEFF, U+FFF9 to U+FFFB, tags).
+pub fn is_active(c: char) -> bool {
+    matches!(
+        c,
+        '\0'..='\x1f'
+            | '\x7f'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// The character to show in place of another on a terminal: a blank for what ends a line and for a
+/// tab, the picture of another C0 control or DEL, U+FFFD for what else [`is_active`].
+pub fn harmless(c: char) -> char {
+    match c {
+        '\t' | '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => ' ',
+        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\x7f' => '\u{2421}',
+        c if is_active(c) => char::REPLACEMENT_CHARACTER,
+        c => c,
+    }
+}
+
 /// The rules of a place that text is written to. See [`Plain`], [`Json`], [`XmlText`] and
 /// [`XmlAttribute`].
 pub trait Escape {
@@ -163,7 +200,7 @@ impl Escape for Plain {
     }
 }
 
-/// The inside of a JSON string (RFC 8259, section 7).
+/// The inside of a JSON string (RFC 8259, section 7). What [`is_active`] is escaped.
 pub struct Json;
 
 impl Escape for Json {
@@ -179,10 +216,12 @@ impl Escape for Json {
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
             '\t' => out.extend_from_slice(b"\\t"),
-            // C1 controls too, so that JSON on a terminal is only text.
-            '\0'..='\x1f' | '\x7f'..='\u{9f}' => {
-                out.extend_from_slice(b"\\u00");
-                out.extend_from_slice(&crate::hex::LOWER[c as usize & 0xff]);
+            c if is_active(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let [high, low] =
+                        unit.to_be_bytes().map(|byte| crate::hex::LOWER[byte as usize]);
+                    out.extend_from_slice(&[b'\\', b'u', high[0], high[1], low[0], low[1]]);
+                }
             }
             _ => push_utf8(c, out),
         }
@@ -202,8 +241,9 @@ impl Escape for Json {
     }
 }
 
-/// The content of an XML element. A control character that XML 1.0 can't hold becomes U+FFFD; a
-/// carriage return is a character reference, because a parser would make a line feed of it.
+/// The content of an XML element. A control character that XML 1.0 can't hold becomes U+FFFD; what
+/// else [`is_active`] is a character reference, but for tabs and line feeds. A carriage return has
+/// to be one, because a parser would make a line feed of it.
 pub struct XmlText;
 
 impl Escape for XmlText {
@@ -220,9 +260,10 @@ impl Escape for XmlText {
             '&' => out.extend_from_slice(b"&amp;"),
             '<' => out.extend_from_slice(b"&lt;"),
             '>' => out.extend_from_slice(b"&gt;"),
-            '\r' => out.extend_from_slice(b"&#13;"),
             '\t' | '\n' => out.push(c as u8),
+            '\r' => push_reference(c, out),
             '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => push_utf8(char::REPLACEMENT_CHARACTER, out),
+            c if is_active(c) => push_reference(c, out),
             _ => push_utf8(c, out),
         }
     }
@@ -245,11 +286,17 @@ impl Escape for XmlAttribute {
     fn push_char(c: char, out: &mut Vec<u8>) {
         match c {
             '"' => out.extend_from_slice(b"&quot;"),
-            '\t' => out.extend_from_slice(b"&#9;"),
-            '\n' => out.extend_from_slice(b"&#10;"),
+            '\t' | '\n' => push_reference(c, out),
             _ => XmlText::push_char(c, out),
         }
     }
+}
+
+/// A character reference in decimal (XML 1.0, section 4.1).
+fn push_reference(c: char, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"&#");
+    out.extend_from_slice(itoa::Buffer::new().format(u32::from(c)).as_bytes());
+    out.push(b';');
 }
 
 #[inline]
@@ -408,6 +455,38 @@ mod tests {
             let text = Utf16::new(&bytes);
             prop_assert!(text == *text.to_string());
             prop_assert_eq!(text == *other, text.to_string() == other);
+        }
+    }
+
+    #[test]
+    fn what_acts_on_a_terminal_is_escaped_in_json_and_xml() {
+        let text = "a\u{1b}\u{7f}\u{9b}\u{202e}\u{2066}\u{feff}\u{e0041}é";
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let json = r"a\u001b\u007f\u009b\u202e\u2066\ufeff\udb40\udc41é";
+        assert_eq!(pushed::<Json>(&units), json);
+        let xml = "a\u{fffd}&#127;&#155;&#8238;&#8294;&#65279;&#917569;é";
+        assert_eq!(pushed::<XmlText>(&units), xml);
+        assert_eq!(pushed::<XmlAttribute>(&units), xml);
+        let shown: String = text.chars().map(harmless).collect();
+        assert_eq!(shown, "a␛␡\u{fffd}\u{fffd}\u{fffd}\u{fffd}\u{fffd}é");
+    }
+
+    #[test]
+    fn every_control_and_format_character_of_unicode_is_active_but_those_that_shape_letters() {
+        // The categories Cc and Cf, by the crate `regex`.
+        let known = regex::Regex::new(r"[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]").unwrap();
+        // Joiners of letters; marks around the numbers and verses of Arabic, Syriac, Kaithi,
+        // Egyptian; shorthand and musical notation.
+        let shapes = regex::Regex::new(
+            r"[\u{200c}\u{200d}\u{600}-\u{605}\u{6dd}\u{70f}\u{890}\u{891}\u{8e2}\u{110bd}\u{110cd}\u{13430}-\u{1345f}\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}]",
+        )
+        .unwrap();
+        for c in (0..=u32::from(char::MAX)).filter_map(char::from_u32) {
+            let is = |set: &regex::Regex| set.is_match(c.encode_utf8(&mut [0; 4]));
+            let unassigned = matches!(c, '\u{2065}' | '\u{e0000}'..='\u{e001f}');
+            if !unassigned {
+                assert_eq!(is_active(c), is(&known) && !is(&shapes), "{c:?}");
+            }
         }
     }
 

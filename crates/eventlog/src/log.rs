@@ -121,7 +121,7 @@ pub struct Query {
     /// The order.
     pub direction: Direction,
     /// What is wanted. A source may use it to send less, and never leaves out what passes; what
-    /// comes has to be tested all the same. Its channels are not used.
+    /// comes has to be tested all the same.
     pub filter: Filter,
     /// How many of the records that pass are wanted, where there is a limit. More may come.
     pub limit: Option<u64>,

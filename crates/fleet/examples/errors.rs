@@ -13,7 +13,7 @@ use quarry_even::ConnectOptions;
 use quarry_event::filter::{Filter, Levels, parse_time};
 use quarry_event::{EventTime, Field, FieldSource};
 use quarry_eventlog::BatchReader;
-use quarry_fleet::{Options, Report, Request, Scan, Server, Source};
+use quarry_fleet::{Job, Options, Report, Request, Scan, Server, Source};
 
 #[tokio::main]
 #[allow(dead_code, reason = "the test that includes this file has no use for it")]
@@ -45,8 +45,8 @@ pub(crate) async fn errors(
     let (mut found, mut failed) = (Vec::new(), Vec::new());
     let names: Vec<String> = servers.iter().map(|server| server.name().to_owned()).collect();
     let mut reader = BatchReader::default();
-    let request = Request { filter, ..Request::default() };
-    let mut scan = Scan::begin(servers, request, Options::default());
+    let jobs = Job::each(servers, Request::new().filter(filter));
+    let mut scan = Scan::begin(jobs, Options::default());
     while let Some(report) = scan.next().await {
         match report {
             Report::Batch { source, batch, .. } => {
@@ -54,7 +54,7 @@ pub(crate) async fn errors(
                 for read in reader.events(&batch, &mut matcher) {
                     let (time, id) =
                         (read.event.field(Field::TimeCreated), read.event.field(Field::EventId));
-                    found.push(format!("{} {time} {} {id}", names[source], read.log));
+                    found.push(format!("{} {time} {} {id}", names[source.index()], read.log));
                 }
             }
             Report::Ended { failures, .. } => failed.extend(failures.iter().map(|f| f.to_string())),

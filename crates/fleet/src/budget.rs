@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-use crate::options::Options;
+use crate::options::{FollowOptions, Options};
 
 /// The unit of the byte budget: a semaphore counts to 2^29 at least, in steps of this many bytes.
 const UNIT: usize = 1 << 10;
@@ -19,11 +19,21 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    pub(crate) fn new(options: &Options) -> Self {
-        let units = (options.bytes_in_flight / UNIT).clamp(1, 1 << 28);
+    pub(crate) fn of_scan(options: &Options) -> Self {
+        let Options { connections, connecting, bytes_in_flight, .. } = *options;
+        Self::new(connections, connecting, bytes_in_flight)
+    }
+
+    pub(crate) fn of_follow(options: &FollowOptions) -> Self {
+        let FollowOptions { connecting, bytes_in_flight, .. } = *options;
+        Self::new(Semaphore::MAX_PERMITS, connecting, bytes_in_flight)
+    }
+
+    fn new(connections: usize, connecting: usize, bytes_in_flight: usize) -> Self {
+        let units = (bytes_in_flight / UNIT).clamp(1, 1 << 28);
         Budget {
-            connections: Semaphore::new(options.connections.clamp(1, Semaphore::MAX_PERMITS)),
-            connecting: Semaphore::new(options.connecting.clamp(1, Semaphore::MAX_PERMITS)),
+            connections: Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS)),
+            connecting: Semaphore::new(connecting.clamp(1, Semaphore::MAX_PERMITS)),
             room: Arc::new(Semaphore::new(units)),
             units,
         }
@@ -71,7 +81,7 @@ mod tests {
 
     #[tokio::test]
     async fn room_is_given_back_when_it_is_shrunk_and_when_it_is_dropped() {
-        let budget = Budget::new(&Options { bytes_in_flight: 100 * UNIT, ..Options::default() });
+        let budget = Budget::of_scan(&Options::default().bytes_in_flight(100 * UNIT));
         let mut one = budget.room(80 * UNIT).await;
         assert_eq!(budget.room.available_permits(), 20);
         one.shrink(30 * UNIT - 5);

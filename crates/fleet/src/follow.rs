@@ -2,25 +2,24 @@
 
 mod line;
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quarry_event::filter::{Filter, Glob, Matcher};
+use quarry_event::filter::Matcher;
 use quarry_eventlog::{
     Batch, BatchReader, Batches, Bookmark, Damage, Direction, EventLog, LogError, LogName, Query,
     Start, Subscription,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, Room};
+use crate::control::Control;
 use crate::failure::Failure;
-use crate::options::Options;
+use crate::job::{FollowRequest, Job, SourceId};
+use crate::options::FollowOptions;
 use crate::reader::{add_meant, literal};
-use crate::source::Source;
 use line::{Line, Lines};
 
 /// Reports on their way. Their bytes are bounded by the budget.
@@ -35,24 +34,7 @@ const REVIEW: Duration = Duration::from_secs(5);
 /// How often in a row a log may have lost records without anything being paused.
 const MAX_OVERWRITTEN: u32 = 3;
 
-/// What to follow.
-#[derive(Clone, Default)]
-pub struct FollowRequest {
-    /// The logs, as in [`Request`](crate::Request); a glob is looked up when a source is opened.
-    pub logs: Vec<Glob>,
-    /// What is wanted. Sources may send more: test what comes.
-    pub filter: Filter,
-    /// What tests it, to count the last records; nothing where all pass.
-    pub matcher: Option<Matcher>,
-    /// How many of the last records that pass come first, of a log without a cursor. At most
-    /// [`MAX_LAST`].
-    pub last: u64,
-    /// Where to go on: the number of the last record that is not wanted any more, by the source's
-    /// address and the log.
-    pub cursors: HashMap<(String, LogName), u64>,
-}
-
-/// What happens while sources are followed. They are named by their place in the list.
+/// What happens while sources are followed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FollowReport {
@@ -60,7 +42,7 @@ pub enum FollowReport {
     /// cursor is wanted.
     Following {
         /// Which source.
-        source: usize,
+        source: SourceId,
         /// Which log.
         log: LogName,
         /// The cursor behind which new records come.
@@ -69,7 +51,7 @@ pub enum FollowReport {
     /// Records of a log, in their order; those among them that don't pass the filter too.
     Batch {
         /// Which source.
-        source: usize,
+        source: SourceId,
         /// Which log.
         log: LogName,
         /// The records.
@@ -83,7 +65,7 @@ pub enum FollowReport {
     /// have passed the filter, which nobody can tell any more.
     Gap {
         /// Which source.
-        source: usize,
+        source: SourceId,
         /// Which log.
         log: LogName,
         /// The first that is missing.
@@ -94,21 +76,21 @@ pub enum FollowReport {
     /// The connection was lost, or the source can't be reached; it is tried again.
     Lost {
         /// Which source.
-        source: usize,
+        source: SourceId,
         /// Why.
         error: Failure,
     },
     /// A log that a glob stands for, and that can't be followed.
     LeftOut {
         /// Which source.
-        source: usize,
+        source: SourceId,
         /// Why.
         failure: Failure,
     },
     /// The log, or all of the source, is given up: the logon is refused, or there is no such log.
     Failed {
         /// Which source.
-        source: usize,
+        source: SourceId,
         /// Why.
         failure: Failure,
     },
@@ -118,29 +100,34 @@ pub enum FollowReport {
 #[derive(Debug)]
 pub struct Follow {
     reports: mpsc::Receiver<FollowReport>,
-    stop: CancellationToken,
+    control: Control,
 }
 
 impl Follow {
-    /// Begins to follow sources, on the current tokio runtime.
-    pub fn begin(sources: Vec<Arc<dyn Source>>, request: FollowRequest, options: Options) -> Self {
+    /// Begins to follow sources, of each what its job says. Needs a tokio runtime as
+    /// [`Scan::begin`](crate::Scan::begin) does.
+    pub fn begin(jobs: Vec<Job<FollowRequest>>, options: FollowOptions) -> Self {
         let (sender, reports) = mpsc::channel(REPORTS);
-        let stop = CancellationToken::new();
-        let budget = Budget::new(&options);
-        let shared = Arc::new(Shared { request, options, budget, reports: sender });
-        for (index, source) in sources.into_iter().enumerate() {
-            let (shared, stop) = (Arc::clone(&shared), stop.clone());
+        let control = Control::new(jobs.len());
+        let stops = control.stops(options.deadline);
+        let budget = Budget::of_follow(&options);
+        let shared = Arc::new(Shared { options, budget, reports: sender });
+        for (place, (job, stops)) in jobs.into_iter().zip(stops).enumerate() {
+            let shared = Arc::clone(&shared);
             tokio::spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = follow_source(&shared, source, index) => {}
-                }
+                // Whoever ends it, by whatever means, knows that it has ended.
+                let _ = stops.race(follow_source(&shared, job, SourceId(place))).await;
             });
         }
-        Follow { reports, stop }
+        Follow { reports, control }
     }
 
-    /// The next report; nothing when all sources have failed.
+    /// What ends it.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// The next report; nothing when all sources have failed or been ended, or at the deadline.
     pub async fn next(&mut self) -> Option<FollowReport> {
         self.reports.recv().await
     }
@@ -153,13 +140,12 @@ impl Follow {
 
 impl Drop for Follow {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.control.stop();
     }
 }
 
 struct Shared {
-    request: FollowRequest,
-    options: Options,
+    options: FollowOptions,
     budget: Budget,
     reports: mpsc::Sender<FollowReport>,
 }
@@ -172,26 +158,24 @@ impl Shared {
 }
 
 /// Follows the logs of a source.
-async fn follow_source(shared: &Shared, source: Arc<dyn Source>, index: usize) {
-    let asked = match shared.request.logs.is_empty() {
-        true => source.logs().to_vec(),
-        false => shared.request.logs.clone(),
-    };
+async fn follow_source(shared: &Shared, job: Job<FollowRequest>, id: SourceId) {
+    let Job { source, request } = &job;
+    let asked = if request.logs.is_empty() { source.logs() } else { &request.logs };
     let mut logs: Vec<LogName> = asked.iter().filter_map(literal).collect();
     let named = logs.len();
     if asked.iter().any(|pattern| literal(pattern).is_none()) {
         let lines = Lines::default();
-        let known = match known_logs(&mut Line::new(shared, &lines, &*source, index)).await {
+        let known = match known_logs(&mut Line::new(shared, &lines, &**source, id)).await {
             Ok(known) => known,
             Err(failure) => {
-                return shared.tell(FollowReport::Failed { source: index, failure }).await;
+                return shared.tell(FollowReport::Failed { source: id, failure }).await;
             }
         };
-        add_meant(&mut logs, &asked, known);
+        add_meant(&mut logs, asked, known);
     }
     let lines = Lines::new(logs.len());
-    let line = || Line::new(shared, &lines, &*source, index);
-    let follow = |(n, log)| follow_log(line(), log, n < named);
+    let line = || Line::new(shared, &lines, &**source, id);
+    let follow = |(n, log)| follow_log(line(), request, log, n < named);
     futures_util::future::join_all(logs.into_iter().enumerate().map(follow)).await;
 }
 
@@ -205,15 +189,22 @@ async fn known_logs(line: &mut Line<'_>) -> Result<Vec<LogName>, Failure> {
     }
 }
 
-async fn follow_log(line: Line<'_>, log: LogName, is_named: bool) {
-    let (shared, source, index) = (line.shared, line.source, line.index);
-    let cursor = shared.request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
-    let mut follower =
-        Follower { line, log, cursor, is_fresh: false, is_gap_open: false, is_overwritten: false };
+async fn follow_log(line: Line<'_>, request: &FollowRequest, log: LogName, is_named: bool) {
+    let (shared, source, id) = (line.shared, line.source, line.id);
+    let cursor = request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
+    let mut follower = Follower {
+        line,
+        request,
+        log,
+        cursor,
+        is_fresh: false,
+        is_gap_open: false,
+        is_overwritten: false,
+    };
     if let Err((failure, is_of_log)) = follower.run().await {
         let report = match is_of_log && !is_named {
-            true => FollowReport::LeftOut { source: index, failure },
-            false => FollowReport::Failed { source: index, failure },
+            true => FollowReport::LeftOut { source: id, failure },
+            false => FollowReport::Failed { source: id, failure },
         };
         shared.tell(report).await;
     }
@@ -222,6 +213,7 @@ async fn follow_log(line: Line<'_>, log: LogName, is_named: bool) {
 /// Follows one log.
 struct Follower<'a> {
     line: Line<'a>,
+    request: &'a FollowRequest,
     log: LogName,
     /// The last record that came, or that isn't wanted; 0 if there was none.
     cursor: Option<u64>,
@@ -323,7 +315,7 @@ impl Follower<'_> {
             }
             let cursor = batches.bookmark().and_then(number);
             self.cursor = cursor.or(self.cursor);
-            let (source, log) = (self.line.index, self.log.clone());
+            let (source, log) = (self.line.id, self.log.clone());
             let report = FollowReport::Batch { source, log, batch, cursor, room };
             self.line.shared.tell(report).await;
             if is_lenient && cursor.is_some() {
@@ -333,13 +325,12 @@ impl Follower<'_> {
     }
 
     async fn tell_cursor(&self) {
-        let (source, log, cursor) = (self.line.index, self.log.clone(), self.cursor.unwrap_or(0));
+        let (source, log, cursor) = (self.line.id, self.log.clone(), self.cursor.unwrap_or(0));
         self.line.shared.tell(FollowReport::Following { source, log, cursor }).await;
     }
 
     async fn tell_gap(&self, last: Option<u64>) {
-        let (source, log, first) =
-            (self.line.index, self.log.clone(), self.cursor.unwrap_or(0) + 1);
+        let (source, log, first) = (self.line.id, self.log.clone(), self.cursor.unwrap_or(0) + 1);
         self.line.shared.tell(FollowReport::Gap { source, log, first, last }).await;
     }
 
@@ -348,7 +339,7 @@ impl Follower<'_> {
     async fn begin(&mut self, open: &dyn EventLog) -> Result<(), LogError> {
         let newest = self.end(open, Direction::Backward).await?;
         self.is_fresh = newest.is_none();
-        let wanted = self.line.shared.request.last.min(MAX_LAST);
+        let wanted = self.request.last.min(MAX_LAST);
         let first = match (wanted, newest) {
             (1.., Some(_)) => self.first_of_last(open, wanted).await?,
             _ => None,
@@ -363,7 +354,7 @@ impl Follower<'_> {
         open: &dyn EventLog,
         wanted: u64,
     ) -> Result<Option<u64>, LogError> {
-        let FollowRequest { filter, matcher, .. } = &self.line.shared.request;
+        let FollowRequest { filter, matcher, .. } = self.request;
         let query = Query {
             filter: filter.clone(),
             limit: Some(wanted),
@@ -386,7 +377,7 @@ impl Follower<'_> {
         let cursor = self.cursor.unwrap_or(0);
         let is_fresh = std::mem::take(&mut self.is_fresh);
         let bookmark = Bookmark::single(self.log.0.clone(), cursor);
-        let (log, filter) = (self.log.clone(), self.line.shared.request.filter.clone());
+        let (log, filter) = (self.log.clone(), self.request.filter.clone());
         let at = |start| Subscription { logs: vec![log.clone()], filter: filter.clone(), start };
         self.is_gap_open = false;
         if cursor > 0 && !self.is_overwritten {
@@ -466,7 +457,7 @@ impl Follower<'_> {
     /// Whether the source has a record behind the cursor that it selects.
     async fn has_match(&self, open: &dyn EventLog, cursor: u64) -> Result<bool, LogError> {
         let query = Query {
-            filter: self.line.shared.request.filter.clone(),
+            filter: self.request.filter.clone(),
             limit: Some(1),
             after: (cursor > 0).then(|| Bookmark::single(self.log.0.clone(), cursor)),
             ..Query::new(self.log.clone(), Direction::Forward)

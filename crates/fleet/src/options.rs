@@ -1,22 +1,23 @@
-//! The budgets.
+//! What a fleet may use, and for how long.
 
 use std::time::Duration;
 
-/// What a fleet may use at once, and for how long.
+/// What a [`Scan`](crate::Scan) or an [`Ask`](crate::Ask) may use at once, and for how long.
 ///
-/// There are budgets rather than slots: a server that hangs holds next to nothing, and the others
+/// These are budgets rather than slots: a server that hangs holds next to nothing, and the others
 /// go on.
 #[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
 pub struct Options {
-    /// Sources open at once.
+    /// Sources open at once, at least 1.
     pub connections: usize,
-    /// Connections being made at once. Those to black holes take their whole time-out.
+    /// Connections being made at once, at least 1. Those to black holes take their whole time-out.
     pub connecting: usize,
     /// Bytes of records asked for, on their way or not yet used, over all sources.
     pub bytes_in_flight: usize,
     /// How often a lost connection is made again before a record comes.
     pub retries: u32,
-    /// The pause before the first time; it doubles with each.
+    /// The pause before the first retry; it doubles with each.
     pub first_pause: Duration,
     /// When all has to be done, from the beginning.
     pub deadline: Option<Duration>,
@@ -28,11 +29,117 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             connections: 1000,
-            connecting: 256,
-            bytes_in_flight: 64 << 20,
+            connecting: CONNECTING,
+            bytes_in_flight: BYTES_IN_FLIGHT,
             retries: 3,
-            first_pause: Duration::from_millis(300),
+            first_pause: FIRST_PAUSE,
             deadline: None,
         }
     }
 }
+
+impl Options {
+    /// Sets how many sources are open at once.
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
+    }
+
+    /// Sets how many connections are being made at once.
+    pub fn connecting(mut self, connecting: usize) -> Self {
+        self.connecting = connecting;
+        self
+    }
+
+    /// Sets the bytes of records in flight over all sources.
+    pub fn bytes_in_flight(mut self, bytes: usize) -> Self {
+        self.bytes_in_flight = bytes;
+        self
+    }
+
+    /// Sets how often a lost connection is made again before a record comes.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Sets the pause before the first retry.
+    pub fn first_pause(mut self, pause: Duration) -> Self {
+        self.first_pause = pause;
+        self
+    }
+
+    /// Sets when all has to be done, from the beginning; `None` for no deadline.
+    pub fn deadline(mut self, deadline: Option<Duration>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+}
+
+/// What a [`Follow`](crate::Follow) may use at once, and for how long.
+///
+/// Every source that is followed stays open, and one that is lost is tried again until it comes
+/// back, so there is no number of connections and none of retries.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub struct FollowOptions {
+    /// As in [`Options::connecting`].
+    pub connecting: usize,
+    /// As in [`Options::bytes_in_flight`].
+    pub bytes_in_flight: usize,
+    /// The pause before the first retry; it doubles with each.
+    pub first_pause: Duration,
+    /// The longest pause before a retry.
+    pub longest_pause: Duration,
+    /// When the following ends, from its beginning.
+    pub deadline: Option<Duration>,
+}
+
+impl Default for FollowOptions {
+    /// 256 connections being made; 64 MiB in flight; pauses of 0.3 to 30 s; no deadline.
+    fn default() -> Self {
+        FollowOptions {
+            connecting: CONNECTING,
+            bytes_in_flight: BYTES_IN_FLIGHT,
+            first_pause: FIRST_PAUSE,
+            longest_pause: Duration::from_secs(30),
+            deadline: None,
+        }
+    }
+}
+
+impl FollowOptions {
+    /// Sets how many connections are being made at once.
+    pub fn connecting(mut self, connecting: usize) -> Self {
+        self.connecting = connecting;
+        self
+    }
+
+    /// Sets the bytes of records in flight over all sources.
+    pub fn bytes_in_flight(mut self, bytes: usize) -> Self {
+        self.bytes_in_flight = bytes;
+        self
+    }
+
+    /// Sets the pause before the first retry.
+    pub fn first_pause(mut self, pause: Duration) -> Self {
+        self.first_pause = pause;
+        self
+    }
+
+    /// Sets the longest pause before a retry.
+    pub fn longest_pause(mut self, pause: Duration) -> Self {
+        self.longest_pause = pause;
+        self
+    }
+
+    /// Sets when the following ends, from its beginning; `None` for never.
+    pub fn deadline(mut self, deadline: Option<Duration>) -> Self {
+        self.deadline = deadline;
+        self
+    }
+}
+
+const CONNECTING: usize = 256;
+const BYTES_IN_FLIGHT: usize = 64 << 20;
+const FIRST_PAUSE: Duration = Duration::from_millis(300);

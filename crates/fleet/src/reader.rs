@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::failure::Failure;
+use crate::job::{Request, SourceId};
 use crate::options::Options;
-use crate::scan::{Report, Request};
+use crate::scan::Report;
 use crate::source::Source;
 
 /// How it went with a source.
@@ -41,7 +42,7 @@ pub(crate) struct Shared {
 pub(crate) struct Reader<'a> {
     shared: &'a Shared,
     source: &'a dyn Source,
-    index: usize,
+    id: SourceId,
     log: Option<Arc<dyn EventLog>>,
     /// That it is open was told.
     is_told: bool,
@@ -54,11 +55,11 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(shared: &'a Shared, source: &'a dyn Source, index: usize) -> Self {
+    pub(crate) fn new(shared: &'a Shared, source: &'a dyn Source, id: SourceId) -> Self {
         Reader {
             shared,
             source,
-            index,
+            id,
             log: None,
             is_told: false,
             tries: 0,
@@ -190,7 +191,7 @@ impl<'a> Reader<'a> {
             room.shrink(batch.bytes());
             self.health.records += batch.records();
             self.health.bytes += batch.bytes() as u64;
-            let report = Report::Batch { source: self.index, batch, room };
+            let report = Report::Batch { source: self.id, batch, room };
             // Nobody listens when the scan is being dropped, and this task with it.
             let _ = self.shared.reports.send(report).await;
         }
@@ -228,7 +229,7 @@ impl<'a> Reader<'a> {
                 Ok(log) => {
                     self.health.connected_in.get_or_insert(began.elapsed());
                     if !std::mem::replace(&mut self.is_told, true) {
-                        let opened = Report::Opened { source: self.index };
+                        let opened = Report::Opened { source: self.id };
                         let _ = self.shared.reports.send(opened).await;
                     }
                     self.log = Some(log);
@@ -254,8 +255,7 @@ impl<'a> Reader<'a> {
         self.tries += 1;
         self.health.retries += 1;
         let error = Failure::of(self.source, &error, 0);
-        let _ =
-            self.shared.reports.send(Report::Retrying { source: self.index, error, pause }).await;
+        let _ = self.shared.reports.send(Report::Retrying { source: self.id, error, pause }).await;
         tokio::time::sleep(spread(pause, self.source.name())).await;
         Ok(())
     }

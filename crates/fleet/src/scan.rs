@@ -3,14 +3,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use quarry_event::filter::{Filter, Glob};
-use quarry_eventlog::{Batch, BoxFuture, Direction, EventLog, LogError};
+use quarry_eventlog::{Batch, BoxFuture, EventLog, LogError};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Budget, Room};
+use crate::control::{Control, Stopped, Stops};
 use crate::failure::{Cause, Failure};
+use crate::job::{Job, SourceId};
 use crate::options::Options;
 use crate::reader::{Health, Reader, Shared};
 use crate::source::Source;
@@ -18,35 +17,19 @@ use crate::source::Source;
 /// Reports on their way. Their bytes are bounded by the budget.
 const REPORTS: usize = 256;
 
-/// What to read of each source.
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    /// The logs, by name or glob; none for those that each source has by default. One that is
-    /// named and can't be read is a failure of its source; one that a glob found and can't be read
-    /// is left out, and told.
-    pub logs: Vec<Glob>,
-    /// The order of each source's records.
-    pub direction: Direction,
-    /// What is wanted. Sources may send more: test what comes.
-    pub filter: Filter,
-    /// How many records of a source are wanted, where there is a limit. More may come;
-    /// [`Control::skip`] ends a source.
-    pub limit: Option<u64>,
-}
-
-/// What happens while a fleet is read. Sources are named by their place in the list.
+/// What happens while a fleet is read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Report {
     /// The source is connected; again, if it is read in another way from now on.
     Opened {
         /// Which.
-        source: usize,
+        source: SourceId,
     },
     /// Records of a source, in their order, or what of it can't be read.
     Batch {
         /// Which.
-        source: usize,
+        source: SourceId,
         /// The records; a [`BatchReader`](quarry_eventlog::BatchReader) decodes them.
         batch: Batch,
         /// What the batch takes of the budget. Keep it as long as the batch or what was made of
@@ -56,7 +39,7 @@ pub enum Report {
     /// The source's connection was lost and is made again.
     Retrying {
         /// Which.
-        source: usize,
+        source: SourceId,
         /// How it was lost.
         error: Failure,
         /// How long is waited before, at most.
@@ -65,7 +48,7 @@ pub enum Report {
     /// The source is done: no more of it comes.
     Ended {
         /// Which.
-        source: usize,
+        source: SourceId,
         /// What failed of it, nothing if all went well. What came before counts.
         failures: Vec<Failure>,
         /// Logs that were found by a glob and can't be read.
@@ -82,41 +65,19 @@ pub struct Scan {
     control: Control,
 }
 
-/// Ends a scan, or a source of it.
-#[derive(Clone, Debug)]
-pub struct Control {
-    all: CancellationToken,
-    each: Arc<[CancellationToken]>,
-}
-
-impl Control {
-    /// Ends the scan: no further report is made.
-    pub fn stop(&self) {
-        self.all.cancel();
-    }
-
-    /// Ends a source; it counts as one that went well. Reports that are on their way still come.
-    pub fn skip(&self, source: usize) {
-        if let Some(source) = self.each.get(source) {
-            source.cancel();
-        }
-    }
-}
-
 impl Scan {
-    /// Begins to read sources. Needs a tokio runtime with I/O and time; one with several threads
-    /// unseals what comes on several cores.
-    pub fn begin(sources: Vec<Arc<dyn Source>>, request: Request, options: Options) -> Self {
+    /// Begins to read sources, of each what its job says. Needs a tokio runtime with I/O and time;
+    /// one with several threads unseals what comes on several cores.
+    pub fn begin(jobs: Vec<Job>, options: Options) -> Self {
         let (sender, reports) = mpsc::channel(REPORTS);
-        let control = Control::new(sources.len());
-        let budget = Budget::new(&options);
+        let control = Control::new(jobs.len());
+        let budget = Budget::of_scan(&options);
         let shared = Arc::new(Shared { options, budget, reports: sender });
-        let request = Arc::new(request);
-        spawn_all(sources, shared, &control, move |shared, source, index, stops| {
-            let request = Arc::clone(&request);
+        spawn_all(jobs, shared, &control, move |shared, job, id, stops| {
             Box::pin(async move {
-                let mut reader = Reader::new(shared, source, index);
-                match stops.race(reader.read(&request)).await {
+                let source = &*job.source;
+                let mut reader = Reader::new(shared, source, id);
+                match stops.race(reader.read(&job.request)).await {
                     Ok(()) | Err(Stopped::Skipped) => {}
                     Err(Stopped::Deadline) => {
                         let records = reader.health.records;
@@ -125,7 +86,7 @@ impl Scan {
                     Err(Stopped::All) => return,
                 }
                 let (failures, left_out, health) = reader.finish();
-                let report = Report::Ended { source: index, failures, left_out, health };
+                let report = Report::Ended { source: id, failures, left_out, health };
                 let _ = shared.reports.send(report).await;
             })
         });
@@ -166,7 +127,7 @@ impl Drop for Scan {
 #[derive(Debug)]
 pub struct Answer<T> {
     /// Which source.
-    pub source: usize,
+    pub source: SourceId,
     /// The answer.
     pub result: Result<T, Failure>,
     /// How it went.
@@ -185,27 +146,29 @@ impl<T: Send + 'static> Ask<T> {
     /// Begins to ask. The question is asked again when a connection was lost.
     pub fn begin<Q, F>(sources: Vec<Arc<dyn Source>>, options: Options, question: Q) -> Self
     where
-        Q: Fn(usize, Arc<dyn EventLog>) -> F + Send + Sync + 'static,
+        Q: Fn(SourceId, Arc<dyn EventLog>) -> F + Send + Sync + 'static,
         F: Future<Output = Result<T, LogError>> + Send,
     {
         let (sender, answers) = mpsc::channel(REPORTS);
         // Nobody hears of opened sources and retries.
         let (reports, _) = mpsc::channel(1);
-        let control = Control::new(sources.len());
-        let budget = Budget::new(&options);
+        let jobs: Vec<Job<()>> = Job::each(sources, ());
+        let control = Control::new(jobs.len());
+        let budget = Budget::of_scan(&options);
         let shared = Arc::new(Shared { options, budget, reports });
         let question = Arc::new(question);
-        spawn_all(sources, shared, &control, move |shared, source, index, stops| {
+        spawn_all(jobs, shared, &control, move |shared, job, id, stops| {
             let (question, sender) = (Arc::clone(&question), sender.clone());
             Box::pin(async move {
-                let mut reader = Reader::new(shared, source, index);
-                let result = match stops.race(reader.ask(|log| question(index, log))).await {
+                let source = &*job.source;
+                let mut reader = Reader::new(shared, source, id);
+                let result = match stops.race(reader.ask(|log| question(id, log))).await {
                     Ok(answer) => answer.map_err(|error| Failure::of(source, &error, 0)),
                     Err(Stopped::Deadline) => Err(Failure::new(source, Cause::Deadline, 0)),
                     Err(Stopped::All | Stopped::Skipped) => return,
                 };
                 let (_, _, health) = reader.finish();
-                let _ = sender.send(Answer { source: index, result, health }).await;
+                let _ = sender.send(Answer { source: id, result, health }).await;
             })
         });
         Ask { answers, control }
@@ -238,61 +201,21 @@ impl<T> Drop for Ask<T> {
     }
 }
 
-impl Control {
-    fn new(sources: usize) -> Self {
-        let all = CancellationToken::new();
-        let each = (0..sources).map(|_| CancellationToken::new()).collect();
-        Control { all, each }
-    }
-}
-
-/// What can end the reading of a source.
-struct Stops {
-    all: CancellationToken,
-    this: CancellationToken,
-    deadline: Option<Instant>,
-}
-
-enum Stopped {
-    All,
-    Skipped,
-    Deadline,
-}
-
-impl Stops {
-    /// Does it, unless it is to be ended before.
-    async fn race<T>(&self, work: impl Future<Output = T>) -> Result<T, Stopped> {
-        let deadline = async {
-            match self.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.all.cancelled() => Err(Stopped::All),
-            () = self.this.cancelled() => Err(Stopped::Skipped),
-            () = deadline => Err(Stopped::Deadline),
-            done = work => Ok(done),
-        }
-    }
-}
-
 /// A task for each source, which begins when its turn comes.
-fn spawn_all<F>(sources: Vec<Arc<dyn Source>>, shared: Arc<Shared>, control: &Control, read: F)
+fn spawn_all<R, F>(jobs: Vec<Job<R>>, shared: Arc<Shared>, control: &Control, work: F)
 where
-    F: for<'a> Fn(&'a Shared, &'a dyn Source, usize, Stops) -> BoxFuture<'a, ()>,
+    R: Send + Sync + 'static,
+    F: for<'a> Fn(&'a Shared, &'a Job<R>, SourceId, Stops) -> BoxFuture<'a, ()>,
     F: Send + Sync + 'static,
 {
-    let deadline = shared.options.deadline.map(|time| Instant::now() + time);
-    let read = Arc::new(read);
-    for (index, (source, this)) in sources.into_iter().zip(control.each.iter()).enumerate() {
-        let stops = Stops { all: control.all.clone(), this: this.clone(), deadline };
-        let (shared, read) = (Arc::clone(&shared), Arc::clone(&read));
+    let stops = control.stops(shared.options.deadline);
+    let work = Arc::new(work);
+    for (place, (job, stops)) in jobs.into_iter().zip(stops).enumerate() {
+        let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
         tokio::spawn(async move {
             // One that is stopped while it waits is told so when it begins.
             let _turn = stops.race(shared.budget.connection()).await;
-            read(&shared, &*source, index, stops).await;
+            work(&shared, &job, SourceId(place), stops).await;
         });
     }
 }

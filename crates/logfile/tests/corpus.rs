@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use common::peer::{Peer, described, difference, flat_json, flat_xml};
 use common::{corpus, read, short_name};
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{Event, Field, FieldSource, Origin};
+use quarry_event::{Event, Field, FieldSource, Origin, Texts};
 
 /// How a record is not the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -213,7 +213,8 @@ fn every_record_is_the_same_event_as_the_crate_evtx_reads() {
 fn our_values(record: &impl FieldSource) -> Vec<String> {
     let origin = Origin { source: "", host: Some(""), log: "", log_record: None, recovered: false };
     let mut line = Vec::new();
-    Printer::jsonl(None).event(record, &origin, None, &mut Scratch::default(), &mut line);
+    let mut scratch = Scratch::default();
+    Printer::jsonl(None).event(record, &origin, Texts::default(), &mut scratch, &mut line);
     let line: serde_json::Value = serde_json::from_slice(&line).expect("what we write is JSON");
     let mut values = Vec::new();
     for (name, value) in line.as_object().expect("an object") {
@@ -223,7 +224,7 @@ fn our_values(record: &impl FieldSource) -> Vec<String> {
         }
     }
     // A message that the event carries; another is made of its values.
-    if line["message_source"] == "server" {
+    if line["message_source"] == "event" {
         flat_json(&line["message"], &mut values);
     }
     values.sort();

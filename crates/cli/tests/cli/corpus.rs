@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{Event as Decoded, FieldSource, Origin};
+use quarry_event::{Event as Decoded, FieldSource, Origin, Texts};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::*;
@@ -74,10 +74,11 @@ impl Visitor for Twice {
         self.events += 1;
         let decoded = Decoded::from_source(event);
         let origin = Origin { source: "s", host: None, log: "l", log_record, recovered: false };
+        let none = Texts::default();
         for printer in &self.printers {
             let mut print = |out: &mut Vec<u8>, decode: bool| match decode {
-                true => printer.event(&decoded, &origin, None, &mut self.scratch, out),
-                false => printer.event(event, &origin, None, &mut self.scratch, out),
+                true => printer.event(&decoded, &origin, none, &mut self.scratch, out),
+                false => printer.event(event, &origin, none, &mut self.scratch, out),
             };
             let (mut one, mut other) = (Vec::new(), Vec::new());
             print(&mut one, false);
@@ -111,4 +112,18 @@ fn a_record_and_the_event_decoded_from_it_are_printed_alike() {
         }
     }
     assert!(twice.events > 15_000);
+}
+
+#[test]
+fn all_logs_are_every_record_those_without_a_channel_too() {
+    let Some(corpus) = corpus() else { return };
+    let lines = |arguments: &[&str]| {
+        run(&corpus, &[&["scan", "./", "-o", "jsonl"], arguments].concat()).stdout
+    };
+    let all = lines(&["--fields", "source,log_record"]);
+    let starred = lines(&["--fields", "source,log_record", "-l", "*"]);
+    assert_eq!(all, starred);
+    // There are such records, which any other glob leaves out.
+    let named = lines(&["--fields", "source,log_record", "-l", "?*"]);
+    assert!(named.len() < all.len());
 }

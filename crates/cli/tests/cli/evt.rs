@@ -73,8 +73,7 @@ fn a_record_is_printed_as_an_event_of_today() {
         "user_sid": "S-1-5-18", "process_id": null, "thread_id": null, "activity_id": null,
         "related_activity_id": null,
         "data": {"param1": "Spooler", "param2": "stopped", "Binary": "DEAD"},
-        "user_data": null, "message": "Spooler, stopped, Binary=DEAD",
-        "message_source": "strings",
+        "user_data": null, "message": null, "message_source": null,
     });
     assert_eq!(printed, Some(expected));
 }

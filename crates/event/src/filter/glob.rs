@@ -63,6 +63,11 @@ impl Glob {
         &self.text
     }
 
+    /// Whether every name matches.
+    pub fn matches_all(&self) -> bool {
+        self.text.bytes().all(|byte| byte == b'*')
+    }
+
     /// The one name that the glob matches, where there is only one.
     pub fn literal(&self) -> Option<&str> {
         matches!(self.matcher, Matcher::Exact).then_some(&*self.text)

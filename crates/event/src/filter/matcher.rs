@@ -15,6 +15,8 @@ use crate::{EventTime, Field, FieldSource, PartialSource, Sink, Value};
 pub struct Matcher {
     filter: Arc<Filter>,
     query: Option<Arc<CompiledQuery>>,
+    /// Of which channel an event has to be; none for any.
+    channels: Arc<[Glob]>,
     /// Whether the filter looks at the time.
     has_time: bool,
     text: Vec<u8>,
@@ -35,21 +37,36 @@ pub enum Verdict {
 
 impl Clone for Matcher {
     fn clone(&self) -> Self {
-        Matcher::with(self.filter.clone(), self.query.clone())
+        Matcher::with(self.filter.clone(), self.query.clone(), Arc::clone(&self.channels))
     }
 }
 
 impl Matcher {
     pub(super) fn new(filter: &Filter, now: EventTime) -> Self {
         let query = filter.query.as_ref().map(|query| Arc::new(query.compile(now)));
-        Matcher::with(Arc::new(filter.clone()), query)
+        Matcher::with(Arc::new(filter.clone()), query, Arc::default())
     }
 
-    fn with(filter: Arc<Filter>, query: Option<Arc<CompiledQuery>>) -> Self {
+    /// The same, for a source whose events are of several channels: an event has to be of one that
+    /// any of the globs matches. Where one of them matches every name, or there is none, events of
+    /// every channel pass, and those without a channel.
+    #[must_use]
+    pub fn in_channels(self, globs: &[Glob]) -> Self {
+        let is_choice = !globs.iter().any(Glob::matches_all);
+        Matcher { channels: if is_choice { globs.into() } else { Arc::default() }, ..self }
+    }
+
+    /// Whether every event passes.
+    pub fn passes_all(&self) -> bool {
+        self.channels.is_empty() && self.filter.is_empty()
+    }
+
+    fn with(filter: Arc<Filter>, query: Option<Arc<CompiledQuery>>, channels: Arc<[Glob]>) -> Self {
         Matcher {
             has_time: filter.since.is_some() || filter.until.is_some(),
             filter,
             query,
+            channels,
             text: Vec::new(),
             users: Users::default(),
             scratch: Scratch::default(),
@@ -100,11 +117,11 @@ impl Matcher {
             return true;
         }
         let names = [
-            (Field::Channel, &filter.channels),
-            (Field::ProviderName, &filter.providers),
-            (Field::Computer, &filter.computers),
+            (Field::Channel, &*self.channels),
+            (Field::ProviderName, &*filter.providers),
+            (Field::Computer, &*filter.computers),
         ];
-        let is_other = |&(field, globs): &(Field, &Vec<Glob>)| {
+        let is_other = |&(field, globs): &(Field, &[Glob])| {
             !globs.is_empty() && !is_named(&source.known_field(field), globs, &mut self.text)
         };
         if names.iter().any(is_other) {

@@ -56,8 +56,6 @@ pub struct Filter {
     /// together of `XDomainName` and `XUserName`; one without also against the name in a value
     /// that has a domain in it.
     pub users: Vec<Glob>,
-    /// Channels, as the event has them, of which any has to match.
-    pub channels: Vec<Glob>,
     /// Tests on data values, all of which have to pass.
     pub data: Vec<DataTest>,
     /// A regular expression that has to be in one of the data values, in user data or in the

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 
 use super::*;
-use crate::FieldSource;
 use crate::query::Scratch;
 use crate::testing::{TypedEvent, event, events, filters, now, pushable_filters, tidy_events};
+use crate::{Event, FieldSource};
 
 const EVENT: &str = r#"<Event><System><Provider Name="Service Control Manager"/>
     <EventID Qualifiers="16384">7045</EventID><Level>4</Level><Keywords>0x8080000000000000</Keywords>
@@ -39,8 +39,25 @@ fn names_are_tested_as_globs() {
     assert!(passes(Filter { providers: globs(&["x", "service*"]), ..Filter::default() }));
     assert!(!passes(Filter { providers: globs(&["Service"]), ..Filter::default() }));
     assert!(passes(Filter { computers: globs(&["dc??.*"]), ..Filter::default() }));
-    assert!(passes(Filter { channels: globs(&["system"]), ..Filter::default() }));
-    assert!(!passes(Filter { channels: globs(&["SYSTEM"]), ..Filter::default() }));
+}
+
+#[test]
+fn channels_are_tested_for_sources_that_mix_them() {
+    let of = |texts: &[&str], event: &Event| {
+        let globs: Vec<_> = texts.iter().map(|text| Glob::parse(text).unwrap()).collect();
+        Filter::default().matcher(now()).in_channels(&globs).matches(event, None)
+    };
+    let system = event(EVENT);
+    assert!(of(&["system"], &system));
+    assert!(of(&["Security", "sys*"], &system));
+    assert!(!of(&["Security"], &system));
+    assert!(of(&[], &system));
+    let nowhere = event("<Event><System><EventID>1</EventID></System></Event>");
+    assert!(!of(&["system"], &nowhere));
+    assert!(!of(&["?*"], &nowhere));
+    // All channels is no choice, so that an event without one is among them.
+    assert!(of(&["*"], &nowhere));
+    assert!(of(&["system", "**"], &nowhere));
 }
 
 #[test]

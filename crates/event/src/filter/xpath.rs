@@ -144,11 +144,7 @@ fn groups(filter: &Filter) -> (Vec<Group>, bool) {
         }
         groups.push(Group::new(Place::System, any_of));
     }
-    let names = [
-        ("Provider/@Name", &filter.providers),
-        ("Computer", &filter.computers),
-        ("Channel", &filter.channels),
-    ];
+    let names = [("Provider/@Name", &filter.providers), ("Computer", &filter.computers)];
     for (path, globs) in names {
         let conditions = globs.iter().map(|glob| name(path, glob)).collect::<Option<Vec<_>>>();
         match conditions {
@@ -347,7 +343,6 @@ mod tests {
         let filter = Filter {
             providers: globs(&["Application Error", "application hang"]),
             computers: globs(&["DC*"]),
-            channels: globs(&["both ' and \" A"]),
             users: globs(&["alice"]),
             ..Filter::default()
         };

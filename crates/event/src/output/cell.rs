@@ -2,9 +2,9 @@
 
 use std::ops::ControlFlow;
 
-use super::{Column, Member, Message, json};
+use super::{Column, Member, json};
 use crate::text::Plain;
-use crate::{Field, FieldSource, Origin, Value};
+use crate::{Field, FieldSource, MessageBy, Origin, Texts, Value};
 
 /// Memory that is used again for each event.
 #[derive(Default, Debug)]
@@ -19,7 +19,7 @@ pub(super) fn push<S: FieldSource>(
     column: &Column,
     source: &S,
     origin: &Origin<'_>,
-    message: Option<Message<'_>>,
+    texts: Texts<'_>,
     scratch: &mut super::Scratch,
     out: &mut Vec<u8>,
 ) {
@@ -55,10 +55,13 @@ pub(super) fn push<S: FieldSource>(
             let name = json::level_of(source.field(Field::Level), source.field(Field::Keywords));
             return out.extend_from_slice(name.map_or("", |name| name.as_str()).as_bytes());
         }
-        Member::Message => return self::message(source, message, &mut scratch.text.tree, out),
-        Member::MessageSource | Member::Data | Member::UserData | Member::Other => {
+        Member::Message => {
+            let _ = message(source, texts, &mut scratch.text.tree, out);
+            return;
+        }
+        Member::MessageSource | Member::Names | Member::Data | Member::UserData | Member::Other => {
             let start = out.len();
-            json::member(source, origin, message, member, &mut scratch.json, out);
+            json::member(source, origin, texts, member, &mut scratch.json, out);
             match &out[start..] {
                 b"null" | b"{}" => out.truncate(start),
                 [b'"', name @ .., b'"'] if member == Member::MessageSource => {
@@ -98,22 +101,37 @@ pub(super) fn push<S: FieldSource>(
     value.push::<Plain>(out);
 }
 
-/// Writes the message: the one given, the one that a forwarded event carries, or the values.
-fn message<S: FieldSource>(
+/// Writes the message text that there is, and says who knew it.
+pub(super) fn message<S: FieldSource>(
     source: &S,
-    message: Option<Message<'_>>,
+    texts: Texts<'_>,
     tree: &mut json::Tree,
     out: &mut Vec<u8>,
-) {
-    if let Some(message) = message {
-        return out.extend_from_slice(message.text.as_bytes());
-    }
-    let more = source.has_more();
-    if more {
+) -> Option<MessageBy> {
+    if source.has_more() {
         tree.read::<Plain, S>(source);
         if let Some(text) = tree.message() {
-            return out.extend_from_slice(text);
+            out.extend_from_slice(text);
+            return Some(MessageBy::Event);
         }
+    }
+    if let Some(message) = texts.message {
+        out.extend_from_slice(message.text.as_bytes());
+        return Some(message.by);
+    }
+    texts.source.and_then(|known| known.message(source, out))
+}
+
+/// Writes the message text, or the values where there is none.
+pub(super) fn message_or_values<S: FieldSource>(
+    source: &S,
+    texts: Texts<'_>,
+    scratch: &mut super::Scratch,
+    out: &mut Vec<u8>,
+) {
+    let tree = &mut scratch.text.tree;
+    if message(source, texts, tree, out).is_some() {
+        return;
     }
     let mut first = true;
     let _ = source.each_data(|name, value| {
@@ -127,7 +145,7 @@ fn message<S: FieldSource>(
         value.push::<Plain>(out);
         ControlFlow::Continue(())
     });
-    if first && more {
+    if first && source.has_more() {
         tree.join(out);
     }
 }

@@ -34,11 +34,12 @@ pub enum Member {
     UserData,
     Message,
     MessageSource,
+    Names,
     Other,
 }
 
 /// Every member with its name, in the order of JSON.
-const MEMBERS: [(Member, &str); 30] = [
+const MEMBERS: [(Member, &str); 31] = [
     (Member::V, "v"),
     (Member::Time, "time"),
     (Member::Source, "source"),
@@ -68,6 +69,7 @@ const MEMBERS: [(Member, &str); 30] = [
     (Member::UserData, "user_data"),
     (Member::Message, "message"),
     (Member::MessageSource, "message_source"),
+    (Member::Names, "names"),
     (Member::Other, "other"),
 ];
 

@@ -1,8 +1,8 @@
 //! CSV as in RFC 4180: a header line, lines end with CR LF, a cell with a comma, quote or line end
 //! stands in quotes.
 
-use super::{Column, Member, Message, Scratch, cell};
-use crate::{FieldSource, Origin};
+use super::{Column, Member, Scratch, cell};
+use crate::{FieldSource, Origin, Texts};
 
 #[derive(Debug)]
 pub(super) struct Csv {
@@ -30,11 +30,11 @@ impl Csv {
         &self,
         source: &S,
         origin: &Origin<'_>,
-        message: Option<Message<'_>>,
+        texts: Texts<'_>,
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) {
-        self.line(out, |column, out| cell::push(column, source, origin, message, scratch, out));
+        self.line(out, |column, out| cell::push(column, source, origin, texts, scratch, out));
     }
 
     fn line(&self, out: &mut Vec<u8>, mut cell: impl FnMut(&Column, &mut Vec<u8>)) {
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
     use crate::output::Printer;
     use crate::output::fake::{Fake, element, logon, text};
-    use crate::{Field, Utf16, Value};
+    use crate::{Field, Texts, Utf16, Value};
 
     const ORIGIN: Origin<'_> = Origin {
         source: "a,b.evtx",
@@ -95,11 +95,13 @@ mod tests {
         let printer = Printer::csv(columns);
         let mut scratch = Scratch::default();
         let mut out = Vec::new();
-        printer.header(&mut out);
+        let mut document = printer.document();
         for event in events {
-            printer.event(event, &ORIGIN, None, &mut scratch, &mut out);
+            let mut text = Vec::new();
+            printer.event(event, &ORIGIN, Texts::default(), &mut scratch, &mut text);
+            document.events(&text, &mut out).unwrap();
         }
-        printer.footer(&mut out);
+        document.finish(&mut out).unwrap();
         out
     }
 
@@ -111,12 +113,12 @@ mod tests {
             "time,source,host,log,log_record,computer,channel,record_id,provider,provider_guid,",
             "event_id,qualifiers,version,level,level_name,task,opcode,keywords,user_sid,",
             "process_id,thread_id,activity_id,related_activity_id,data,user_data,message,",
-            "message_source,other\r\n",
+            "message_source,names,other\r\n",
             "2026-08-22T10:00:00.1234567Z,\"a,b.evtx\",DC01.corp,Security,812,DC01.corp,Security,",
             "812,Microsoft-Windows-Security-Auditing,{54849625-5478-4994-a5ba-3e3b0328c30d},4624,",
             ",2,0,Audit Success,12544,0,0x8020000000000000,,712,900,,,",
             "\"{\"\"TargetUserName\"\":\"\"alice\"\",\"\"param2\"\":\"\"unnamed\"\"}\",",
-            "\"{\"\"A\"\":\"\"x\\\"\"y\"\"}\",\"TargetUserName=alice, unnamed\",strings,\r\n",
+            "\"{\"\"A\"\":\"\"x\\\"\"y\"\"}\",,,,\r\n",
         );
         assert_eq!(String::from_utf8(csv(None, &[event])).unwrap(), expected);
     }

@@ -7,8 +7,9 @@
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthChar;
 
-use super::{Column, Member, Message, Scratch, cell, json};
-use crate::{EventTime, Field, FieldSource, LevelName, Origin};
+use super::{Column, Member, Scratch, cell, json};
+use crate::text::harmless;
+use crate::{EventTime, Field, FieldSource, LevelName, Origin, Texts};
 
 /// How a table is made.
 #[derive(Clone, Debug)]
@@ -92,7 +93,7 @@ impl Table {
         &self,
         source: &S,
         origin: &Origin<'_>,
-        message: Option<Message<'_>>,
+        texts: Texts<'_>,
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) {
@@ -101,7 +102,7 @@ impl Table {
             text.clear();
             let mut style = Style::new();
             let Column::Member(member) = place.column else {
-                cell::push(&place.column, source, origin, message, scratch, &mut text);
+                cell::push(&place.column, source, origin, texts, scratch, &mut text);
                 self.cell(i, &text, style, out);
                 continue;
             };
@@ -124,7 +125,7 @@ impl Table {
                         style = name.map(style_of).unwrap_or_default();
                     }
                     if member == Member::Level || full {
-                        cell::push(&place.column, source, origin, message, scratch, &mut text);
+                        cell::push(&place.column, source, origin, texts, scratch, &mut text);
                     } else if let Some(name) = name {
                         text.extend_from_slice(short(name).as_bytes());
                     }
@@ -136,13 +137,14 @@ impl Table {
                     strip(&mut provider);
                     push_safe(&provider, Some(NARROW_PROVIDER), &mut text);
                     text.extend_from_slice(b": ");
-                    cell::push(&place.column, source, origin, message, scratch, &mut text);
+                    cell::message_or_values(source, texts, scratch, &mut text);
+                }
+                Member::Message => {
+                    push_mark(origin, &mut text);
+                    cell::message_or_values(source, texts, scratch, &mut text);
                 }
                 _ => {
-                    if member == Member::Message {
-                        push_mark(origin, &mut text);
-                    }
-                    cell::push(&place.column, source, origin, message, scratch, &mut text);
+                    cell::push(&place.column, source, origin, texts, scratch, &mut text);
                     match member {
                         Member::Provider | Member::Log | Member::Channel if !full => {
                             strip(&mut text);
@@ -260,7 +262,7 @@ fn natural(column: Column) -> Place {
             UserSid => 46,
             ProcessId | ThreadId => 10,
             MessageSource => 14,
-            Data | UserData | Message | Other => usize::MAX,
+            Data | UserData | Message | Names | Other => usize::MAX,
         },
     };
     Place { column, width, brief: Brief::Full }
@@ -417,7 +419,7 @@ fn push_safe(text: &[u8], width: Option<usize>, out: &mut Vec<u8>) -> usize {
     let mut blank = true;
     let mut marks = 0;
     for c in text.trim_end().chars() {
-        let c = shown(c);
+        let c = harmless(c);
         if c == ' ' && std::mem::replace(&mut blank, c == ' ') {
             continue;
         }
@@ -443,27 +445,6 @@ fn push_safe(text: &[u8], width: Option<usize>, out: &mut Vec<u8>) -> usize {
         }
     }
     used
-}
-
-/// The character that is safe to show in place of another.
-fn shown(c: char) -> char {
-    match c {
-        '\t' | '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => ' ',
-        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
-        '\x7f' => '\u{2421}',
-        '\u{80}'..='\u{9f}'
-        | '\u{ad}'
-        | '\u{61c}'
-        | '\u{200b}'
-        | '\u{200e}'
-        | '\u{200f}'
-        | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}' => char::REPLACEMENT_CHARACTER,
-        c => c,
-    }
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ mod tests {
 
     use crate::output::fake::{Fake, element, logon, text};
     use crate::output::{Printer, Scratch};
-    use crate::{Field, Origin, Utf16, Value};
+    use crate::{Field, Origin, Texts, Utf16, Value};
 
     const ORIGIN: Origin<'_> =
         Origin { source: "", host: None, log: "", log_record: None, recovered: false };
@@ -109,11 +109,13 @@ mod tests {
     fn document(events: &[Fake]) -> String {
         let printer = Printer::xml();
         let mut out = Vec::new();
-        printer.header(&mut out);
+        let mut document = printer.document();
         for event in events {
-            printer.event(event, &ORIGIN, None, &mut Scratch::default(), &mut out);
+            let mut text = Vec::new();
+            printer.event(event, &ORIGIN, Texts::default(), &mut Scratch::default(), &mut text);
+            document.events(&text, &mut out).unwrap();
         }
-        printer.footer(&mut out);
+        document.finish(&mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -95,9 +95,8 @@ pub fn pushable_filters() -> impl Strategy<Value = Filter> {
         levels(),
         globs(&["Service Control Manager", "Microsoft-Windows-Kernel"], 0.2),
         globs(&["DC01.corp", "WEB1"], 0.2),
-        globs(&["Security", "System"], 0.2),
     );
-    parts.prop_map(|((since, until), whole, ids, levels, providers, computers, channels)| {
+    parts.prop_map(|((since, until), whole, ids, levels, providers, computers)| {
         let rounded = |time: crate::EventTime| match whole {
             true => crate::EventTime::from_filetime(time.as_filetime() / 10_000 * 10_000),
             false => time,
@@ -109,7 +108,6 @@ pub fn pushable_filters() -> impl Strategy<Value = Filter> {
             levels,
             providers,
             computers,
-            channels,
             ..Filter::default()
         }
     })

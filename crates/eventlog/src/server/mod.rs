@@ -141,10 +141,7 @@ pub(crate) struct QueryText {
 impl QueryText {
     /// The filter as far as a server can test it (2.2.15, 2.2.16).
     pub(crate) fn new(logs: &[LogName], filter: &Filter) -> Self {
-        let mut filter = filter.clone();
-        // The logs say where to look; what an event says of itself is another matter.
-        filter.channels.clear();
-        if let Some(document) = document(logs, &filter) {
+        if let Some(document) = document(logs, filter) {
             return QueryText { path: None, query: document, exact: false, filters: true };
         }
         let pushed = filter.to_xpath(&Default::default());

@@ -9,7 +9,7 @@ use quarry_even::wire::{EventBatch, Message, QueryNextResponse, RemoteSubscripti
 use quarry_even::{EventClient, INTERFACE, Opnum, ResultSetRecord, encode_record};
 use quarry_event::filter::{Filter, Ids};
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{Event, FieldSource, Origin};
+use quarry_event::{Event, FieldSource, Origin, Texts};
 use quarry_eventlog::{
     BatchReader, Batches, Bookmark, Damage, Direction, EventLog, LogError, LogName, Query,
     ReadOptions, ServerLog, Start, Subscription, Visitor,
@@ -378,7 +378,7 @@ impl Visitor for Seen {
         event.write_xml(&mut xml);
         let origin = Origin { source: "hostile", host: None, log, log_record, recovered: false };
         let mut json = Vec::new();
-        Printer::jsonl(None).event(event, &origin, None, &mut self.scratch, &mut json);
+        Printer::jsonl(None).event(event, &origin, Texts::default(), &mut self.scratch, &mut json);
         assert!(std::str::from_utf8(&xml).is_ok() && std::str::from_utf8(&json).is_ok());
         drop(Event::from_source(event));
         self.came.push((log.to_owned(), log_record.expect("a number"), xml));

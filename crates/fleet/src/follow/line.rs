@@ -2,7 +2,6 @@
 //! where there are many.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use quarry_eventlog::{EventLog, LogError};
 use quarry_rpc::Blame;
@@ -10,10 +9,8 @@ use tokio::time::Instant;
 
 use super::{FollowReport, Shared};
 use crate::failure::Failure;
+use crate::job::SourceId;
 use crate::source::Source;
-
-/// The longest pause before a connection is made again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The most logs of a source of which each has a connection of its own. Where there are more,
 /// they share some, if the source lets several calls wait at once.
@@ -77,7 +74,7 @@ pub(super) struct Line<'a> {
     pub(super) shared: &'a Shared,
     lines: &'a Lines,
     pub(super) source: &'a dyn Source,
-    pub(super) index: usize,
+    pub(super) id: SourceId,
     open: Option<Arc<dyn EventLog>>,
     was_open: bool,
     /// Since something came.
@@ -95,9 +92,9 @@ impl<'a> Line<'a> {
         shared: &'a Shared,
         lines: &'a Lines,
         source: &'a dyn Source,
-        index: usize,
+        id: SourceId,
     ) -> Self {
-        Line { shared, lines, source, index, open: None, was_open: false, tries: 0 }
+        Line { shared, lines, source, id, open: None, was_open: false, tries: 0 }
     }
 
     /// The connection, made if there is none.
@@ -175,7 +172,7 @@ impl<'a> Line<'a> {
         if is_final {
             return Err(failure);
         }
-        self.shared.tell(FollowReport::Lost { source: self.index, error: failure }).await;
+        self.shared.tell(FollowReport::Lost { source: self.id, error: failure }).await;
         self.pause().await;
         Ok(())
     }
@@ -184,6 +181,6 @@ impl<'a> Line<'a> {
     pub(super) async fn pause(&mut self) {
         let pause = self.shared.options.first_pause.saturating_mul(1 << self.tries.min(10));
         self.tries += 1;
-        tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+        tokio::time::sleep(pause.min(self.shared.options.longest_pause)).await;
     }
 }

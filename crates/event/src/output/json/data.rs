@@ -11,93 +11,56 @@ use super::put;
 use crate::text::{Escape, Json};
 use crate::{DataName, FieldSource, Value};
 
-/// What stands around the name in `,"NAME":"`.
-const MEMBER_START: usize = 2;
-const MEMBER_END: usize = 3;
-
 /// Names looked through one by one; an event with more is written the slow way, whose time does
 /// not grow with their square.
 const MAX_SCANNED: usize = 96;
 
-/// Where the values of the object just written lie, from which the fallback message is made.
+/// The names of the object being written, to see whether one comes again.
 #[derive(Default, Debug)]
-pub(super) struct Pieces {
-    pieces: Vec<Piece>,
+pub(super) struct Names {
+    /// Where each lies in the output, escaped.
+    places: Vec<Range<usize>>,
     keys: Vec<u64>,
 }
 
-#[derive(Clone, Debug)]
-struct Piece {
-    /// The name, escaped; empty for an unnamed value.
-    name: Range<usize>,
-    value: Range<usize>,
-}
-
-impl Pieces {
-    pub(super) fn is_empty(&self) -> bool {
-        self.pieces.is_empty()
-    }
-
-    /// Writes the values, `NAME=VALUE` for a named one, separated by commas and blanks. They lie
-    /// in `data`, or in the output itself.
-    pub(super) fn join(&self, data: Option<&[u8]>, out: &mut Vec<u8>) {
-        let total: usize = self.pieces.iter().map(|p| p.name.len() + p.value.len() + 3).sum();
-        out.reserve(total);
-        let copy = |range: Range<usize>, out: &mut Vec<u8>| match data {
-            Some(data) => out.extend_from_slice(&data[range]),
-            None => out.extend_from_within(range),
-        };
-        for (i, piece) in self.pieces.iter().enumerate() {
-            if i > 0 {
-                put(b", ", out);
-            }
-            if !piece.name.is_empty() {
-                copy(piece.name.clone(), out);
-                out.push(b'=');
-            }
-            copy(piece.value.clone(), out);
-        }
-    }
-}
-
 /// Writes the object.
-pub(super) fn object<S: FieldSource>(source: &S, pieces: &mut Pieces, out: &mut Vec<u8>) {
+pub(super) fn object<S: FieldSource>(source: &S, names: &mut Names, out: &mut Vec<u8>) {
     let start = out.len();
     if source.has_distinct_names() {
-        if distinct(source, &mut pieces.pieces, out) {
+        if distinct(source, out) {
             return;
         }
         out.truncate(start);
     }
-    let Pieces { pieces, keys } = pieces;
-    pieces.clear();
+    let Names { places, keys } = names;
+    places.clear();
     keys.clear();
     // A bit for each key seen, so that most names need no search.
     let mut seen = 0u64;
+    let mut place = 0;
     let mut unnamed = false;
     let mut named_param = false;
     out.push(b'{');
     let repeats = source.each_data(|name, value| {
-        put(if pieces.is_empty() { b"\"" } else { b",\"" }, out);
+        put(if place == 0 { b"\"" } else { b",\"" }, out);
+        place += 1;
         let name_at = out.len();
-        push_name(name, pieces.len() + 1, out);
-        let name_end = out.len();
-        let mut name_range = name_at..name_at;
+        push_name(name, place, out);
         if name.is_some() {
-            name_range = name_at..name_end;
             let written = &out[name_at..];
             let key = key(written);
             let bit = 1 << (key >> 58);
             if seen & bit != 0
                 && (keys.len() > MAX_SCANNED
                     || keys.contains(&key)
-                        && pieces.iter().any(|p| out[p.name.clone()] == *written))
+                        && places.iter().any(|place| out[place.clone()] == *written))
             {
                 return ControlFlow::Break(());
             }
             seen |= bit;
             keys.push(key);
             named_param |= written.starts_with(b"param");
+            places.push(name_at..out.len());
         } else {
             unnamed = true;
         }
@@ -105,15 +68,13 @@ pub(super) fn object<S: FieldSource>(source: &S, pieces: &mut Pieces, out: &mut 
             return ControlFlow::Break(());
         }
         put(b"\":\"", out);
-        let value_at = out.len();
         value.push::<Json>(out);
-        pieces.push(Piece { name: name_range, value: value_at..out.len() });
         out.push(b'"');
         ControlFlow::Continue(())
     });
     if repeats.is_break() {
         out.truncate(start);
-        grouped(source, pieces, out);
+        grouped(source, out);
     } else {
         out.push(b'}');
     }
@@ -122,19 +83,14 @@ pub(super) fn object<S: FieldSource>(source: &S, pieces: &mut Pieces, out: &mut 
 /// Writes the object for an event whose names all differ, from a template that has them ready.
 /// Says whether they were.
 #[inline]
-fn distinct<S: FieldSource>(source: &S, pieces: &mut Vec<Piece>, out: &mut Vec<u8>) -> bool {
+fn distinct<S: FieldSource>(source: &S, out: &mut Vec<u8>) -> bool {
     let start = out.len();
-    pieces.clear();
     let all = source.each_data(|name, value| {
         let Some(member) = name.and_then(|name| name.json_member()) else {
             return ControlFlow::Break(());
         };
-        let name_at = out.len() + MEMBER_START;
         put(member.as_bytes(), out);
-        let value_at = out.len();
         value.push::<Json>(out);
-        let name = name_at..value_at - MEMBER_END;
-        pieces.push(Piece { name, value: value_at..out.len() });
         out.push(b'"');
         ControlFlow::Continue(())
     });
@@ -148,13 +104,8 @@ fn distinct<S: FieldSource>(source: &S, pieces: &mut Vec<Piece>, out: &mut Vec<u
 
 /// Writes the object with an array for each name that comes again.
 #[cold]
-fn grouped<S: FieldSource>(source: &S, pieces: &mut Vec<Piece>, out: &mut Vec<u8>) {
-    struct Group<'a> {
-        name: Vec<u8>,
-        /// Each value with its place among all, and whether it is named.
-        values: Vec<(usize, bool, Value<'a>)>,
-    }
-    let mut groups: Vec<Group<'_>> = Vec::new();
+fn grouped<S: FieldSource>(source: &S, out: &mut Vec<u8>) {
+    let mut groups: Vec<(Vec<u8>, Vec<Value<'_>>)> = Vec::new();
     let mut by_name: HashMap<Vec<u8>, usize> = HashMap::new();
     let mut place = 0;
     let _ = source.each_data(|name, value| {
@@ -162,36 +113,23 @@ fn grouped<S: FieldSource>(source: &S, pieces: &mut Vec<Piece>, out: &mut Vec<u8
         let mut written = Vec::new();
         push_name(name, place, &mut written);
         let group = *by_name.entry(written).or_insert_with_key(|written| {
-            groups.push(Group { name: written.clone(), values: Vec::new() });
+            groups.push((written.clone(), Vec::new()));
             groups.len() - 1
         });
-        groups[group].values.push((place - 1, name.is_some(), value));
+        groups[group].1.push(value);
         ControlFlow::Continue(())
     });
-    pieces.clear();
-    pieces.resize(place, Piece { name: 0..0, value: 0..0 });
-    for (i, group) in groups.iter().enumerate() {
+    for (i, (name, values)) in groups.iter().enumerate() {
         put(if i == 0 { b"{\"" } else { b",\"" }, out);
-        let name_at = out.len();
-        put(&group.name, out);
-        let name_end = out.len();
+        put(name, out);
         put(b"\":", out);
-        let many = group.values.len() > 1;
-        for (i, (place, named, value)) in group.values.iter().enumerate() {
-            put(
-                if !many {
-                    b"\""
-                } else if i == 0 {
-                    b"[\""
-                } else {
-                    b",\""
-                },
-                out,
-            );
-            let value_at = out.len();
+        let many = values.len() > 1;
+        for (i, value) in values.iter().enumerate() {
+            if many {
+                out.push(if i == 0 { b'[' } else { b',' });
+            }
+            out.push(b'"');
             value.push::<Json>(out);
-            let name = if *named { name_at..name_end } else { 0..0 };
-            pieces[*place] = Piece { name, value: value_at..out.len() };
             out.push(b'"');
         }
         if many {

@@ -1,14 +1,15 @@
 //! JSON: one event as one object, in one shape and one order of members.
 //!
 //! This is the form that scans print most, so nothing is made twice: values go from the record
-//! into the output, what is the same for every event of a log is escaped once, and the fallback
-//! message is copied from the data that stands before it. An ordinary event needs no memory but
-//! the output's.
+//! into the output, and what is the same for every event of a log is escaped once. An ordinary event
+//! needs no memory but the output's.
 //!
 //! | member | what it is |
 //! |---|---|
 //! | `data` | the values of `<EventData>` ([`data`]) |
 //! | `user_data`, `other` | what has no member of its own ([`tree`]); `other` is left out where empty |
+//! | `message` | the message text; null where there is none, as the values stand in `data` |
+//! | `names` | task, opcode and keywords as text; left out where none is known |
 //!
 //! `recovered` is there for records of slack only, where not asked for by name.
 //!
@@ -18,9 +19,11 @@
 mod data;
 mod tree;
 
-use super::{Column, Member, Message, MessageBy};
+use super::{Column, Member};
 use crate::text::{Escape, Json};
-use crate::{Field, FieldSource, Fields, Keywords, Level, LevelName, Origin, Value};
+use crate::{
+    Field, FieldSource, Fields, Keywords, Level, LevelName, MessageBy, NameOf, Origin, Texts, Value,
+};
 
 pub(super) use data::each_named;
 pub(super) use tree::Tree;
@@ -29,9 +32,9 @@ pub(super) use tree::Tree;
 #[derive(Default, Debug)]
 pub(super) struct Scratch {
     origin: OriginText,
-    pieces: data::Pieces,
+    names: data::Names,
     tree: Tree,
-    /// The data of an event of which only some members are printed; an event to indent.
+    /// Text before it is escaped; an event to indent.
     buffer: Vec<u8>,
 }
 
@@ -39,7 +42,7 @@ pub(super) struct Scratch {
 pub(super) fn event<S: FieldSource>(
     source: &S,
     origin: &Origin<'_>,
-    message: Option<Message<'_>>,
+    texts: Texts<'_>,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) {
@@ -106,7 +109,7 @@ pub(super) fn event<S: FieldSource>(
     token(fields.get(Field::RelatedActivityId), out);
 
     put(b",\"data\":", out);
-    data::object(source, &mut scratch.pieces, out);
+    data::object(source, &mut scratch.names, out);
     put(b",\"user_data\":", out);
     let more = odd || source.has_more();
     if more {
@@ -117,28 +120,22 @@ pub(super) fn event<S: FieldSource>(
     }
 
     put(b",\"message\":", out);
-    let forwarded = more.then(|| scratch.tree.message()).flatten();
-    let by = match (message, forwarded) {
-        (Some(message), _) => {
-            quoted(message.text, out);
-            Some(message.by)
-        }
-        (None, Some(text)) => {
-            out.push(b'"');
-            put(text, out);
-            out.push(b'"');
-            Some(MessageBy::Server)
-        }
-        (None, None) => strings(&scratch.pieces, None, more.then_some(&scratch.tree), out),
-    };
-    message_source(by, out);
+    let own = more && scratch.tree.message().is_some();
+    let by = message_text(source, texts, own, scratch, out);
+    put(b",\"message_source\":", out);
+    by_name(by, out);
+    let start = out.len();
+    put(b",\"names\":", out);
+    if !names(source, texts, scratch, out) {
+        out.truncate(start);
+    }
 
     let start = out.len();
     put(b",\"other\":{", out);
     let inside = out.len();
     other_fields(&fields, out);
     if more {
-        scratch.tree.others(message.is_none() && forwarded.is_some(), inside, out);
+        scratch.tree.others(own, inside, out);
     }
     if out.len() == inside {
         out.truncate(start);
@@ -152,7 +149,7 @@ pub(super) fn event<S: FieldSource>(
 pub(super) fn chosen<S: FieldSource>(
     source: &S,
     origin: &Origin<'_>,
-    message: Option<Message<'_>>,
+    texts: Texts<'_>,
     columns: &[Column],
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
@@ -163,7 +160,7 @@ pub(super) fn chosen<S: FieldSource>(
         out.push(b':');
         match column {
             Column::Data(name) => data::named(source, name, out),
-            Column::Member(member) => self::member(source, origin, message, *member, scratch, out),
+            Column::Member(member) => self::member(source, origin, texts, *member, scratch, out),
         }
     }
     put(if columns.is_empty() { b"{}" } else { b"}" }, out);
@@ -173,7 +170,7 @@ pub(super) fn chosen<S: FieldSource>(
 pub(super) fn member<S: FieldSource>(
     source: &S,
     origin: &Origin<'_>,
-    message: Option<Message<'_>>,
+    texts: Texts<'_>,
     member: Member,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
@@ -208,18 +205,28 @@ pub(super) fn member<S: FieldSource>(
         Member::Opcode => drop(number(field(Field::Opcode), out)),
         Member::ProcessId => drop(number(field(Field::ProcessId), out)),
         Member::ThreadId => drop(number(field(Field::ThreadId), out)),
-        Member::Data => data::object(source, &mut scratch.pieces, out),
+        Member::Data => data::object(source, &mut scratch.names, out),
         Member::UserData if source.has_more() => {
             scratch.tree.read::<Json, S>(source);
             scratch.tree.user_data(out);
         }
         Member::UserData => put(b"null", out),
-        Member::Message => drop(message_text(source, message, scratch, out)),
-        Member::MessageSource => {
+        Member::Message | Member::MessageSource => {
             let start = out.len();
-            let by = message_text(source, message, scratch, out);
-            out.truncate(start);
-            by_name(by, out);
+            let own = source.has_more() && {
+                scratch.tree.read::<Json, S>(source);
+                scratch.tree.message().is_some()
+            };
+            let by = message_text(source, texts, own, scratch, out);
+            if member == Member::MessageSource {
+                out.truncate(start);
+                by_name(by, out);
+            }
+        }
+        Member::Names => {
+            if !names(source, texts, scratch, out) {
+                put(b"null", out);
+            }
         }
         Member::Other => {
             let start = out.len();
@@ -227,68 +234,80 @@ pub(super) fn member<S: FieldSource>(
             other_fields(&source.fields(), out);
             // A number that is none is rare, and only reading the event tells.
             scratch.tree.read::<Json, S>(source);
-            let used = message.is_none() && scratch.tree.message().is_some();
-            scratch.tree.others(used, start + 1, out);
+            let own = scratch.tree.message().is_some();
+            scratch.tree.others(own, start + 1, out);
             out.push(b'}');
         }
     }
 }
 
-/// Writes the message, or null, and says who made it.
+/// Writes the message, or null, and says who knew it. `own` says that the tree was read and has
+/// the event's own.
 fn message_text<S: FieldSource>(
     source: &S,
-    message: Option<Message<'_>>,
+    texts: Texts<'_>,
+    own: bool,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> Option<MessageBy> {
-    if let Some(message) = message {
+    if own && let Some(text) = scratch.tree.message() {
+        out.push(b'"');
+        put(text, out);
+        out.push(b'"');
+        return Some(MessageBy::Event);
+    }
+    if let Some(message) = texts.message {
         quoted(message.text, out);
         return Some(message.by);
     }
-    let more = source.has_more();
-    if more {
-        scratch.tree.read::<Json, S>(source);
-        if let Some(text) = scratch.tree.message() {
-            out.push(b'"');
-            put(text, out);
-            out.push(b'"');
-            return Some(MessageBy::Server);
-        }
-    }
     scratch.buffer.clear();
-    data::object(source, &mut scratch.pieces, &mut scratch.buffer);
-    strings(&scratch.pieces, Some(&scratch.buffer), more.then_some(&scratch.tree), out)
-}
-
-/// Writes the fallback message: the values one after another. They lie in `data`, or in the output
-/// itself; those of user data in the tree.
-fn strings(
-    pieces: &data::Pieces,
-    data: Option<&[u8]>,
-    tree: Option<&Tree>,
-    out: &mut Vec<u8>,
-) -> Option<MessageBy> {
-    let start = out.len();
-    out.push(b'"');
-    if !pieces.is_empty() {
-        pieces.join(data, out);
-    } else if !tree.is_some_and(|tree| tree.join(out)) {
-        out.truncate(start);
-        put(b"null", out);
-        return None;
+    let by = texts.source.and_then(|known| known.message(source, &mut scratch.buffer));
+    match by {
+        Some(_) => quoted(&String::from_utf8_lossy(&scratch.buffer), out),
+        None => put(b"null", out),
     }
-    out.push(b'"');
-    Some(MessageBy::Strings)
+    by
 }
 
-fn message_source(by: Option<MessageBy>, out: &mut Vec<u8>) {
-    put(b",\"message_source\":", out);
-    by_name(by, out);
+/// Writes the object of the names of an event's numbers. Says whether any is known; otherwise
+/// nothing is written.
+fn names<S: FieldSource>(
+    source: &S,
+    texts: Texts<'_>,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> bool {
+    let Some(known) = texts.source else { return false };
+    let start = out.len();
+    let mut name = |of, before: &[u8], out: &mut Vec<u8>| {
+        scratch.buffer.clear();
+        let is_known = known.name(source, of, &mut scratch.buffer);
+        if is_known {
+            out.push(if out.len() == start { b'{' } else { b',' });
+            put(before, out);
+            quoted(&String::from_utf8_lossy(&scratch.buffer), out);
+        }
+        is_known
+    };
+    name(NameOf::Task, b"\"task\":", out);
+    name(NameOf::Opcode, b"\"opcode\":", out);
+    let bits = source.field(Field::Keywords).as_u64().unwrap_or(0);
+    let mut first = true;
+    for bit in (0..u64::BITS).map(|bit| 1 << bit).filter(|bit| bits & bit != 0) {
+        let before: &[u8] = if first { b"\"keywords\":[" } else { b"" };
+        first &= !name(NameOf::Keyword(bit), before, out);
+    }
+    if !first {
+        out.push(b']');
+    }
+    if out.len() > start {
+        out.push(b'}');
+    }
+    out.len() > start
 }
 
 fn by_name(by: Option<MessageBy>, out: &mut Vec<u8>) {
     match by {
-        Some(MessageBy::Strings) => put(b"\"strings\"", out),
         Some(by) => quoted(by.as_str(), out),
         None => put(b"null", out),
     }

@@ -2,8 +2,11 @@ use proptest::prelude::*;
 use serde_json::{Value as Parsed, json};
 
 use crate::output::fake::{Fake, element, logon, text, utf16};
-use crate::output::{Column, Message, MessageBy, Printer, Scratch};
-use crate::{Element, Field, FieldSource, Node, Origin, Utf16, Value};
+use crate::output::{Column, Printer, Scratch};
+use crate::{
+    AnyEvent, Element, Field, FieldSource, Message, MessageBy, MessageSource, NameOf, Node, Origin,
+    Texts, Utf16, Value,
+};
 
 const FILE: Origin<'_> = Origin {
     source: "logs/a\"b.evtx",
@@ -13,14 +16,16 @@ const FILE: Origin<'_> = Origin {
     recovered: false,
 };
 
-fn printed(printer: &Printer, source: &impl FieldSource, message: Option<Message<'_>>) -> String {
+const NONE: Texts<'_> = Texts { message: None, source: None };
+
+fn printed(printer: &Printer, source: &impl FieldSource, texts: Texts<'_>) -> String {
     let mut out = Vec::new();
-    printer.event(source, &FILE, message, &mut Scratch::default(), &mut out);
+    printer.event(source, &FILE, texts, &mut Scratch::default(), &mut out);
     String::from_utf8(out).unwrap()
 }
 
 fn parsed(source: &impl FieldSource) -> Parsed {
-    serde_json::from_str(&printed(&Printer::jsonl(None), source, None)).unwrap()
+    serde_json::from_str(&printed(&Printer::jsonl(None), source, NONE)).unwrap()
 }
 
 #[test]
@@ -35,7 +40,7 @@ fn an_event_has_the_shape_that_the_design_shows() {
     let message = Message { text: "An account was ...", by: MessageBy::Server };
     let mut out = Vec::new();
     let printer = Printer::jsonl(None);
-    printer.event(&logon(), &origin, Some(message), &mut Scratch::default(), &mut out);
+    printer.event(&logon(), &origin, Texts::given(message), &mut Scratch::default(), &mut out);
     let expected = concat!(
         r#"{"v":1,"time":"2026-08-22T10:00:00.1234567Z","source":"even6://dc01.corp","#,
         r#""host":"dc01.corp","log":"Security","log_record":812,"computer":"DC01.corp","#,
@@ -64,10 +69,12 @@ fn a_file_has_the_computer_as_host_and_its_name_escaped() {
 }
 
 #[test]
-fn without_a_message_the_values_stand_one_after_another() {
+fn without_message_text_the_message_is_null_and_the_values_stand_in_data() {
     let event = parsed(&logon());
-    assert_eq!(event["message"], json!("TargetUserName=alice, unnamed"));
-    assert_eq!(event["message_source"], json!("strings"));
+    assert_eq!(event["message"], Parsed::Null);
+    assert_eq!(event["message_source"], Parsed::Null);
+    assert_eq!(event["data"], json!({"TargetUserName": "alice", "param2": "unnamed"}));
+    assert_eq!(event.get("names"), None);
     let empty = parsed(&Fake::default());
     assert_eq!(empty["message"], Parsed::Null);
     assert_eq!(empty["message_source"], Parsed::Null);
@@ -79,9 +86,8 @@ fn without_a_message_the_values_stand_one_after_another() {
 #[test]
 fn a_name_that_comes_again_is_an_array_at_its_first_place() {
     let fake = Fake::new(&[], &[("A", "1"), ("B", "2"), ("A", "3"), ("", "4"), ("A", "")]);
-    let line = printed(&Printer::jsonl(None), &fake, None);
+    let line = printed(&Printer::jsonl(None), &fake, NONE);
     assert!(line.contains(r#""data":{"A":["1","3",""],"B":"2","param4":"4"}"#), "{line}");
-    assert!(line.contains(r#""message":"A=1, B=2, A=3, 4, A=""#), "{line}");
 }
 
 #[test]
@@ -128,8 +134,6 @@ fn user_data_is_nested() {
         "Named": {"@Type": "x", "#text": "body"}
     }});
     assert_eq!(event["user_data"], expected);
-    assert_eq!(event["message"], json!("Param1=one, Many=1, Many=2, Named=body"));
-    assert_eq!(event["message_source"], json!("strings"));
     assert_eq!(event.get("other"), None);
     assert_eq!(parsed(&fake.decoded()), event);
 }
@@ -162,7 +166,7 @@ fn user_data_of_any_depth_can_be_read_again() {
     }
     let mut fake = Fake::default();
     fake.more.push(element("UserData", &[], vec![Node::Element(inner)]));
-    let line = printed(&Printer::jsonl(None), &fake, None);
+    let line = printed(&Printer::jsonl(None), &fake, NONE);
     serde_json::from_str::<Parsed>(&line).unwrap();
     assert!(line.contains("\"deep\""));
 }
@@ -174,17 +178,54 @@ fn a_forwarded_event_brings_its_message() {
     fake.more.push(element("RenderingInfo", &[("Culture", "en-US")], info));
     let event = parsed(&fake);
     assert_eq!(event["message"], json!("An account \"logged on\"."));
-    assert_eq!(event["message_source"], json!("server"));
+    assert_eq!(event["message_source"], json!("event"));
     assert_eq!(event["user_data"], Parsed::Null);
     let rest = json!({"RenderingInfo": {"@Culture": "en-US", "Level": "Information"}});
     assert_eq!(event["other"], rest);
 
-    // One that was looked up wins, and the event's own is not lost.
+    // It wins over one that was looked up: it was made where the event was logged.
     let message = Message { text: "From a catalogue.", by: MessageBy::Catalogue };
-    let line = printed(&Printer::jsonl(None), &fake, Some(message));
+    let line = printed(&Printer::jsonl(None), &fake, Texts::given(message));
+    assert_eq!(serde_json::from_str::<Parsed>(&line).unwrap(), event);
+}
+
+/// Knows text for every event.
+struct Known;
+
+impl MessageSource for Known {
+    fn message(&self, event: &dyn AnyEvent, out: &mut Vec<u8>) -> Option<MessageBy> {
+        out.extend_from_slice(format!("\"{}\"\n", event.field(Field::EventId)).as_bytes());
+        Some(MessageBy::Mta)
+    }
+
+    fn name(&self, _event: &dyn AnyEvent, of: NameOf, out: &mut Vec<u8>) -> bool {
+        let name: &[u8] = match of {
+            NameOf::Task => b"Logon",
+            NameOf::Keyword(0x0020_0000_0000_0000) => b"Audit Success",
+            NameOf::Keyword(0x8000_0000_0000_0000) => b"Log\"ged",
+            _ => return false,
+        };
+        out.extend_from_slice(name);
+        true
+    }
+
+    fn words(&self, _: &dyn AnyEvent, _: &str, _: &Value<'_>, _: &mut Vec<u8>) -> bool {
+        false
+    }
+}
+
+#[test]
+fn text_that_is_known_is_printed_with_who_knew_it() {
+    let line = printed(&Printer::jsonl(None), &logon(), Texts::of(&Known));
     let event: Parsed = serde_json::from_str(&line).unwrap();
-    assert_eq!(event["message_source"], json!("catalogue"));
-    assert_eq!(event["other"]["RenderingInfo"]["Message"], json!("An account \"logged on\"."));
+    assert_eq!(event["message"], json!("\"4624\"\n"));
+    assert_eq!(event["message_source"], json!("mta"));
+    let names = json!({"task": "Logon", "keywords": ["Audit Success", "Log\"ged"]});
+    assert_eq!(event["names"], names);
+    let columns = ["message_source", "names"].map(|name| Column::parse(name).unwrap()).to_vec();
+    let line = printed(&Printer::jsonl(Some(columns)), &logon(), Texts::of(&Known));
+    let chosen: Parsed = serde_json::from_str(&line).unwrap();
+    assert_eq!(chosen, json!({"message_source": "mta", "names": names}));
 }
 
 #[test]
@@ -247,16 +288,16 @@ fn a_number_that_is_none_is_null_and_not_lost() {
 fn chosen_members_come_in_the_order_chosen() {
     let columns = ["event_id", "data.TargetUserName", "data.none", "data.param2", "message", "v"];
     let columns = columns.map(|name| Column::parse(name).unwrap()).to_vec();
-    let line = printed(&Printer::jsonl(Some(columns)), &logon(), None);
+    let line = printed(&Printer::jsonl(Some(columns)), &logon(), NONE);
     let expected = concat!(
         r#"{"event_id":4624,"data.TargetUserName":"alice","data.none":null,"#,
-        r#""data.param2":"unnamed","message":"TargetUserName=alice, unnamed","v":1}"#,
+        r#""data.param2":"unnamed","message":null,"v":1}"#,
         "\n"
     );
     assert_eq!(line, expected);
     let fake = Fake::new(&[], &[("A", "1"), ("A", "2")]);
     let columns = Some(vec![Column::Data("A".into())]);
-    assert_eq!(printed(&Printer::jsonl(columns), &fake, None), "{\"data.A\":[\"1\",\"2\"]}\n");
+    assert_eq!(printed(&Printer::jsonl(columns), &fake, NONE), "{\"data.A\":[\"1\",\"2\"]}\n");
 }
 
 #[test]
@@ -268,7 +309,7 @@ fn every_member_chosen_by_itself_is_what_the_whole_has() {
     for (name, value) in whole.as_object().unwrap() {
         let columns = Some(vec![Column::parse(name).unwrap()]);
         let one: Parsed =
-            serde_json::from_str(&printed(&Printer::jsonl(columns), &fake, None)).unwrap();
+            serde_json::from_str(&printed(&Printer::jsonl(columns), &fake, NONE)).unwrap();
         assert_eq!(&one[name], value, "{name}");
     }
 }
@@ -279,19 +320,22 @@ fn an_array_of_events_is_one_document() {
         let printer = Printer::json(None, pretty);
         let mut scratch = Scratch::default();
         let mut out = Vec::new();
-        printer.header(&mut out);
-        printer.event(&logon(), &FILE, None, &mut scratch, &mut out);
-        out.extend_from_slice(printer.separator());
-        printer.event(&logon(), &FILE, None, &mut scratch, &mut out);
-        printer.footer(&mut out);
+        let mut events = Vec::new();
+        printer.event(&logon(), &FILE, NONE, &mut scratch, &mut events);
+        let mut document = printer.document();
+        document.events(&events, &mut out).unwrap();
+        // Of two events in one go, the printing thread writes what stands between.
+        events.extend_from_slice(printer.separator());
+        printer.event(&logon(), &FILE, NONE, &mut scratch, &mut events);
+        document.events(&events, &mut out).unwrap();
+        document.finish(&mut out).unwrap();
         let array: Parsed = serde_json::from_slice(&out).unwrap();
-        assert_eq!(array, json!([parsed(&logon()), parsed(&logon())]));
+        assert_eq!(array, json!([parsed(&logon()), parsed(&logon()), parsed(&logon())]));
         let lines = out.iter().filter(|&&b| b == b'\n').count();
         assert_eq!(lines > 10, pretty);
     }
     let mut out = Vec::new();
-    Printer::json(None, true).header(&mut out);
-    Printer::json(None, true).footer(&mut out);
+    Printer::json(None, true).document().finish(&mut out).unwrap();
     assert_eq!(out, b"[]\n");
 }
 
@@ -358,13 +402,6 @@ proptest! {
                 many => prop_assert_eq!(value, &json!(many)),
             }
         }
-        let text: Vec<String> = fake.data.iter().map(|(name, value)| match name {
-            Some(name) => format!("{name}={}", Utf16::new(value)),
-            None => Utf16::new(value).to_string(),
-        }).collect();
-        if !fake.data.is_empty() && fake.data.iter().all(|(name, _)| name.as_deref() != Some("")) {
-            prop_assert_eq!(&event["message"], &json!(text.join(", ")));
-        }
     }
 
     #[test]
@@ -376,12 +413,20 @@ proptest! {
             let name = if user { "UserData" } else { "RenderingInfo" };
             fake.more.push(element(name, &[], children));
         }
-        let compact = printed(&Printer::jsonl(None), &fake, None);
+        let compact = printed(&Printer::jsonl(None), &fake, NONE);
         let event: Parsed = serde_json::from_str(&compact).unwrap();
-        let pretty = printed(&Printer::json(None, true), &fake, None);
+        let pretty = printed(&Printer::json(None, true), &fake, NONE);
         prop_assert_eq!(&serde_json::from_str::<Parsed>(&pretty).unwrap(), &event);
-        // serde_json writes indented JSON the same way.
-        prop_assert_eq!(pretty, serde_json::to_string_pretty(&event).unwrap());
+        // serde_json writes indented JSON the same way, but for what acts on a terminal.
+        let mut expected = String::new();
+        for c in serde_json::to_string_pretty(&event).unwrap().chars() {
+            match crate::text::is_active(c) && c != '\n' {
+                true => c.encode_utf16(&mut [0; 2]).iter()
+                    .for_each(|unit| expected += &format!("\\u{unit:04x}")),
+                false => expected.push(c),
+            }
+        }
+        prop_assert_eq!(pretty, expected);
     }
 }
 
@@ -410,6 +455,6 @@ fn a_system_element_in_several_pieces_is_kept_whole() {
             sink.close("Event", false);
         }
     }
-    let line = printed(&Printer::jsonl(None), &Pieces, None);
+    let line = printed(&Printer::jsonl(None), &Pieces, NONE);
     assert!(line.contains(r#""other":{"System":{"EventID":"50x1"}}"#), "{line}");
 }

@@ -24,11 +24,13 @@ fn table(options: TableOptions, events: &[Fake]) -> String {
     let printer = Printer::table(options);
     let mut scratch = Scratch::default();
     let mut out = Vec::new();
-    printer.header(&mut out);
+    let mut document = printer.document();
     for event in events {
-        printer.event(event, &ORIGIN, None, &mut scratch, &mut out);
+        let mut text = Vec::new();
+        printer.event(event, &ORIGIN, Texts::default(), &mut scratch, &mut text);
+        document.events(&text, &mut out).unwrap();
     }
-    printer.footer(&mut out);
+    document.finish(&mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 
