@@ -15,7 +15,9 @@ mod spool;
 mod zip_file;
 mod zstd;
 
-use std::io::Read;
+use std::io::{self, Read};
+
+use quarry_logfile::ReadAt;
 
 pub use error::ArchiveError;
 pub use limits::Limits;
@@ -50,18 +52,18 @@ impl Packing {
     }
 }
 
-/// Unpacks a file of `size` bytes that is compressed by itself, for as long as `is_wanted` says so.
+/// Unpacks a file that is compressed by itself, for as long as `is_wanted` says so.
 ///
 /// # Errors
 /// [`ArchiveError`]: what is packed is damaged, larger than [`Limits`] allow, or a zip archive,
 /// which is not one file.
 pub fn unpack(
     packing: Packing,
-    packed: impl Read,
-    size: u64,
+    packed: &dyn ReadAt,
     is_wanted: &dyn Fn() -> bool,
 ) -> Result<Spooled, ArchiveError> {
-    let mut budget = Budget::of(size);
+    let mut budget = Budget::of(packed.size()?);
+    let packed = io::BufReader::with_capacity(BUFFER, FromStart { file: packed, at: 0 });
     match packing {
         Packing::Gzip => spool::copy(&mut gzip(packed), &mut budget, is_wanted),
         Packing::Zstd => spool::copy(&mut zstd::Frames::new(packed), &mut budget, is_wanted),
@@ -72,4 +74,21 @@ pub fn unpack(
 /// Each of the members that gzip may have put one after the other.
 fn gzip(packed: impl Read) -> impl Read {
     flate2::read::MultiGzDecoder::new(packed)
+}
+
+/// What is read of a packed file at a time, in bytes.
+const BUFFER: usize = 64 << 10;
+
+/// Reads a file from its beginning, wherever others are in it.
+struct FromStart<'f> {
+    file: &'f dyn ReadAt,
+    at: u64,
+}
+
+impl Read for FromStart<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
 }

@@ -17,7 +17,7 @@ impl Limits {
     /// do more than 1,032; logs come to 10 or 20, and those that have little in them to more.
     pub const RATIO: u64 = 200;
     /// Bytes that may be unpacked whatever the ratio is.
-    pub const FREE: u64 = 1 << 30;
+    pub const FREE: u64 = 256 << 20;
     /// Bytes that are unpacked into memory; more go to a temporary file without a name.
     pub const IN_MEMORY: usize = 16 << 20;
     /// Bytes of memory that a Zstandard frame may ask for as its window.

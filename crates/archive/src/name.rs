@@ -34,10 +34,16 @@ fn without<'n>(name: &'n str, extension: &str) -> Option<&'n str> {
     found.eq_ignore_ascii_case(extension).then_some(stem)
 }
 
-/// An entry's name as it is shown: with slashes, and none at its beginning. It is no path, and
-/// nothing is opened by it.
+/// An entry's name as it is shown: with slashes, none at its beginning, and without characters that
+/// act on a terminal. It is no path, and nothing is opened by it.
 pub(crate) fn shown(name: &str) -> String {
-    name.replace('\\', "/").trim_start_matches('/').to_owned()
+    let visible = |c: char| match c {
+        '\\' => '/',
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    let name: String = name.chars().map(visible).collect();
+    name.trim_start_matches('/').to_owned()
 }
 
 #[cfg(test)]
@@ -61,5 +67,6 @@ mod tests {
         assert_eq!(shown("C\\Windows\\a.evtx"), "C/Windows/a.evtx");
         assert_eq!(shown("//etc/a.evtx"), "etc/a.evtx");
         assert_eq!(shown("../a.evtx"), "../a.evtx");
+        assert_eq!(shown("a\u{1b}[2J\n.evtx"), "a\u{fffd}[2J\u{fffd}.evtx");
     }
 }

@@ -315,7 +315,12 @@ fn with_names_inline(mut cursor: Cursor<'_>) -> Result<(Vec<u8>, Slots)> {
             _ => return Err(Fault::Token(token).at(at)),
         };
         let head = cursor.take(before)?;
+        let start = out.len();
         out.extend_from_slice(head);
+        if token & !token::MORE == token::OPEN_START_ELEMENT {
+            // Lengths differ with the names that stand here; without, equal definitions are equal.
+            out[start + 3..].fill(0);
+        }
         if has_name {
             let characters = cursor.name(Dialect::File)?.characters;
             let (units, _) = characters.as_chunks::<2>();
@@ -324,7 +329,7 @@ fn with_names_inline(mut cursor: Cursor<'_>) -> Result<(Vec<u8>, Slots)> {
             out.extend_from_slice(&(units.len() as u16).to_le_bytes());
             out.extend_from_slice(characters);
             out.extend_from_slice(&[0, 0]);
-            out.extend_from_slice(cursor.take(behind)?);
+            out.extend(cursor.take(behind)?.iter().map(|_| 0));
         } else if behind > 0 {
             let units = cursor.u16()?;
             out.extend_from_slice(&units.to_le_bytes());

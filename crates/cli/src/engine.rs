@@ -2,25 +2,21 @@
 //! and in that of their records, so that the output is the same with any number of threads;
 //! servers come as they answer, each in the order of its records.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use encoding_rs::Encoding;
+use quarry_binxml::Decoder;
 use quarry_event::{FieldSource, Origin, PartialSource};
-use quarry_eventlog::{
-    Batch as Raw, BatchReader, Damage, Direction, FileLog, LogName, Visitor, pool,
-};
+use quarry_eventlog::{Batch as Raw, BatchReader, Damage, Direction, EventLog as _, Visitor, pool};
 use quarry_fleet::{Control, Room};
-use quarry_logfile::OpenError;
 
-use crate::error::{Failure, plain};
+use crate::error::Failure;
+use crate::input::{FileOptions, Files, Input};
 use crate::live::Live;
 use crate::servers::Server;
-use crate::source::Input;
 
 /// What is done with events, on any thread.
 pub(crate) trait Work: Sync {
@@ -60,8 +56,10 @@ pub(crate) trait Output: Default + Send {
 pub(crate) struct Options<'a> {
     pub(crate) threads: NonZeroUsize,
     pub(crate) direction: Direction,
-    /// Whether files give what is in their slack, too.
-    pub(crate) recover: bool,
+    /// How files are read.
+    pub(crate) files: FileOptions,
+    /// The code page of ANSI strings.
+    pub(crate) ansi: &'static Encoding,
     /// Set when reading shall end.
     pub(crate) stop: &'a AtomicBool,
 }
@@ -202,12 +200,13 @@ pub(crate) fn read<W: Work>(
 ) {
     let control = servers.as_ref().map(|servers| servers.live.control());
     let first_server = servers.as_ref().map(|servers| servers.first);
-    let tasks = Tasks { inputs: inputs.into_iter().enumerate(), open: None, servers, options };
+    let files = Files::new(inputs, options.files);
+    let tasks = Tasks { files, next: 0, open: None, servers, options };
     let spare = Mutex::new(Vec::new());
     pool::in_order(
         options.threads,
         tasks,
-        || (BatchReader::default(), work.worker()),
+        || (BatchReader::new(Decoder::with_code_page(options.ansi)), work.worker()),
         |(reader, worker), task| match task {
             Task::End(end) => Done::End(end),
             Task::Retrying(error) => Done::Retrying(error),
@@ -260,7 +259,9 @@ fn skip(open: &Open, control: Option<&Control>, first_server: Option<usize>) {
 
 /// What there is to do: the files in their order, and what comes of the servers in between.
 struct Tasks<'a> {
-    inputs: std::iter::Enumerate<std::vec::IntoIter<Input>>,
+    files: Files,
+    /// The next of these.
+    next: usize,
     open: Option<(Arc<Open>, Box<dyn Iterator<Item = Raw> + Send>)>,
     servers: Option<Servers>,
     options: Options<'a>,
@@ -304,9 +305,14 @@ impl Tasks<'_> {
             self.open = None;
             return Some(Task::End(End::File(Ok(()))));
         }
-        let (index, input) = self.inputs.next()?;
-        match open(input, self.options) {
-            Ok((name, file)) => {
+        let index = self.next;
+        if index >= self.files.len() {
+            return None;
+        }
+        self.next += 1;
+        match self.files.open(index, self.options.stop) {
+            Ok(file) => {
+                let name = file.source().to_owned();
                 let log = file.name().0.clone();
                 let batches = Box::new(file.batches(self.options.direction));
                 let open = Open { index, name, log, server: None, skipped: AtomicBool::new(false) };
@@ -364,114 +370,5 @@ impl<W: Work> Visitor for Reading<'_, W> {
     fn damage(&mut self, damage: &Damage) {
         self.batch.records += u64::from(damage.is_record());
         self.batch.damage.push(damage.clone());
-    }
-}
-
-fn open(input: Input, options: Options<'_>) -> Result<(String, FileLog), Failure> {
-    let stop = options.stop;
-    let mut regular = None;
-    let (name, log) = match input {
-        Input::Failed(failure) => return Err(failure),
-        Input::Stdin => {
-            let name = "-".to_owned();
-            let file = open_stdin(stop).map_err(OpenError::Io);
-            let log = LogName(name.clone());
-            (name.clone(), file.and_then(|file| FileLog::new(name, log, file)))
-        }
-        Input::File(path) => {
-            let log = match is_pipe(&path) {
-                // A pipe that the shell gives a name.
-                true => spool_file(&path, stop).map_err(OpenError::Io).and_then(|file| {
-                    let name = path.display().to_string();
-                    FileLog::new(name.clone(), LogName(name), file)
-                }),
-                false => FileLog::open(&path),
-            };
-            let name = path.display().to_string();
-            regular = Some(path).filter(|path| !is_pipe(path));
-            (name, log)
-        }
-    };
-    let log = match options.recover {
-        true => log.and_then(FileLog::recovering),
-        false => log,
-    };
-    match log {
-        Ok(log) => Ok((name, log)),
-        Err(e) => Err(refusal(&name, regular.as_deref(), &e)),
-    }
-}
-
-/// Why a file can't be read as a log, and what to do.
-fn refusal(name: &str, path: Option<&Path>, error: &OpenError) -> Failure {
-    let shown = if name == "-" { "standard input" } else { name };
-    match error {
-        OpenError::Io(e) => Failure::new(format!("{shown}: {}", plain(e))),
-        _ => {
-            let failure = Failure::new(format!("{shown}: {error}"));
-            match path.is_some_and(is_packed) {
-                true => failure.hint("it is compressed: unpack it, or pipe it to quarry scan -"),
-                false => failure,
-            }
-        }
-    }
-}
-
-/// Whether a file begins as archives and compressed files do.
-fn is_packed(path: &Path) -> bool {
-    const MAGIC: [&[u8]; 6] =
-        [b"\x1f\x8b", b"PK\x03\x04", b"7z\xbc\xaf", b"\xfd7zX", b"BZh", b"\x28\xb5\x2f\xfd"];
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut start));
-    read.is_ok() && MAGIC.iter().any(|magic| start.starts_with(magic))
-}
-
-fn is_pipe(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
-}
-
-fn spool_file(path: &Path, stop: &AtomicBool) -> io::Result<File> {
-    // Opening a pipe waits for the other end, too.
-    let path = path.to_owned();
-    spool(move || File::open(path), stop)
-}
-
-/// Standard input as a file: itself where it is one, else a temporary copy.
-fn open_stdin(stop: &AtomicBool) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsFd;
-        let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        if file.metadata()?.is_file() {
-            return Ok(file);
-        }
-    }
-    spool(|| Ok(io::stdin()), stop)
-}
-
-/// Copies what is read from a pipe to a temporary file, of which any part can be read.
-fn spool<R: io::Read>(
-    open: impl FnOnce() -> io::Result<R> + Send + 'static,
-    stop: &AtomicBool,
-) -> io::Result<File> {
-    let (sender, receiver) = mpsc::channel();
-    // A read from a pipe can't be interrupted, so another thread waits in it.
-    std::thread::spawn(move || {
-        let copy = tempfile::tempfile().and_then(|mut file| {
-            io::copy(&mut open()?, &mut file)?;
-            Ok(file)
-        });
-        // Nobody listens when the run was interrupted.
-        let _ = sender.send(copy);
-    });
-    loop {
-        match receiver.recv_timeout(std::time::Duration::from_millis(50)) {
-            Ok(copy) => return copy,
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::Other.into()),
-            Err(mpsc::RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => {
-                return Err(io::ErrorKind::Interrupted.into());
-            }
-            Err(mpsc::RecvTimeoutError::Timeout) => {}
-        }
     }
 }

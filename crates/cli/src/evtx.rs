@@ -14,14 +14,22 @@ use crate::engine::{self, Batch, Next, Open};
 use crate::error::{Failure, Outcome};
 use crate::filter::{Matchers, Tests};
 use crate::run::{Closed, Run};
+use crate::scan::tell_copies;
+use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     check(args)?;
-    let save = Save { tests: Tests::new(&args.filter)?, lines: args.lines };
+    let identifier = args.unique.then(Identifier::default);
+    // Which are copies is known only when all before them were saved.
+    let lines = args.lines.filter(|_| !args.unique);
+    let save = Save { tests: Tests::new(&args.filter)?, lines, identifier };
+    let mut unique = args.unique.then(Unique::default);
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    run.file_options.tell_copies = !args.unique;
+    run.ansi = args.text.ansi_codepage;
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = save.tests.request(direction, args.lines);
+    let request = save.tests.request(direction, lines);
     // The file's header comes last, so it can't be written to a pipe as it grows.
     let spool = |e: io::Error| Failure::io("temporary files", &e);
     let direct = new_file();
@@ -44,6 +52,11 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
             start = record.end;
             if *wanted == 0 {
                 break;
+            }
+            if let (Some(unique), Some(identity)) = (&mut unique, record.identity)
+                && !unique.is_new(identity)
+            {
+                continue;
             }
             let result = match &record.template {
                 Ok(template) => {
@@ -84,6 +97,9 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Err(Closed::Pipe) => Ok(run.outcome),
         Ok(()) => {
             run.summarize();
+            if let Some(unique) = &unique {
+                tell_copies(unique, &run.console);
+            }
             Ok(run.outcome)
         }
     }
@@ -145,6 +161,8 @@ fn copy(mut file: File) -> Result<(), Closed> {
 struct Save {
     tests: Tests,
     lines: Option<u64>,
+    /// What tells events, where each is wanted once.
+    identifier: Option<Identifier>,
 }
 
 #[derive(Default)]
@@ -162,6 +180,8 @@ struct Record {
     /// Its log, where that isn't the source's only one, and its number there.
     log: Option<Box<str>>,
     number: Option<u64>,
+    /// What tells it, where that is wanted.
+    identity: Option<u128>,
 }
 
 impl engine::Output for Records {
@@ -172,16 +192,16 @@ impl engine::Output for Records {
 }
 
 impl engine::Work for Save {
-    type Worker = (Matchers, Packer);
+    type Worker = (Matchers, Packer, Vec<u8>);
     type Output = Records;
 
     fn worker(&self) -> Self::Worker {
-        (self.tests.matchers(), Packer::default())
+        (self.tests.matchers(), Packer::default(), Vec::new())
     }
 
     fn wants<S: PartialSource>(
         &self,
-        (matchers, _): &mut Self::Worker,
+        (matchers, ..): &mut Self::Worker,
         event: &S,
         open: &Open,
         output: &Records,
@@ -192,7 +212,7 @@ impl engine::Work for Save {
 
     fn event<S: FieldSource>(
         &self,
-        (matchers, packer): &mut Self::Worker,
+        (matchers, packer, scratch): &mut Self::Worker,
         event: &S,
         origin: &Origin<'_>,
         output: &mut Records,
@@ -209,6 +229,9 @@ impl engine::Work for Save {
         let end = output.values.len();
         let log = origin.host.map(|_| origin.log.into());
         let time = event.field(Field::TimeCreated).as_time().unwrap_or_default();
-        output.records.push(Record { template, end, time, log, number: origin.log_record });
+        let identifier = self.identifier.as_ref();
+        let identity = identifier.map(|identifier| identifier.of(event, origin, scratch));
+        let number = origin.log_record;
+        output.records.push(Record { template, end, time, log, number, identity });
     }
 }

@@ -23,7 +23,8 @@ use crate::servers::Server;
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    run.recover = args.files.recover;
+    run.file_options.recover = args.files.recover;
+    run.ansi = args.text.ansi_codepage;
     let work = Count { tests: Some(Tests::new(&args.filter)?), by_channel: false };
     list(run, &work, &args.sources, &args.servers, &args.output)
 }
@@ -78,7 +79,7 @@ fn list(
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
         None => Cell::new(Json::Null, ""),
     };
-    let recover = run.recover;
+    let recover = run.file_options.recover;
     let row = |source: &str, log: &str, tally: &Tally| {
         let number = |number: u64| Cell::new(number, grouped(number));
         let records = number(tally.events - tally.recovered);

@@ -14,6 +14,7 @@ mod error;
 mod evtx;
 mod filter;
 mod hosts;
+mod input;
 mod kerberos;
 mod list;
 mod listing;
@@ -29,6 +30,7 @@ mod sim;
 mod sort;
 mod source;
 mod tail;
+mod unique;
 
 use std::process::ExitCode;
 

@@ -6,16 +6,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use quarry_eventlog::{Direction, EventLog, LogError};
+use encoding_rs::Encoding;
+use quarry_eventlog::{Damage, Direction, EventLog, LogError};
 use quarry_fleet::{Ask, Request, Source, SourceId};
 
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
 use crate::engine::{self, Batch, End, Next, Open, Options, Report, ServerEnd, Work};
 use crate::error::{Failure, Outcome};
+use crate::input::{FileOptions, Input};
 use crate::live::{self, Live};
 use crate::servers::{Server, Servers};
-use crate::source::{Input, Inputs, expand};
+use crate::source::{Inputs, expand};
 
 /// Set by Ctrl-C.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -43,8 +45,10 @@ pub(crate) struct Run {
     budgets: quarry_fleet::Options,
     threads: NonZeroUsize,
     direction: Direction,
-    /// Whether files give what is in their slack, too.
-    pub(crate) recover: bool,
+    /// How files are read.
+    pub(crate) file_options: FileOptions,
+    /// The code page of ANSI strings.
+    pub(crate) ansi: &'static Encoding,
 }
 
 /// Sources of a kind, and what has become of them.
@@ -74,7 +78,8 @@ impl Run {
             budgets: quarry_fleet::Options::default(),
             threads: work.threads.unwrap_or_else(cores),
             direction,
-            recover: false,
+            file_options: FileOptions { recover: false, tell_copies: true },
+            ansi: encoding_rs::WINDOWS_1252,
         }
     }
 
@@ -146,7 +151,8 @@ impl Run {
         let options = Options {
             threads: self.threads,
             direction: self.direction,
-            recover: self.recover,
+            files: self.file_options,
+            ansi: self.ansi,
             stop: &INTERRUPTED,
         };
         engine::read(files, servers, options, work, &mut |report| {
@@ -160,7 +166,14 @@ impl Run {
                 }
                 Report::Batch { source, batch } => {
                     for damage in &batch.damage {
-                        self.warn(source.host().unwrap_or(&source.name), damage);
+                        let source = source.host().unwrap_or(&source.name);
+                        match damage {
+                            Damage::Copy { .. } => {
+                                let hint = "quarry scan --unique prints each event once";
+                                self.warn(source, &format_args!("{damage} ({hint})"));
+                            }
+                            damage => self.warn(source, damage),
+                        }
                     }
                     self.records += batch.records;
                     let (matched, next) = take(&self.console, source, batch);

@@ -10,13 +10,15 @@ use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
 use quarry_eventlog::Direction;
 
 use crate::args::{Format, ScanArgs, ScanFormat, When};
-use crate::console::{stdout_color, stdout_width};
+use crate::console::{Console, grouped, stdout_color, stdout_width};
 use crate::engine::{self, Batch, Next, Open};
 use crate::error::{Failure, Outcome};
 use crate::evtx;
 use crate::filter::{Matchers, Tests};
+use crate::input::FileOptions;
 use crate::run::{Closed, Run};
 use crate::sort::Sorter;
+use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
@@ -34,19 +36,23 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }
     let scan = Scan {
-        separator: if args.sort.is_some() { b"" } else { printer.separator() },
+        separator: if args.sort.is_some() || args.unique { b"" } else { printer.separator() },
         printer,
         tests,
-        lines: args.lines,
+        // Which are copies is known only when all before them were printed.
+        lines: args.lines.filter(|_| !args.unique),
         times: args.sort.is_some(),
+        identifier: args.unique.then(Identifier::default),
     };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
-    run.recover = args.files.recover;
+    run.file_options = FileOptions { recover: args.files.recover, tell_copies: !args.unique };
+    run.ansi = args.text.ansi_codepage;
     let mut out = Out::new(&scan.printer);
+    let mut unique = args.unique.then(Unique::default);
     let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = scan.tests.request(direction, args.lines);
+    let request = scan.tests.request(direction, scan.lines);
     // How many more events of a source are wanted.
     let mut wanted: HashMap<usize, u64> = HashMap::new();
     let mut closed = None;
@@ -56,12 +62,18 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
             None => &mut u64::MAX.clone(),
         };
         let events = &mut batch.output;
+        if let Some(unique) = &mut unique {
+            events.keep_new(unique);
+        }
         events.keep(*wanted);
         *wanted -= events.count;
         let written = match &mut sorter {
             Some(sorter) => events
                 .each(|time, text| sorter.add(time, text))
                 .map_err(|e| Closed::Failed(Failure::io("temporary files", &e))),
+            None if args.unique => {
+                console.beside(|| events.each(|_, text| out.events(text))).map_err(Closed::from)
+            }
             None => console.beside(|| out.events(&events.text)).map_err(Closed::from),
         };
         match written {
@@ -83,9 +95,28 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Some(Closed::Failed(failure)) => return Err(failure),
         // Whoever closed the pipe has seen enough.
         Some(Closed::Pipe) => {}
-        None => run.summarize(),
+        None => {
+            run.summarize();
+            if let Some(unique) = &unique {
+                tell_copies(unique, &run.console);
+            }
+        }
     }
     Ok(run.outcome)
+}
+
+/// Says what `--unique` has done.
+pub(crate) fn tell_copies(unique: &Unique, console: &Console) {
+    if unique.copies() > 0 {
+        console.note(&format!("  {} copies left out", grouped(unique.copies())));
+    }
+    if let Some(most) = unique.overflow() {
+        console.warning(&format!(
+            "--unique: only the first {} events were remembered: of those after them, copies are \
+             printed too",
+            grouped(most as u64)
+        ));
+    }
 }
 
 /// The fields that are asked for, and what marks records of slack: nothing else would tell them.
@@ -152,6 +183,8 @@ struct Scan {
     /// Whether the events' times are needed.
     times: bool,
     separator: &'static [u8],
+    /// What tells events, where each is wanted once.
+    identifier: Option<Identifier>,
 }
 
 /// The printed events of a batch.
@@ -161,20 +194,22 @@ struct Events {
     count: u64,
     /// Of each event where its text ends, and its time; kept where events have to be told apart.
     ends: Vec<(usize, EventTime)>,
+    /// What tells each, where that is wanted.
+    identities: Vec<u128>,
 }
 
 impl engine::Work for Scan {
-    type Worker = (Matchers, Scratch);
+    type Worker = (Matchers, Scratch, Vec<u8>);
     type Output = Events;
 
     fn worker(&self) -> Self::Worker {
-        (self.tests.matchers(), Scratch::default())
+        (self.tests.matchers(), Scratch::default(), Vec::new())
     }
 
     #[inline]
     fn wants<S: PartialSource>(
         &self,
-        (matchers, _): &mut Self::Worker,
+        (matchers, ..): &mut Self::Worker,
         event: &S,
         open: &Open,
         output: &Events,
@@ -186,7 +221,7 @@ impl engine::Work for Scan {
     #[inline]
     fn event<S: FieldSource>(
         &self,
-        (matchers, scratch): &mut Self::Worker,
+        (matchers, scratch, identity): &mut Self::Worker,
         event: &S,
         origin: &Origin<'_>,
         output: &mut Events,
@@ -204,7 +239,10 @@ impl engine::Work for Scan {
         }
         self.printer.event(event, origin, Texts::default(), scratch, &mut output.text);
         output.count += 1;
-        if self.times || self.lines.is_some() {
+        if let Some(identifier) = &self.identifier {
+            output.identities.push(identifier.of(event, origin, identity));
+        }
+        if self.times || self.lines.is_some() || self.identifier.is_some() {
             let time = match self.times {
                 true => event.field(Field::TimeCreated).as_time().unwrap_or_default(),
                 false => EventTime::default(),
@@ -219,10 +257,28 @@ impl engine::Output for Events {
         self.text.clear();
         self.count = 0;
         self.ends.clear();
+        self.identities.clear();
     }
 }
 
 impl Events {
+    /// Keeps the events only that are none of before.
+    fn keep_new(&mut self, unique: &mut Unique) {
+        let (mut start, mut kept) = (0, 0);
+        let mut ends = Vec::with_capacity(self.ends.len());
+        for (&(end, time), &identity) in self.ends.iter().zip(&self.identities) {
+            if unique.is_new(identity) {
+                self.text.copy_within(start..end, kept);
+                kept += end - start;
+                ends.push((kept, time));
+            }
+            start = end;
+        }
+        self.text.truncate(kept);
+        self.count = ends.len() as u64;
+        self.ends = ends;
+    }
+
     /// Keeps the first events only.
     fn keep(&mut self, wanted: u64) {
         if wanted >= self.count {

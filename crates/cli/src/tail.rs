@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use quarry_binxml::Decoder;
 use quarry_event::filter::{Glob, Matcher};
 use quarry_event::output::{Document, Printer, Scratch};
 use quarry_event::{FieldSource, Origin, PartialSource, Texts};
@@ -22,9 +23,9 @@ use crate::args::{Format, TailArgs, WorkArgs};
 use crate::cursor::Cursors;
 use crate::error::{Failure, Outcome};
 use crate::filter::Tests;
+use crate::input::Input;
 use crate::run::{Closed, Run};
 use crate::scan;
-use crate::source::Input;
 
 /// How often it is looked whether to end, and whether to save cursors.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -51,6 +52,11 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     for input in inputs.files {
         match input {
             Input::File(path) => files.push(Arc::new(FileSource::new(path))),
+            Input::Member { .. } => {
+                failed += 1;
+                let failure = Failure::new(format!("{}: it can't be followed", input.name()));
+                run.console.error(&failure.hint("quarry scan reads the logs in an archive"));
+            }
             Input::Stdin => {
                 failed += 1;
                 run.console.error(&Failure::new("-: standard input can't be followed"));
@@ -89,7 +95,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         sources,
         files,
         matchers,
-        reader: BatchReader::default(),
+        reader: BatchReader::new(Decoder::with_code_page(args.text.ansi_codepage)),
         scratch: Scratch::default(),
         text: Vec::new(),
         out: io::stdout().lock(),

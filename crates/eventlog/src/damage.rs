@@ -33,6 +33,12 @@ pub enum Damage {
         /// Whether the event came, without its data.
         in_part: bool,
     },
+    /// No damage: another file of the same scan has records of this one, too.
+    #[error("it is a copy: records of it are in {of} too")]
+    Copy {
+        /// The other file.
+        of: String,
+    },
     /// A record that is larger than the server can send.
     #[error("{}: the server can't send a record, it is too large", behind(.log, .after))]
     TooLarge {
@@ -68,7 +74,7 @@ impl Damage {
         match self {
             Damage::File(FileDamage(damage)) => damage.record,
             Damage::Record { record, .. } | Damage::Local { record, .. } => Some(*record),
-            Damage::TooLarge { .. } | Damage::Overwritten { .. } => None,
+            Damage::Copy { .. } | Damage::TooLarge { .. } | Damage::Overwritten { .. } => None,
         }
     }
 
@@ -80,7 +86,7 @@ impl Damage {
             }
             Damage::Record { .. } | Damage::TooLarge { .. } => true,
             Damage::Local { in_part, .. } => !in_part,
-            Damage::Overwritten { .. } => false,
+            Damage::Copy { .. } | Damage::Overwritten { .. } => false,
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct FileLog {
     recover: bool,
     /// Template definitions of other sources, for what is recovered.
     others: Option<Arc<Definitions>>,
+    /// A file that has records of this one, too.
+    copy_of: Option<String>,
     /// Where it can be opened again, to see what it has become.
     path: Option<PathBuf>,
 }
@@ -94,7 +96,7 @@ fn channel(name: &LogName) -> &str {
 impl FileLog {
     /// Opens a file.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let name = log_name(path);
+        let name = LogName::of_file(path);
         let mut log = FileLog::new(path.to_string_lossy().into_owned(), name, File::open(path)?)?;
         log.path = Some(path.to_owned());
         Ok(log)
@@ -107,7 +109,15 @@ impl FileLog {
         file: impl ReadAt + 'static,
     ) -> Result<Self, OpenError> {
         let log = LogFile::open(file, &name)?;
-        Ok(FileLog { source, name: Arc::new(name), log, recover: false, others: None, path: None })
+        Ok(FileLog {
+            source,
+            name: Arc::new(name),
+            log,
+            recover: false,
+            others: None,
+            copy_of: None,
+            path: None,
+        })
     }
 
     /// A file of any kind, from which records are recovered: a log as [`recovering`] has it, and of
@@ -129,7 +139,15 @@ impl FileLog {
             return FileLog::new(source, name, file)?.recovering();
         }
         let log = LogFile::Other(Arc::new(file));
-        Ok(FileLog { source, name: Arc::new(name), log, recover: true, others: None, path: None })
+        Ok(FileLog {
+            source,
+            name: Arc::new(name),
+            log,
+            recover: true,
+            others: None,
+            copy_of: None,
+            path: None,
+        })
     }
 
     /// The log with the records too that it has given up, which a [`Visitor`] is given as
@@ -146,6 +164,20 @@ impl FileLog {
             Arc::get_mut(log).ok_or_else(in_use)?.recover()?;
         }
         Ok(self)
+    }
+
+    /// What tells files that are copies of one log, or of parts of it: one thing that both have.
+    pub fn beginnings(&self) -> Vec<(u64, u64)> {
+        match &self.log {
+            LogFile::Evtx(log) => log.beginnings(),
+            LogFile::Evt(log, _) => log.beginning().into_iter().collect(),
+            LogFile::Other(_) => Vec::new(),
+        }
+    }
+
+    /// Has the log tell, as [`Damage::Copy`], that another file has records of it too.
+    pub fn set_copy_of(&mut self, other: String) {
+        self.copy_of = Some(other);
     }
 
     /// Has template definitions of other sources serve records whose own are gone. Such a record
@@ -191,17 +223,12 @@ impl FileLog {
             name: Arc::clone(&self.name),
             log: self.log.clone(),
             recovery,
+            copy_of: self.copy_of.clone(),
             direction,
             next: 0,
             told_damage: false,
         }
     }
-}
-
-/// The name of the log that a file was saved from: Windows writes `/` as `%4` in a file's name.
-fn log_name(path: &Path) -> LogName {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    LogName(stem.replace("%4", "/"))
 }
 
 /// A bookmark isn't used: a file is read whole.
@@ -265,6 +292,7 @@ pub struct FileBatches {
     name: Arc<LogName>,
     log: LogFile,
     recovery: Option<Box<Recovery>>,
+    copy_of: Option<String>,
     direction: Direction,
     next: u64,
     told_damage: bool,
@@ -279,7 +307,8 @@ impl Iterator for FileBatches {
             let is_shown =
                 |kind| matches!(kind, DamageKind::UnusedChunks { .. }) && self.recovery.is_some();
             let damage = self.log.damage().iter().filter(|damage| !is_shown(damage.kind));
-            let damage: Vec<Damage> = damage.map(|&damage| damage.into()).collect();
+            let copy = self.copy_of.take().map(|of| Damage::Copy { of });
+            let damage: Vec<Damage> = damage.map(|&damage| damage.into()).chain(copy).collect();
             if !damage.is_empty() {
                 return Some(Batch::damage(damage));
             }

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
-use quarry_logfile::{DamageKind, Definitions, ReadAt, Run, Survey};
+use quarry_logfile::{DamageKind, Definitions, Run, Survey};
 
 use crate::batch::{Batch, Found};
 use crate::file::LogFile;

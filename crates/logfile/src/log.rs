@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::chunk::{CHUNK_SIZE, Chunk, RECORD_HEADER, RECORD_MAGIC};
 use crate::classic;
 use crate::damage::{Damage, DamageKind};
-use crate::header::{ChunkHeader, FileHeader, u64_at};
+use crate::header::{ChunkHeader, FileHeader, u32_at, u64_at};
 use crate::read_at::ReadAt;
 
 /// An `.evtx` file.
@@ -127,6 +127,28 @@ impl EvtxLog {
     pub(crate) fn chunk_offset(&self, n: u64) -> u64 {
         let place = if n < self.chunks { (self.oldest + n) % self.chunks } else { self.chunks };
         self.offset_of(place)
+    }
+
+    /// The number of the first record of each chunk, and a checksum of its beginning. A chunk never
+    /// changes its first record, so two files that have one alike are copies of one log, or of
+    /// parts of it. What can't be read is left out.
+    pub fn beginnings(&self) -> Vec<(u64, u64)> {
+        /// What is read of a chunk, in bytes.
+        const START: usize = 4096;
+        let mut start = vec![0; START];
+        let mut beginnings = Vec::new();
+        for place in 0..self.chunks {
+            let Ok(START) = self.file.read_full_at(&mut start, self.offset_of(place)) else {
+                continue;
+            };
+            let record = &start[ChunkHeader::LEN..];
+            if record.starts_with(RECORD_MAGIC) && !self.is_unused(place, &start) {
+                let len = (u32_at(record, 4) as usize).min(record.len());
+                let checksum = crc32fast::hash(&record[..len]);
+                beginnings.push((u64_at(record, 8), checksum.into()));
+            }
+        }
+        beginnings
     }
 
     /// Reads a chunk into a buffer: the `n`th of [`chunks`](Self::chunks), in the order of the

@@ -111,6 +111,20 @@ impl EvtLog {
         &self.file
     }
 
+    /// The number of the oldest record that is whole, and a checksum of it: what tells that two
+    /// files are copies of one log.
+    pub fn beginning(&self) -> Option<(u64, u64)> {
+        let (mut buffer, mut items) = (Vec::new(), Vec::new());
+        let first = (0..self.blocks()).find(|n| self.get(*n).is_some_and(|block| !block.recovered));
+        self.block(first?, &mut buffer, &mut items);
+        items.iter().find_map(|item| match item {
+            EvtItem::Record { number, bytes, is_whole: true, .. } => {
+                Some(((*number).into(), crc32fast::hash(&buffer[bytes.clone()]).into()))
+            }
+            _ => None,
+        })
+    }
+
     /// What is wrong with the file as a whole.
     pub fn damage(&self) -> &[Damage] {
         &self.damage
