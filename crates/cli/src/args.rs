@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use encoding_rs::Encoding;
+use quarry_fleet::Authentication;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -451,7 +453,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, group = "password")]
     pub(crate) keytab: Option<PathBuf>,
     /// How to sign in [default: negotiate]
-    #[arg(long, value_name = "HOW")]
+    #[arg(long, value_name = "HOW", value_parser = authentication())]
     pub(crate) authentication: Option<Authentication>,
     /// The file of servers, groups and credentials [default: quarry/inventory.toml in the user's
     /// configuration folder]
@@ -471,24 +473,14 @@ pub(crate) struct ServerArgs {
     pub(crate) connections: Option<std::num::NonZeroUsize>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Authentication {
-    /// SPNEGO: what both sides have
-    Negotiate,
-    /// NTLM by itself
-    Ntlm,
-    /// Kerberos by itself
-    Kerberos,
-}
-
-impl From<Authentication> for quarry_fleet::inventory::Authentication {
-    fn from(how: Authentication) -> Self {
-        match how {
-            Authentication::Negotiate => Self::Negotiate,
-            Authentication::Ntlm => Self::Ntlm,
-            Authentication::Kerberos => Self::Kerberos,
-        }
-    }
+/// The ways to authenticate, each with what it means.
+fn authentication() -> impl TypedValueParser<Value = Authentication> {
+    let values = [
+        PossibleValue::new("negotiate").help("SPNEGO: what both sides have"),
+        PossibleValue::new("ntlm").help("NTLM by itself"),
+        PossibleValue::new("kerberos").help("Kerberos by itself"),
+    ];
+    PossibleValuesParser::new(values).try_map(|word| word.parse::<Authentication>())
 }
 
 /// A length of time: `500ms`, `5s`, `2m`, `1h30m`; a number alone is seconds.

@@ -39,6 +39,12 @@ impl Failure {
     }
 }
 
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 /// An I/O error's text in lowercase and without the number of the system's error.
 pub(crate) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();

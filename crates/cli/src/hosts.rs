@@ -22,7 +22,7 @@ pub(crate) fn run(args: &HostsArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The entries that texts select; all of the inventory if there are no texts.
-fn select(servers: &Servers<'_>, texts: &[String]) -> Result<Vec<inventory::Server>, Failure> {
+fn select(servers: &Servers<'_>, texts: &[String]) -> Result<Vec<inventory::ServerEntry>, Failure> {
     if texts.is_empty() {
         let all = servers.inventory().servers();
         if all.is_empty() {
@@ -34,7 +34,7 @@ fn select(servers: &Servers<'_>, texts: &[String]) -> Result<Vec<inventory::Serv
         }
         return Ok(all.to_vec());
     }
-    let mut entries: Vec<inventory::Server> = Vec::new();
+    let mut entries: Vec<inventory::ServerEntry> = Vec::new();
     for text in texts {
         for entry in servers.entries(text)? {
             if !entries.iter().any(|other| other.name.eq_ignore_ascii_case(&entry.name)) {
@@ -61,7 +61,7 @@ fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
     let console = console(&args.output);
     let servers = Servers::new(&args.servers, &console)?;
     let entries = select(&servers, &args.hosts)?;
-    let row = |entry: &inventory::Server| {
+    let row = |entry: &inventory::ServerEntry| {
         // The event log's own port, where the mapper isn't asked.
         let (number, shown) = match (entry.speaks(), entry.endpoint) {
             (Some(Protocol::Even), _) => (entry.smb_port, format!("smb {}", entry.smb_port)),

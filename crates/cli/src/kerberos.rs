@@ -5,11 +5,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
-use quarry_cred::{Account, Credential, Gate, KerberosCredential, Keytab, MAX_KEYTAB_BYTES};
-use quarry_rpc::tickets::{Configuration, Tickets};
+use quarry_cred::{Keytab, MAX_KEYTAB_BYTES};
+use quarry_rpc::tickets::Configuration;
 use zeroize::Zeroizing;
 
 use crate::console::Console;
@@ -21,50 +19,24 @@ const CONFIGURATION: &str = "KRB5_CONFIG";
 /// The variable with the name of the ticket cache.
 const CACHE: &str = "KRB5CCNAME";
 
-/// Tickets that a password gets, which has a gate.
-pub(crate) fn by_password(
-    credential: Credential,
-    gate: Gate,
-    timeout: Duration,
-) -> Result<Tickets, Failure> {
-    tickets(KerberosCredential::Password(credential), timeout, Some(gate))
-}
-
-/// Tickets that a keytab gets, for an account or whoever it seems to be made for.
-pub(crate) fn by_keytab(
-    account: Option<Account>,
-    path: &Path,
-    timeout: Duration,
-    console: &Console,
-) -> Result<Tickets, Failure> {
-    let keytab = Arc::new(read_keytab(path, console)?);
-    tickets(KerberosCredential::Keytab { account, keytab }, timeout, None)
-}
-
-/// The tickets that the user has.
-pub(crate) fn of_cache(account: Option<Account>, timeout: Duration) -> Result<Tickets, Failure> {
-    let name = match std::env::var(CACHE) {
-        Ok(name) if !name.is_empty() => Some(name),
-        Ok(_) | Err(std::env::VarError::NotPresent) => None,
+/// The name of the user's ticket cache, where the environment has one.
+pub(crate) fn ticket_cache() -> Result<Option<String>, Failure> {
+    match std::env::var(CACHE) {
+        Ok(name) if !name.is_empty() => Ok(Some(name)),
+        Ok(_) | Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
-            return Err(Failure::new(format!("the variable {CACHE} is not text")));
+            Err(Failure::new(format!("the variable {CACHE} is not text")))
         }
-    };
-    tickets(KerberosCredential::Cache { account, name }, timeout, None)
+    }
 }
 
-fn tickets(
-    credential: KerberosCredential,
-    timeout: Duration,
-    gate: Option<Gate>,
-) -> Result<Tickets, Failure> {
+/// Reads `krb5.conf`.
+pub(crate) fn configuration() -> Result<Configuration, Failure> {
     let files = match std::env::var_os(CONFIGURATION) {
         Some(list) => named_configuration(&list)?,
         None => vec![default_configuration()],
     };
-    let configuration =
-        Configuration::load(files).map_err(|error| Failure::new(error.to_string()))?;
-    Ok(Tickets::new(credential, configuration, timeout, gate))
+    Configuration::load(files).map_err(|error| Failure::new(error.to_string()))
 }
 
 /// The files of a list, of which one at least has to be there: the library passes over the others.
@@ -86,7 +58,8 @@ fn default_configuration() -> PathBuf {
     PathBuf::from("/etc/krb5.conf")
 }
 
-fn read_keytab(path: &Path, console: &Console) -> Result<Keytab, Failure> {
+/// Reads a keytab.
+pub(crate) fn keytab(path: &Path, console: &Console) -> Result<Keytab, Failure> {
     let shown = path.display();
     // A byte more than there may be, so that what is too long is found; room for all, so that no
     // copies are left behind when it grows.

@@ -101,7 +101,8 @@ pub(crate) struct LockArgs {
     #[arg(long)]
     who: bool,
 
-    /// Don't say in a small file beside FILE who holds the lock. That file is what --who reads
+    /// Don't write a holder file beside FILE. It names the process, the host and the program, but
+    /// none of the program's arguments, and is what --who reads
     #[arg(long)]
     no_holder_file: bool,
 
@@ -262,7 +263,7 @@ impl LockArgs {
         }
         let announce = |guard: &mut OwnedGuard<F>| {
             if !self.no_holder_file {
-                guard.announce(Announcement::new(program.to_string()));
+                guard.announce(Announcement::new(program.name()));
             }
         };
         if self.no_fork {

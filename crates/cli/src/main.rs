@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod evtx;
 mod filter;
+mod hints;
 mod hosts;
 mod input;
 mod kerberos;

@@ -14,6 +14,7 @@ use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
 use crate::engine::{self, Batch, End, Next, Open, Options, Report, ServerEnd, Work};
 use crate::error::{Failure, Outcome};
+use crate::hints;
 use crate::input::{FileOptions, Input};
 use crate::live::{self, Live};
 use crate::servers::{Server, Servers};
@@ -283,7 +284,7 @@ impl Run {
     fn server_failed(&mut self, failure: quarry_fleet::Failure) {
         let mut shown = Failure::new(failure.to_string());
         // Else the summary has it, once for all that failed alike.
-        shown.hint = failure.remedy().filter(|_| self.console.is_quiet());
+        shown.hint = hints::remedy(&failure).filter(|_| self.console.is_quiet());
         self.console.error(&shown);
         self.failures.push(failure);
     }
@@ -373,7 +374,7 @@ impl Run {
             match alike.iter_mut().find(|(other, ..)| *other == what) {
                 Some((.., names)) => names.push(&failure.source),
                 // A remedy that names a server names the first, as an example.
-                None => alike.push((what, failure.remedy(), vec![&failure.source])),
+                None => alike.push((what, hints::remedy(failure), vec![&failure.source])),
             }
         }
         // The most frequent first.

@@ -222,16 +222,14 @@ impl RunAsArgs {
     }
 
     fn secret(&self, account: &Account, console: &Console) -> Result<Secret, End> {
-        if self.keyring {
-            return Ok(secret::from_keyring(&account.to_string())?);
-        }
         let source = match (self.password_fd, &self.password_file) {
+            _ if self.keyring => SecretSource::Keyring,
             (Some(number), _) => SecretSource::Descriptor(number),
             (None, Some(path)) => SecretSource::File(path.clone()),
             (None, None) => SecretSource::Prompt,
         };
         let prompt = format!("Password of {account}: ");
-        secret::read(&source, &prompt, console).map_err(|error| match error {
+        secret::read(&source, account, &prompt, console).map_err(|error| match error {
             NoSecret::Interrupted => End::Interrupted,
             NoSecret::Failed(failure) => failure.into(),
         })

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use quarry_cred::{MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
+use quarry_cred::{Account, MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
 
 use crate::console::Console;
 use crate::error::{Failure, plain};
@@ -29,9 +29,10 @@ impl From<Failure> for NoSecret {
     }
 }
 
-/// Reads a password. `prompt` is what is asked on the terminal.
+/// Reads an account's password. `prompt` is what is asked on the terminal.
 pub(crate) fn read(
     source: &SecretSource,
+    account: &Account,
     prompt: &str,
     console: &Console,
 ) -> Result<Secret, NoSecret> {
@@ -43,6 +44,7 @@ pub(crate) fn read(
             Some(value) => value.into_encoded_bytes(),
             None => return Err(Failure::new(format!("there is no variable {name}")).into()),
         },
+        SecretSource::Keyring => return from_keyring(&account.to_string()).map_err(NoSecret::from),
     };
     Secret::from_bytes(bytes).map_err(|error| not_a_password(source, &error).into())
 }
@@ -50,7 +52,7 @@ pub(crate) fn read(
 /// Reads the password of an account from the kernel's keyring: from what the session keyring
 /// holds or links to.
 #[cfg(target_os = "linux")]
-pub(crate) fn from_keyring(account: &str) -> Result<Secret, Failure> {
+fn from_keyring(account: &str) -> Result<Secret, Failure> {
     use linux_keyutils::{KeyRing, KeyRingIdentifier};
 
     let name = format!("{KEYRING_SERVICE}:{account}");
@@ -67,7 +69,7 @@ pub(crate) fn from_keyring(account: &str) -> Result<Secret, Failure> {
 
 /// Reads the password of an account from the credential manager.
 #[cfg(windows)]
-pub(crate) fn from_keyring(account: &str) -> Result<Secret, Failure> {
+fn from_keyring(account: &str) -> Result<Secret, Failure> {
     let failed = |error: keyring::Error| {
         Failure::new(format!("the keyring has no password for {account}: {error}")).hint(format!(
             "to put it there: cmdkey /generic:{account}.{KEYRING_SERVICE} /user:{account} /pass"
@@ -81,7 +83,7 @@ pub(crate) fn from_keyring(account: &str) -> Result<Secret, Failure> {
 
 /// There is none that this is built for.
 #[cfg(not(any(target_os = "linux", windows)))]
-pub(crate) fn from_keyring(_: &str) -> Result<Secret, Failure> {
+fn from_keyring(_: &str) -> Result<Secret, Failure> {
     Err(Failure::new("quarry knows no keyring on this system"))
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quarry_archive::{Member, Packing, ZipFile, member_kind};
+use quarry_fleet::ServerUrl;
 
 use crate::error::{Failure, plain};
 use crate::input::{Input, archive_failure, packing};
@@ -32,9 +33,7 @@ impl Source {
         match text.to_str() {
             Some("-") => Source::Stdin,
             Some(".") => Source::ThisMachine,
-            Some(server) if server.starts_with("even6://") || server.starts_with("even://") => {
-                Source::Servers(server.to_owned())
-            }
+            Some(server) if ServerUrl::is_meant(server) => Source::Servers(server.to_owned()),
             Some(text) if text.starts_with('@') && !Path::new(text).exists() => {
                 Source::Servers(text.to_owned())
             }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,17 +11,16 @@ use quarry_binxml::Decoder;
 use quarry_event::filter::{Glob, Matcher};
 use quarry_event::output::{Document, Printer, Scratch};
 use quarry_event::{FieldSource, Origin, PartialSource, Texts};
-use quarry_eventlog::{
-    BatchReader, BoxFuture, Damage, Direction, EventLog, FileLog, LogError, Visitor,
-};
+use quarry_eventlog::{BatchReader, Damage, Direction, Visitor};
 use quarry_fleet::{
-    Follow, FollowOptions, FollowReport, FollowRequest, Job, MAX_LAST, Source, SourceId,
+    FileSource, Follow, FollowOptions, FollowReport, FollowRequest, Job, MAX_LAST, Source, SourceId,
 };
 
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::cursor::Cursors;
 use crate::error::{Failure, Outcome};
 use crate::filter::Tests;
+use crate::hints;
 use crate::input::Input;
 use crate::run::{Closed, Run};
 use crate::scan;
@@ -225,7 +223,7 @@ impl Tail {
                     ),
                 });
             }
-            FollowReport::Lost { source, error } => {
+            FollowReport::Lost { source, error, .. } => {
                 let is_new = self.lost.insert(source);
                 let console = &self.run.console;
                 is_new.then(|| console.warning(&format!("{error}; trying again")));
@@ -238,7 +236,7 @@ impl Tail {
             FollowReport::Failed { failure, .. } => {
                 self.outcome.failed += 1;
                 let mut shown = Failure::new(failure.to_string());
-                shown.hint = failure.remedy();
+                shown.hint = hints::remedy(&failure);
                 self.run.console.error(&shown);
             }
             _ => {}
@@ -313,45 +311,5 @@ impl Visitor for Print<'_> {
 
     fn damage(&mut self, damage: &Damage) {
         self.damage.push(damage.clone());
-    }
-}
-
-/// A file that is followed.
-struct FileSource {
-    path: PathBuf,
-    name: String,
-    /// The path, wherever one is.
-    address: String,
-    logs: Vec<Glob>,
-}
-
-impl FileSource {
-    fn new(path: PathBuf) -> Self {
-        let name = path.display().to_string();
-        let address = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
-        let address = address.display().to_string();
-        // The one log it has, whatever its name.
-        FileSource { path, name, address, logs: Glob::parse("*").into_iter().collect() }
-    }
-}
-
-impl Source for FileSource {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn address(&self) -> &str {
-        &self.address
-    }
-
-    fn logs(&self) -> &[Glob] {
-        &self.logs
-    }
-
-    fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>> {
-        Box::pin(async {
-            let log = FileLog::open(&self.path)?;
-            Ok(Arc::new(log) as Arc<dyn EventLog>)
-        })
     }
 }

@@ -20,7 +20,10 @@ const COPY: &str = "QUARRY_TEST_COPY";
 
 /// The command, which gets what is written to its standard input.
 fn start(arguments: &[&str]) -> Child {
-    Command::new(env::var_os(COPY).unwrap_or_else(|| QUARRY.into()))
+    // With the signals' default actions, whatever the tests were started with.
+    Command::new("env")
+        .arg("--default-signal")
+        .arg(env::var_os(COPY).unwrap_or_else(|| QUARRY.into()))
         .arg("run-as")
         .args(arguments)
         .stdin(Stdio::piped())

@@ -7,8 +7,8 @@ use std::str::FromStr;
 /// Longest name of an environment variable accepted, in bytes.
 const MAX_VARIABLE_BYTES: usize = 255;
 
-/// Where a secret comes from; written `prompt`, `file:PATH`, `fd:NUMBER` or
-/// `env:NAME`. There is no form that holds the secret itself: it would end up
+/// Where a secret comes from; written `prompt`, `file:PATH`, `fd:NUMBER`,
+/// `env:NAME` or `keyring`. There is no form that holds the secret itself: it would end up
 /// in shell histories, process lists and inventories.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SecretSource {
@@ -20,15 +20,17 @@ pub enum SecretSource {
     Descriptor(u32),
     /// An environment variable.
     Environment(String),
+    /// The system's keyring, under the account's name.
+    Keyring,
 }
 
 /// Why a text names no source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretSourceError {
-    /// Not one of the four forms. The text is not repeated: it may be the
+    /// Not one of the five forms. The text is not repeated: it may be the
     /// secret itself, put here by mistake.
-    #[error("a secret's source is prompt, file:PATH, fd:NUMBER or env:NAME")]
+    #[error("a secret's source is prompt, file:PATH, fd:NUMBER, env:NAME or keyring")]
     Form,
     /// `file:` without a path.
     #[error("file: needs a path")]
@@ -45,8 +47,10 @@ impl FromStr for SecretSource {
     type Err = SecretSourceError;
 
     fn from_str(text: &str) -> Result<Self, SecretSourceError> {
-        if text == "prompt" {
-            return Ok(Self::Prompt);
+        match text {
+            "prompt" => return Ok(Self::Prompt),
+            "keyring" => return Ok(Self::Keyring),
+            _ => {}
         }
         match text.split_once(':') {
             Some(("file", "")) => Err(SecretSourceError::NoPath),
@@ -84,6 +88,7 @@ impl fmt::Display for SecretSource {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Descriptor(fd) => write!(f, "fd:{fd}"),
             Self::Environment(name) => write!(f, "env:{name}"),
+            Self::Keyring => f.write_str("keyring"),
         }
     }
 }
@@ -96,6 +101,7 @@ mod tests {
     fn each_form_is_read_and_written_back() {
         for (text, source) in [
             ("prompt", SecretSource::Prompt),
+            ("keyring", SecretSource::Keyring),
             ("file:/run/secret", SecretSource::File("/run/secret".into())),
             (r"file:C:\secret.txt", SecretSource::File(r"C:\secret.txt".into())),
             ("fd:3", SecretSource::Descriptor(3)),

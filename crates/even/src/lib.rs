@@ -30,7 +30,7 @@ pub use flags::{
     ChannelProperty, EventMetadataProperty, FormatFlags, LogProperty, PublisherProperty,
     PublisherResource, QueryFlags, SeekFlags, SubscribeFlags,
 };
-pub use logon::{Authentication, LogOn};
+pub use logon::{Authentication, LogOn, UnknownAuthentication};
 pub use opnum::Opnum;
 pub use result_set::{BookmarkData, ResultSetError, ResultSetRecord, SubqueryIds, encode_record};
 pub use server::{EventServer, EventService, Refuse};

@@ -1,5 +1,8 @@
 //! Who signs in to a server and by what, and what that comes to for one of them.
 
+use std::fmt;
+use std::str::FromStr;
+
 use quarry_cred::{Account, Credential};
 use quarry_rpc::security::kerberos::{
     KerberosError, KerberosInitiator, NegotiateKerberosInitiator, ServiceTicket,
@@ -20,6 +23,34 @@ pub enum Authentication {
     Ntlm,
     /// Kerberos by itself, authentication type 16.
     Kerberos,
+}
+
+/// A text that is no [`Authentication`].
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("`{0}` is not a way to authenticate; there are negotiate, ntlm and kerberos")]
+pub struct UnknownAuthentication(pub String);
+
+impl FromStr for Authentication {
+    type Err = UnknownAuthentication;
+
+    fn from_str(text: &str) -> std::result::Result<Self, UnknownAuthentication> {
+        match text {
+            "negotiate" => Ok(Self::Negotiate),
+            "ntlm" => Ok(Self::Ntlm),
+            "kerberos" => Ok(Self::Kerberos),
+            _ => Err(UnknownAuthentication(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Authentication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Negotiate => "negotiate",
+            Self::Ntlm => "ntlm",
+            Self::Kerberos => "kerberos",
+        })
+    }
 }
 
 /// Who signs in, and by what.

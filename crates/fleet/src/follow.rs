@@ -1,9 +1,6 @@
 //! Following many sources: their last records, and then new ones as they come.
 
-mod line;
-
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use quarry_event::filter::Matcher;
@@ -14,13 +11,13 @@ use quarry_eventlog::{
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::budget::{Budget, Room};
+use crate::budget::Room;
+use crate::connection::{Connection, ConnectionReport, Connections, Fleet, run_each};
 use crate::control::Control;
 use crate::failure::Failure;
 use crate::job::{FollowRequest, Job, SourceId};
 use crate::options::FollowOptions;
 use crate::reader::{add_meant, literal};
-use line::{Line, Lines};
 
 /// Reports on their way. Their bytes are bounded by the budget.
 const REPORTS: usize = 256;
@@ -38,6 +35,11 @@ const MAX_OVERWRITTEN: u32 = 3;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FollowReport {
+    /// The source is connected; again, if it is read in another way from now on.
+    Opened {
+        /// Which.
+        source: SourceId,
+    },
     /// A log is being followed, or is again after its connection was lost; or nothing up to the
     /// cursor is wanted.
     Following {
@@ -79,6 +81,8 @@ pub enum FollowReport {
         source: SourceId,
         /// Why.
         error: Failure,
+        /// How long is waited before.
+        pause: Duration,
     },
     /// A log that a glob stands for, and that can't be followed.
     LeftOut {
@@ -96,6 +100,16 @@ pub enum FollowReport {
     },
 }
 
+impl ConnectionReport for FollowReport {
+    fn opened(source: SourceId) -> Option<Self> {
+        Some(FollowReport::Opened { source })
+    }
+
+    fn lost(source: SourceId, error: Failure, pause: Duration) -> Option<Self> {
+        Some(FollowReport::Lost { source, error, pause })
+    }
+}
+
 /// Sources that are being followed: a stream of [`FollowReport`]s. Dropping it ends that.
 #[derive(Debug)]
 pub struct Follow {
@@ -110,15 +124,13 @@ impl Follow {
         let (sender, reports) = mpsc::channel(REPORTS);
         let control = Control::new(jobs.len());
         let stops = control.stops(options.deadline);
-        let budget = Budget::of_follow(&options);
-        let shared = Arc::new(Shared { options, budget, reports: sender });
-        for (place, (job, stops)) in jobs.into_iter().zip(stops).enumerate() {
-            let shared = Arc::clone(&shared);
-            tokio::spawn(async move {
+        let fleet = Fleet::for_ever(&options, sender);
+        run_each(jobs, fleet, stops, |fleet, job, id, stops| {
+            Box::pin(async move {
                 // Whoever ends it, by whatever means, knows that it has ended.
-                let _ = stops.race(follow_source(&shared, job, SourceId(place))).await;
-            });
-        }
+                let _ = stops.race(follow_source(fleet, job, id)).await;
+            })
+        });
         Follow { reports, control }
     }
 
@@ -144,56 +156,38 @@ impl Drop for Follow {
     }
 }
 
-struct Shared {
-    options: FollowOptions,
-    budget: Budget,
-    reports: mpsc::Sender<FollowReport>,
-}
-
-impl Shared {
-    async fn tell(&self, report: FollowReport) {
-        // Nobody listens when it is being dropped, and this task with it.
-        let _ = self.reports.send(report).await;
-    }
-}
-
 /// Follows the logs of a source.
-async fn follow_source(shared: &Shared, job: Job<FollowRequest>, id: SourceId) {
-    let Job { source, request } = &job;
+async fn follow_source(fleet: &Fleet<FollowReport>, job: &Job<FollowRequest>, id: SourceId) {
+    let Job { source, request } = job;
     let asked = if request.logs.is_empty() { source.logs() } else { &request.logs };
+    let mut connections = Connections::new(fleet, &**source, id);
     let mut logs: Vec<LogName> = asked.iter().filter_map(literal).collect();
     let named = logs.len();
     if asked.iter().any(|pattern| literal(pattern).is_none()) {
-        let lines = Lines::default();
-        let known = match known_logs(&mut Line::new(shared, &lines, &**source, id)).await {
-            Ok(known) => known,
-            Err(failure) => {
-                return shared.tell(FollowReport::Failed { source: id, failure }).await;
+        let known = connections.connection().ask(|log| async move { log.logs().await }).await;
+        match known {
+            Ok(known) => add_meant(&mut logs, asked, known),
+            Err(error) => {
+                let failure = Failure::of(&**source, &error, 0);
+                return fleet.report(FollowReport::Failed { source: id, failure }).await;
             }
-        };
-        add_meant(&mut logs, asked, known);
+        }
     }
-    let lines = Lines::new(logs.len());
-    let line = || Line::new(shared, &lines, &**source, id);
-    let follow = |(n, log)| follow_log(line(), request, log, n < named);
+    connections.share_among(logs.len());
+    let follow = |(n, log)| follow_log(&connections, request, log, n < named);
     futures_util::future::join_all(logs.into_iter().enumerate().map(follow)).await;
 }
 
-/// The logs that a source has.
-async fn known_logs(line: &mut Line<'_>) -> Result<Vec<LogName>, Failure> {
-    loop {
-        match line.open().await?.logs().await {
-            Ok(known) => return Ok(known),
-            Err(error) => line.lost(error).await?,
-        }
-    }
-}
-
-async fn follow_log(line: Line<'_>, request: &FollowRequest, log: LogName, is_named: bool) {
-    let (shared, source, id) = (line.shared, line.source, line.id);
+async fn follow_log(
+    connections: &Connections<'_, FollowReport>,
+    request: &FollowRequest,
+    log: LogName,
+    is_named: bool,
+) {
+    let (source, id) = (connections.source(), connections.id());
     let cursor = request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
     let mut follower = Follower {
-        line,
+        connection: connections.connection(),
         request,
         log,
         cursor,
@@ -201,18 +195,27 @@ async fn follow_log(line: Line<'_>, request: &FollowRequest, log: LogName, is_na
         is_gap_open: false,
         is_overwritten: false,
     };
-    if let Err((failure, is_of_log)) = follower.run().await {
-        let report = match is_of_log && !is_named {
-            true => FollowReport::LeftOut { source: id, failure },
-            false => FollowReport::Failed { source: id, failure },
-        };
-        shared.tell(report).await;
+    let Err(error) = follower.run().await;
+    let failure = Failure::of(source, &error, 0);
+    let report = match is_of_log(&error) && !is_named {
+        true => FollowReport::LeftOut { source: id, failure },
+        false => FollowReport::Failed { source: id, failure },
+    };
+    connections.fleet().report(report).await;
+}
+
+/// Whether an error is the log's rather than the source's.
+fn is_of_log(error: &LogError) -> bool {
+    match error {
+        LogError::Server(_) | LogError::Open(_) => false,
+        LogError::Local(error) => !error.is_without_service(),
+        _ => true,
     }
 }
 
 /// Follows one log.
 struct Follower<'a> {
-    line: Line<'a>,
+    connection: Connection<'a, FollowReport>,
     request: &'a FollowRequest,
     log: LogName,
     /// The last record that came, or that isn't wanted; 0 if there was none.
@@ -233,11 +236,11 @@ struct Subscribed {
 }
 
 impl Follower<'_> {
-    /// Why there is no use in going on, and whether that is the log's fault, not the source's.
-    async fn run(&mut self) -> Result<(), (Failure, bool)> {
+    /// Follows it until there is no use in going on.
+    async fn run(&mut self) -> Result<Infallible, LogError> {
         let mut overwritten = 0;
         loop {
-            let open = self.line.open().await.map_err(|failure| (failure, false))?;
+            let open = self.connection.open().await?;
             let cursor = self.cursor;
             let Err(error) = self.follow(&*open).await;
             if self.cursor != cursor {
@@ -247,18 +250,13 @@ impl Follower<'_> {
                 overwritten += 1;
                 self.is_overwritten = true;
                 // A file is to be opened again.
-                self.line.leave(false);
+                self.connection.leave(false);
                 if overwritten > MAX_OVERWRITTEN {
-                    self.line.pause().await;
+                    self.connection.pause(&error).await;
                 }
                 continue;
             }
-            let is_of_log = match &error {
-                LogError::Server(_) | LogError::Open(_) => false,
-                LogError::Local(error) => !error.is_without_service(),
-                _ => true,
-            };
-            self.line.lost(error).await.map_err(|failure| (failure, is_of_log))?;
+            self.connection.failed(error).await?;
         }
     }
 
@@ -268,6 +266,7 @@ impl Follower<'_> {
         }
         loop {
             let Subscribed { mut batches, is_lenient } = self.subscribe(open).await?;
+            self.connection.served();
             self.tell_cursor().await;
             self.take(open, &mut *batches, is_lenient).await?;
             batches.close().await;
@@ -287,13 +286,13 @@ impl Follower<'_> {
             // What is idle holds no room, or many idle logs would leave none for the others.
             let room = match is_idle {
                 true => None,
-                false => Some(self.line.shared.budget.room(batches.expected_bytes()).await),
+                false => Some(self.fleet().budget.room(batches.expected_bytes()).await),
             };
             let batch = match batches.next().await {
                 Some(batch) => batch?,
                 None => return Err(LogError::Nonsense("a subscription that ends")),
             };
-            self.line.tries = 0;
+            self.connection.answered(batch.records());
             is_idle = batch.is_empty();
             if is_idle {
                 drop(room);
@@ -308,30 +307,36 @@ impl Follower<'_> {
                     room.shrink(batch.bytes());
                     room
                 }
-                None => self.line.shared.budget.room(batch.bytes()).await,
+                None => self.fleet().budget.room(batch.bytes()).await,
             };
             if self.is_gap_open {
                 self.close_gap(open, &batch).await?;
             }
             let cursor = batches.bookmark().and_then(number);
             self.cursor = cursor.or(self.cursor);
-            let (source, log) = (self.line.id, self.log.clone());
+            let (source, log) = (self.connection.of().id(), self.log.clone());
             let report = FollowReport::Batch { source, log, batch, cursor, room };
-            self.line.shared.tell(report).await;
+            self.fleet().report(report).await;
             if is_lenient && cursor.is_some() {
                 return Ok(());
             }
         }
     }
 
+    fn fleet(&self) -> &Fleet<FollowReport> {
+        self.connection.of().fleet()
+    }
+
     async fn tell_cursor(&self) {
-        let (source, log, cursor) = (self.line.id, self.log.clone(), self.cursor.unwrap_or(0));
-        self.line.shared.tell(FollowReport::Following { source, log, cursor }).await;
+        let (source, log, cursor) =
+            (self.connection.of().id(), self.log.clone(), self.cursor.unwrap_or(0));
+        self.fleet().report(FollowReport::Following { source, log, cursor }).await;
     }
 
     async fn tell_gap(&self, last: Option<u64>) {
-        let (source, log, first) = (self.line.id, self.log.clone(), self.cursor.unwrap_or(0) + 1);
-        self.line.shared.tell(FollowReport::Gap { source, log, first, last }).await;
+        let (source, log, first) =
+            (self.connection.of().id(), self.log.clone(), self.cursor.unwrap_or(0) + 1);
+        self.fleet().report(FollowReport::Gap { source, log, first, last }).await;
     }
 
     /// Finds the place before the last records that are wanted. They come again from there, with
@@ -364,7 +369,7 @@ impl Follower<'_> {
         let mut reader = BatchReader::default();
         let mut last = Last { matcher: matcher.clone(), wanted, first: None };
         while last.wanted > 0 {
-            let _room = self.line.shared.budget.room(batches.expected_bytes()).await;
+            let _room = self.fleet().budget.room(batches.expected_bytes()).await;
             let Some(batch) = batches.next().await.transpose()? else { break };
             reader.read(&batch, &mut last);
         }

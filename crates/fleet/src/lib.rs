@@ -1,20 +1,22 @@
-//! Many event logs at once, each failure its own.
+#![doc = include_str!("../README.md")]
 //!
-//! A fleet is a list of [`Source`]s; with what is wanted of each it is a list of [`Job`]s. [`Scan`]
-//! reads them all at once, within the budgets of [`Options`], and gives what comes as it comes,
-//! each source's records in order; [`Follow`] gives their last records and then the new ones;
-//! [`Ask`] asks each source something. A connection that is lost is made again, and reading goes on
-//! after the last record that came; a source that fails says why in a [`Failure`], and the others
-//! go on.
+//! # The parts
+//! [`inventory`] is the file that names servers, groups and credentials; [`pattern`] is how one
+//! text names many servers (`dc[01:12].corp`), [`address`] how a URL names one; [`sign_in`] finds
+//! out who signs in. With what is wanted of each, sources are a list of [`Job`]s, for a [`Scan`] or
+//! a [`Follow`]. A source that fails says why in a [`Failure`], and the others go on.
 //!
-//! [`inventory`] is the file that names servers, groups and credentials, and [`pattern`] is how one
-//! text names many servers: `dc[01:12].corp`. Nothing here opens files, reads the environment or
-//! asks anybody: the program hands in texts, and reads the secrets that an inventory refers to.
+//! Nothing here reads the environment, asks anybody or opens a file, but for a [`FileSource`]: the
+//! program hands in texts, and reads the secrets that an inventory refers to.
 #![forbid(unsafe_code)]
 
+pub mod address;
+mod ask;
 mod budget;
+mod connection;
 mod control;
 mod failure;
+mod file;
 mod follow;
 pub mod inventory;
 mod job;
@@ -24,23 +26,34 @@ mod name;
 mod options;
 pub mod pattern;
 mod reader;
+mod retry;
 mod scan;
 mod server;
+pub mod sign_in;
 mod source;
 mod survey;
 
+pub use address::ServerUrl;
+pub use ask::{Answer, Ask};
 pub use budget::Room;
 pub use control::Control;
 pub use failure::{Cause, Failure, Listener};
+pub use file::FileSource;
 pub use follow::{Follow, FollowReport, MAX_LAST};
 pub use job::{Cursors, FollowRequest, Job, Request, SourceId};
 #[cfg(windows)]
 pub use local::ThisMachine;
 pub use name::{MAX_NAME_BYTES, NameProblem};
 pub use options::{FollowOptions, Options};
-pub use quarry_even::LogOn;
+pub use quarry_cred::{Account, Credential, Gate, Secret, SecretSource};
+pub use quarry_even::{Authentication, ConnectOptions, LogOn};
+pub use quarry_event as event;
+pub use quarry_eventlog as eventlog;
+pub use quarry_rpc::security::kerberos::KerberosError;
+pub use quarry_rpc::tcp::Timeouts;
 pub use reader::Health;
-pub use scan::{Answer, Ask, Report, Scan};
+pub use scan::{Report, Scan};
 pub use server::{DEFAULT_LOG, Protocol, Server};
+pub use sign_in::{Secrets, SignIn, SignInError, SignInOptions};
 pub use source::Source;
 pub use survey::{Surveyed, survey};

@@ -102,7 +102,7 @@ impl Default for FollowOptions {
             connecting: CONNECTING,
             bytes_in_flight: BYTES_IN_FLIGHT,
             first_pause: FIRST_PAUSE,
-            longest_pause: Duration::from_secs(30),
+            longest_pause: LONGEST_PAUSE,
             deadline: None,
         }
     }
@@ -143,3 +143,5 @@ impl FollowOptions {
 const CONNECTING: usize = 256;
 const BYTES_IN_FLIGHT: usize = 64 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(300);
+/// The longest pause before a retry, unless another is asked for.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(30);

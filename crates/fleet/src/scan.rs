@@ -1,18 +1,17 @@
 //! Reading many sources at once.
 
-use std::future::Future;
-use std::sync::Arc;
+use std::time::Duration;
 
-use quarry_eventlog::{Batch, BoxFuture, EventLog, LogError};
+use quarry_eventlog::Batch;
 use tokio::sync::mpsc;
 
-use crate::budget::{Budget, Room};
-use crate::control::{Control, Stopped, Stops};
+use crate::budget::Room;
+use crate::connection::{ConnectionReport, Connections, Fleet, run_each};
+use crate::control::{Control, Stopped};
 use crate::failure::{Cause, Failure};
 use crate::job::{Job, SourceId};
 use crate::options::Options;
-use crate::reader::{Health, Reader, Shared};
-use crate::source::Source;
+use crate::reader::{Health, Reader};
 
 /// Reports on their way. Their bytes are bounded by the budget.
 const REPORTS: usize = 256;
@@ -42,8 +41,8 @@ pub enum Report {
         source: SourceId,
         /// How it was lost.
         error: Failure,
-        /// How long is waited before, at most.
-        pause: std::time::Duration,
+        /// How long is waited before.
+        pause: Duration,
     },
     /// The source is done: no more of it comes.
     Ended {
@@ -56,6 +55,16 @@ pub enum Report {
         /// How it went.
         health: Health,
     },
+}
+
+impl ConnectionReport for Report {
+    fn opened(source: SourceId) -> Option<Self> {
+        Some(Report::Opened { source })
+    }
+
+    fn lost(source: SourceId, error: Failure, pause: Duration) -> Option<Self> {
+        Some(Report::Retrying { source, error, pause })
+    }
 }
 
 /// A fleet that is being read: a stream of [`Report`]s. Dropping it ends the reading.
@@ -71,23 +80,17 @@ impl Scan {
     pub fn begin(jobs: Vec<Job>, options: Options) -> Self {
         let (sender, reports) = mpsc::channel(REPORTS);
         let control = Control::new(jobs.len());
-        let budget = Budget::of_scan(&options);
-        let shared = Arc::new(Shared { options, budget, reports: sender });
-        spawn_all(jobs, shared, &control, move |shared, job, id, stops| {
+        let fleet = Fleet::once(&options, sender);
+        run_each(jobs, fleet, control.stops(options.deadline), |fleet, job, id, stops| {
             Box::pin(async move {
-                let source = &*job.source;
-                let mut reader = Reader::new(shared, source, id);
+                let connections = Connections::new(fleet, &*job.source, id);
+                let mut reader = Reader::new(&connections);
                 match stops.race(reader.read(&job.request)).await {
                     Ok(()) | Err(Stopped::Skipped) => {}
-                    Err(Stopped::Deadline) => {
-                        let records = reader.health.records;
-                        reader.failures.push(Failure::new(source, Cause::Deadline, records));
-                    }
+                    Err(Stopped::Deadline) => reader.fail(Cause::Deadline),
                     Err(Stopped::All) => return,
                 }
-                let (failures, left_out, health) = reader.finish();
-                let report = Report::Ended { source: id, failures, left_out, health };
-                let _ = shared.reports.send(report).await;
+                fleet.report(reader.finish()).await;
             })
         });
         Scan { reports, control }
@@ -120,102 +123,5 @@ impl Scan {
 impl Drop for Scan {
     fn drop(&mut self) {
         self.control.stop();
-    }
-}
-
-/// What came of a question to a source.
-#[derive(Debug)]
-pub struct Answer<T> {
-    /// Which source.
-    pub source: SourceId,
-    /// The answer.
-    pub result: Result<T, Failure>,
-    /// How it went.
-    pub health: Health,
-}
-
-/// Asks each source something, within the same budgets and with the same retries as a scan; the
-/// answers come as they come.
-#[derive(Debug)]
-pub struct Ask<T> {
-    answers: mpsc::Receiver<Answer<T>>,
-    control: Control,
-}
-
-impl<T: Send + 'static> Ask<T> {
-    /// Begins to ask. The question is asked again when a connection was lost.
-    pub fn begin<Q, F>(sources: Vec<Arc<dyn Source>>, options: Options, question: Q) -> Self
-    where
-        Q: Fn(SourceId, Arc<dyn EventLog>) -> F + Send + Sync + 'static,
-        F: Future<Output = Result<T, LogError>> + Send,
-    {
-        let (sender, answers) = mpsc::channel(REPORTS);
-        // Nobody hears of opened sources and retries.
-        let (reports, _) = mpsc::channel(1);
-        let jobs: Vec<Job<()>> = Job::each(sources, ());
-        let control = Control::new(jobs.len());
-        let budget = Budget::of_scan(&options);
-        let shared = Arc::new(Shared { options, budget, reports });
-        let question = Arc::new(question);
-        spawn_all(jobs, shared, &control, move |shared, job, id, stops| {
-            let (question, sender) = (Arc::clone(&question), sender.clone());
-            Box::pin(async move {
-                let source = &*job.source;
-                let mut reader = Reader::new(shared, source, id);
-                let result = match stops.race(reader.ask(|log| question(id, log))).await {
-                    Ok(answer) => answer.map_err(|error| Failure::of(source, &error, 0)),
-                    Err(Stopped::Deadline) => Err(Failure::new(source, Cause::Deadline, 0)),
-                    Err(Stopped::All | Stopped::Skipped) => return,
-                };
-                let (_, _, health) = reader.finish();
-                let _ = sender.send(Answer { source: id, result, health }).await;
-            })
-        });
-        Ask { answers, control }
-    }
-
-    /// The next answer; nothing when all sources have answered or failed.
-    pub async fn next(&mut self) -> Option<Answer<T>> {
-        self.answers.recv().await
-    }
-
-    /// The same, for a thread outside of the runtime.
-    ///
-    /// # Panics
-    /// On a thread of the runtime.
-    pub fn blocking_next(&mut self) -> Option<Answer<T>> {
-        self.answers.blocking_recv()
-    }
-}
-
-impl<T> Ask<T> {
-    /// What ends it.
-    pub fn control(&self) -> Control {
-        self.control.clone()
-    }
-}
-
-impl<T> Drop for Ask<T> {
-    fn drop(&mut self) {
-        self.control.stop();
-    }
-}
-
-/// A task for each source, which begins when its turn comes.
-fn spawn_all<R, F>(jobs: Vec<Job<R>>, shared: Arc<Shared>, control: &Control, work: F)
-where
-    R: Send + Sync + 'static,
-    F: for<'a> Fn(&'a Shared, &'a Job<R>, SourceId, Stops) -> BoxFuture<'a, ()>,
-    F: Send + Sync + 'static,
-{
-    let stops = control.stops(shared.options.deadline);
-    let work = Arc::new(work);
-    for (place, (job, stops)) in jobs.into_iter().zip(stops).enumerate() {
-        let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
-        tokio::spawn(async move {
-            // One that is stopped while it waits is told so when it begins.
-            let _turn = stops.race(shared.budget.connection()).await;
-            work(&shared, &job, SourceId(place), stops).await;
-        });
     }
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use quarry_cred::{Account, Gate};
 use quarry_even::eventlog::ConnectPipeOptions;
-use quarry_even::{Authentication, ConnectOptions, Error as CallError, LogOn};
+use quarry_even::{ConnectOptions, Error as CallError, LogOn};
 use quarry_event::filter::{FilterError, Glob};
 use quarry_eventlog::{BoxFuture, EventLog, LegacyServerLog, LogError, ReadOptions, ServerLog};
 use quarry_rpc::smb::SMB_PORT;
 use quarry_rpc::tcp::{Target, Timeouts, connect_stream};
 use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
 
+use crate::address::ServerUrl;
 use crate::failure::{Failure, Listener};
-use crate::inventory;
+use crate::inventory::ServerEntry;
 use crate::source::Source;
 
 /// The log that is read of a server unless others are asked for.
@@ -71,9 +72,10 @@ impl Server {
     /// A server called `name` that is read in MS-EVEN6.
     pub fn new(name: impl Into<String>, connect: ConnectOptions) -> Self {
         let name = name.into();
+        let url = |protocol| ServerUrl::of(&ServerEntry::new(&name), protocol).to_string();
         Server {
-            even6_address: address("even6", &name),
-            even_address: address("even", &name),
+            even6_address: url(Protocol::Even6),
+            even_address: url(Protocol::Even),
             name,
             connect,
             smb_port: SMB_PORT,
@@ -96,7 +98,7 @@ impl Server {
     /// # Errors
     /// [`FilterError`]: one of its logs is no glob.
     pub fn of_inventory(
-        entry: &inventory::Server,
+        entry: &ServerEntry,
         logon: impl Into<LogOn>,
         gate: Gate,
         timeouts: Timeouts,
@@ -105,21 +107,14 @@ impl Server {
             name: entry.name.clone(),
             mapper_port: entry.mapper_port,
             port: entry.endpoint,
-            authentication: match entry.authentication {
-                inventory::Authentication::Negotiate => Authentication::Negotiate,
-                inventory::Authentication::Ntlm => Authentication::Ntlm,
-                inventory::Authentication::Kerberos => Authentication::Kerberos,
-            },
+            authentication: entry.authentication,
             gate: Some(gate),
             timeouts,
             ..ConnectOptions::new(&entry.address, logon)
         };
         let mut server = Server::new(&entry.name, connect).speaking(entry.speaks(), entry.smb_port);
-        // Without a name of its own, ports may be all that tells it from another one.
-        if entry.name == entry.address {
-            server.even6_address.push_str(&even6_ports(entry));
-            server.even_address.push_str(&even_port(entry));
-        }
+        server.even6_address = ServerUrl::of(entry, Protocol::Even6).to_string();
+        server.even_address = ServerUrl::of(entry, Protocol::Even).to_string();
         if !entry.logs.is_empty() {
             server.logs =
                 entry.logs.iter().map(|log| Glob::parse(log)).collect::<Result<_, _>>()?;
@@ -342,30 +337,5 @@ fn is_unreached(error: &LogError, how: impl Fn(&NetworkErrorKind) -> bool) -> bo
             matches!(during, Stage::Resolve | Stage::Connect(_)) && how(kind)
         }
         _ => false,
-    }
-}
-
-/// The ports of a server's URL, as far as they are not the usual ones.
-fn even6_ports(entry: &inventory::Server) -> String {
-    let mapper = match entry.mapper_port {
-        inventory::MAPPER_PORT => String::new(),
-        port => format!(":{port}"),
-    };
-    let endpoint = entry.endpoint.map_or_else(String::new, |port| format!("?endpoint={port}"));
-    mapper + &endpoint
-}
-
-fn even_port(entry: &inventory::Server) -> String {
-    match entry.smb_port {
-        SMB_PORT => String::new(),
-        port => format!(":{port}"),
-    }
-}
-
-/// A server's name in an event's identity.
-fn address(scheme: &str, name: &str) -> String {
-    match name.contains(':') {
-        true => format!("{scheme}://[{name}]"),
-        false => format!("{scheme}://{name}"),
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use quarry_cred::SecretSource;
 use quarry_fleet::Protocol;
-use quarry_fleet::inventory::{Authentication, Inventory, SelectError, Server};
+use quarry_fleet::inventory::{Authentication, Inventory, SelectError, ServerEntry};
 
 const CORP: &str = r#"
 credential = "corp"
@@ -58,7 +58,7 @@ fn corp() -> Inventory {
     Inventory::parse(CORP).unwrap()
 }
 
-fn names<'s>(servers: impl IntoIterator<Item = &'s Server>) -> Vec<&'s str> {
+fn names<'s>(servers: impl IntoIterator<Item = &'s ServerEntry>) -> Vec<&'s str> {
     servers.into_iter().map(|server| &*server.name).collect()
 }
 
@@ -100,14 +100,14 @@ fn a_server_has_what_its_table_says() {
 #[test]
 fn a_server_without_settings_has_the_defaults() {
     let server = corp().server("2001:DB8:0::1");
-    let expected = Server::new("[2001:db8::1]");
+    let expected = ServerEntry::new("[2001:db8::1]");
     assert_eq!((&server.name, &server.address), (&expected.name, &expected.address));
     assert_eq!(server.address, "2001:db8::1");
     assert_eq!((server.mapper_port, server.endpoint), (135, None));
     assert_eq!(server.credential.as_deref(), Some("corp"));
     assert_eq!(server.authentication, Authentication::Negotiate);
     assert!(server.logs.is_empty());
-    assert_eq!(Inventory::default().server("x"), Server::new("x"));
+    assert_eq!(Inventory::default().server("x"), ServerEntry::new("x"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::{Peer, open, range};
-use quarry_lock::{Error, LockFile, Mode, Options, OwnedGuard, RangeFile, Wait};
+use quarry_lock::{Access, Error, LockFile, Mode, Options, OwnedGuard, RangeFile, Wait};
 use tempfile::TempDir;
 
 const A_WHILE: Duration = Duration::from_millis(200);
@@ -281,6 +281,17 @@ fn a_waiter_starts_again_on_the_new_file_when_the_old_one_is_deleted() {
     assert_eq!(peer.ask("remove"), "removed");
     waiting.join().expect("the thread ends well");
     assert_eq!(std::fs::read_to_string(&path).expect("it is there again"), "the new one");
+}
+
+#[test]
+fn a_missing_folder_is_not_a_lack_of_permission() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for access in [Access::ReadWrite, Access::ReadOnly] {
+        let refused = Options::new().access(access).open(folder.path().join("nodir/x"));
+        let Err(error) = refused else { panic!("{access:?}: it was opened") };
+        let kind = error.io().map(std::io::Error::kind);
+        assert_eq!(kind, Some(std::io::ErrorKind::NotFound), "{access:?}: {error}");
+    }
 }
 
 #[test]

@@ -10,10 +10,12 @@
 pub mod accounts;
 mod domain;
 mod even6;
+mod packages;
 mod samba;
 
 pub use domain::SambaDomain;
 pub use even6::{Even6Server, even6_python};
+pub use packages::{Package, corpus_file, package_file, unpack_xz};
 pub use samba::SambaServer;
 
 use std::fs;

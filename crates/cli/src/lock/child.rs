@@ -19,6 +19,14 @@ pub(super) enum Program {
 pub(crate) use signals::Forwarder;
 
 impl Program {
+    /// What others may know of it: the program, and nothing of its arguments, which may be secrets.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Shell(_) => self.command().get_program().to_string_lossy().into_owned(),
+            Self::Words(name, _) => name.to_string_lossy().into_owned(),
+        }
+    }
+
     #[cfg(unix)]
     fn command(&self) -> Command {
         match self {

@@ -41,7 +41,9 @@ mod select;
 mod settings;
 
 pub use error::{InventoryError, InventoryProblem, SelectError};
-pub use settings::{Authentication, ProtocolChoice, UnknownAuthentication};
+pub use quarry_even::{Authentication, UnknownAuthentication};
+pub use quarry_rpc::epm::MAPPER_PORT;
+pub use settings::ProtocolChoice;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -55,14 +57,11 @@ use crate::server::Protocol;
 use groups::Groups;
 use overrides::Overrides;
 
-/// Where the endpoint mapper listens (MS-RPCE, 2.1.1.1).
-pub const MAPPER_PORT: u16 = 135;
-
 /// The servers, groups and credentials that there are. The default has none.
 #[derive(Clone, Default, Debug)]
 pub struct Inventory {
     /// In the order of the text.
-    servers: Vec<Server>,
+    servers: Vec<ServerEntry>,
     /// Places in `servers` by [`name::key`].
     by_key: HashMap<String, usize>,
     groups: Groups,
@@ -75,7 +74,7 @@ pub struct Inventory {
 /// A server, and all that the inventory says of it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Server {
+pub struct ServerEntry {
     /// Its name as it is written; an IPv6 address without brackets.
     pub name: String,
     /// The name or address to connect to: the server's name, where the inventory has nothing
@@ -129,7 +128,7 @@ impl Inventory {
     }
 
     /// Every server, in the order of the text.
-    pub fn servers(&self) -> &[Server] {
+    pub fn servers(&self) -> &[ServerEntry] {
         &self.servers
     }
 
@@ -143,7 +142,7 @@ impl Inventory {
         self.credentials.iter().map(|(name, entry)| (&**name, entry))
     }
 
-    /// The credential with a name, as in [`Server::credential`].
+    /// The credential with a name, as in [`ServerEntry::credential`].
     pub fn credential(&self, name: &str) -> Option<&CredentialEntry> {
         self.credentials.iter().find(|(other, _)| other == name).map(|(_, entry)| entry)
     }
@@ -154,7 +153,7 @@ impl Inventory {
     /// # Errors
     /// [`SelectError`]: the text is none of these, or selects no server, or names one that the
     /// inventory doesn't have.
-    pub fn select(&self, text: &str) -> Result<Vec<&Server>, SelectError> {
+    pub fn select(&self, text: &str) -> Result<Vec<&ServerEntry>, SelectError> {
         let places = self.find(text)?;
         Ok(places.into_iter().map(|place| &self.servers[place]).collect())
     }
@@ -165,7 +164,7 @@ impl Inventory {
     ///
     /// # Errors
     /// [`SelectError`]; never [`SelectError::UnknownServer`].
-    pub fn resolve(&self, text: &str) -> Result<Vec<Server>, SelectError> {
+    pub fn resolve(&self, text: &str) -> Result<Vec<ServerEntry>, SelectError> {
         match self.names(text)? {
             Some(names) => Ok(names.iter().map(|name| self.server(name)).collect()),
             None => Ok(self.select(text)?.into_iter().cloned().collect()),
@@ -174,7 +173,7 @@ impl Inventory {
 
     /// The server of a name, be it in the inventory or not: one that isn't has the defaults and
     /// the overrides whose glob it matches. The name is not checked.
-    pub fn server(&self, host: &str) -> Server {
+    pub fn server(&self, host: &str) -> ServerEntry {
         let key = name::key(host);
         if let Some(&place) = self.by_key.get(&key) {
             return self.servers[place].clone();
@@ -183,19 +182,19 @@ impl Inventory {
     }
 
     /// A server with defaults and overrides only.
-    fn unlisted(&self, name: &str, key: &str) -> Server {
-        let mut server = Server::new(name);
+    fn unlisted(&self, name: &str, key: &str) -> ServerEntry {
+        let mut server = ServerEntry::new(name);
         server.credential.clone_from(&self.credential);
         self.overrides.apply(key, &mut server);
         server
     }
 }
 
-impl Server {
+impl ServerEntry {
     /// A server of which nothing but its name or address is known.
     pub fn new(host: &str) -> Self {
         let name = name::without_brackets(host);
-        Server {
+        ServerEntry {
             name: name.to_owned(),
             address: name.to_owned(),
             mapper_port: MAPPER_PORT,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use quarry_event::filter::Glob;
 
-use super::Server;
+use super::ServerEntry;
 use super::settings::Settings;
 
 /// All overrides of an inventory.
@@ -42,7 +42,7 @@ impl Overrides {
 
     /// Puts the settings of every override that a name has into its server, so that the last one
     /// wins.
-    pub(super) fn apply(&self, key: &str, server: &mut Server) {
+    pub(super) fn apply(&self, key: &str, server: &mut ServerEntry) {
         let globs = self.globs.iter().filter(|(glob, _)| glob.is_match(key)).map(|&(_, at)| at);
         let mut all: Vec<usize> = self.by_key.get(key).into_iter().flatten().copied().collect();
         all.extend(globs);

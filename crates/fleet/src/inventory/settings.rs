@@ -1,17 +1,16 @@
 //! The tables of an inventory that say how servers are read: settings and credentials.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use quarry_cred::{Account, SecretSource};
+use quarry_even::{Authentication, UnknownAuthentication};
 use quarry_event::filter::Glob;
 
 use super::document::{Document, Entry, Text};
 use super::error::{InventoryError, InventoryProblem};
 use super::limits::MAX_LOGS;
-use super::{CredentialEntry, Server};
+use super::{CredentialEntry, ServerEntry};
 use crate::name;
 
 type Result<T> = std::result::Result<T, InventoryError>;
@@ -30,47 +29,6 @@ const SERVER_KEYS: &[&str] = &[
 const OVERRIDE_KEYS: &[&str] =
     &["protocol", "mapper-port", "endpoint", "smb-port", "credential", "authentication", "logs"];
 const CREDENTIAL_KEYS: &[&str] = &["username", "password-file", "password-env", "keytab"];
-
-/// How a server's identity is proved.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-#[non_exhaustive]
-pub enum Authentication {
-    /// SPNEGO: client and server agree on what they have.
-    #[default]
-    Negotiate,
-    /// NTLM by itself, for servers that don't negotiate.
-    Ntlm,
-    /// Kerberos by itself, and nothing else.
-    Kerberos,
-}
-
-/// A text that is no [`Authentication`].
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("`{0}` is not a way to authenticate; there are negotiate, ntlm and kerberos")]
-pub struct UnknownAuthentication(pub String);
-
-impl FromStr for Authentication {
-    type Err = UnknownAuthentication;
-
-    fn from_str(text: &str) -> std::result::Result<Self, UnknownAuthentication> {
-        match text {
-            "negotiate" => Ok(Self::Negotiate),
-            "ntlm" => Ok(Self::Ntlm),
-            "kerberos" => Ok(Self::Kerberos),
-            _ => Err(UnknownAuthentication(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Authentication {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Negotiate => "negotiate",
-            Self::Ntlm => "ntlm",
-            Self::Kerberos => "kerberos",
-        })
-    }
-}
 
 /// Which protocol a server is to be read in.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -165,7 +123,7 @@ impl Settings {
     }
 
     /// Puts what is said into a server.
-    pub(super) fn apply(&self, server: &mut Server) {
+    pub(super) fn apply(&self, server: &mut ServerEntry) {
         server.mapper_port = self.mapper_port.unwrap_or(server.mapper_port);
         server.endpoint = self.endpoint.or(server.endpoint);
         server.smb_port = self.smb_port.unwrap_or(server.smb_port);

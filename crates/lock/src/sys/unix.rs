@@ -71,19 +71,18 @@ impl Handle {
             Access::ReadWrite => [reading_and_writing, reading].concat(),
             Access::ReadOnly => reading.to_vec(),
         };
-        let mut refusal = Errno::ACCESS;
+        let mut refusal = None;
         for flags in ways {
-            let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
-            match retry(|| rustix::fs::open(path, flags, rustix::fs::Mode::from(0o666))) {
+            match open_at_once(path, flags | OFlags::CLOEXEC | OFlags::NOCTTY) {
                 Ok(fd) => return Self::from_file(File::from(fd)),
                 Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS))
-                | Err(error @ (Errno::TXTBSY | Errno::ISDIR)) => refusal = error,
-                // The plain way was tried because the creating one was refused.
-                Err(Errno::NOENT) if create => {}
+                | Err(error @ (Errno::TXTBSY | Errno::ISDIR)) => refusal = Some(error),
+                // It doesn't exist, and creating it was refused: that is what is to be mended.
+                Err(Errno::NOENT) if refusal.is_some() => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(refusal.into())
+        Err(refusal.unwrap_or(Errno::NOENT).into())
     }
 
     pub(crate) fn from_file(file: File) -> io::Result<Self> {
@@ -324,6 +323,16 @@ fn errno_of(result: c_int) -> Result<c_int, Errno> {
 }
 
 /// Calls again what a signal interrupted.
+/// Opens a file, or creates it. Doesn't wait for the other end of a named pipe.
+fn open_at_once(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let open = |flags| retry(|| rustix::fs::open(path, flags, rustix::fs::Mode::from(0o666)));
+    match open(flags | OFlags::NONBLOCK) {
+        // Somebody has a lease on it, so it is no pipe, and the lease ends soon.
+        Err(Errno::AGAIN) => open(flags),
+        opened => opened,
+    }
+}
+
 fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match call() {

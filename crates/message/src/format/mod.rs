@@ -1,0 +1,255 @@
+//! Making text of a message and an event's values: insertion marks, parameters and escapes, as
+//! FormatMessage and EvtFormatMessage read them.
+//!
+//! | mark | what stands there |
+//! |---|---|
+//! | `%1` … `%99` | the value with that number; the mark itself where the event has none |
+//! | `%1!s!` | the same: how a value looks depends on its type, not on the message |
+//! | `%n`, `%r`, `%t`, `%b` | a line end, a carriage return, a tab, a blank |
+//! | `%0` | the message ends here, without a line end |
+//! | `%%` | a percent sign |
+//! | `%%1936` | the parameter string with that number, in values too |
+//! | `%.`, `%!`, any other | the character behind the percent sign |
+
+mod value;
+
+pub use value::FieldKind;
+pub(crate) use value::{Words, push_value};
+
+/// A message taken apart, to be filled in many times.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Text {
+    literals: Box<str>,
+    pieces: Box<[Piece]>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Piece {
+    /// The literals from where the last one ended up to here.
+    Literal(u32),
+    /// The value with a number from 1 on.
+    Insert(u8),
+    /// A parameter string.
+    Parameter(u32),
+}
+
+/// Who knows what stands for the marks of a message. What isn't known is answered by false, with
+/// nothing written.
+pub(crate) trait Fill {
+    /// Writes the value with a number from 1 on.
+    fn insert(&mut self, number: u8, out: &mut Vec<u8>) -> bool;
+    /// Writes a parameter string.
+    fn parameter(&mut self, number: u32, out: &mut Vec<u8>) -> bool;
+}
+
+impl Text {
+    /// Takes a message apart. One line end at its very end is not part of the text.
+    pub fn parse(message: &str) -> Self {
+        let mut parser = Parser::default();
+        let ends_early = parser.read(message);
+        if !ends_early {
+            parser.cut_line_end();
+        }
+        parser.close_literal();
+        Text { literals: parser.literals.into(), pieces: parser.pieces.into() }
+    }
+
+    /// The message without values and parameters: its marks stay as they are.
+    pub fn plain(message: &str) -> String {
+        let mut out = Vec::new();
+        Self::parse(message).push(&mut NoFill, &mut out);
+        into_string(out)
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The words between the marks, in their order.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        let mut start = 0;
+        self.pieces.iter().filter_map(move |piece| match *piece {
+            Piece::Literal(end) => {
+                let literal = self.literals.get(start..end as usize);
+                start = end as usize;
+                literal
+            }
+            _ => None,
+        })
+    }
+
+    /// The highest number of a value that the message has a mark for; 0 without any.
+    pub fn highest_insert(&self) -> u8 {
+        let numbers = self.pieces.iter().map(|piece| match piece {
+            Piece::Insert(number) => *number,
+            _ => 0,
+        });
+        numbers.max().unwrap_or(0)
+    }
+
+    /// Writes the text.
+    pub(crate) fn push(&self, fill: &mut impl Fill, out: &mut Vec<u8>) {
+        let mut start = 0;
+        for piece in &*self.pieces {
+            match *piece {
+                Piece::Literal(end) => {
+                    let end = end as usize;
+                    out.extend_from_slice(&self.literals.as_bytes()[start..end]);
+                    start = end;
+                }
+                Piece::Insert(number) => {
+                    if !fill.insert(number, out) {
+                        push_mark(b"%", number.into(), out);
+                    }
+                }
+                // Without a parameter string, `%%` is the percent sign that it is elsewhere.
+                Piece::Parameter(number) => {
+                    if !fill.parameter(number, out) {
+                        push_mark(b"%", number, out);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes a mark that nothing stands for.
+fn push_mark(percent: &[u8], number: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(percent);
+    out.extend_from_slice(number.to_string().as_bytes());
+}
+
+/// Replaces the parameters `%%N` in the value that was written from `start` on.
+pub(crate) fn replace_parameters(start: usize, fill: &mut impl Fill, out: &mut Vec<u8>) {
+    let Some(first) = find_parameter(&out[start..]) else { return };
+    let value = out.split_off(start);
+    out.extend_from_slice(&value[..first]);
+    let mut rest = &value[first..];
+    while let Some((number, len)) = parameter(rest) {
+        if !fill.parameter(number, out) {
+            out.extend_from_slice(&rest[..len]);
+        }
+        rest = &rest[len..];
+        let next = find_parameter(rest).unwrap_or(rest.len());
+        out.extend_from_slice(&rest[..next]);
+        rest = &rest[next..];
+    }
+}
+
+/// Where the first parameter begins.
+fn find_parameter(text: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = text[from..].iter().position(|&byte| byte == b'%') {
+        let at = from + at;
+        if parameter(&text[at..]).is_some() {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
+}
+
+/// The number of the parameter that the text begins with, and how long the mark is.
+fn parameter(text: &[u8]) -> Option<(u32, usize)> {
+    let digits = text.strip_prefix(b"%%")?;
+    let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let number = std::str::from_utf8(&digits[..len]).ok()?.parse().ok()?;
+    Some((number, 2 + len))
+}
+
+/// Text that was put together of whole characters.
+pub(crate) fn into_string(utf8: Vec<u8>) -> String {
+    String::from_utf8(utf8).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
+}
+
+struct NoFill;
+
+impl Fill for NoFill {
+    fn insert(&mut self, _: u8, _: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    fn parameter(&mut self, _: u32, _: &mut Vec<u8>) -> bool {
+        false
+    }
+}
+
+#[derive(Default)]
+struct Parser {
+    literals: String,
+    /// Where the literal that is being read began.
+    start: usize,
+    pieces: Vec<Piece>,
+}
+
+impl Parser {
+    /// Reads a message, and says whether `%0` ended it.
+    fn read(&mut self, message: &str) -> bool {
+        let mut rest = message;
+        while let Some(at) = rest.find('%') {
+            self.literals.push_str(&rest[..at]);
+            let mark = &rest[at..];
+            if let Some((number, len)) = parameter(mark.as_bytes()) {
+                self.piece(Piece::Parameter(number));
+                rest = &mark[len..];
+                continue;
+            }
+            let mut behind = mark[1..].chars();
+            match behind.next() {
+                None => {
+                    self.literals.push('%');
+                    return false;
+                }
+                Some('0') => return true,
+                Some('1'..='9') => {
+                    let digits = mark[1..].bytes().take(2);
+                    let len = digits.take_while(u8::is_ascii_digit).count();
+                    let number = mark[1..=len].parse().unwrap_or_default();
+                    self.piece(Piece::Insert(number));
+                    rest = after_format(&mark[1 + len..]);
+                    continue;
+                }
+                Some('n') => self.literals.push_str("\r\n"),
+                Some('r') => self.literals.push('\r'),
+                Some('t') => self.literals.push('\t'),
+                Some('b') => self.literals.push(' '),
+                Some(other) => self.literals.push(other),
+            }
+            rest = behind.as_str();
+        }
+        self.literals.push_str(rest);
+        false
+    }
+
+    fn piece(&mut self, piece: Piece) {
+        self.close_literal();
+        self.pieces.push(piece);
+    }
+
+    fn close_literal(&mut self) {
+        if self.literals.len() > self.start {
+            self.start = self.literals.len();
+            self.pieces.push(Piece::Literal(self.start as u32));
+        }
+    }
+
+    /// Takes one line end off the end, if there is one in this literal.
+    fn cut_line_end(&mut self) {
+        let last = &self.literals[self.start..];
+        let cut = ["\r\n", "\n", "\r"].into_iter().find(|end| last.ends_with(end));
+        self.literals.truncate(self.literals.len() - cut.map_or(0, str::len));
+    }
+}
+
+/// What is behind the `!s!` that may follow a mark.
+fn after_format(text: &str) -> &str {
+    let format = text.strip_prefix('!').and_then(|rest| rest.split_once('!'));
+    match format {
+        Some((_, behind)) => behind,
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

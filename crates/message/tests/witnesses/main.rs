@@ -1,0 +1,9 @@
+//! Provider files, databases and logs that others made, against what others read in them.
+#![allow(clippy::print_stdout)] // The counts are what the tests are for.
+
+mod files;
+mod manifests;
+mod mta;
+mod pairs;
+mod readers;
+mod xml;
