@@ -17,7 +17,7 @@ fn seeds_of_archives_are_read_within_the_bounds() {
         for at in 0..seed.len() {
             target::run(&seed[..at]);
             let mut changed = seed.clone();
-            changed[at] = changed[at].wrapping_mul(31).wrapping_add(at as u8 + 1);
+            changed[at] = changed[at].wrapping_mul(31).wrapping_add(at as u8).wrapping_add(1);
             target::run(&changed);
         }
         seeds += 1;

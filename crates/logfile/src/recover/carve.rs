@@ -2,13 +2,14 @@
 //!
 //! Nothing but the records themselves is relied on. A record of an `.evtx` file has a signature,
 //! its size before and after it, and BinXML between; one of an `.evt` file has as much. Records
-//! that stand one right after the other, with numbers that do so too, are a [`Run`].
+//! that stand one right after the other, with numbers that do so too, are a [`Run`]; so are those
+//! of one chunk with damaged ones between.
 
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::memmem::Finder;
+use memchr::memmem::{self, Finder};
 use quarry_binxml::place_in_chunk;
 use quarry_event::EventTime;
 
@@ -181,22 +182,17 @@ impl Carver {
             _ => place_in_chunk(&window[binxml.clone()])?.checked_sub(RECORD_HEADER),
         };
         if let Some(Growing { run, last }) = &mut self.run
-            && matches!(run.format, Format::Evtx { .. })
-            && run.end() == offset
-            && last.checked_add(1) == Some(number)
-            && run.len as usize + len <= LONGEST_RUN
+            && let Format::Evtx { place: begin } = run.format
+            && goes_on(run.end(), *last, offset, number, begin.is_some())
+            && (offset - run.offset) as usize + len <= LONGEST_RUN
         {
-            let before = run.len as usize;
-            let place = match run.format {
-                Format::Evtx { place: Some(place) } => Some(place),
-                // Where this one is says where the run begins.
-                _ => place()
-                    .and_then(|place| place.checked_sub(before))
-                    .filter(|at| is_in_chunk(*at, before)),
-            };
-            if place.is_none_or(|place| is_in_chunk(place, before + len)) {
-                run.len += len as u32;
-                run.format = Format::Evtx { place };
+            let before = (offset - run.offset) as usize;
+            // Where this one is says where the run begins.
+            let begins = || place()?.checked_sub(before).filter(|at| is_in_chunk(*at, before));
+            let begin = begin.or_else(begins);
+            if begin.is_none_or(|place| is_in_chunk(place, before + len)) {
+                run.len = (before + len) as u32;
+                run.format = Format::Evtx { place: begin };
                 *last = number;
                 return;
             }
@@ -237,6 +233,21 @@ impl Carver {
     }
 }
 
+/// Whether a record is of the run that ends at `end` with the record `last`: it follows, or the bytes
+/// between have room for the records that are missing. These are damaged, then; but only where it
+/// is known where the chunk begins is more known of the record than it says itself.
+fn goes_on(end: u64, last: u64, offset: u64, number: u64, is_in_chunk: bool) -> bool {
+    const LEAST: u64 = (RECORD_HEADER + RECORD_TRAILER) as u64;
+    let Some(missing) = number.checked_sub(last).and_then(|ahead| ahead.checked_sub(1)) else {
+        return false;
+    };
+    match offset.checked_sub(end) {
+        Some(0) => missing == 0,
+        Some(gap) => is_in_chunk && missing <= gap / LEAST,
+        None => false,
+    }
+}
+
 /// Whether a run can stand at a place in a chunk.
 fn is_in_chunk(place: usize, len: usize) -> bool {
     place >= ChunkHeader::LEN && place + len <= CHUNK_SIZE
@@ -261,14 +272,22 @@ fn evtx_record(bytes: &[u8], at: usize) -> Option<(usize, u64)> {
 pub(super) fn evtx_records(buffer: &[u8], place: usize, offset: u64) -> Vec<RecordHeader> {
     let mut records = Vec::new();
     let mut at = place;
-    while let Some((len, number)) = evtx_record(buffer, at) {
-        records.push(RecordHeader {
-            offset: offset + (at - place) as u64,
-            number,
-            written: EventTime::from_filetime(u64_at(buffer, at + 16)),
-            binxml: at + RECORD_HEADER..at + len - RECORD_TRAILER,
-        });
-        at += len;
+    loop {
+        if let Some((len, number)) = evtx_record(buffer, at) {
+            records.push(RecordHeader {
+                offset: offset + (at - place) as u64,
+                number,
+                written: EventTime::from_filetime(u64_at(buffer, at + 16)),
+                binxml: at + RECORD_HEADER..at + len - RECORD_TRAILER,
+            });
+            at += len;
+            continue;
+        }
+        // What is damaged in between is no record.
+        let rest = buffer.get(at + 1..).unwrap_or_default();
+        match memmem::find(rest, RECORD_MAGIC) {
+            Some(next) => at += 1 + next,
+            None => return records,
+        }
     }
-    records
 }
