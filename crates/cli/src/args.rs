@@ -114,7 +114,7 @@ pub(crate) struct ScanArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<ScanFormat>,
     /// The columns (table, csv) or members (jsonl, json), with commas between; data.NAME is one
-    /// value of the event
+    /// value of the event, data.* each of its values
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -157,7 +157,7 @@ pub(crate) struct TailArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<Format>,
     /// The columns (table, csv) or members (jsonl), with commas between; data.NAME is one value of
-    /// the event
+    /// the event, data.* each of its values
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -459,10 +459,11 @@ pub(crate) struct ServerArgs {
     /// configuration folder]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) inventory: Option<PathBuf>,
-    /// How long making a connection may take
+    /// Give up on a server whose port takes no connection for this long, name look-up included
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
     pub(crate) connect_timeout: Duration,
-    /// How long a server may say nothing
+    /// Give up on a server after this long without a reply, or without progress in one; a logon has
+    /// this long as a whole
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub(crate) timeout: Duration,
     /// When all has to be done; what came by then is kept
@@ -539,12 +540,16 @@ pub(crate) struct WorkArgs {
 pub(crate) enum Format {
     /// Columns for people
     Table,
+    /// A field a line for people
+    List,
     /// A JSON object a line
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
     /// An XML document, an event a line
     Xml,
 }
@@ -554,12 +559,16 @@ pub(crate) enum Format {
 pub(crate) enum ScanFormat {
     /// Columns for people
     Table,
+    /// A field a line for people
+    List,
     /// A JSON object a line
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
     /// An XML document, an event a line
     Xml,
     /// A log file, for Event Viewer or quarry itself
@@ -573,7 +582,9 @@ impl ScanFormat {
             ScanFormat::Table => Format::Table,
             ScanFormat::Jsonl => Format::Jsonl,
             ScanFormat::Json => Format::Json,
+            ScanFormat::List => Format::List,
             ScanFormat::Csv => Format::Csv,
+            ScanFormat::CsvExact => Format::CsvExact,
             ScanFormat::Xml => Format::Xml,
             ScanFormat::Evtx => return None,
         })
@@ -588,8 +599,10 @@ pub(crate) enum ListFormat {
     Jsonl,
     /// One JSON array
     Json,
-    /// Comma-separated values, with a header line
+    /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula
     Csv,
+    /// Comma-separated values exactly as they are, for programs
+    CsvExact,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

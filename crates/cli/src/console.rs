@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use quarry_event::text::harmless;
 
 use crate::args::{TerminalArgs, When};
 use crate::error::Failure;
@@ -119,6 +120,11 @@ impl Console {
         }
     }
 
+    /// A warning of what puts a secret at risk, which nobody can ask not to see.
+    pub(crate) fn caution(&self, message: &str) {
+        self.print(&format!("{WARNING}warning:{WARNING:#} {}\n", safe(message)));
+    }
+
     pub(crate) fn note(&self, message: &str) {
         if !self.quiet {
             self.print(&format!("{}\n", safe(message)));
@@ -181,9 +187,9 @@ pub(crate) fn grouped(number: u64) -> String {
     text
 }
 
-/// Text without control characters: names of files can hold any.
+/// Text that doesn't act on a terminal: names of files and what servers send can hold anything.
 fn safe(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    text.chars().map(harmless).collect()
 }
 
 #[cfg(test)]
@@ -200,6 +206,6 @@ mod tests {
 
     #[test]
     fn a_name_cannot_write_to_the_terminal() {
-        assert_eq!(safe("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(safe("a\u{1b}[2Jb\n\u{9b}\u{202e}c"), "a␛[2Jb \u{fffd}\u{fffd}c");
     }
 }

@@ -12,8 +12,8 @@ use quarry_logfile::{Damage, DamageKind, OpenError};
 use crate::args::{DecodeArgs, When};
 use crate::console::Console;
 use crate::error::{Failure, plain};
+use crate::print::Wanted;
 use crate::run::Closed;
-use crate::scan::printer;
 
 /// The longest fragment: a record of a server is far shorter.
 const MAX_LENGTH: u64 = 64 << 20;
@@ -32,7 +32,14 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
     }
     let decoder = Decoder::with_code_page(args.text.ansi_codepage);
     let mut printing = Printing {
-        printer: printer(Some(args.output), &[], When::Auto)?,
+        printer: Wanted {
+            format: Some(args.output),
+            fields: &[],
+            color: When::Auto,
+            recover: false,
+            grep: None,
+        }
+        .printer()?,
         name: &name,
         scratch: Scratch::default(),
         out: Vec::new(),

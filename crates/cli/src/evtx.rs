@@ -14,7 +14,6 @@ use crate::engine::{self, Batch, Next, Open};
 use crate::error::{Failure, Outcome};
 use crate::filter::{Matchers, Tests};
 use crate::run::{Closed, Run};
-use crate::scan::tell_copies;
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
@@ -98,7 +97,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Ok(()) => {
             run.summarize();
             if let Some(unique) = &unique {
-                tell_copies(unique, &run.console);
+                unique.summarize(&run.console);
             }
             Ok(run.outcome)
         }

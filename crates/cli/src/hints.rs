@@ -36,6 +36,10 @@ pub(crate) fn remedy(failure: &quarry_fleet::Failure) -> Option<String> {
         }
         Cause::Unreachable => "check the network and the routes to it".to_owned(),
         Cause::Silent(_) => "it may be overloaded; --timeout allows it more silence".to_owned(),
+        Cause::TooSlow(_) => {
+            "it may be overloaded, or the network slow; --timeout allows it more time".to_owned()
+        }
+        Cause::Busy => "try again later".to_owned(),
         Cause::Lost(_) => "try again; its event log has why, if it went down".to_owned(),
         Cause::LogonRefused(_) => {
             "check the user name and the password, and whether the account is locked".to_owned()

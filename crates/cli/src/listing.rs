@@ -1,8 +1,10 @@
 //! Lines of what `count`, `logs` and `hosts` find, in the formats of a list.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
-use quarry_event::output::push_cell;
+use quarry_event::output::{CsvCells, push_cell, push_csv};
+use quarry_event::text::is_active;
 use serde_json::{Map, Value as Json};
 
 use crate::args::{ListArgs, ListFormat};
@@ -11,10 +13,10 @@ use crate::error::Failure;
 use crate::run::Closed;
 
 /// A column of a list.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Column {
     /// The member in JSON; in capitals, the head of the table's column.
-    name: &'static str,
+    name: Cow<'static, str>,
     right: bool,
     gives_way: bool,
 }
@@ -22,17 +24,23 @@ pub(crate) struct Column {
 impl Column {
     /// A column of text.
     pub(crate) const fn text(name: &'static str) -> Self {
-        Column { name, right: false, gives_way: false }
+        Column { name: Cow::Borrowed(name), right: false, gives_way: false }
     }
 
     /// A column of numbers.
     pub(crate) const fn number(name: &'static str) -> Self {
-        Column { name, right: true, gives_way: false }
+        Column { name: Cow::Borrowed(name), right: true, gives_way: false }
+    }
+
+    /// A column of values of an event's field.
+    pub(crate) fn field(name: &str) -> Self {
+        Column { name: Cow::Owned(name.to_owned()), right: false, gives_way: true }
     }
 
     /// A column that is narrowed where the table is too wide.
-    pub(crate) const fn giving_way(self) -> Self {
-        Column { gives_way: true, ..self }
+    pub(crate) const fn giving_way(mut self) -> Self {
+        self.gives_way = true;
+        self
     }
 }
 
@@ -71,8 +79,9 @@ pub(crate) fn print(
 fn write(columns: &[Column], rows: &[Vec<Cell>], args: &ListArgs, out: &mut Vec<u8>) {
     let default = if io::stdout().is_terminal() { ListFormat::Table } else { ListFormat::Jsonl };
     let object = |row: &Vec<Cell>| -> Json {
-        let member =
-            |(column, cell): (&Column, &Cell)| (column.name.to_owned(), cell.value.clone());
+        let member = |(column, cell): (&Column, &Cell)| {
+            (column.name.clone().into_owned(), cell.value.clone())
+        };
         Json::Object(columns.iter().zip(row).map(member).collect::<Map<_, _>>())
     };
     // Writing to a vector can't fail.
@@ -80,33 +89,56 @@ fn write(columns: &[Column], rows: &[Vec<Cell>], args: &ListArgs, out: &mut Vec<
         ListFormat::Table => table(columns, rows, stdout_color(args.terminal.color), out),
         ListFormat::Jsonl => {
             for row in rows {
-                let _ = writeln!(out, "{}", object(row));
+                let _ = writeln!(out, "{}", escaped(&object(row).to_string()));
             }
         }
         ListFormat::Json => {
             let array: Vec<Json> = rows.iter().map(object).collect();
-            let _ = writeln!(out, "{:#}", Json::Array(array));
+            let _ = writeln!(out, "{}", escaped(&format!("{:#}", Json::Array(array))));
         }
-        ListFormat::Csv => {
-            let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-            let _ = write!(out, "{}\r\n", names.join(","));
+        format @ (ListFormat::Csv | ListFormat::CsvExact) => {
+            let form = match format {
+                ListFormat::CsvExact => CsvCells::Exact,
+                _ => CsvCells::Spreadsheet,
+            };
+            for (i, column) in columns.iter().enumerate() {
+                out.extend_from_slice(if i > 0 { b"," } else { b"" });
+                push_csv(&column.name, form, io::stdout().is_terminal(), out);
+            }
+            out.extend_from_slice(b"\r\n");
             for row in rows {
-                let cells: Vec<String> = row.iter().map(|cell| csv_cell(&cell.value)).collect();
-                let _ = write!(out, "{}\r\n", cells.join(","));
+                for (i, cell) in row.iter().enumerate() {
+                    out.extend_from_slice(if i > 0 { b"," } else { b"" });
+                    csv_cell(&cell.value, form, out);
+                }
+                out.extend_from_slice(b"\r\n");
             }
         }
     }
 }
 
-fn csv_cell(value: &Json) -> String {
+fn csv_cell(value: &Json, cells: CsvCells, out: &mut Vec<u8>) {
+    let terminal = io::stdout().is_terminal();
     match value {
-        Json::Null => String::new(),
-        Json::String(text) if text.contains([',', '"', '\r', '\n']) => {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        }
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
+        Json::Null => {}
+        Json::String(text) => push_csv(text, cells, terminal, out),
+        other => push_csv(&other.to_string(), cells, terminal, out),
     }
+}
+
+/// JSON in which nothing acts on a terminal: what `serde_json` leaves as it is, is escaped too.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Other controls than line ends between lines are escapes already.
+        match is_active(c) && c != '\n' {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                let _ = std::fmt::Write::write_fmt(&mut text, format_args!("\\u{unit:04x}"));
+            }),
+            false => text.push(c),
+        }
+    }
+    text
 }
 
 /// Columns as wide as what stands in them, as far as the terminal goes.

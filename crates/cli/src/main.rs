@@ -22,6 +22,7 @@ mod listing;
 mod live;
 mod lock;
 mod meta;
+mod print;
 mod run;
 mod run_as;
 mod scan;
@@ -31,6 +32,7 @@ mod sim;
 mod sort;
 mod source;
 mod tail;
+mod undumped;
 mod unique;
 
 use std::process::ExitCode;

@@ -1,5 +1,8 @@
 //! `quarry run-as`: run a command as another user, who is logged on for it.
 
+#[cfg(unix)]
+mod terminal;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
@@ -7,13 +10,16 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use quarry_cred::{Account, AccountForm, Secret, SecretSource};
-use quarry_logon::{Child, Command, Environment, Error, Folder, Logon, LogonType, Provider};
+#[cfg(windows)]
+use quarry_logon::Child;
+use quarry_logon::{Command, Environment, Error, Folder, Logon, LogonType, Provider};
 
 use crate::args::When;
 use crate::console::Console;
 use crate::error::Failure;
 use crate::lock::child::{Forwarder, exit_code};
 use crate::secret::{self, NoSecret};
+use crate::undumped::Undumped;
 
 /// Exit codes of env(1), nohup(1) and their kin, which no command of its own is likely to have.
 const FAILED: u8 = 125;
@@ -24,9 +30,9 @@ const INTERRUPTED: u8 = 130;
 /// Run a command as another user.
 ///
 /// The user is logged on with a password, which is asked for on the terminal. COMMAND gets the
-/// user's identity for good, a session of the user's, this terminal and the signals that are sent
-/// to quarry; without COMMAND it is the user's shell. On Unix this needs root, or CAP_SETUID and
-/// CAP_SETGID, and a PAM service called quarry.
+/// user's identity for good, a session of the user's, on Unix a terminal of its own, and the signals
+/// that are sent to quarry; without COMMAND it is the user's shell. On Unix this needs root, or
+/// CAP_SETUID and CAP_SETGID, and a PAM service called quarry.
 #[derive(Debug, clap::Args)]
 #[command(
     override_usage = "quarry run-as [OPTIONS] USER [-- COMMAND [ARGUMENT]...]",
@@ -39,8 +45,10 @@ const INTERRUPTED: u8 = 130;
 Exit status: that of COMMAND (128 + N if signal N ended it); 125 if the logon was refused or failed,
 126 if COMMAND can't be run, 127 if there is no such command, 2 usage, 130 interrupted.
 
-Becoming a user on Linux or macOS gives no identity on the network. COMMAND shares this terminal,
-and may type into it on Linux before 6.2: don't run what you distrust from a terminal of yours."
+Becoming a user on Linux or macOS gives no identity on the network. There COMMAND runs in a session
+of its own, on a pseudo-terminal whose other side is copied to this one, so that it can't type into
+yours (a program in your session can, where the sysctl dev.tty.legacy_tiocsti is 1 and on Linux
+before 6.2). Where no standard file is a terminal, it has none. Ctrl-Z is COMMAND's."
 )]
 pub(crate) struct RunAsArgs {
     /// The account: ann, CORP\ann, .\ann (of this machine) or ann@corp.example
@@ -149,10 +157,19 @@ fn run_or_fail(args: &RunAsArgs, console: &Console) -> Result<ExitCode, End> {
     let logon = args.logon(account.clone());
     // Whoever can't succeed is not asked for a password.
     before_asking(args, &account)?;
-    let secret = args.secret(&account, console)?;
     let signals = Forwarder::prepare().map_err(|error| Failure::io("signals", &error))?;
-    let command = args.begin(&logon, secret).map_err(|error| refused(&account, &error, console))?;
+    // The limit of core dumps is the command's own again.
+    let undumped = Undumped::begin();
+    let secret = args.secret(&account, console)?;
+    let begun = args.begin(&logon, secret, console);
+    drop(undumped);
+    let command = begun.map_err(|error| refused(&account, &error, console))?;
     let command = args.furnish(command);
+    #[cfg(unix)]
+    let (command, terminal) =
+        terminal::prepare(command).map_err(|error| Failure::io("a terminal", &error))?;
+    #[cfg(unix)]
+    let signals = signals.elsewhere();
     signals.begin().map_err(|error| Failure::io("signals", &error))?;
     let mut child = command.spawn().map_err(|error| match &error {
         Error::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => {
@@ -161,6 +178,12 @@ fn run_or_fail(args: &RunAsArgs, console: &Console) -> Result<ExitCode, End> {
         Error::Run { .. } => End::Failed(CANNOT_RUN, describe(&error)),
         _ => refused(&account, &error, console),
     })?;
+    #[cfg(unix)]
+    let status = match terminal {
+        Some(terminal) => terminal.relay(signals, child.as_std_mut()),
+        None => signals.wait(child.as_std_mut(), || {}),
+    };
+    #[cfg(windows)]
     let status = wait(signals, &mut child);
     let status = status.map_err(|error| Failure::io("waiting for the command", &error))?;
     // The session ends before we do.
@@ -237,8 +260,9 @@ impl RunAsArgs {
 
     /// Logs the user on, and has the program or the user's shell ready to start.
     #[cfg(unix)]
-    fn begin(&self, logon: &Logon, secret: Secret) -> Result<Command, Error> {
+    fn begin(&self, logon: &Logon, secret: Secret, console: &Console) -> Result<Command, Error> {
         let token = logon.log_on(secret)?;
+        token.messages().iter().for_each(|message| console.note(message));
         if let Some((program, arguments)) = self.command.split_first() {
             return Ok(token.command(program).args(arguments.iter().cloned()));
         }
@@ -255,7 +279,7 @@ impl RunAsArgs {
 
     /// Windows logs the user on as it starts the program.
     #[cfg(windows)]
-    fn begin(&self, logon: &Logon, secret: Secret) -> Result<Command, Error> {
+    fn begin(&self, logon: &Logon, secret: Secret, _: &Console) -> Result<Command, Error> {
         let Some((program, arguments)) = self.command.split_first() else {
             let shell = std::env::var_os("COMSPEC").filter(|shell| !shell.is_empty());
             return logon.command(secret, shell.unwrap_or_else(|| "cmd.exe".into()));
@@ -352,11 +376,6 @@ fn describe(error: &Error) -> Failure {
         ),
         _ => failure,
     }
-}
-
-#[cfg(unix)]
-fn wait(signals: Forwarder, child: &mut Child) -> io::Result<std::process::ExitStatus> {
-    signals.wait(child.as_std_mut(), || {})
 }
 
 #[cfg(windows)]

@@ -1,21 +1,20 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
-use quarry_event::output::{Column, Document, Printer, Scratch, TableOptions, UnknownColumn};
+use quarry_event::output::{Printer, Scratch};
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
 
 use quarry_eventlog::Direction;
 
-use crate::args::{Format, ScanArgs, ScanFormat, When};
-use crate::console::{Console, grouped, stdout_color, stdout_width};
+use crate::args::{ScanArgs, ScanFormat};
 use crate::engine::{self, Batch, Next, Open};
 use crate::error::{Failure, Outcome};
 use crate::evtx;
 use crate::filter::{Matchers, Tests};
 use crate::input::FileOptions;
+use crate::print::{self, Out, Wanted};
 use crate::run::{Closed, Run};
 use crate::sort::Sorter;
 use crate::unique::{Identifier, Unique};
@@ -25,13 +24,14 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         return evtx::run(args);
     }
     let tests = Tests::new(&args.filter)?;
-    let format = args.output.and_then(ScanFormat::text);
-    let printer = match format {
-        Some(Format::Csv) if args.files.recover && args.fields.is_empty() => {
-            Printer::csv_with_recovered()
-        }
-        _ => printer(format, &marked(args), args.terminal.color)?,
-    };
+    let printer = Wanted {
+        format: args.output.and_then(ScanFormat::text),
+        fields: &args.fields,
+        color: args.terminal.color,
+        recover: args.files.recover,
+        grep: tests.filter.grep.as_ref(),
+    }
+    .printer()?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }
@@ -72,9 +72,9 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
                 .each(|time, text| sorter.add(time, text))
                 .map_err(|e| Closed::Failed(Failure::io("temporary files", &e))),
             None if args.unique => {
-                console.beside(|| events.each(|_, text| out.events(text))).map_err(Closed::from)
+                console.beside(|| events.each(|_, text| out.events(text))).map_err(print::closed)
             }
-            None => console.beside(|| out.events(&events.text)).map_err(Closed::from),
+            None => console.beside(|| out.events(&events.text)).map_err(print::closed),
         };
         match written {
             Err(why) => {
@@ -86,10 +86,10 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         }
     })?;
     if let (None, Some(sorter), false) = (&closed, sorter, run.outcome.interrupted) {
-        closed = sorter.finish(&mut |text| out.hold(text)).err().map(Closed::from);
+        closed = sorter.finish(&mut |text| out.hold(text)).err().map(print::closed);
     }
     if closed.is_none() {
-        closed = out.finish().err().map(Closed::from);
+        closed = out.finish().err().map(print::closed);
     }
     match closed {
         Some(Closed::Failed(failure)) => return Err(failure),
@@ -98,80 +98,11 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         None => {
             run.summarize();
             if let Some(unique) = &unique {
-                tell_copies(unique, &run.console);
+                unique.summarize(&run.console);
             }
         }
     }
     Ok(run.outcome)
-}
-
-/// Says what `--unique` has done.
-pub(crate) fn tell_copies(unique: &Unique, console: &Console) {
-    if unique.copies() > 0 {
-        console.note(&format!("  {} copies left out", grouped(unique.copies())));
-    }
-    if let Some(most) = unique.overflow() {
-        console.warning(&format!(
-            "--unique: only the first {} events were remembered: of those after them, copies are \
-             printed too",
-            grouped(most as u64)
-        ));
-    }
-}
-
-/// The fields that are asked for, and what marks records of slack: nothing else would tell them.
-fn marked(args: &ScanArgs) -> Cow<'_, [String]> {
-    const MARK: &str = "recovered";
-    let is_marked = || args.fields.iter().any(|field| field.trim() == MARK);
-    match args.files.recover && !args.fields.is_empty() && !is_marked() {
-        true => [&args.fields[..], &[MARK.to_owned()]].concat().into(),
-        false => (&args.fields[..]).into(),
-    }
-}
-
-/// The printer for what the options ask for.
-pub(crate) fn printer(
-    format: Option<Format>,
-    fields: &[String],
-    color: When,
-) -> Result<Printer, Failure> {
-    let terminal = io::stdout().is_terminal();
-    let format = format.unwrap_or(if terminal { Format::Table } else { Format::Jsonl });
-    let columns = columns(fields)?;
-    Ok(match format {
-        Format::Jsonl => Printer::jsonl(columns),
-        Format::Json => Printer::json(columns, terminal),
-        Format::Csv => Printer::csv(columns),
-        Format::Table => Printer::table(TableOptions {
-            columns,
-            width: stdout_width(),
-            color: stdout_color(color),
-            zone: jiff::tz::TimeZone::system(),
-        }),
-        Format::Xml if columns.is_some() => {
-            return Err(Failure::new("--fields: xml has no columns")
-                .hint("leave out --fields, or choose jsonl, json, csv or table"));
-        }
-        Format::Xml => Printer::xml(),
-    })
-}
-
-fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
-    let names = fields.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
-    let columns = names.map(Column::parse).collect::<Result<Vec<_>, _>>().map_err(|e| {
-        let failure = Failure::new(format!("--fields: {e}"));
-        let known = UnknownColumn::known();
-        failure.hint(match e.nearest {
-            Some(nearest) => format!("did you mean {nearest}? the fields are {known}"),
-            None => format!("the fields are {known}"),
-        })
-    })?;
-    match (columns.is_empty(), fields.is_empty()) {
-        (true, true) => Ok(None),
-        (true, false) => Err(Failure::new("--fields: there is no field in the list")
-            .hint(format!("the fields are {}", UnknownColumn::known()))),
-        (false, _) => Ok(Some(columns)),
-    }
 }
 
 /// Matches and prints events, on any thread.
@@ -295,40 +226,5 @@ impl Events {
         self.ends.iter().try_for_each(|&(end, time)| {
             take(time, &self.text[std::mem::replace(&mut start, end)..end])
         })
-    }
-}
-
-/// Standard output, and what stands around the events.
-struct Out {
-    document: Document,
-    buffer: io::BufWriter<io::StdoutLock<'static>>,
-    flush: bool,
-}
-
-impl Out {
-    fn new(printer: &Printer) -> Self {
-        let stdout = io::stdout().lock();
-        let flush = stdout.is_terminal();
-        let buffer = io::BufWriter::with_capacity(1 << 16, stdout);
-        Out { document: printer.document(), buffer, flush }
-    }
-
-    /// Writes the events of a batch, of which the first was printed without anything before it.
-    fn events(&mut self, text: &[u8]) -> io::Result<()> {
-        self.hold(text)?;
-        match self.flush {
-            true => self.document.flush(&mut self.buffer).and_then(|()| self.buffer.flush()),
-            false => Ok(()),
-        }
-    }
-
-    /// Writes events of which more come soon.
-    fn hold(&mut self, text: &[u8]) -> io::Result<()> {
-        self.document.events(text, &mut self.buffer)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.document.finish(&mut self.buffer)?;
-        self.buffer.flush()
     }
 }

@@ -9,6 +9,7 @@ use quarry_cred::{Account, MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
 
 use crate::console::Console;
 use crate::error::{Failure, plain};
+use crate::undumped::Undumped;
 
 /// What entries of the system's keyring are filed under, beside the account.
 #[cfg(any(target_os = "linux", windows))]
@@ -36,6 +37,8 @@ pub(crate) fn read(
     prompt: &str,
     console: &Console,
 ) -> Result<Secret, NoSecret> {
+    // Whoever holds it for a while only has said so before.
+    Undumped::begin().for_good();
     let bytes = match source {
         SecretSource::Prompt => terminal::ask(prompt)?,
         SecretSource::File(path) => from_file(path, console)?,
@@ -55,6 +58,7 @@ pub(crate) fn read(
 fn from_keyring(account: &str) -> Result<Secret, Failure> {
     use linux_keyutils::{KeyRing, KeyRingIdentifier};
 
+    Undumped::begin().for_good();
     let name = format!("{KEYRING_SERVICE}:{account}");
     let key = KeyRing::from_special_id(KeyRingIdentifier::Session, false)
         .and_then(|session| session.search(&name))
@@ -102,7 +106,7 @@ pub(crate) fn warn_of_others(file: &File, path: &Path, console: &Console) {
         && std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o077 != 0
         && metadata.is_file()
     {
-        console.warning(&format!("{} can be read or written by others", path.display()));
+        console.caution(&format!("{} can be read or written by others", path.display()));
     }
     #[cfg(windows)]
     let _ = (file, path, console);
@@ -184,15 +188,33 @@ mod terminal {
 
     use std::fs::File;
     use std::io::{self, Read, Write};
+    use std::os::unix::net::UnixStream;
 
     use quarry_cred::MAX_SECRET_BYTES;
+    use rustix::event::{PollFd, PollFlags, poll};
     use rustix::termios::{
         LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr,
     };
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    use signal_hook::iterator::{backend::SignalDelivery, exfiltrator::SignalOnly};
+    use signal_hook::low_level::emulate_default_handler;
 
     use super::{NoSecret, no_terminal};
+    use crate::lock::child::is_ignored;
 
     const CTRL_C: u8 = 3;
+
+    /// What would end the process and leave the terminal silent.
+    const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+    /// How a question to the terminal ended.
+    enum Answer {
+        Line(Vec<u8>),
+        /// By Ctrl-C, or a signal that is the same.
+        Interrupted,
+        /// By a signal, which has yet to do what it does.
+        Signal(i32),
+    }
 
     /// Puts the terminal back as it was.
     struct Restore<'a> {
@@ -209,15 +231,23 @@ mod terminal {
 
     pub(super) fn ask(prompt: &str) -> Result<Vec<u8>, NoSecret> {
         match ask_on_terminal(prompt) {
-            Ok(Some(line)) => Ok(line),
-            Ok(None) => Err(NoSecret::Interrupted),
+            Ok(Answer::Line(line)) => Ok(line),
+            Ok(Answer::Interrupted | Answer::Signal(SIGINT)) => Err(NoSecret::Interrupted),
+            Ok(Answer::Signal(signal)) => {
+                // It doesn't come back from one that ends the process.
+                let _ = emulate_default_handler(signal);
+                Err(NoSecret::Interrupted)
+            }
             Err(error) => Err(no_terminal(&error).into()),
         }
     }
 
-    /// The line that is typed, or nothing after Ctrl-C.
-    fn ask_on_terminal(prompt: &str) -> io::Result<Option<Vec<u8>>> {
+    /// The line that is typed. The terminal is as it was before this returns.
+    fn ask_on_terminal(prompt: &str) -> io::Result<Answer> {
         let terminal = File::options().read(true).write(true).open("/dev/tty")?;
+        let (ours, theirs) = UnixStream::pair()?;
+        let wanted = ENDING.into_iter().filter(|&signal| !is_ignored(signal));
+        let mut signals = SignalDelivery::with_pipe(ours, theirs, SignalOnly::default(), wanted)?;
         let was = tcgetattr(&terminal)?;
         let mut hidden = was.clone();
         // Ctrl-C would end us and leave the terminal silent, so it ends the line instead.
@@ -230,6 +260,23 @@ mod terminal {
         let mut line = Vec::with_capacity(MAX_SECRET_BYTES + 1);
         let mut part = zeroed();
         loop {
+            // A read would begin again after a signal, as if there had been none.
+            let mut arrivals = [
+                PollFd::new(&terminal, PollFlags::IN),
+                PollFd::new(signals.get_read(), PollFlags::IN),
+            ];
+            match poll(&mut arrivals, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let is_there = !arrivals[0].revents().is_empty();
+            if let Some(signal) = signals.pending().next() {
+                (&terminal).write_all(b"\n")?;
+                return Ok(Answer::Signal(signal));
+            }
+            if !is_there {
+                continue;
+            }
             match (&terminal).read(&mut *part) {
                 Ok(0) => break,
                 Ok(count) => line.extend_from_slice(&part[..count.min(MAX_SECRET_BYTES + 1)]),
@@ -238,13 +285,13 @@ mod terminal {
             }
             if line.last() == Some(&CTRL_C) {
                 (&terminal).write_all(b"\n")?;
-                return Ok(None);
+                return Ok(Answer::Interrupted);
             }
             if line.ends_with(b"\n") || line.len() > MAX_SECRET_BYTES {
                 break;
             }
         }
-        Ok(Some(line))
+        Ok(Answer::Line(line))
     }
 
     /// Wiped when dropped.

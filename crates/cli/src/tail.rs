@@ -22,8 +22,8 @@ use crate::error::{Failure, Outcome};
 use crate::filter::Tests;
 use crate::hints;
 use crate::input::Input;
+use crate::print::Wanted;
 use crate::run::{Closed, Run};
-use crate::scan;
 
 /// How often it is looked whether to end, and whether to save cursors.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -42,7 +42,18 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
             .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
     }
     let tests = Tests::new(&args.filter)?;
-    let printer = scan::printer(args.output, &args.fields, args.terminal.color)?;
+    let printer = Wanted {
+        format: args.output,
+        fields: &args.fields,
+        color: args.terminal.color,
+        recover: false,
+        grep: tests.filter.grep.as_ref(),
+    }
+    .printer()?;
+    if printer.document().spreads() {
+        return Err(Failure::new("--fields: data.* in csv needs all events for its first line")
+            .hint("name the values that are wanted, or choose table or jsonl"));
+    }
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut files: Vec<Arc<dyn Source>> = Vec::new();

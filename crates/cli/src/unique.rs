@@ -6,6 +6,8 @@ use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use quarry_event::text::Plain;
 use quarry_event::{Field, FieldSource, Origin};
 
+use crate::console::{Console, grouped};
+
 /// What an event is told by: its computer, channel, record number and time. An event that has no
 /// record number is told by the one that it has in the log it was read from.
 ///
@@ -77,14 +79,18 @@ impl Unique {
         is_new
     }
 
-    /// How many events were copies of one before.
-    pub(crate) fn copies(&self) -> u64 {
-        self.copies
-    }
-
-    /// How many events were remembered, if there were more.
-    pub(crate) fn overflow(&self) -> Option<usize> {
-        self.is_full.then_some(self.most)
+    /// Says how many copies were left out, and whether all could be.
+    pub(crate) fn summarize(&self, console: &Console) {
+        if self.copies > 0 {
+            console.note(&format!("  {} copies left out", grouped(self.copies)));
+        }
+        if self.is_full {
+            console.warning(&format!(
+                "--unique: only the first {} events were remembered; of those after them, copies \
+                 are printed too",
+                grouped(self.most as u64)
+            ));
+        }
     }
 }
 
@@ -167,9 +173,10 @@ mod tests {
     fn past_the_bound_no_event_is_lost_and_it_is_told() {
         let mut unique = Unique::of_most(2);
         assert!(unique.is_new(1) && unique.is_new(2) && !unique.is_new(1));
-        assert_eq!(unique.overflow(), None);
+        assert!(!unique.is_full);
         assert!(unique.is_new(3) && unique.is_new(3), "too many to remember");
         assert!(!unique.is_new(2));
-        assert_eq!((unique.overflow(), unique.copies()), (Some(2), 2));
+        assert!(unique.is_full);
+        assert_eq!(unique.copies, 2);
     }
 }

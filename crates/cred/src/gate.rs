@@ -8,8 +8,16 @@
 //!
 //! The gate knows no clock, no socket and no runtime: it hands out [`Ticket`]s,
 //! and keeps the wakers of those who wait. Take a ticket when the credential is
-//! about to be presented and not before connecting, or a dead server keeps the
-//! living waiting.
+//! about to be presented, with the server's challenge in hand, and not before
+//! connecting, or a dead server keeps the living waiting. A server can hang after
+//! its challenge, too: whoever holds a ticket lets it [step
+//! aside](Ticket::step_aside) after a moment, and [gives it
+//! back](Ticket::give_back) after a longer one.
+//!
+//! What settles a ticket is a server's proof that it knows the session's key, and
+//! nothing less; or its refusal, which nothing can prove, as the two sides have no
+//! key in common then. So a server that lies can close the gate, and is named as
+//! the one that did; it can't open it.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -34,7 +42,8 @@ pub struct GatePolicy {
     /// mean that the password was changed or the account locked meanwhile.
     pub after_acceptance: u32,
     /// Attempts that may be unsettled at once while the credential is unproven,
-    /// counting those that [stepped aside](Ticket::step_aside).
+    /// counting those that [stepped aside](Ticket::step_aside) and not those that
+    /// were [given back](Ticket::give_back).
     pub unsettled: u32,
 }
 
@@ -199,15 +208,21 @@ impl Ticket {
         };
         wake.into_iter().for_each(Waker::wake);
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
+    /// No answer has come for so long that the attempt counts no longer, though
+    /// it may go on: another takes its place. What is reported after all is heard.
+    pub fn give_back(&mut self) {
         let wake = {
             let mut state = self.shared.lock();
             if state.leave(&mut self.standing) { state.take_one() } else { Vec::new() }
         };
         wake.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -322,6 +337,7 @@ enum Standing {
     Free,
     Alone(u64),
     Aside,
+    /// It counts no longer.
     Left,
 }
 
@@ -439,6 +455,181 @@ mod tests {
         go(&gate).refused(refusal("dc02"));
         slow.accepted();
         assert!(gate.refusal().is_some());
+    }
+
+    #[test]
+    fn a_ticket_that_is_given_back_makes_room_and_is_heard_all_the_same() {
+        let gate = Gate::default();
+        let (mut one, mut other) = (go(&gate), None);
+        for _ in 0..10 {
+            one.step_aside();
+            let mut next = go(&gate);
+            next.step_aside();
+            assert!(matches!(gate.try_enter(), Entry::Wait));
+            one.give_back();
+            other = Some(std::mem::replace(&mut one, next));
+        }
+        other.unwrap().refused(refusal("slow"));
+        assert_eq!(gate.refusal().unwrap().server, "slow");
+    }
+
+    /// What happens to one of several attempts, which may be at any point.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        /// It waits for a ticket, or is polled if it does and was woken.
+        Enter,
+        /// It waits no longer.
+        Cancel,
+        StepAside,
+        GiveBack,
+        HangUp,
+        /// The server says honestly what it thinks of the credential.
+        Settle,
+    }
+
+    #[derive(Default)]
+    struct Woken(std::sync::atomic::AtomicBool);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    enum Attempt {
+        Idle,
+        Waiting(Enter, Arc<Woken>),
+        Presenting { ticket: Ticket, counts: bool, alone: bool },
+    }
+
+    /// The gate with attempts that are driven by hand.
+    struct Model {
+        gate: Gate,
+        is_right: bool,
+        attempts: Vec<Attempt>,
+        presented: u32,
+        /// Attempts that were given back or hung up.
+        unsettled: u32,
+        refused: u32,
+        accepted: u32,
+    }
+
+    impl Model {
+        fn poll(&mut self, n: usize) {
+            let Attempt::Waiting(enter, woken) = &mut self.attempts[n] else { return };
+            woken.0.store(false, Ordering::SeqCst);
+            let waker = Waker::from(Arc::clone(woken));
+            match Pin::new(enter).poll(&mut Context::from_waker(&waker)) {
+                Poll::Pending => {}
+                Poll::Ready(Err(_)) => self.attempts[n] = Attempt::Idle,
+                Poll::Ready(Ok(ticket)) => {
+                    assert_eq!(self.refused, 0, "presented after a refusal");
+                    self.presented += 1;
+                    self.attempts[n] = Attempt::Presenting { ticket, counts: true, alone: true };
+                }
+            }
+        }
+
+        fn poll_woken(&mut self) {
+            let is_woken = |attempt: &Attempt| match attempt {
+                Attempt::Waiting(_, woken) => woken.0.load(Ordering::SeqCst),
+                _ => false,
+            };
+            while let Some(n) = self.attempts.iter().position(is_woken) {
+                self.poll(n);
+            }
+        }
+
+        fn step(&mut self, n: usize, step: Step) {
+            let attempt = &mut self.attempts[n];
+            match (step, attempt) {
+                (Step::Enter, attempt @ Attempt::Idle) => {
+                    *attempt = Attempt::Waiting(self.gate.enter(), Arc::default());
+                    self.poll(n);
+                }
+                (Step::Enter, _) => self.poll(n),
+                (Step::Cancel, attempt @ Attempt::Waiting(..)) => *attempt = Attempt::Idle,
+                (Step::StepAside, Attempt::Presenting { ticket, alone, .. }) => {
+                    *alone = false;
+                    ticket.step_aside();
+                }
+                (Step::GiveBack, Attempt::Presenting { ticket, counts, .. }) => {
+                    self.unsettled += u32::from(std::mem::take(counts));
+                    ticket.give_back();
+                }
+                (Step::HangUp, attempt @ Attempt::Presenting { .. }) => {
+                    let Attempt::Presenting { counts, .. } = attempt else { unreachable!() };
+                    self.unsettled += u32::from(*counts);
+                    *attempt = Attempt::Idle;
+                }
+                (Step::Settle, attempt @ Attempt::Presenting { .. }) => {
+                    let Attempt::Presenting { ticket, .. } =
+                        std::mem::replace(attempt, Attempt::Idle)
+                    else {
+                        unreachable!()
+                    };
+                    if self.is_right {
+                        self.accepted += 1;
+                        ticket.accepted();
+                    } else {
+                        self.refused += 1;
+                        ticket.refused(refusal("honest"));
+                    }
+                }
+                _ => {}
+            }
+        }
+
+        fn check(&self) {
+            let GatePolicy { unsettled: at_once, .. } = GatePolicy::default();
+            let counting =
+                |attempt: &&Attempt| matches!(attempt, Attempt::Presenting { counts: true, .. });
+            let counting = self.attempts.iter().filter(counting).count() as u32;
+            if self.accepted == 0 {
+                assert!(counting <= at_once, "{counting} at once");
+                // Whatever happens, nobody sees it but the one who refuses, those who never
+                // settled it, and those who are still to.
+                assert!(self.presented <= self.refused + self.unsettled + counting);
+            }
+            // Nobody waits in vain.
+            let alone = |attempt: &Attempt| {
+                matches!(attempt, Attempt::Presenting { counts: true, alone: true, .. })
+            };
+            let waits = self.attempts.iter().any(|attempt| matches!(attempt, Attempt::Waiting(..)));
+            let is_held = counting >= at_once || self.attempts.iter().any(alone);
+            assert!(!waits || self.accepted == 0 && self.refused == 0 && is_held);
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+
+        /// A wrong credential is refused once, whoever hangs, drips, hangs up or waits no longer;
+        /// and a right one is held back only by attempts that count.
+        #[test]
+        fn a_wrong_credential_is_refused_once_and_nobody_waits_in_vain(
+            is_right: bool,
+            steps in proptest::collection::vec((0usize..6, 0u8..6), 1..60),
+        ) {
+            let attempts = (0..6).map(|_| Attempt::Idle).collect();
+            let (presented, unsettled, refused, accepted) = (0, 0, 0, 0);
+            let gate = Gate::default();
+            let mut model =
+                Model { gate, is_right, attempts, presented, unsettled, refused, accepted };
+            for (n, step) in steps {
+                let step = [
+                    Step::Enter,
+                    Step::Cancel,
+                    Step::StepAside,
+                    Step::GiveBack,
+                    Step::HangUp,
+                    Step::Settle,
+                ][usize::from(step)];
+                model.step(n, step);
+                model.poll_woken();
+                model.check();
+            }
+        }
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

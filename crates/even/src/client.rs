@@ -1,15 +1,14 @@
 //! The client's stubs: a connection, and a method for each operation that
 //! Quarry uses. Any other is a [`call`](EventClient::call) away.
 
-use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use quarry_cred::{Gate, Refusal, Ticket};
+use quarry_cred::{Gate, Refusal};
 use quarry_rpc::ndr::{ContextHandle, WideString};
-use quarry_rpc::tcp::{Client, Target, Timeouts, connect_stream, resolve_port};
-use quarry_rpc::{ClientConfig, epm};
-use tokio::time::timeout;
+use quarry_rpc::tcp::{
+    Client, Patience, Presentation, Target, Timeouts, connect_stream, resolve_port,
+};
+use quarry_rpc::{ClientConfig, NetworkError, Stage, epm};
 
 use crate::error::{Error, Result};
 use crate::flags::{LogProperty, QueryFlags, SeekFlags, SubscribeFlags};
@@ -68,9 +67,6 @@ impl ConnectOptions {
         self.logon.prepare(SERVICE, service_host(&self.host, &self.name)).await;
     }
 }
-
-/// How long a server that was shown an unproven credential may take before another is.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A connection to an MS-EVEN6 server. Clones are the same connection.
 #[derive(Clone, Debug)]
@@ -152,24 +148,10 @@ impl EventClient {
         options: &ConnectOptions,
         chosen: &Chosen<'_>,
     ) -> Result<Self> {
-        let held = Mutex::new(None);
-        let outcome = {
-            let mut signing = pin!(Self::sign_in(stream, options, chosen, &held));
-            loop {
-                match timeout(PATIENCE, &mut signing).await {
-                    Ok(outcome) => break outcome,
-                    // One that hangs just now must not keep all the others waiting.
-                    Err(_) => match &mut *lock(&held) {
-                        Some((ticket, since)) if since.elapsed() >= PATIENCE => {
-                            Ticket::step_aside(ticket);
-                        }
-                        _ => {}
-                    },
-                }
-            }
-        };
-        let held = held.into_inner().unwrap_or_else(PoisonError::into_inner);
-        settle(held.map(|(ticket, _)| ticket), &options.name, &outcome);
+        let presentation = Presentation::new();
+        let signing_in = Self::sign_in(stream, options, chosen, &presentation);
+        let outcome = presentation.during(signing_in).await;
+        settle(&presentation, &options.name, &outcome);
         outcome.map_err(|error| chosen.explain(error))
     }
 
@@ -177,7 +159,7 @@ impl EventClient {
         stream: tokio::net::TcpStream,
         options: &ConnectOptions,
         chosen: &Chosen<'_>,
-        held: &Mutex<Option<(Ticket, Instant)>>,
+        presentation: &Presentation,
     ) -> Result<Self> {
         let initiator = chosen.for_rpc(options.authentication)?;
         // A ticket was let through by who knows the password.
@@ -185,32 +167,31 @@ impl EventClient {
         let mut config = ClientConfig::new(INTERFACE);
         config.association_group = options.association_group;
         let silence = options.timeouts.silence;
-        // Only when the server has answered: one that can't be reached, or hangs, holds up nobody.
-        let enter = async || {
-            if let Some(gate) = gate {
-                let ticket = gate.enter().await?;
-                *lock(held) = Some((ticket, Instant::now()));
-            }
-            Ok::<_, Error>(())
-        };
+        let enter = async || Ok::<_, Error>(presentation.enter(gate).await?);
         let rpc = Client::bind_when(stream, config, Some(initiator), silence, enter).await?;
         let client = Self { rpc };
         if gate.is_some() && !client.rpc.is_proven() {
-            client.prove().await?;
+            let proved = Patience::new(silence).wait(client.prove()).await;
+            proved.map_err(|kind| {
+                quarry_rpc::Error::Network(NetworkError { during: Stage::Bind, kind })
+            })??;
         }
         Ok(client)
     }
 
-    /// A call that changes nothing, for the sake of its answer.
+    /// A call that changes nothing, for the sake of its answer: that is sealed, so that it proves
+    /// that the server knows the session's key. One that isn't sealed proves nothing, and is the
+    /// error that it says it is.
     async fn prove(&self) -> Result<()> {
-        match self
+        let answer = self
             .call::<RegisterControllableOperation>(&RegisterControllableOperationRequest {})
-            .await
-        {
+            .await;
+        match answer {
             Ok(response) if response.status.is_success() => {
                 self.close(response.handle.into()).await
             }
-            // Any answer but a refused logon will do.
+            Err(error) if !self.rpc.is_proven() => Err(error),
+            // Any answer will do.
             Ok(_) | Err(Error::Rpc(quarry_rpc::Error::Fault(_))) => Ok(()),
             Err(error) => Err(error),
         }
@@ -450,32 +431,16 @@ impl EventClient {
     }
 }
 
-/// Signs in. One that hangs keeps those who wait at the gate no longer than
-/// [`PATIENCE`].
-pub(crate) async fn within_patience<T>(
-    ticket: &mut Option<Ticket>,
-    sign_in: impl Future<Output = T>,
-) -> T {
-    let mut sign_in = std::pin::pin!(sign_in);
-    match tokio::time::timeout(PATIENCE, &mut sign_in).await {
-        Ok(outcome) => outcome,
-        Err(_) => {
-            ticket.iter_mut().for_each(Ticket::step_aside);
-            sign_in.await
-        }
-    }
-}
-
 /// The gate hears what came of the credential, and nothing of a server that
-/// failed otherwise.
-pub(crate) fn settle<T>(ticket: Option<Ticket>, name: &str, outcome: &Result<T>) {
-    let Some(ticket) = ticket else { return };
+/// failed otherwise. Success is told only of what was proven under the session's key.
+pub(crate) fn settle<T>(presentation: &Presentation, name: &str, outcome: &Result<T>) {
     match outcome {
-        Ok(_) => ticket.accepted(),
-        Err(Error::Rpc(error @ quarry_rpc::Error::LogonRefused(_))) => {
-            ticket.refused(Refusal { server: name.to_owned(), reason: error.to_string() });
+        Ok(_) => presentation.accepted(),
+        Err(error) if error.is_refused_logon() => {
+            let reason = error.to_string();
+            presentation.refused(Refusal { server: name.to_owned(), reason });
         }
-        Err(_) => drop(ticket),
+        Err(_) => {}
     }
 }
 
@@ -486,10 +451,6 @@ fn next(operation: Opnum, status: crate::Win32Error, batch: EventBatch) -> Resul
         status if status.is_timeout() => Ok(Next::TimedOut(batch)),
         status => Err(Error::Status { operation, status, info: RpcInfo::default() }),
     }
-}
-
-fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
-    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Never "no limit", which is what all ones mean.

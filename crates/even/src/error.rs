@@ -73,6 +73,16 @@ impl Error {
         }
     }
 
+    /// Whether the server says that the credential is wrong. It can't prove that: it has no key in
+    /// common with us then. Nor does one that lets a guest in instead.
+    pub fn is_refused_logon(&self) -> bool {
+        use quarry_rpc::{Error as RpcError, smb::SmbError};
+        matches!(
+            self,
+            Self::Rpc(RpcError::LogonRefused(_) | RpcError::Smb(SmbError::NotTheAccount(_)))
+        )
+    }
+
     /// The operation's return value, when it is one.
     pub fn status(&self) -> Option<Win32Error> {
         match self {

@@ -7,7 +7,7 @@ use quarry_even::Error as CallError;
 use quarry_eventlog::{LogError, LogName};
 use quarry_rpc::security::kerberos::KerberosError;
 use quarry_rpc::smb::SmbError;
-use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
+use quarry_rpc::{Blame, Error as RpcError, FaultStatus, NetworkError, NetworkErrorKind, Stage};
 
 use crate::server::Protocol;
 use crate::source::Source;
@@ -53,6 +53,10 @@ pub enum Cause {
     Unreachable,
     /// The server was silent while an answer was due.
     Silent(Duration),
+    /// The server was answering, but not done in the time that it had.
+    TooSlow(Duration),
+    /// The server says that it has too much to do.
+    Busy,
     /// The connection was lost.
     Lost(String),
     /// The name or password is wrong, or the account is locked, disabled or kept out.
@@ -167,6 +171,8 @@ impl fmt::Display for Cause {
             Cause::Refused { port, .. } => write!(f, "connection to port {port} refused"),
             Cause::Unreachable => f.write_str("host or network unreachable"),
             Cause::Silent(waited) => write!(f, "silent for {}", seconds(*waited)),
+            Cause::Busy => f.write_str("the server is too busy"),
+            Cause::TooSlow(waited) => write!(f, "too slow: not done after {}", seconds(*waited)),
             Cause::Lost(how) => write!(f, "connection lost ({how})"),
             Cause::LogonRefused(reason) => write!(f, "logon refused: {reason}"),
             Cause::NotTried { refused_by } => {
@@ -234,7 +240,13 @@ impl Cause {
                 | SmbError::BadSignature
                 | SmbError::Unprotected(..)),
             ) => Cause::Security(error.to_string()),
+            RpcError::Fault(FaultStatus::SERVER_TOO_BUSY | FaultStatus::RPC_SERVER_TOO_BUSY) => {
+                Cause::Busy
+            }
             RpcError::Protocol(error) => Cause::Nonsense(error.to_string()),
+            RpcError::Smb(error) if error.blame() == Blame::Peer => {
+                Cause::Nonsense(error.to_string())
+            }
             RpcError::Stub(error) => Cause::Nonsense(error.to_string()),
             error => Cause::Other(error.to_string()),
         }
@@ -255,6 +267,7 @@ impl Cause {
             (NetworkErrorKind::Refused, Some(port)) => Cause::Refused { port, listener },
             (NetworkErrorKind::Unreachable, _) => Cause::Unreachable,
             (NetworkErrorKind::Silent(waited), _) => Cause::Silent(*waited),
+            (NetworkErrorKind::TooSlow(waited), _) => Cause::TooSlow(*waited),
             (NetworkErrorKind::Closed, _) => Cause::Lost("closed by the server".to_owned()),
             (NetworkErrorKind::Reset, _) => Cause::Lost("reset".to_owned()),
             (kind, _) => Cause::Lost(kind.to_string()),

@@ -112,7 +112,12 @@ fn may_recover_soon(error: &LogError, was_open: bool) -> bool {
     };
     match at_network {
         Some(error) => match (&error.kind, error.during) {
-            (NetworkErrorKind::Silent(_) | NetworkErrorKind::UnknownHost, _) => false,
+            (
+                NetworkErrorKind::Silent(_)
+                | NetworkErrorKind::TooSlow(_)
+                | NetworkErrorKind::UnknownHost,
+                _,
+            ) => false,
             (_, Stage::Resolve | Stage::Connect(_)) => was_open,
             _ => true,
         },

@@ -36,6 +36,20 @@ pub enum Folder {
     At(PathBuf),
 }
 
+/// The session, in the sense of setsid(2), that a program runs in on Unix. Whoever is in the session
+/// of a terminal may read what is typed there, and on Linux type into it himself where
+/// `dev.tty.legacy_tiocsti` is 1, which it always is before Linux 6.2.
+#[derive(Debug, Default)]
+pub enum Session {
+    /// The one that this process is in, with its terminal.
+    #[default]
+    Callers,
+    /// A new one without a terminal.
+    New,
+    /// A new one with this terminal, the slave side of a pseudo-terminal, which becomes the user's.
+    OnTerminal(File),
+}
+
 /// A program to be run as a token's user.
 ///
 /// On Unix everything of the caller's is dropped for good before it starts: real, effective and
@@ -52,6 +66,8 @@ pub struct Command {
     pub(crate) environment: Environment,
     pub(crate) variables: Vec<(OsString, OsString)>,
     pub(crate) folder: Folder,
+    #[cfg_attr(windows, allow(dead_code, reason = "sessions of terminals are Unix's"))]
+    pub(crate) session: Session,
     /// Standard input, output, error where they aren't this process's.
     pub(crate) files: [Option<File>; 3],
 }
@@ -75,6 +91,7 @@ impl Command {
             environment: Environment::default(),
             variables: Vec::new(),
             folder: Folder::default(),
+            session: Session::default(),
             files: [const { None }; 3],
         }
     }
@@ -112,6 +129,12 @@ impl Command {
     /// Which folder to start in.
     pub fn folder(mut self, folder: Folder) -> Self {
         self.folder = folder;
+        self
+    }
+
+    /// Which session to run in, on Unix.
+    pub fn session(mut self, session: Session) -> Self {
+        self.session = session;
         self
     }
 

@@ -17,8 +17,11 @@ pub enum Error {
     #[error("the password is right, but the account may not log on: {}", .0.reason)]
     Restricted(Refusal),
     /// The password is right and has expired. It has to be changed by other means first.
-    #[error("the password is right, but it has expired and must be changed first")]
-    PasswordExpired,
+    #[error("the password is right, but it has expired and must be changed first{}", after(.said))]
+    PasswordExpired {
+        /// What the system said of that; may be empty.
+        said: String,
+    },
     /// This process lacks a right or privilege.
     #[error("{what} needs {name}: {advice}")]
     Privilege {
@@ -98,6 +101,11 @@ impl Refusal {
     }
 }
 
+/// What the system said, after a sentence of ours.
+fn after(said: &str) -> String {
+    if said.is_empty() { String::new() } else { format!(": {said}") }
+}
+
 impl fmt::Debug for Refusal {
     /// Shows nothing, so that a reason that tells too much doesn't get out by accident.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -125,7 +133,7 @@ impl Error {
             self,
             Self::Refused(_)
                 | Self::Restricted(_)
-                | Self::PasswordExpired
+                | Self::PasswordExpired { .. }
                 | Self::UnknownToSystem { .. }
         )
     }

@@ -12,7 +12,7 @@ mod sys;
 mod task;
 mod token;
 
-pub use child::{Child, Command, Environment, Folder};
+pub use child::{Child, Command, Environment, Folder, Session};
 pub use error::{Error, Refusal};
 pub use identity::{Identity, PrincipalId};
 pub use refusal_log::log_refusal;

@@ -34,6 +34,13 @@ impl Token {
         &self.identity
     }
 
+    /// What the system said to the user when the password had been proven right, such as that it
+    /// expires soon: on Unix the messages of PAM's modules, at most 32 of 200 characters.
+    #[cfg(unix)]
+    pub fn messages(&self) -> &[String] {
+        &self.inner.said
+    }
+
     /// The account to be towards other machines, for a token of
     /// [`LogonType::NewCredentials`](crate::LogonType::NewCredentials). RPC contexts are made
     /// with it; it is the type that a fleet's credentials have. On Windows a thread that became the

@@ -75,7 +75,7 @@ fn of_an_account_that_may_not_log_on_only_who_knows_its_password_is_told() {
     assert!(matches!(error, Error::Restricted(_)), "{error:?}");
     for user in ["aged", "fresh"] {
         let error = try_log_on(user, PASSWORD).expect_err("its password has expired");
-        assert!(matches!(error, Error::PasswordExpired), "{user}: {error:?}");
+        assert!(matches!(error, Error::PasswordExpired { .. }), "{user}: {error:?}");
     }
     let error = logon("alice").service("nobody").log_on(common::secret(PASSWORD));
     assert!(matches!(error, Err(Error::Restricted(_))), "{error:?}");

@@ -90,6 +90,7 @@ pub struct ClientHalf {
     multiplexing: bool,
     features: u16,
     proven: bool,
+    accepted: u64,
     calls: Vec<(CallId, Assembly)>,
     abandoned: VecDeque<CallId>,
     last_call: u32,
@@ -133,6 +134,7 @@ impl ClientHalf {
             multiplexing: false,
             features: 0,
             proven: false,
+            accepted: 0,
             calls: Vec::new(),
             abandoned: VecDeque::new(),
             last_call: BIND_CALL_ID,
@@ -180,9 +182,22 @@ impl ClientHalf {
     }
 
     /// Whether the server has accepted the credential beyond doubt: its
-    /// handshake or an answer proved that it knows the session's key.
+    /// handshake or an answer proved that it knows the session's key. Nothing
+    /// that comes unsealed does, and without security nothing at all.
     pub fn is_proven(&self) -> bool {
         self.proven
+    }
+
+    /// Whether what was sent, or is to be sent, presents the credential: the
+    /// server has sent its challenge.
+    pub fn presents_credential(&self) -> bool {
+        self.initiator.as_ref().is_some_and(|initiator| initiator.presents_credential())
+    }
+
+    /// Bytes of answers to open calls that came whole and verified, over all
+    /// calls.
+    pub fn accepted_bytes(&self) -> u64 {
+        self.accepted
     }
 
     /// Begins a call.
@@ -432,7 +447,7 @@ impl ClientHalf {
             None => CALL_HEADER_LEN.min(pdu.len())..pdu.len(),
         };
         // Only from here on is what the PDU says worth anything.
-        self.proven = true;
+        self.proven |= self.protection.is_some();
         let response = Response::decode(header, pdu)?;
         let id = CallId(header.call_id);
         if self.abandoned.contains(&id) {
@@ -449,6 +464,7 @@ impl ClientHalf {
             let (field, value) = ("p_cont_id", response.context_id.into());
             return Err(ProtocolError::BadField { pdu: PduType::Response, field, value }.into());
         }
+        self.accepted += stub.len() as u64;
         let assembly = &mut self.calls[at].1;
         if !assembly.push(header, response.alloc_hint, &pdu[stub], self.config.max_stub)? {
             return Ok(None);
@@ -460,17 +476,20 @@ impl ClientHalf {
     fn on_fault(&mut self, header: &Header, pdu: &mut [u8]) -> Result<Option<ClientEvent>> {
         /// Up to and with the status; servers that seal faults begin after it.
         const FAULT_HEADER_LEN: usize = CALL_HEADER_LEN + 8;
-        let signed = header.auth_len != 0;
-        if let (true, Some(protection)) = (signed, &mut self.protection) {
-            protection.open(header, pdu, FAULT_HEADER_LEN)?;
-        }
+        let opened = match &mut self.protection {
+            Some(protection) if header.auth_len != 0 => {
+                protection.open(header, pdu, FAULT_HEADER_LEN)?;
+                true
+            }
+            _ => false,
+        };
         let status = Fault::decode(header, pdu)?.status;
         let id = CallId(header.call_id);
         if !self.proven && self.protection.is_some() && status.refuses_logon() {
             return Err(Error::LogonRefused(LogonRefusal::FirstCall(status)));
         }
         // An unsealed fault proves nothing; it is believed as an error only.
-        self.proven |= signed;
+        self.proven |= opened;
         if self.abandoned.contains(&id) {
             self.abandoned.retain(|abandoned| *abandoned != id);
             return Ok(None);

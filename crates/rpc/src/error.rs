@@ -160,6 +160,10 @@ pub enum NetworkErrorKind {
     /// Connected, and nothing came for longer than is allowed.
     #[error("the server said nothing for {}", Seconds(*.0))]
     Silent(Duration),
+    /// Something came, but less than is demanded: the whole was not there after so long
+    /// ([`limits`](crate::limits) says what the whole of what may take).
+    #[error("the server is too slow: it was not done after {}", Seconds(*.0))]
+    TooSlow(Duration),
     /// The peer closed the connection while something was due.
     #[error("the server closed the connection")]
     Closed,

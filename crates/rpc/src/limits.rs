@@ -61,11 +61,42 @@ pub const MAX_NTLM_AV_PAIRS: usize = 64;
 /// Most mechanisms in an SPNEGO offer.
 pub const MAX_SPNEGO_MECHANISMS: usize = 32;
 
-/// How long a TCP connection may take to come about, unless configured.
+/// How long a TCP connection may take to come about, unless configured: all of
+/// it, from looking the name up on.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a server may say nothing while an answer is due, unless configured.
+/// How long a server may keep us waiting, unless configured. Silence isn't the
+/// only way to do that, so it bounds these:
+///
+/// * a handshake as a whole, whatever comes meanwhile: that of a bind, and SMB's
+///   up to the open pipe. The wait for a password's [`Gate`](quarry_cred::Gate)
+///   doesn't count;
+/// * a call: it has this time, and one second more for each
+///   [`MIN_ANSWER_RATE`] bytes of answers that came whole and verified, but at no
+///   moment more than this time from then on. So a server that sends a byte a
+///   second is given up when one is that sends nothing, and the largest answer
+///   takes at most this and [`DEFAULT_MAX_STUB`] / [`MIN_ANSWER_RATE`] seconds;
+/// * a PDU, by that: a part of one is no progress.
+///
+/// Time counts only as far as this side could have listened (`tcp::Patience`).
 pub const DEFAULT_SILENCE: Duration = Duration::from_secs(30);
+
+/// The least that a server has to send of an answer, in bytes of stub data a
+/// second, averaged over [`DEFAULT_SILENCE`] or what is configured. Each of a
+/// thousand servers has more on a line of 10 Mbit/s.
+pub const MIN_ANSWER_RATE: u32 = 1024;
+
+/// After how long an attempt to sign in that is undecided lets one other server
+/// be shown the credential.
+pub const TICKET_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long an attempt to sign in that is undecided counts as one at the gate.
+/// It goes on after that, and what comes of it is heard; but whoever hangs, or
+/// drips, keeps the others waiting no longer.
+pub const TICKET_LIFE: Duration = Duration::from_secs(30);
+
+/// Largest answer of an endpoint mapper, in bytes.
+pub const MAX_MAPPER_STUB: usize = 64 * 1024;
 
 /// Most addresses of one host name that are tried.
 pub const MAX_ADDRESSES: usize = 8;

@@ -53,6 +53,9 @@ pub struct ServerConfig {
     pub secondary_address: String,
     /// Its authentication types.
     pub acceptors: AcceptorFactory,
+    /// The fault of whoever signs in with a wrong credential, or not at all
+    /// where that must be.
+    pub refusal: FaultStatus,
 }
 
 impl ServerConfig {
@@ -64,6 +67,7 @@ impl ServerConfig {
             max_stub: DEFAULT_MAX_STUB,
             secondary_address: port.to_string(),
             acceptors,
+            refusal: FaultStatus::ACCESS_DENIED,
         }
     }
 }
@@ -324,7 +328,7 @@ impl ServerHalf {
             }
             answer = self.handshake(token)?;
             if matches!(self.security, Security::Failed) {
-                self.send_fault(header.call_id, 0, FaultStatus::ACCESS_DENIED, PFC_DID_NOT_EXECUTE);
+                self.send_fault(header.call_id, 0, self.config.refusal, PFC_DID_NOT_EXECUTE);
                 return Ok(());
             }
         }
@@ -447,7 +451,8 @@ impl ServerHalf {
                 }
             },
             _ if self.config.interfaces[interface].privacy => {
-                return refuse(self, FaultStatus::ACCESS_DENIED);
+                let status = self.config.refusal;
+                return refuse(self, status);
             }
             _ if header.auth_len != 0 => return refuse(self, FaultStatus::ACCESS_DENIED),
             _ => stub_start.min(pdu.len())..pdu.len(),

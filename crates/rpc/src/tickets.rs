@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use krb5::Credentials;
-use quarry_cred::{Account, Gate, KerberosCredential, Refusal, Ticket};
+use quarry_cred::{Account, Gate, KerberosCredential, Refusal};
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -31,6 +31,7 @@ use zeroize::Zeroizing;
 pub use configuration::Configuration;
 
 use crate::security::kerberos::{KerberosError, Principal, ServiceTicket};
+use crate::tcp::{Patience, Presentation};
 use cache::Cached;
 use centre::Centres;
 use failure::{Asked, error_of};
@@ -221,10 +222,11 @@ impl Tickets {
             cache: granted.cache.clone(),
         };
         let realm = &ticket.server.realm;
-        let outcome = match timeout(*limit * ATTEMPTS, centres.service_ticket(ticket, &name)).await
-        {
+        let limit = *limit * ATTEMPTS;
+        let asking = centres.service_ticket(ticket, &name);
+        let outcome = match Patience::new(limit).wait(asking).await {
             Ok(outcome) => outcome.map_err(|error| centres.with_clock(error_of(error, &asked))),
-            Err(_) => Err(no_answer(realm, *limit * ATTEMPTS)),
+            Err(_) => Err(no_answer(realm, limit)),
         };
         drop(permit);
         match &outcome {
@@ -306,12 +308,10 @@ impl Shared {
         };
         let centres = self.centres(&principal).await?;
         // Only now: where there is nobody to ask, nobody waits for it.
-        let entry = match &self.gate {
-            Some(gate) => Some(gate.enter().await?),
-            None => None,
-        };
-        let outcome = self.login(&principal, &shown, &centres).await;
-        settle(entry, &principal.realm, &outcome);
+        let presentation = Presentation::new();
+        presentation.enter(self.gate.as_ref()).await?;
+        let outcome = presentation.during(self.login(&principal, &shown, &centres)).await;
+        settle(&presentation, &principal.realm, &outcome);
         let ticket = outcome.map_err(|error| centres.with_clock(error))?;
         let granting = Ok((ticket, centres));
         Ok(Granted { principal: shown, cache: None, granting, found: Vec::new() })
@@ -324,7 +324,8 @@ impl Shared {
             let client = self.configuration.client(&name.realm, self.timeout).await?;
             Centres::find(client, name, self.timeout).await
         };
-        timeout(limit, finding).await.unwrap_or_else(|_| Err(no_answer(&name.realm, limit)))
+        let found = Patience::new(limit).wait(finding).await;
+        found.unwrap_or_else(|_| Err(no_answer(&name.realm, limit)))
     }
 
     /// The exchange for the ticket-granting ticket. To make a key of a password takes a while, as
@@ -343,6 +344,7 @@ impl Shared {
         };
         let runtime = tokio::runtime::Handle::current();
         let login = tokio::task::spawn_blocking(move || {
+            // Whoever has been given up doesn't present the password any more.
             runtime.block_on(timeout(limit, async {
                 match &credential {
                     KerberosCredential::Password(credential) => {
@@ -358,13 +360,14 @@ impl Shared {
                 }
             }))
         });
-        match login.await {
-            Ok(Ok(outcome)) => outcome.map_err(|error| error_of(error, &asked)),
-            Ok(Err(_)) => {
+        // Nothing but its own end ends the making of a key.
+        match Patience::new(limit).wait(login).await {
+            Ok(Ok(Ok(outcome))) => outcome.map_err(|error| error_of(error, &asked)),
+            Ok(Err(_)) => Err(KerberosError::Nonsense(format!("the exchange for {shown} ended"))),
+            Ok(Ok(Err(_))) | Err(_) => {
                 let why = format!("no ticket in {} s", limit.as_secs_f32());
                 Err(KerberosError::NoAnswer { realm: principal.realm.clone(), why })
             }
-            Err(_) => Err(KerberosError::Nonsense(format!("the exchange for {shown} ended"))),
         }
     }
 
@@ -389,19 +392,19 @@ impl Shared {
 }
 
 /// The gate hears what came of the password.
-fn settle<T>(entry: Option<Ticket>, realm: &str, outcome: &Result<T, KerberosError>) {
-    let Some(entry) = entry else { return };
+fn settle<T>(presentation: &Presentation, realm: &str, outcome: &Result<T, KerberosError>) {
     match outcome {
-        Ok(_) => entry.accepted(),
+        // The answer was decrypted with the password's key.
+        Ok(_) => presentation.accepted(),
         Err(
             error @ (KerberosError::WrongPassword(_)
             | KerberosError::PasswordExpired(_)
             | KerberosError::AccountRevoked(_)),
         ) => {
             let server = format!("the key distribution centre of {realm}");
-            entry.refused(Refusal { server, reason: error.to_string() });
+            presentation.refused(Refusal { server, reason: error.to_string() });
         }
-        Err(_) => drop(entry),
+        Err(_) => {}
     }
 }
 

@@ -255,6 +255,162 @@ async fn a_server_is_not_silent_because_its_client_is_busy() {
     }
 }
 
+/// Passes the server's bytes on in drops of so many, a pause before each, from its `from`th PDU on.
+fn dripping(server: DuplexStream, from: usize, drop: usize, pause: Duration) -> DuplexStream {
+    let (near, far) = duplex(64 * 1024);
+    let (mut from_server, mut to_server) = tokio::io::split(server);
+    let (mut from_client, mut to_client) = tokio::io::split(far);
+    tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+    tokio::spawn(async move {
+        let mut frames = FrameBuffer::new();
+        let mut count = 0;
+        while from_server.read_buf(frames.space()).await.is_ok_and(|n| n > 0) {
+            while let Some(pdu) = frames.next_pdu() {
+                let drips = count >= from;
+                count += 1;
+                for part in pdu.chunks(if drips { drop } else { pdu.len() }) {
+                    if drips {
+                        tokio::time::sleep(pause).await;
+                    }
+                    if to_client.write_all(part).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    near
+}
+
+fn network(error: Error) -> NetworkError {
+    match error {
+        Error::Network(error) => error,
+        error => panic!("{error:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_drips_is_over_when_a_silent_one_is() {
+    // From its first answer on, and from the one after the challenge.
+    for from in [0, 1] {
+        let (stream, _end) = serve(config(true));
+        let stream = dripping(stream, from, 1, Duration::from_secs(1));
+        let before = tokio::time::Instant::now();
+        let (config, initiator) = (ClientConfig::new(INTERFACE), initiator(true, "right"));
+        let error = Client::bind(stream, config, initiator, SILENCE).await.unwrap_err();
+        assert_eq!(network(error).kind, NetworkErrorKind::TooSlow(SILENCE));
+        assert_eq!(before.elapsed(), SILENCE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_answer_drips_is_given_up_when_a_silent_one_is() {
+    // With the handshake's two PDUs before it.
+    let (stream, _end) = serve(config(true));
+    let stream = dripping(stream, 2, 1, Duration::from_secs(1));
+    let config = ClientConfig::new(INTERFACE);
+    let client = Client::bind(stream, config, initiator(true, "right"), SILENCE).await.unwrap();
+    let before = tokio::time::Instant::now();
+    let error = client.call(6, 100_000u32.to_le_bytes().into()).await.unwrap_err();
+    assert_eq!(network(error).kind, NetworkErrorKind::TooSlow(SILENCE));
+    assert_eq!(before.elapsed(), SILENCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_answer_over_a_slow_line_takes_many_times_the_silence_allowed() {
+    // About 2,000 bytes a second.
+    let (stream, _end) = serve(config(true));
+    let stream = dripping(stream, 2, 20, Duration::from_millis(10));
+    let config = ClientConfig::new(INTERFACE);
+    let silence = Duration::from_secs(10);
+    let client = Client::bind(stream, config, initiator(true, "right"), silence).await.unwrap();
+    let before = tokio::time::Instant::now();
+    let stub = client.call(6, 200_000u32.to_le_bytes().into()).await.unwrap();
+    assert_eq!(stub.len(), 200_000);
+    assert!(before.elapsed() > 8 * silence, "{:?}", before.elapsed());
+}
+
+#[tokio::test]
+async fn what_a_starved_client_finds_in_its_socket_is_heard() {
+    // The server answers within 10 ms; the client gets to run each 300 ms only, and allows 100 ms.
+    let (ports, port) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            ports.send(listener.local_addr().unwrap()).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            serve_connection(stream, config(true), Associations::default(), Arc::new(Echo)).await
+        })
+    });
+    let stream = tokio::net::TcpStream::connect(port.recv().unwrap()).await.unwrap();
+    let starving = tokio::spawn(async {
+        loop {
+            std::thread::sleep(Duration::from_millis(300));
+            tokio::task::yield_now().await;
+        }
+    });
+    let (config, initiator) = (ClientConfig::new(INTERFACE), initiator(true, "right"));
+    let allowed = Duration::from_millis(100);
+    let client = Client::bind(stream, config, initiator, allowed).await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(client.call(7, vec![7]).await, Ok(vec![7]));
+    }
+    starving.abort();
+}
+
+#[tokio::test]
+async fn a_fault_that_is_not_sealed_proves_no_password() {
+    // A server that claims to be too busy to look at the password.
+    let busy = ServerConfig { refusal: FaultStatus::SERVER_TOO_BUSY, ..config(true) };
+    let (stream, _end) = serve(busy);
+    let (config, initiator) = (ClientConfig::new(INTERFACE), initiator(false, "wrong"));
+    let client = Client::bind(stream, config, initiator, SILENCE).await.unwrap();
+    let error = client.call(0, vec![1]).await.unwrap_err();
+    assert_eq!(error, Error::Fault(FaultStatus::SERVER_TOO_BUSY));
+    assert!(!client.is_proven());
+}
+
+#[tokio::test]
+async fn without_security_nothing_is_proven() {
+    let (stream, far) = duplex(4096);
+    let map = EndpointMap::default();
+    let served = ServedInterface { syntax: ENDPOINT_MAPPER, privacy: false };
+    let config = ServerConfig::new(vec![served], 135, acceptors());
+    tokio::spawn(serve_connection(far, config, Associations::default(), Arc::new(map)));
+    let config = ClientConfig::new(ENDPOINT_MAPPER);
+    let client = Client::bind(stream, config, None, SILENCE).await.unwrap();
+    let stub = epm::MapRequest::tcp(INTERFACE).encode().unwrap();
+    client.call(epm::EPT_MAP, stub).await.unwrap();
+    assert!(!client.is_proven());
+}
+
+#[tokio::test]
+async fn the_credential_is_presented_when_the_challenge_is_there_and_not_before() {
+    for negotiate in [false, true] {
+        let (stream, _end) = serve(config(true));
+        let (config, initiator) = (ClientConfig::new(INTERFACE), initiator(negotiate, "right"));
+        let asked = std::cell::Cell::new(0);
+        let ready = async || {
+            asked.set(asked.get() + 1);
+            Ok::<_, Error>(())
+        };
+        Client::bind_when(stream, config, initiator, SILENCE, ready).await.unwrap();
+        assert_eq!(asked.get(), 1);
+    }
+    // An answer that is no challenge, and none at all.
+    for answer in
+        [&b"\x05\x00\x0c\x03\x10\0\0\0\x18\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0"[..], b"", b"\x05"]
+    {
+        let (near, mut far) = duplex(4096);
+        far.write_all(answer).await.unwrap();
+        let (config, initiator) = (ClientConfig::new(INTERFACE), initiator(true, "right"));
+        let ready = async || -> Result<()> { panic!("it is not to be presented") };
+        let silence = Duration::from_millis(50);
+        Client::bind_when(near, config, initiator, silence, ready).await.unwrap_err();
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_hangs_up_is_named_so() {
     let (client, _end) = bound(true).await;
@@ -354,6 +510,22 @@ async fn a_change_in_any_part_of_a_sealed_answer_is_found() {
             "{what}: {error:?}"
         );
         assert_eq!(error.blame(), Blame::Peer);
+    }
+}
+
+/// It is what proves the password with SPNEGO: version, checksum and sequence number.
+#[tokio::test]
+async fn a_change_in_any_byte_of_the_servers_mech_list_mic_is_found() {
+    for from_end in 1..=16 {
+        let answer = with_meddling(true, move |n, pdu| {
+            if n == 1 {
+                let at = pdu.len() - from_end;
+                pdu[at] ^= 1;
+            }
+        });
+        let error = answer.await.unwrap_err();
+        let is_found = matches!(error, Error::Security(SecurityError::HandshakeAltered));
+        assert!(is_found, "{from_end} from the end: {error:?}");
     }
 }
 

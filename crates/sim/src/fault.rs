@@ -32,6 +32,23 @@ pub enum Fault {
     PortDropped,
     /// `refuse-logon`: every credential is wrong.
     RefuseLogon,
+    /// `refuse-once`: the first credential that is presented is called wrong, whatever it is;
+    /// afterwards all is well.
+    RefuseOnce,
+    /// `busy`: every call is answered with the fault "server too busy", unsealed, and so is a wrong
+    /// credential, which the server then seems not to have looked at.
+    Busy,
+    /// `drip[:MS]`: the challenge of the logon comes as it should; from then on, all that is sent
+    /// comes a byte each so many milliseconds.
+    Drip(Duration),
+    /// `pending`: the event log is there over SMB only ([`SimServer::smb_port`]), and what follows
+    /// on the challenge of the logon is that the answer will come later, again and again.
+    ///
+    /// [`SimServer::smb_port`]: crate::SimServer::smb_port
+    Pending,
+    /// `endless`: every call for records is answered with `ERROR_TIMEOUT` when its own time-out is
+    /// over, for ever.
+    Endless,
     /// `refuse-access[:CHANNEL]`: the channel's access list (or every channel's) keeps the caller
     /// out: return value 5.
     RefuseAccess(Option<String>),
@@ -67,12 +84,13 @@ pub const MAX_CLAUSES: usize = 22;
 
 const RECORDS: u64 = 100;
 const SLOW: Duration = Duration::from_secs(3);
+const DRIP: Duration = Duration::from_secs(1);
 const BATCH: u32 = quarry_even::limits::MAX_BATCH_SIZE;
 const FEW: u32 = 8;
 
 impl Fault {
     /// Every kind, as it is written, with what it does in a few words.
-    pub const KINDS: [(&str, &str); 19] = [
+    pub const KINDS: [(&str, &str); 24] = [
         ("slow[:MS]", "alive but slow: each batch takes MS milliseconds (3000)"),
         ("silent[:N]", "says nothing more after N records of a log (100)"),
         ("reset[:N]", "connection reset after N records of a log (100)"),
@@ -82,6 +100,11 @@ impl Fault {
         ("port-closed", "the mapper answers, the event log's port refuses"),
         ("port-dropped", "the mapper answers, the event log's port never does"),
         ("refuse-logon", "every credential is wrong"),
+        ("refuse-once", "the first credential that is presented is called wrong"),
+        ("busy", "every call, and a wrong credential, gets the fault \"server too busy\""),
+        ("drip[:MS]", "after the logon's challenge, a byte each MS milliseconds (1000)"),
+        ("pending", "over SMB only, where the logon is never answered but put off"),
+        ("endless", "a call for records only ever times out"),
         ("refuse-access[:CHANNEL]", "no right to read a channel, or any"),
         ("big-batch[:BYTES]", "a batch over 2 MiB fails with 1734, and its records are passed"),
         ("few-clauses[:N]", "a query of more than N expressions is refused (8)"),
@@ -130,10 +153,12 @@ impl FromStr for Fault {
         };
         let records = || number(RECORDS, u64::MAX);
         // A day, so that no sum of times overflows.
-        let milliseconds = || number(SLOW.as_millis() as u64, 86_400_000);
+        let milliseconds = |default: Duration| {
+            number(default.as_millis() as u64, 86_400_000).map(Duration::from_millis)
+        };
         let bare = |fault: Fault| if value.is_none() { Ok(fault) } else { Err(wrong()) };
         Ok(match kind {
-            "slow" => Fault::Slow(Duration::from_millis(milliseconds()?)),
+            "slow" => Fault::Slow(milliseconds(SLOW)?),
             "silent" => Fault::Silent(records()?),
             "reset" => Fault::Reset(records()?),
             "restart" => Fault::Restart(records()?),
@@ -142,6 +167,11 @@ impl FromStr for Fault {
             "port-closed" => bare(Fault::PortClosed)?,
             "port-dropped" => bare(Fault::PortDropped)?,
             "refuse-logon" => bare(Fault::RefuseLogon)?,
+            "refuse-once" => bare(Fault::RefuseOnce)?,
+            "busy" => bare(Fault::Busy)?,
+            "drip" => Fault::Drip(milliseconds(DRIP)?),
+            "pending" => bare(Fault::Pending)?,
+            "endless" => bare(Fault::Endless)?,
             "refuse-access" => match value {
                 Some("") => return Err(wrong()),
                 channel => Fault::RefuseAccess(channel.map(str::to_owned)),
@@ -172,6 +202,11 @@ impl fmt::Display for Fault {
             Fault::PortClosed => f.write_str("port-closed"),
             Fault::PortDropped => f.write_str("port-dropped"),
             Fault::RefuseLogon => f.write_str("refuse-logon"),
+            Fault::RefuseOnce => f.write_str("refuse-once"),
+            Fault::Busy => f.write_str("busy"),
+            Fault::Drip(time) => write!(f, "drip:{}", time.as_millis()),
+            Fault::Pending => f.write_str("pending"),
+            Fault::Endless => f.write_str("endless"),
             Fault::RefuseAccess(None) => f.write_str("refuse-access"),
             Fault::RefuseAccess(Some(channel)) => write!(f, "refuse-access:{channel}"),
             Fault::BigBatch(bytes) => write!(f, "big-batch:{bytes}"),
@@ -199,6 +234,11 @@ pub(crate) struct Faults {
     pub(crate) port_closed: bool,
     pub(crate) port_dropped: bool,
     pub(crate) refuse_logon: bool,
+    pub(crate) refuse_once: bool,
+    pub(crate) busy: bool,
+    pub(crate) drip: Option<Duration>,
+    pub(crate) pending: bool,
+    pub(crate) endless: bool,
     pub(crate) refuse_all: bool,
     pub(crate) refuse_channels: Vec<String>,
     pub(crate) big_batch: Option<u32>,
@@ -226,6 +266,11 @@ impl Faults {
                 Fault::PortClosed => all.port_closed = true,
                 Fault::PortDropped => all.port_dropped = true,
                 Fault::RefuseLogon => all.refuse_logon = true,
+                Fault::RefuseOnce => all.refuse_once = true,
+                Fault::Busy => all.busy = true,
+                Fault::Drip(time) => all.drip = Some(*time),
+                Fault::Pending => all.pending = true,
+                Fault::Endless => all.endless = true,
                 Fault::RefuseAccess(None) => all.refuse_all = true,
                 Fault::RefuseAccess(Some(channel)) => {
                     all.refuse_channels.push(channel.to_lowercase());

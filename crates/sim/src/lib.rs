@@ -21,6 +21,7 @@ mod log;
 mod net;
 mod next;
 mod oversized;
+mod pending;
 mod plan;
 mod reader;
 mod server;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use quarry_even::{EventServer, Opnum};
 use quarry_rpc::tcp::{CallContext, Reply, Service, serve_connection};
-use quarry_rpc::{Associations, IncomingCall, ServerConfig};
+use quarry_rpc::{Associations, FaultStatus, IncomingCall, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -82,13 +82,13 @@ pub(crate) async fn serve<V: Service>(
     config: ServerConfig,
     service: Arc<V>,
     server: Arc<Server>,
-    latency: Duration,
+    line: Line,
 ) {
     let mut turns = server.turns.subscribe();
     let Ok(address) = listener.local_addr() else { return };
     loop {
         tokio::select! {
-            () = serve_on(&listener, &config, &service, &server, latency) => {}
+            () = serve_on(&listener, &config, &service, &server, line) => {}
             _ = turns.changed() => {}
         }
         drop(listener);
@@ -111,7 +111,7 @@ async fn serve_on<V: Service>(
     config: &ServerConfig,
     service: &Arc<V>,
     server: &Arc<Server>,
-    latency: Duration,
+    line: Line,
 ) {
     let associations = Associations::default();
     let mut connections = JoinSet::new();
@@ -122,7 +122,7 @@ async fn serve_on<V: Service>(
                     server.counts.connections.fetch_add(1, Relaxed);
                     // It only costs time if it fails.
                     let _ = stream.set_nodelay(true);
-                    let wire = Wire::new(stream, Arc::clone(server), latency);
+                    let wire = Wire::new(stream, Arc::clone(server), line);
                     let (config, service) = (config.clone(), Arc::clone(service));
                     let served = serve_connection(wire, config, associations.clone(), service);
                     connections.spawn(async move {
@@ -164,6 +164,9 @@ impl Service for Endpoint {
         {
             return Reply::Stub(oversized::batch(self.batches.fetch_add(1, Relaxed)));
         }
+        if self.server.faults.busy {
+            return Reply::Fault(FaultStatus::SERVER_TOO_BUSY);
+        }
         Arc::clone(&self.events).call(context, call).await
     }
 }
@@ -186,11 +189,24 @@ impl Service for Altered {
     }
 }
 
+/// How fast connections to a port are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line {
+    /// How long a question is on its way.
+    pub(crate) latency: Duration,
+    /// How long each byte takes that is sent after the first answer.
+    pub(crate) drip: Option<Duration>,
+}
+
 /// A connection with a network's latency, and an end that can be a reset.
 struct Wire {
     stream: TcpStream,
     server: Arc<Server>,
-    latency: Duration,
+    line: Line,
+    /// The next byte of what drips.
+    drop: Option<Pin<Box<Sleep>>>,
+    /// Questions that came, as far as they don't come together.
+    questions: u32,
     /// What came and is still under way.
     held: Vec<u8>,
     at: usize,
@@ -202,8 +218,25 @@ struct Wire {
 impl Wire {
     const HELD: usize = 16 * 1024;
 
-    fn new(stream: TcpStream, server: Arc<Server>, latency: Duration) -> Self {
-        Self { stream, server, latency, held: Vec::new(), at: 0, delay: None, asked: true }
+    fn new(stream: TcpStream, server: Arc<Server>, line: Line) -> Self {
+        let (held, at, delay, drop) = (Vec::new(), 0, None, None);
+        Self { stream, server, line, drop, questions: 0, held, at, delay, asked: true }
+    }
+
+    fn read_at_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before && std::mem::take(&mut self.asked) {
+            self.questions = self.questions.saturating_add(1);
+            if !self.line.latency.is_zero() {
+                self.delay = Some(Box::pin(sleep(self.line.latency)));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -214,8 +247,8 @@ impl AsyncRead for Wire {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.latency.is_zero() {
-            return Pin::new(&mut this.stream).poll_read(cx, buf);
+        if this.line.latency.is_zero() {
+            return this.read_at_once(cx, buf);
         }
         loop {
             if let Some(delay) = &mut this.delay {
@@ -229,17 +262,16 @@ impl AsyncRead for Wire {
                 return Poll::Ready(Ok(()));
             }
             this.at = 0;
-            this.held.resize(Self::HELD, 0);
-            let mut room = ReadBuf::new(&mut this.held);
-            let read = Pin::new(&mut this.stream).poll_read(cx, &mut room);
+            let mut held = std::mem::take(&mut this.held);
+            held.resize(Self::HELD, 0);
+            let mut room = ReadBuf::new(&mut held);
+            let read = this.read_at_once(cx, &mut room);
             let len = room.filled().len();
-            this.held.truncate(len);
+            held.truncate(len);
+            this.held = held;
             match read {
                 Poll::Ready(Ok(())) if len > 0 => {}
                 other => return other,
-            }
-            if std::mem::take(&mut this.asked) {
-                this.delay = Some(Box::pin(sleep(this.latency)));
             }
         }
     }
@@ -253,7 +285,15 @@ impl AsyncWrite for Wire {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.asked = true;
-        Pin::new(&mut this.stream).poll_write(cx, bytes)
+        let Some(pause) = this.line.drip.filter(|_| this.questions > 1) else {
+            return Pin::new(&mut this.stream).poll_write(cx, bytes);
+        };
+        let drop = this.drop.get_or_insert_with(|| Box::pin(sleep(pause)));
+        ready!(drop.as_mut().poll(cx));
+        let first = &bytes[..bytes.len().min(1)];
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, first));
+        this.drop = None;
+        Poll::Ready(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use quarry_even::limits::MAX_BATCH_SIZE;
 use quarry_even::wire::EventBatch;
@@ -27,6 +28,9 @@ pub(crate) struct Limits {
     pub(crate) big_batch: Option<u32>,
 }
 
+/// After how long an endless search says that it goes on to whoever would wait for ever.
+const ENDLESS: Duration = Duration::from_secs(1);
+
 type Answer = Result<(EventBatch, Win32Error), Refuse>;
 
 /// What happens when there are no more records.
@@ -50,6 +54,14 @@ pub(crate) async fn records(
         return Ok((EventBatch::default(), Win32Error::SUCCESS));
     }
     let mut stop = Stop::new(opened, context);
+    if server.faults.endless {
+        let deadline = limits.deadline.unwrap_or_else(|| Instant::now() + ENDLESS);
+        let status = tokio::select! {
+            () = sleep_until(deadline) => Win32Error::TIMEOUT,
+            () = stop.set() => Win32Error::CANCELLED,
+        };
+        return Ok((EventBatch::default(), status));
+    }
     let mut reader = opened.reader.lock().await;
     if let Some(status) = search(server, &mut reader, limits, &mut stop).await {
         return Ok((EventBatch::default(), status));

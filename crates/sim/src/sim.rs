@@ -17,7 +17,8 @@ use quarry_rpc::security::{
 };
 use quarry_rpc::tcp::{EndpointMap, serve_connection};
 use quarry_rpc::{
-    AcceptorFactory, Associations, ENDPOINT_MAPPER, ServedInterface, ServerConfig, pdu::AuthType,
+    AcceptorFactory, Associations, ENDPOINT_MAPPER, FaultStatus, ServedInterface, ServerConfig,
+    pdu::AuthType,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
@@ -29,7 +30,8 @@ use crate::files::{self, FileLogs};
 use crate::generate::{CHANNELS, Catalog, mix, utf16};
 use crate::journal::{Journal, OnQuery, QueryEntry};
 use crate::log::{Generator, Log};
-use crate::net::{self, BlackHole, Endpoint};
+use crate::net::{self, BlackHole, Endpoint, Line};
+use crate::pending;
 use crate::plan::Testers;
 use crate::server::{Server, Stats, World, now};
 
@@ -162,6 +164,7 @@ pub struct SimServer {
     address: Ipv4Addr,
     mapper_port: u16,
     event_port: u16,
+    smb_port: Option<u16>,
 }
 
 /// How a connection is served that doesn't come over TCP: see [`SimServer::serve_stream`].
@@ -268,7 +271,14 @@ impl Sim {
         for server in &self.servers {
             let _ = writeln!(text, "\n[servers.{}]", toml_key(server.name()));
             let _ = writeln!(text, "address = \"{}\"", self.address);
-            let _ = writeln!(text, "mapper-port = {}", server.mapper_port);
+            match server.smb_port {
+                Some(port) => {
+                    let _ = writeln!(text, "protocol = \"even\"\nsmb-port = {port}");
+                }
+                None => {
+                    let _ = writeln!(text, "mapper-port = {}", server.mapper_port);
+                }
+            }
         }
         text
     }
@@ -298,6 +308,12 @@ impl SimServer {
     /// The event log's port, which the mapper names.
     pub fn event_port(&self) -> u16 {
         self.event_port
+    }
+
+    /// The port of SMB, where the server has its event log over SMB only: see
+    /// [`Fault::Pending`].
+    pub fn smb_port(&self) -> Option<u16> {
+        self.smb_port
     }
 
     /// What it has done so far.
@@ -435,20 +451,25 @@ impl Starting<'_> {
         let any_port = SocketAddr::from((address, 0));
         let events = Arc::new(Endpoint::new(Arc::clone(&server)));
         let acceptors = self.config(&server, INTERFACE, true, 0).acceptors;
+        let smb_port = match faults.pending {
+            true => Some(self.pending(any_port, &server)?),
+            false => None,
+        };
         let event_port = if faults.black_hole || faults.port_dropped {
             self.black_hole(any_port)?
-        } else if faults.port_closed {
+        } else if faults.port_closed || faults.pending {
             self.closed(any_port)?
         } else {
             let listener = net::listen(any_port)?;
             let port = listener.local_addr()?.port();
             let config = self.config(&server, INTERFACE, true, port);
-            self.serve(listener, config, Arc::clone(&events), &server);
+            let line = Line { latency: self.options.latency, drip: faults.drip };
+            self.serve(listener, config, Arc::clone(&events), &server, line);
             port
         };
         let mapper_port = if faults.black_hole {
             self.black_hole(any_port)?
-        } else if faults.no_mapper {
+        } else if faults.no_mapper || faults.pending {
             self.closed(any_port)?
         } else {
             let listener = net::listen(any_port)?;
@@ -456,10 +477,19 @@ impl Starting<'_> {
             let config = self.config(&server, ENDPOINT_MAPPER, false, port);
             let entries = vec![(INTERFACE, event_port)];
             let map = Arc::new(EndpointMap { entries, address: Some(address) });
-            self.serve(listener, config, map, &server);
+            let line = Line { latency: self.options.latency, drip: None };
+            self.serve(listener, config, map, &server, line);
             port
         };
-        Ok(SimServer { inner: server, events, acceptors, address, mapper_port, event_port })
+        Ok(SimServer {
+            inner: server,
+            events,
+            acceptors,
+            address,
+            mapper_port,
+            event_port,
+            smb_port,
+        })
     }
 
     fn closed(&mut self, address: SocketAddr) -> io::Result<u16> {
@@ -482,9 +512,18 @@ impl Starting<'_> {
         config: ServerConfig,
         service: Arc<V>,
         server: &Arc<Server>,
+        line: Line,
     ) {
-        let latency = self.options.latency;
-        self.tasks.spawn(net::serve(listener, config, service, Arc::clone(server), latency));
+        self.tasks.spawn(net::serve(listener, config, service, Arc::clone(server), line));
+    }
+
+    /// A port of SMB whose logons are put off.
+    fn pending(&mut self, address: SocketAddr, server: &Arc<Server>) -> io::Result<u16> {
+        let listener = net::listen(address)?;
+        let port = listener.local_addr()?.port();
+        let acceptors = self.config(server, INTERFACE, true, 0).acceptors;
+        self.tasks.spawn(pending::serve(listener, acceptors, Arc::clone(server)));
+        Ok(port)
     }
 
     fn config(
@@ -500,7 +539,12 @@ impl Starting<'_> {
         };
         let accounts = Arc::new(Counted { accounts, server: Arc::clone(server) });
         let acceptors = acceptors(&server.name, accounts);
-        ServerConfig::new(vec![ServedInterface { syntax, privacy }], port, acceptors)
+        let mut config =
+            ServerConfig::new(vec![ServedInterface { syntax, privacy }], port, acceptors);
+        if server.faults.busy {
+            config.refusal = FaultStatus::SERVER_TOO_BUSY;
+        }
+        config
     }
 }
 
@@ -583,7 +627,10 @@ struct Counted {
 
 impl Accounts for Counted {
     fn nt_hash(&self, user: &str, domain: &str) -> Option<NtHash> {
-        self.server.counts.logons.fetch_add(1, Relaxed);
+        let before = self.server.counts.logons.fetch_add(1, Relaxed);
+        if self.server.faults.refuse_once && before == 0 {
+            return None;
+        }
         self.accounts.nt_hash(user, domain)
     }
 }

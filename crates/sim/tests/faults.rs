@@ -6,9 +6,13 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use common::*;
-use quarry_even::{Bookmark, Error, EventClient, LogProperty, Next, SeekFlags, Win32Error};
+use quarry_cred::{Credential, Gate, Secret};
+use quarry_even::eventlog::{ConnectPipeOptions, LegacyClient};
+use quarry_even::{
+    Authentication, Bookmark, Error, EventClient, LogProperty, Next, SeekFlags, Win32Error,
+};
 use quarry_event::Field;
-use quarry_rpc::{Blame, NetworkErrorKind};
+use quarry_rpc::{Blame, FaultStatus, NetworkErrorKind};
 use quarry_sim::{Fault, ServerOptions, Sim};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -277,4 +281,111 @@ async fn one_servers_fault_is_not_anothers_and_all_end_with_the_simulation() {
     let ended = tokio::time::timeout(PATIENCE, open.read_u8()).await.unwrap();
     assert!(ended.is_err());
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// Waits until a server was shown so many credentials.
+async fn until_shown(sim: &Sim, server: &str, logons: u64) {
+    let begun = Instant::now();
+    while sim.server(server).unwrap().stats().logons < logons {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn server(name: &str, fault: Option<Fault>) -> ServerOptions {
+    let faults = fault.into_iter().collect();
+    ServerOptions { name: name.into(), faults, ..Default::default() }
+}
+
+#[tokio::test]
+async fn two_servers_that_drip_after_their_challenge_hold_the_gate_for_a_bounded_time() {
+    let drip = || Some(Fault::Drip(Duration::from_secs(1)));
+    let servers = vec![server("one", drip()), server("two", drip()), server("well", None)];
+    let sim = Sim::start(options(servers)).await.unwrap();
+    let gate = Gate::default();
+    let connect = |name: &str| {
+        let mut options = connect_options(&sim, name);
+        options.gate = Some(gate.clone());
+        options
+    };
+    let mut dripping = Vec::new();
+    for name in ["one", "two"] {
+        let mut options = connect(name);
+        options.timeouts.silence = 3 * SHORT;
+        dripping.push(tokio::spawn(async move { EventClient::connect(&options).await }));
+        until_shown(&sim, name, 1).await;
+    }
+    // Both have the password, and neither says what it thinks of it.
+    EventClient::connect(&connect("well")).await.unwrap();
+    assert!(gate.is_proven());
+    for dripping in dripping {
+        let error = dripping.await.unwrap().unwrap_err();
+        assert_eq!(network(&error), NetworkErrorKind::TooSlow(3 * SHORT));
+    }
+}
+
+#[tokio::test]
+async fn two_servers_that_put_smbs_logon_off_hold_the_gate_for_a_bounded_time() {
+    let pending = || Some(Fault::Pending);
+    let servers = vec![server("one", pending()), server("two", pending()), server("well", None)];
+    let sim = Sim::start(options(servers)).await.unwrap();
+    let gate = Gate::default();
+    let mut hanging = Vec::new();
+    for name in ["one", "two"] {
+        let server = sim.server(name).unwrap();
+        let mut options = ConnectPipeOptions::new("127.0.0.1", sim.credential().clone());
+        options.port = server.smb_port().unwrap();
+        options.gate = Some(gate.clone());
+        hanging.push(tokio::spawn(async move { LegacyClient::connect(&options).await }));
+    }
+    let mut well = connect_options(&sim, "well");
+    well.gate = Some(gate.clone());
+    EventClient::connect(&well).await.unwrap();
+    assert!(gate.is_proven());
+    for hanging in hanging {
+        let error = hanging.await.unwrap().unwrap_err();
+        assert_eq!(error.blame(), Blame::Peer, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn who_answers_a_wrong_password_with_being_busy_leaves_the_gate_as_it_was() {
+    let servers = vec![server("busy", Some(Fault::Busy)), server("well", None)];
+    let sim = Sim::start(options(servers)).await.unwrap();
+    let gate = Gate::default();
+    let wrong = |name: &str| {
+        let mut options = connect_options(&sim, name);
+        let account = sim.credential().account().clone();
+        options.logon = Credential::new(account, Secret::new("wrong".to_owned()).unwrap()).into();
+        options.authentication = Authentication::Ntlm;
+        options.gate = Some(gate.clone());
+        options
+    };
+    for _ in 0..3 {
+        let error = EventClient::connect(&wrong("busy")).await.unwrap_err();
+        let busy = quarry_rpc::Error::Fault(FaultStatus::SERVER_TOO_BUSY);
+        assert_eq!(error, Error::Rpc(busy));
+        assert!(!gate.is_proven() && gate.refusal().is_none());
+    }
+    EventClient::connect(&wrong("well")).await.unwrap_err();
+    assert!(gate.refusal().is_some());
+}
+
+#[tokio::test]
+async fn a_credential_that_is_refused_once_is_right_the_next_time() {
+    let sim = fred(&[Fault::RefuseOnce]).await;
+    let error = refused(&sim).await;
+    assert_eq!(error.blame(), Blame::Credential);
+    connect(&sim, "fred").await;
+}
+
+#[tokio::test]
+async fn a_search_without_end_times_out_for_ever() {
+    let sim = fred(&[Fault::Endless]).await;
+    let client = connect(&sim, "fred").await;
+    let query = client.register_log_query(Some("System"), "*", FORWARD).await.unwrap();
+    for _ in 0..5 {
+        let next = client.query_next(query.handle, 40, Duration::from_millis(50)).await.unwrap();
+        assert!(matches!(next, Next::TimedOut(batch) if batch.is_empty()));
+    }
 }

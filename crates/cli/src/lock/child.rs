@@ -17,6 +17,8 @@ pub(super) enum Program {
 }
 
 pub(crate) use signals::Forwarder;
+#[cfg(unix)]
+pub(crate) use signals::{Event, is_ignored, send};
 
 impl Program {
     /// What others may know of it: the program, and nothing of its arguments, which may be secrets.
@@ -146,6 +148,7 @@ mod signals {
 
     use std::{
         io,
+        os::fd::{AsFd, BorrowedFd},
         os::unix::net::UnixStream,
         process::{Child, ExitStatus},
     };
@@ -167,7 +170,16 @@ mod signals {
 
     pub(crate) struct Forwarder {
         signals: SignalDelivery<UnixStream, WithOrigin>,
-        ignored: u64,
+        /// Those of the terminal don't reach the command without us.
+        is_elsewhere: bool,
+    }
+
+    /// What came of signals.
+    pub(crate) enum Event {
+        /// The command has ended.
+        Ended(ExitStatus),
+        /// One of [`Forwarder::also`].
+        Came(i32),
     }
 
     impl Forwarder {
@@ -178,7 +190,23 @@ mod signals {
             // This one tells that the command has ended, even if we were started with it ignored.
             let signals = [SIGCHLD];
             let signals = SignalDelivery::with_pipe(read, write, WithOrigin::default(), signals)?;
-            Ok(Self { signals, ignored: ignored() })
+            Ok(Self { signals, is_elsewhere: false })
+        }
+
+        /// For a command in another session, which the terminal sends nothing.
+        pub(crate) fn elsewhere(self) -> Self {
+            Self { is_elsewhere: true, ..self }
+        }
+
+        /// Further signals, which aren't passed on.
+        pub(crate) fn also(&self, signals: impl IntoIterator<Item = i32>) -> io::Result<()> {
+            let handle = self.signals.handle();
+            signals.into_iter().try_for_each(|signal| handle.add_signal(signal))
+        }
+
+        /// What can be read when a signal has come.
+        pub(crate) fn arrivals(&self) -> BorrowedFd<'_> {
+            self.signals.get_read().as_fd()
         }
 
         /// From here on signals are kept for the command, which is started next.
@@ -186,7 +214,7 @@ mod signals {
             let handle = self.signals.handle();
             PASSED_ON
                 .into_iter()
-                .filter(|signal| self.ignored & (1 << (signal - 1)) == 0)
+                .filter(|&signal| !is_ignored(signal))
                 .try_for_each(|signal| handle.add_signal(signal))
         }
 
@@ -199,7 +227,7 @@ mod signals {
         ) -> io::Result<ExitStatus> {
             let mut meanwhile = Some(meanwhile);
             loop {
-                if let Some(status) = self.pass_on(child)? {
+                if let Some(Event::Ended(status)) = self.pass_on(child)?.pop() {
                     return Ok(status);
                 }
                 let patience = meanwhile.is_some().then_some(&AT_ONCE);
@@ -216,33 +244,43 @@ mod signals {
             }
         }
 
-        /// Deals with the signals that have come, and says if the command has ended.
-        fn pass_on(&mut self, child: &mut Child) -> io::Result<Option<ExitStatus>> {
-            let id = Pid::from_child(child);
+        /// Passes on the signals that have come. The end of the command, if it has ended, is the
+        /// last of what is returned.
+        pub(crate) fn pass_on(&mut self, child: &mut Child) -> io::Result<Vec<Event>> {
+            let mut events = Vec::new();
             for origin in self.signals.pending() {
-                if origin.signal == SIGCHLD {
-                    if let Some(status) = child.try_wait()? {
-                        return Ok(Some(status));
+                let by_terminal = origin.cause == Cause::Kernel && !self.is_elsewhere;
+                match origin.signal {
+                    SIGCHLD => {
+                        if let Some(status) = child.try_wait()? {
+                            events.push(Event::Ended(status));
+                            break;
+                        }
                     }
-                } else if let (false, Some(signal)) =
-                    (origin.cause == Cause::Kernel, Signal::from_named_raw(origin.signal))
-                {
-                    // It may have just ended, and then this fails.
-                    let _ = kill_process(id, signal);
+                    signal if !PASSED_ON.contains(&signal) => events.push(Event::Came(signal)),
+                    signal if !by_terminal => send(child, signal),
+                    _ => {}
                 }
             }
-            Ok(None)
+            Ok(events)
         }
     }
 
-    /// The signals that we were started with ignored (nohup(1) does that), as a set of bits. They
-    /// stay ignored, for the command too.
-    fn ignored() -> u64 {
+    /// Sends the command a signal. It may have just ended, and then nobody gets it.
+    pub(crate) fn send(child: &Child, signal: i32) {
+        if let Some(signal) = Signal::from_named_raw(signal) {
+            let _ = kill_process(Pid::from_child(child), signal);
+        }
+    }
+
+    /// Whether we were started with a signal ignored (nohup(1) does that). It stays ignored, for
+    /// the command too.
+    pub(crate) fn is_ignored(signal: i32) -> bool {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        status
+        let ignored = status
             .lines()
-            .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok())
-            .unwrap_or(0)
+            .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+        ignored.is_some_and(|ignored| ignored & (1 << (signal - 1)) != 0)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use quarry_event::output::{Printer, Scratch};
+use quarry_event::output::{CsvOptions, Printer, Scratch};
 use quarry_event::{Event as Decoded, FieldSource, Origin, Texts};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
@@ -40,7 +40,7 @@ fn every_record_is_valid_json() {
 fn every_record_is_valid_csv() {
     count("csv", |text| {
         let mut reader = csv::Reader::from_reader(text.as_bytes());
-        reader.records().map(|record| assert_eq!(record.unwrap().len(), 28)).count()
+        reader.records().map(|record| assert_eq!(record.unwrap().len(), 29)).count()
     });
 }
 
@@ -99,7 +99,7 @@ impl Visitor for Twice {
 fn a_record_and_the_event_decoded_from_it_are_printed_alike() {
     let Some(corpus) = corpus() else { return };
     let mut twice = Twice {
-        printers: [Printer::jsonl(None), Printer::csv(None), Printer::xml()],
+        printers: [Printer::jsonl(None), Printer::csv(CsvOptions::default()), Printer::xml()],
         scratch: Scratch::default(),
         events: 0,
     };

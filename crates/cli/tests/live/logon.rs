@@ -52,6 +52,44 @@ fn a_server_that_refuses_what_others_accept_is_the_only_one_or_the_first() {
     }
 }
 
+/// Of twenty, six answer the challenge as they should and then drip, or put SMB's logon off. Two at
+/// a time may have the password unsettled; none has it for ever.
+#[test]
+fn servers_that_hang_after_their_challenge_keep_no_other_waiting_for_ever() {
+    for fault in ["drip:1000", "pending"] {
+        let mut options = servers(20);
+        for server in &mut options[..6] {
+            server.faults.push(fault.parse().unwrap());
+        }
+        let fleet = Fleet::new(options, 50);
+        let ran = fleet.scan(&["@all"]);
+        let mut expected = fleet.everywhere(|_| true);
+        for n in 1..=6 {
+            expected.remove(&name(n));
+        }
+        assert_eq!((ran.status, ran.by_host()), (Some(3), expected), "{fault}: {}", ran.shown());
+        assert_eq!(ran.errors().len(), 6, "{fault}: {}", ran.shown());
+    }
+}
+
+/// Whoever calls itself busy settles nothing: it has seen the wrong password, and so has one of
+/// those who say what they think of it.
+#[test]
+fn a_wrong_password_goes_to_one_server_though_others_say_that_they_are_busy() {
+    let mut options = servers(20);
+    for server in &mut options[..4] {
+        server.faults.push(Fault::Busy);
+    }
+    let fleet = Fleet::new(options, 10);
+    fleet.write_password("not this one");
+    let how = |_: &str| "authentication = \"ntlm\"\n".to_owned();
+    fleet.write_inventory(&fleet.inventory_with(how));
+    let ran = fleet.scan(&["@all"]);
+    let logons = logons(&fleet);
+    assert_eq!(logons[4..].iter().sum::<u64>(), 1, "{logons:?}\n{}", ran.shown());
+    assert_eq!((ran.status, &*ran.stdout), (Some(2), ""), "{}", ran.shown());
+}
+
 #[cfg(unix)]
 #[test]
 fn servers_that_hang_while_one_signs_in_keep_no_other_waiting() {

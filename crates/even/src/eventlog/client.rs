@@ -6,13 +6,13 @@ use quarry_rpc::ClientConfig;
 use quarry_rpc::ndr::WideString;
 use quarry_rpc::pdu::NakReason;
 use quarry_rpc::smb::{Dialect, NtStatus, PipeConfig, PipeStream, SMB_PORT, SessionFacts};
-use quarry_rpc::tcp::{Client, Target, Timeouts, connect_stream};
+use quarry_rpc::tcp::{Client, Presentation, Target, Timeouts, connect_stream};
 use tokio::net::TcpStream;
 
 use super::limits::MAX_BATCH_BUFFER;
 use super::messages::*;
 use super::{INTERFACE, PIPE};
-use crate::client::{settle, within_patience};
+use crate::client::settle;
 use crate::error::{Error, Result};
 use crate::logon::{Authentication, Chosen, LogOn, service_host};
 use crate::wire::Message;
@@ -126,12 +126,7 @@ impl LegacyClient {
         options: &ConnectPipeOptions,
         chosen: &Chosen<'_>,
     ) -> Result<Self> {
-        let mut ticket = match &options.gate {
-            Some(gate) if chosen.is_guess() => Some(gate.enter().await?),
-            _ => None,
-        };
-        let outcome = within_patience(&mut ticket, Self::sign_in(stream, options, chosen)).await;
-        settle(ticket, &options.name, &outcome);
+        let outcome = Self::sign_in(stream, options, chosen).await;
         outcome.map_err(|error| chosen.explain(error))
     }
 
@@ -169,24 +164,47 @@ impl LegacyClient {
         chosen: &Chosen<'_>,
         sealed: bool,
     ) -> Result<Self, (Error, Option<SessionFacts>)> {
-        let silence = options.timeouts.silence;
-        let initiator = chosen.for_smb(options.authentication).map_err(|error| (error, None))?;
-        let pipe = PipeStream::open(stream, options.pipe.clone(), initiator, silence)
-            .await
-            .map_err(|error| (error.into(), None))?;
+        let pipe = Self::open_pipe(stream, options, chosen).await.map_err(|error| (error, None))?;
         let facts = pipe.facts();
-        let config = ClientConfig::new(INTERFACE);
-        let security = match sealed {
-            true => {
-                let how = Authentication::Negotiate;
-                Some(chosen.for_rpc(how).map_err(|error| (error, None))?)
-            }
-            false => None,
-        };
-        let rpc = Client::bind(pipe, config, security, silence)
-            .await
-            .map_err(|error| (error.into(), Some(facts)))?;
+        let rpc = Self::bind_pipe(pipe, options, chosen, sealed).await;
+        let rpc = rpc.map_err(|error| (error, Some(facts)))?;
         Ok(Self { rpc, facts, sealed })
+    }
+
+    /// The session of SMB. It is signed, which proves that the server knows its key.
+    async fn open_pipe(
+        stream: TcpStream,
+        options: &ConnectPipeOptions,
+        chosen: &Chosen<'_>,
+    ) -> Result<PipeStream<TcpStream>> {
+        let initiator = chosen.for_smb(options.authentication)?;
+        let (pipe, silence) = (options.pipe.clone(), options.timeouts.silence);
+        let presentation = Presentation::new();
+        let enter = async || Ok::<_, Error>(presentation.enter(gate(options, chosen)).await?);
+        let opening = PipeStream::open_when(stream, pipe, initiator, silence, enter);
+        let outcome = presentation.during(opening).await;
+        settle(&presentation, &options.name, &outcome);
+        outcome
+    }
+
+    /// RPC's own security in the pipe, by a second handshake, whose end proves the same.
+    async fn bind_pipe(
+        pipe: PipeStream<TcpStream>,
+        options: &ConnectPipeOptions,
+        chosen: &Chosen<'_>,
+        sealed: bool,
+    ) -> Result<Client> {
+        let (config, silence) = (ClientConfig::new(INTERFACE), options.timeouts.silence);
+        if !sealed {
+            return Ok(Client::bind(pipe, config, None, silence).await?);
+        }
+        let security = Some(chosen.for_rpc(Authentication::Negotiate)?);
+        let presentation = Presentation::new();
+        let enter = async || Ok::<_, Error>(presentation.enter(gate(options, chosen)).await?);
+        let binding = Client::bind_when(pipe, config, security, silence, enter);
+        let outcome = presentation.during(binding).await;
+        settle(&presentation, &options.name, &outcome);
+        outcome
     }
 
     /// Calls over an RPC connection that is bound to [`INTERFACE`]; what is below it is told.
@@ -335,4 +353,9 @@ impl LegacyClient {
     pub async fn close(&self, log: LogHandle) -> Result<()> {
         self.checked::<CloseEL>(&CloseELRequest { log }).await.map(drop)
     }
+}
+
+/// The gate for what is presented. A ticket was let through by who knows the password.
+fn gate<'o>(options: &'o ConnectPipeOptions, chosen: &Chosen<'_>) -> Option<&'o Gate> {
+    options.gate.as_ref().filter(|_| chosen.is_guess())
 }

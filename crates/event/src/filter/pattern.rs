@@ -59,6 +59,14 @@ impl Pattern {
     pub(crate) fn is_in(&self, utf8: &[u8]) -> bool {
         self.regex.is_match(utf8)
     }
+
+    /// Where the expression is in the text, which is UTF-8.
+    pub(crate) fn find_in<'t>(
+        &'t self,
+        utf8: &'t [u8],
+    ) -> impl Iterator<Item = std::ops::Range<usize>> + 't {
+        self.regex.find_iter(utf8).map(|found| found.range())
+    }
 }
 
 impl PartialEq for Pattern {

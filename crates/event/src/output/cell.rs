@@ -1,7 +1,8 @@
 //! One value of an event as plain text, for a cell of a table or of CSV.
 
-use std::ops::ControlFlow;
+use std::ops::Range;
 
+use super::values::Values;
 use super::{Column, Member, json};
 use crate::text::Plain;
 use crate::{Field, FieldSource, MessageBy, Origin, Texts, Value};
@@ -9,8 +10,10 @@ use crate::{Field, FieldSource, MessageBy, Origin, Texts, Value};
 /// Memory that is used again for each event.
 #[derive(Default, Debug)]
 pub(super) struct Scratch {
-    tree: json::Tree,
+    pub(super) tree: json::Tree,
+    pub(super) values: Values,
     pub(super) cell: Vec<u8>,
+    pub(super) matches: Vec<Range<usize>>,
 }
 
 /// Writes the text of a column; nothing where the event has nothing there. What is an object in
@@ -32,7 +35,19 @@ pub(super) fn push<S: FieldSource>(
                     out.extend_from_slice(b", ");
                 }
                 value.push::<Plain>(out);
+                let end = out.len();
+                out.extend_from_slice(b" (");
+                match texts.source.is_some_and(|known| known.words(source, name, &value, out)) {
+                    true => out.push(b')'),
+                    false => out.truncate(end),
+                }
             });
+            return;
+        }
+        Column::EachData => {
+            let values = &mut scratch.text.values;
+            values.read(source, texts, &mut scratch.text.tree);
+            values.join(None, &mut Vec::new(), out);
             return;
         }
     };
@@ -120,32 +135,4 @@ pub(super) fn message<S: FieldSource>(
         return Some(message.by);
     }
     texts.source.and_then(|known| known.message(source, out))
-}
-
-/// Writes the message text, or the values where there is none.
-pub(super) fn message_or_values<S: FieldSource>(
-    source: &S,
-    texts: Texts<'_>,
-    scratch: &mut super::Scratch,
-    out: &mut Vec<u8>,
-) {
-    let tree = &mut scratch.text.tree;
-    if message(source, texts, tree, out).is_some() {
-        return;
-    }
-    let mut first = true;
-    let _ = source.each_data(|name, value| {
-        if !std::mem::take(&mut first) {
-            out.extend_from_slice(b", ");
-        }
-        if let Some(name) = name {
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.push(b'=');
-        }
-        value.push::<Plain>(out);
-        ControlFlow::Continue(())
-    });
-    if first && source.has_more() {
-        tree.join(out);
-    }
 }

@@ -93,7 +93,12 @@ pub enum Column {
     Member(Member),
     /// `data.NAME`: the value of `<EventData>` with this name, `paramN` for an unnamed one.
     Data(String),
+    /// `data.*`: each value of an event as a column by its name. In JSON it is the member `data`.
+    EachData,
 }
+
+/// The name of [`Column::EachData`].
+const EACH_DATA: &str = "data.*";
 
 /// A name that no column has.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -108,7 +113,8 @@ pub struct UnknownColumn {
 impl UnknownColumn {
     /// The names that there are, separated by commas and blanks.
     pub fn known() -> String {
-        let names: Vec<_> = Member::all().map(Member::name).chain(["data.NAME"]).collect();
+        let names: Vec<_> =
+            Member::all().map(Member::name).chain(["data.NAME", "data.*"]).collect();
         names.join(", ")
     }
 }
@@ -117,6 +123,9 @@ impl Column {
     /// The column that has the name. `id` is `event_id`.
     pub fn parse(name: &str) -> Result<Self, UnknownColumn> {
         let name = name.trim();
+        if name == EACH_DATA {
+            return Ok(Column::EachData);
+        }
         if let Some(data) = name.strip_prefix("data.").filter(|data| !data.is_empty()) {
             return Ok(Column::Data(data.to_owned()));
         }
@@ -134,6 +143,7 @@ impl Column {
         match self {
             Column::Member(member) => member.name().into(),
             Column::Data(name) => format!("data.{name}").into(),
+            Column::EachData => EACH_DATA.into(),
         }
     }
 }
@@ -184,6 +194,8 @@ mod tests {
         assert_eq!(column.name(), "data.TargetUserName");
         assert!(Column::parse("data.").is_err());
         assert_eq!(Column::parse("id"), Ok(Column::Member(Member::EventId)));
+        assert_eq!(Column::parse("data.*"), Ok(Column::EachData));
+        assert_eq!(Column::EachData.name(), "data.*");
     }
 
     #[test]

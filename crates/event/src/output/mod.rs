@@ -1,4 +1,4 @@
-//! Events as text: JSON, XML, CSV and tables.
+//! Events as text: JSON, XML, CSV, tables and lists.
 //!
 //! A [`Printer`] is made once, and any number of threads print events with it, each with a
 //! [`Scratch`] of its own. A [`Document`] puts what they printed together: it writes what stands
@@ -11,12 +11,21 @@ mod document;
 #[cfg(test)]
 mod fake;
 mod json;
+mod list;
+mod row;
+mod safe;
 mod table;
+mod values;
 pub mod xml;
+mod zoned;
 
 pub use column::{Column, Member, UnknownColumn};
-pub use document::Document;
-pub use table::{TableOptions, local_time, push_cell};
+pub use csv::{CsvCells, CsvOptions, push_csv};
+pub use document::{Document, TooManyNames};
+pub use list::ListOptions;
+pub use safe::push_cell;
+pub use table::TableOptions;
+pub use zoned::local_time;
 
 use std::sync::Arc;
 
@@ -38,6 +47,7 @@ enum Style {
     },
     Csv(csv::Csv),
     Table(table::Table),
+    List(list::List),
     Xml,
 }
 
@@ -59,20 +69,19 @@ impl Printer {
         Printer::of(Style::Json { columns, array: true, pretty })
     }
 
-    /// CSV as in RFC 4180 with a header line; the columns asked for, or one for each member of
-    /// JSON but the version. What is an object in JSON is JSON in its cell.
-    pub fn csv(columns: Option<Vec<Column>>) -> Self {
-        Printer::of(Style::Csv(csv::Csv::new(columns)))
-    }
-
-    /// The same with a column `recovered`, for those who look at slack too.
-    pub fn csv_with_recovered() -> Self {
-        Printer::of(Style::Csv(csv::Csv::with_recovered()))
+    /// CSV as in RFC 4180 with a header line. What is an object in JSON is JSON in its cell.
+    pub fn csv(options: CsvOptions) -> Self {
+        Printer::of(Style::Csv(csv::Csv::new(options)))
     }
 
     /// A table for people to read.
     pub fn table(options: TableOptions) -> Self {
         Printer::of(Style::Table(table::Table::new(options)))
+    }
+
+    /// A list for people to read, a field a line.
+    pub fn list(options: ListOptions) -> Self {
+        Printer::of(Style::List(list::List::new(options)))
     }
 
     /// An XML document, an event a line but for line ends in values.
@@ -113,6 +122,7 @@ impl Printer {
             }
             Style::Csv(csv) => csv.event(source, origin, texts, scratch, out),
             Style::Table(table) => table.event(source, origin, texts, scratch, out),
+            Style::List(list) => list.event(source, origin, texts, scratch, out),
             Style::Xml => {
                 match origin.recovered {
                     true => xml::write_recovered(source, out),
@@ -132,17 +142,19 @@ impl Printer {
     pub fn separator(&self) -> &'static [u8] {
         match &*self.style {
             Style::Json { array: true, .. } => b",\n",
+            Style::List(_) => b"\n",
             _ => b"",
         }
     }
 
     /// Writes what stands before the first event.
-    fn header(&self, out: &mut Vec<u8>) {
+    fn header(&self, names: &csv::Names, out: &mut Vec<u8>) {
         match &*self.style {
             Style::Json { array: false, .. } => {}
             Style::Json { .. } => out.push(b'['),
-            Style::Csv(csv) => csv.header(out),
-            Style::Table(table) => table.header(out),
+            Style::Csv(csv) => csv.header(&names.list, out),
+            // A table's is decided on with its first rows.
+            Style::Table(_) | Style::List(_) => {}
             Style::Xml => {
                 out.extend_from_slice(b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<Events>\n");
             }

@@ -63,6 +63,10 @@ impl Initiator for NtlmInitiator {
         }
     }
 
+    fn presents_credential(&self) -> bool {
+        self.identity.is_none()
+    }
+
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
         if self.identity.is_some() {
             return None;
@@ -135,6 +139,10 @@ impl Initiator for NegotiateInitiator {
             }
             _ => Err(SecurityError::OutOfSequence.into()),
         }
+    }
+
+    fn presents_credential(&self) -> bool {
+        self.authenticated
     }
 
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {

@@ -39,6 +39,12 @@ pub trait Initiator: Send {
     /// [`Error::Security`] and [`Error::LogonRefused`].
     fn step(&mut self, token: Option<&[u8]>) -> Result<Step, Error>;
 
+    /// Whether the last leg presents a proof of the password, which a server can
+    /// count as an attempt. A ticket of Kerberos is none.
+    fn presents_credential(&self) -> bool {
+        false
+    }
+
     /// Whether RPC has to sign headers (MS-RPCE 2.2.2.3) for the session to cover
     /// them. With NTLM's extended session security they are covered anyway.
     fn needs_header_signing(&self) -> bool {

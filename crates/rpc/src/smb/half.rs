@@ -7,7 +7,7 @@ use super::crypto::{Keys, Preauth};
 use super::dialect::{Cipher, Dialect, SigningAlgorithm};
 use super::error::{NtStatus, SmbError};
 use super::header::{Command, FLAG_RESPONSE, FLAG_SIGNED, Header, TransformHeader};
-use super::limits::{MAX_CREDITS, MAX_PAYLOAD, MAX_SETUP_LEGS, MAX_UNSENT};
+use super::limits::{MAX_CREDITS, MAX_INTERIMS, MAX_PAYLOAD, MAX_SETUP_LEGS, MAX_UNSENT};
 use super::messages::{
     CAP_ENCRYPTION, FileId, Negotiated, Offer, SetUp, VALIDATE_NEGOTIATE, Validated, create,
     decode_create, decode_ioctl, decode_read, decode_tree, decode_write, ioctl, read,
@@ -106,6 +106,8 @@ struct Asked {
     command: Command,
     /// Of a write.
     len: u32,
+    /// How often the server has said that the answer comes later.
+    interims: u32,
 }
 
 impl PipeHalf {
@@ -176,6 +178,12 @@ impl PipeHalf {
     /// Whether the offer is not answered yet.
     pub fn is_negotiating(&self) -> bool {
         self.stage == Stage::Negotiate
+    }
+
+    /// Whether what was sent, or is to be sent, presents the credential: the
+    /// server has sent its challenge.
+    pub fn presents_credential(&self) -> bool {
+        self.initiator.as_ref().is_some_and(|initiator| initiator.presents_credential())
     }
 
     /// Whether the pipe's other end has gone, and all of its bytes are taken.
@@ -260,7 +268,17 @@ impl PipeHalf {
         }
         self.credits = (self.credits + u32::from(header.credits)).min(MAX_CREDITS);
         if header.status == NtStatus::PENDING {
-            return Ok(());
+            let asked = &mut self.open[at];
+            asked.interims += 1;
+            return match asked.interims > MAX_INTERIMS {
+                true => Err(SmbError::LimitExceeded {
+                    what: "interim answers to a request",
+                    value: asked.interims.into(),
+                    limit: MAX_INTERIMS.into(),
+                }
+                .into()),
+                false => Ok(()),
+            };
         }
         let asked = self.open.swap_remove(at);
         match self.stage {
@@ -290,7 +308,7 @@ impl PipeHalf {
             return Ok(());
         }
         // That an answer will come later is said without a signature, and believed:
-        // nothing follows from it.
+        // nothing follows from it, and it isn't said often.
         if header.status == NtStatus::PENDING {
             return Ok(());
         }
@@ -337,7 +355,7 @@ impl PipeHalf {
         debug_assert!(message.len() < 1 << 24);
         self.out.extend_from_slice(&(message.len() as u32).to_be_bytes());
         self.out.extend_from_slice(&message);
-        self.open.push(Asked { message_id, command, len });
+        self.open.push(Asked { message_id, command, len, interims: 0 });
         Ok(())
     }
 

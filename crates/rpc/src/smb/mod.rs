@@ -52,6 +52,10 @@ pub mod limits {
     /// Most bytes of PDUs that wait for the server's credit to be written.
     pub const MAX_UNSENT: usize = 256 * 1024;
 
+    /// Most interim answers (STATUS_PENDING) to one request. Servers send one
+    /// (3.3.4.2); each gives the server no more time than it has.
+    pub const MAX_INTERIMS: u32 = 4;
+
     /// Most legs of the session set-up.
     pub const MAX_SETUP_LEGS: u32 = 8;
 }

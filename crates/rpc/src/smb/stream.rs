@@ -6,14 +6,13 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
 
 use super::error::SmbError;
 use super::half::{FRAME_LEN, PipeConfig, PipeHalf, SessionFacts};
 use super::limits::MAX_MESSAGE;
 use crate::error::{Error, NetworkError, NetworkErrorKind, Result, Stage};
 use crate::security::Initiator;
-use crate::tcp::network_error_kind;
+use crate::tcp::{Patience, network_error_kind};
 
 /// Room that is made for reading, in bytes.
 const READ_ROOM: usize = 16 * 1024;
@@ -31,45 +30,66 @@ pub struct PipeStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> PipeStream<S> {
     /// Signs in and opens the pipe, over a stream that is connected to the
-    /// server. No wait for the server is longer than `silence`.
+    /// server. All of it takes no longer than `silence`.
     ///
     /// # Errors
     /// Any [`Error`]. A server that hangs up when it is spoken to in SMB 2 is
     /// [`SmbError::OldProtocol`].
     pub async fn open(
-        mut stream: S,
+        stream: S,
         config: PipeConfig,
         initiator: Box<dyn Initiator>,
         silence: Duration,
     ) -> Result<Self> {
+        Self::open_when(stream, config, initiator, silence, async || Ok(())).await
+    }
+
+    /// The same, with something to wait for before the credential is presented: the server has sent
+    /// its challenge by then. That wait is not bounded here.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and what `ready` fails with.
+    pub async fn open_when<E: From<Error>>(
+        mut stream: S,
+        config: PipeConfig,
+        initiator: Box<dyn Initiator>,
+        silence: Duration,
+        ready: impl AsyncFnOnce() -> Result<(), E>,
+    ) -> Result<Self, E> {
         let mut half = PipeHalf::new(config, initiator)?;
         let mut frames = SmbFrames::default();
+        let mut patience = Patience::new(silence);
         let lost = |half: &PipeHalf, kind| match kind {
             NetworkErrorKind::Closed | NetworkErrorKind::Reset if half.is_negotiating() => {
                 SmbError::OldProtocol { proven: false }.into()
             }
             kind => Error::Network(NetworkError { during: Stage::Bind, kind }),
         };
+        let mut ready = Some(ready);
         while !half.is_open() {
+            if half.presents_credential()
+                && let Some(ready) = ready.take()
+            {
+                ready().await?;
+            }
             let out = std::mem::take(half.output());
             if !out.is_empty() {
-                match timeout(silence, stream.write_all(&out)).await {
-                    Ok(sent) => sent.map_err(|error| lost(&half, network_error_kind(&error)))?,
-                    Err(_) => return Err(lost(&half, NetworkErrorKind::Silent(silence))),
-                }
+                let sent = patience.wait(stream.write_all(&out)).await;
+                sent.map_err(|kind| lost(&half, kind))?
+                    .map_err(|error| lost(&half, network_error_kind(&error)))?;
             }
-            if let Some(message) = frames.next_message()? {
+            if let Some(message) = frames.next_message().map_err(Error::from)? {
                 half.receive(message)?;
                 continue;
             }
-            match timeout(silence, stream.read_buf(frames.space())).await {
-                Ok(Ok(0)) => return Err(lost(&half, NetworkErrorKind::Closed)),
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Err(lost(&half, network_error_kind(&error))),
-                Err(_) => return Err(lost(&half, NetworkErrorKind::Silent(silence))),
+            let read = patience.wait(stream.read_buf(frames.space())).await;
+            match read.map_err(|kind| lost(&half, kind))? {
+                Ok(0) => return Err(lost(&half, NetworkErrorKind::Closed).into()),
+                Ok(_) => patience.heard(),
+                Err(error) => return Err(lost(&half, network_error_kind(&error)).into()),
             }
         }
-        let facts = half.facts().ok_or(SmbError::NotSmb("no dialect"))?;
+        let facts = half.facts().ok_or(SmbError::NotSmb("no dialect")).map_err(Error::from)?;
         Ok(Self { stream, half, frames, facts, writer: None })
     }
 }

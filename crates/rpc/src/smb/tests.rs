@@ -81,6 +81,8 @@ enum Fault {
     NoCredits,
     /// It answers to a number that nobody asked with.
     WrongNumber,
+    /// It puts the answer to a leg of the logon off, again and again.
+    PutsOff,
 }
 
 struct Server {
@@ -125,6 +127,9 @@ impl Server {
         }
         match request.command {
             Command::Negotiate => vec![self.negotiate(&request)],
+            Command::SessionSetup if self.fault == Fault::PutsOff => {
+                vec![self.response(&request, NtStatus::PENDING, &[9; 9]); 100]
+            }
             Command::SessionSetup => vec![self.set_up(&request)],
             Command::TreeConnect => {
                 let kind = if self.fault == Fault::Disk { 1 } else { 2 };
@@ -373,6 +378,9 @@ fn a_server_that_breaks_a_rule_is_refused_for_it() {
         assert_eq!(smb(dialect, Fault::Disk), SmbError::NotPipes);
         assert_eq!(smb(dialect, Fault::NoCredits), SmbError::NoCredit);
         assert!(matches!(smb(dialect, Fault::WrongNumber), SmbError::Unexpected { .. }));
+        let put_off =
+            SmbError::LimitExceeded { what: "interim answers to a request", value: 5, limit: 4 };
+        assert_eq!(smb(dialect, Fault::PutsOff), put_off);
         let denied = LogonRefusal::SessionSetUp(NtStatus::LOGON_FAILURE);
         assert_eq!(run(dialect, Fault::Denied), Err(Error::LogonRefused(denied)));
     }
@@ -380,6 +388,40 @@ fn a_server_that_breaks_a_rule_is_refused_for_it() {
     for dialect in [Dialect::Smb202, Dialect::Smb210, Dialect::Smb300] {
         assert_eq!(smb(dialect, Fault::TalkedDown), SmbError::Downgrade("dialect"));
     }
+}
+
+/// Between two interim answers there is as much time as the server likes, but no more in all.
+#[cfg(feature = "tcp")]
+#[tokio::test(start_paused = true)]
+async fn a_logon_that_is_put_off_is_over_when_a_silent_one_is() {
+    use crate::error::{NetworkError, NetworkErrorKind, Stage};
+    use std::time::Duration;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (near, mut far) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(async move {
+        let (dialect, fault, preauth) = (Dialect::Smb311, Fault::PutsOff, Preauth::new());
+        let mut server =
+            Server { dialect, fault, preauth, keys: None, pipe: Vec::new(), waiting: None };
+        loop {
+            let mut message = vec![0; far.read_u32().await.unwrap() as usize];
+            far.read_exact(&mut message).await.unwrap();
+            for answer in server.answer(&message) {
+                tokio::time::sleep(Duration::from_secs(7)).await;
+                if far.write_u32(answer.len() as u32).await.is_err() {
+                    return;
+                }
+                let _ = far.write_all(&answer).await;
+            }
+        }
+    });
+    let silence = Duration::from_secs(20);
+    let begun = tokio::time::Instant::now();
+    let config = PipeConfig::new("host", "eventlog");
+    let open = super::PipeStream::open(near, config, Box::new(Handshake(0)), silence).await;
+    let kind = NetworkErrorKind::TooSlow(silence);
+    assert_eq!(open.err(), Some(NetworkError { during: Stage::Bind, kind }.into()));
+    assert_eq!(begun.elapsed(), silence);
 }
 
 /// Writes the seeds of the fuzz target `smb`: what servers answer until there is a

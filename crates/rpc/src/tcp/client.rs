@@ -1,17 +1,16 @@
-//! The client's half with a task that drives it: handles to call through, as
-//! many calls at once as the server allows, and an eye on silence.
+//! The client's half over a stream: the handshake, and handles to call through.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connect::{Target, Timeouts, connect_stream, lost as lost_by};
-use crate::client::{CallId, ClientConfig, ClientEvent, ClientHalf};
+use super::driver::{Command, Driver};
+use super::patience::Patience;
+use crate::client::{ClientConfig, ClientEvent, ClientHalf};
 use crate::error::{Error, NetworkError, NetworkErrorKind, Result, Stage};
 use crate::framing::FrameBuffer;
 use crate::security::Initiator;
@@ -24,24 +23,17 @@ pub struct Client {
     shared: Arc<Shared>,
 }
 
+/// What the handles and the driver of a connection share.
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     association_group: u32,
     header_signing: bool,
     max_calls: usize,
     silence: Duration,
-    proven: AtomicBool,
+    pub(super) proven: AtomicBool,
     /// Why the connection ended.
-    end: OnceLock<Error>,
+    pub(super) end: OnceLock<Error>,
 }
-
-#[derive(Debug)]
-enum Command {
-    Call { ticket: u64, opnum: u16, stub: Vec<u8>, silence: Duration, reply: Reply },
-    GiveUp { ticket: u64 },
-}
-
-type Reply = oneshot::Sender<Result<Vec<u8>>>;
 
 impl Client {
     /// Connects to a target and binds.
@@ -58,8 +50,10 @@ impl Client {
         Self::bind(stream, config, initiator, timeouts.silence).await
     }
 
-    /// Binds over a stream that is connected. No wait for the server is longer
-    /// than `silence`.
+    /// Binds over a stream that is connected. The handshake as a whole takes no
+    /// longer than `silence`, and calls as [`DEFAULT_SILENCE`] says.
+    ///
+    /// [`DEFAULT_SILENCE`]: crate::limits::DEFAULT_SILENCE
     ///
     /// # Errors
     /// Any [`Error`].
@@ -75,8 +69,8 @@ impl Client {
         Self::bind_when(stream, config, initiator, silence, async || Ok(())).await
     }
 
-    /// The same, with something to wait for when the server has answered for the first time: what
-    /// NTLM sends before that proves nothing of the credential, what it sends next does.
+    /// The same, with something to wait for before the credential is presented: the server has sent
+    /// its challenge by then. That wait is not bounded here.
     ///
     /// # Errors
     /// Any [`Error`], and what `ready` fails with.
@@ -94,30 +88,31 @@ impl Client {
         let mut half = ClientHalf::new(config, initiator)?;
         let (mut read, mut write) = tokio::io::split(stream);
         let mut frames = FrameBuffer::new();
+        let mut patience = Patience::new(silence);
         let fail = |kind| Error::Network(NetworkError { during: Stage::Bind, kind });
         let mut ready = Some(ready);
         loop {
+            if half.presents_credential()
+                && let Some(ready) = ready.take()
+            {
+                ready().await?;
+            }
             let out = std::mem::take(half.output());
             if !out.is_empty() {
-                match timeout(silence, write.write_all(&out)).await {
-                    Ok(sent) => sent.map_err(|error| lost_by(Stage::Bind, &error))?,
-                    Err(_) => return Err(fail(NetworkErrorKind::Silent(silence)).into()),
-                }
+                let sent = patience.wait(write.write_all(&out)).await.map_err(fail)?;
+                sent.map_err(|error| lost_by(Stage::Bind, &error))?;
             }
             if half.is_bound() {
                 break;
             }
             let Some(pdu) = frames.next_pdu() else {
-                match timeout(silence, read.read_buf(frames.space())).await {
-                    Ok(Ok(0)) => return Err(fail(NetworkErrorKind::Closed).into()),
-                    Ok(Ok(_)) => continue,
-                    Ok(Err(error)) => return Err(lost_by(Stage::Bind, &error).into()),
-                    Err(_) => return Err(fail(NetworkErrorKind::Silent(silence)).into()),
+                let read = patience.wait(read.read_buf(frames.space())).await.map_err(fail)?;
+                match read.map_err(|error| lost_by(Stage::Bind, &error))? {
+                    0 => return Err(fail(NetworkErrorKind::Closed).into()),
+                    _ => patience.heard(),
                 }
+                continue;
             };
-            if let Some(ready) = ready.take() {
-                ready().await?;
-            }
             if let Some(ClientEvent::Shutdown) = half.receive(pdu)? {
                 return Err(Error::Shutdown.into());
             }
@@ -131,14 +126,7 @@ impl Client {
             end: OnceLock::new(),
         });
         let (commands, receiver) = mpsc::unbounded_channel();
-        let driver = Driver {
-            half,
-            frames,
-            shared: Arc::clone(&shared),
-            waiting: VecDeque::new(),
-            open: Vec::new(),
-            last_heard: Instant::now(),
-        };
+        let driver = Driver::new(half, frames, Arc::clone(&shared));
         tokio::spawn(driver.run(read, write, receiver));
         Ok(Self { commands, shared })
     }
@@ -153,7 +141,7 @@ impl Client {
     }
 
     /// The same for a call that lawfully takes longer than others to be
-    /// answered: the server may be silent for so long.
+    /// answered: `silence` takes the place of the connection's.
     ///
     /// # Errors
     /// As [`call`](Self::call).
@@ -164,12 +152,12 @@ impl Client {
         silence: Duration,
     ) -> Result<Vec<u8>> {
         let (reply, answer) = oneshot::channel();
-        let ticket = next_ticket();
-        let command = Command::Call { ticket, opnum, stub, silence, reply };
+        let token = next_token();
+        let command = Command::Call { token, opnum, stub, silence, reply };
         if self.commands.send(command).is_err() {
             return Err(self.end());
         }
-        let mut guard = GiveUp { commands: &self.commands, ticket, armed: true };
+        let mut guard = GiveUp { commands: &self.commands, token, armed: true };
         let answer = answer.await;
         guard.armed = false;
         answer.unwrap_or_else(|_| Err(self.end()))
@@ -207,7 +195,8 @@ impl Client {
     }
 }
 
-fn next_ticket() -> u64 {
+/// Names a call before it has a number on its connection.
+fn next_token() -> u64 {
     static LAST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed)
 }
@@ -215,168 +204,14 @@ fn next_ticket() -> u64 {
 /// Tells the driver when nobody waits for an answer any more.
 struct GiveUp<'a> {
     commands: &'a mpsc::UnboundedSender<Command>,
-    ticket: u64,
+    token: u64,
     armed: bool,
 }
 
 impl Drop for GiveUp<'_> {
     fn drop(&mut self) {
         if self.armed {
-            let _ = self.commands.send(Command::GiveUp { ticket: self.ticket });
+            let _ = self.commands.send(Command::GiveUp { token: self.token });
         }
     }
-}
-
-struct Driver {
-    half: ClientHalf,
-    frames: FrameBuffer,
-    shared: Arc<Shared>,
-    waiting: VecDeque<Waiting>,
-    open: Vec<Open>,
-    last_heard: Instant,
-}
-
-struct Waiting {
-    ticket: u64,
-    opnum: u16,
-    stub: Vec<u8>,
-    silence: Duration,
-    reply: Reply,
-}
-
-struct Open {
-    call: CallId,
-    ticket: u64,
-    since: Instant,
-    silence: Duration,
-    reply: Reply,
-}
-
-impl Driver {
-    async fn run<S>(
-        mut self,
-        mut read: ReadHalf<S>,
-        mut write: WriteHalf<S>,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-    ) where
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
-        // What came with the last answer of the handshake.
-        if let Err(error) = self.on_bytes() {
-            let _ = self.shared.end.set(error);
-            return;
-        }
-        let end = loop {
-            self.start_waiting();
-            let (deadline, silence) = self.deadline();
-            let sending = !self.half.output().is_empty();
-            tokio::select! {
-                // The time-out is looked at last: a busy machine that comes late to what the
-                // server sent in time must not call it silent.
-                biased;
-                command = commands.recv() => match command {
-                    Some(command) => self.on_command(command),
-                    None => break None,
-                },
-                heard = read.read_buf(self.frames.space()) => match heard {
-                    Ok(0) => break Some(lost(NetworkErrorKind::Closed)),
-                    Ok(_) => {
-                        self.last_heard = Instant::now();
-                        if let Err(error) = self.on_bytes() {
-                            break Some(error);
-                        }
-                    }
-                    Err(error) => break Some(lost_by(Stage::Call, &error)),
-                },
-                sent = write.write(self.half.output()), if sending => match sent {
-                    Ok(sent) => drop(self.half.output().drain(..sent)),
-                    Err(error) => break Some(lost_by(Stage::Call, &error)),
-                },
-                () = sleep_until(deadline), if !self.open.is_empty() => {
-                    break Some(lost(NetworkErrorKind::Silent(silence)));
-                }
-            }
-        };
-        let Some(end) = end else { return };
-        // Set before the channel closes, so that whoever finds it closed finds
-        // the reason too.
-        let _ = self.shared.end.set(end.clone());
-        commands.close();
-        while let Ok(command) = commands.try_recv() {
-            if let Command::Call { reply, .. } = command {
-                let _ = reply.send(Err(end.clone()));
-            }
-        }
-        for reply in self
-            .open
-            .into_iter()
-            .map(|open| open.reply)
-            .chain(self.waiting.into_iter().map(|waiting| waiting.reply))
-        {
-            let _ = reply.send(Err(end.clone()));
-        }
-    }
-
-    fn on_command(&mut self, command: Command) {
-        match command {
-            Command::Call { ticket, opnum, stub, silence, reply } => {
-                self.waiting.push_back(Waiting { ticket, opnum, stub, silence, reply });
-            }
-            Command::GiveUp { ticket } => {
-                self.waiting.retain(|waiting| waiting.ticket != ticket);
-                if let Some(at) = self.open.iter().position(|open| open.ticket == ticket) {
-                    let open = self.open.swap_remove(at);
-                    self.half.abandon(open.call);
-                }
-            }
-        }
-    }
-
-    fn start_waiting(&mut self) {
-        while self.half.can_call() {
-            let Some(Waiting { ticket, opnum, stub, silence, reply }) = self.waiting.pop_front()
-            else {
-                return;
-            };
-            match self.half.call(opnum, &stub) {
-                Ok(call) => {
-                    self.open.push(Open { call, ticket, since: Instant::now(), silence, reply });
-                }
-                Err(error) => drop(reply.send(Err(error.into()))),
-            }
-        }
-    }
-
-    fn on_bytes(&mut self) -> Result<()> {
-        while let Some(pdu) = self.frames.next_pdu() {
-            let event = self.half.receive(pdu)?;
-            if self.half.is_proven() {
-                self.shared.proven.store(true, Ordering::Release);
-            }
-            match event {
-                Some(ClientEvent::Answered { call, answer }) => {
-                    if let Some(at) = self.open.iter().position(|open| open.call == call) {
-                        let open = self.open.swap_remove(at);
-                        let _ = open.reply.send(answer.map_err(Error::Fault));
-                    }
-                }
-                Some(ClientEvent::Shutdown) => return Err(Error::Shutdown),
-                Some(ClientEvent::Bound) | None => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// When the server will have been silent for too long.
-    fn deadline(&self) -> (Instant, Duration) {
-        self.open
-            .iter()
-            .map(|open| (open.since.max(self.last_heard) + open.silence, open.silence))
-            .min()
-            .unwrap_or((self.last_heard, Duration::ZERO))
-    }
-}
-
-fn lost(kind: NetworkErrorKind) -> Error {
-    Error::Network(NetworkError { during: Stage::Call, kind })
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout, timeout_at};
 
+use super::patience::Patience;
 use crate::error::{Error, NetworkError, NetworkErrorKind, Stage};
 use crate::limits::{DEFAULT_CONNECT_TIMEOUT, DEFAULT_SILENCE, MAX_ADDRESSES};
 
@@ -45,7 +45,8 @@ impl fmt::Display for Target {
 pub struct Timeouts {
     /// For the TCP connection, looking the name up included.
     pub connect: Duration,
-    /// For a server that says nothing while something is due.
+    /// For a server that keeps us waiting: what that means is said at
+    /// [`DEFAULT_SILENCE`].
     pub silence: Duration,
 }
 
@@ -61,9 +62,10 @@ impl Default for Timeouts {
 /// # Errors
 /// [`NetworkError`].
 pub async fn connect_stream(target: &Target, limit: Duration) -> Result<TcpStream, NetworkError> {
-    let deadline = Instant::now() + limit;
+    let mut patience = Patience::new(limit);
     let fail = |during, kind| NetworkError { during, kind };
-    let found = timeout_at(deadline, lookup_host((target.host.as_str(), target.port)))
+    let found = patience
+        .wait(lookup_host((target.host.as_str(), target.port)))
         .await
         .map_err(|_| fail(Stage::Resolve, NetworkErrorKind::TimedOut(limit)))?;
     let addresses: Vec<_> = match found {
@@ -73,9 +75,8 @@ pub async fn connect_stream(target: &Target, limit: Duration) -> Result<TcpStrea
     let mut last = NetworkErrorKind::UnknownHost;
     for (n, address) in addresses.iter().enumerate() {
         // A black hole must not use up the time of the addresses after it.
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / (addresses.len() - n) as u32;
-        last = match timeout(share, TcpStream::connect(address)).await {
+        let share = addresses.len() - n;
+        last = match patience.wait_for_share(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 prepare(&stream);
                 return Ok(stream);

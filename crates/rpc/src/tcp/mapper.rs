@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use super::client::Client;
 use super::connect::{Target, Timeouts};
+use super::patience::Patience;
 use super::server::{CallContext, Reply, Service};
 use crate::client::ClientConfig;
 use crate::epm::{
     EPT_LOOKUP_HANDLE_FREE, EPT_MAP, EPT_S_NOT_REGISTERED, MapRequest, MapResponse, Tower,
 };
-use crate::error::{Error, Result};
+use crate::error::{Error, NetworkError, Result, Stage};
 use crate::fault::FaultStatus;
-use crate::limits::MAX_TOWERS;
+use crate::limits::{MAX_MAPPER_STUB, MAX_TOWERS};
 use crate::ndr::{ContextHandle, NdrWriter};
 use crate::pdu::ContextReason;
 use crate::server::IncomingCall;
@@ -26,9 +27,12 @@ use crate::syntax::{ENDPOINT_MAPPER, NDR, SyntaxId};
 /// [`Error::InterfaceRefused`] when the interface is not registered, otherwise
 /// any [`Error`].
 pub async fn resolve_port(mapper: &Target, interface: SyntaxId, timeouts: Timeouts) -> Result<u16> {
-    let client =
-        Client::connect(mapper, ClientConfig::new(ENDPOINT_MAPPER), None, timeouts).await?;
-    let stub = client.call(EPT_MAP, MapRequest::tcp(interface).encode()?).await?;
+    let config = ClientConfig { max_stub: MAX_MAPPER_STUB, ..ClientConfig::new(ENDPOINT_MAPPER) };
+    let client = Client::connect(mapper, config, None, timeouts).await?;
+    let call = client.call(EPT_MAP, MapRequest::tcp(interface).encode()?);
+    // The answer is short, so that all of it has the time of a beginning.
+    let answer = Patience::new(timeouts.silence).wait(call).await;
+    let stub = answer.map_err(|kind| NetworkError { during: Stage::Call, kind })??;
     let response = MapResponse::decode(&stub)?;
     // The connection goes with the client, and with it the mapper's handle.
     response.tcp_port(&interface).ok_or(Error::InterfaceRefused(ContextReason::AbstractSyntax))

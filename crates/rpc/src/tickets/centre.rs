@@ -12,11 +12,10 @@ use krb5::{AsyncKdcClient, ClientError, Credentials};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
 
 use super::failure::of_configuration;
 use crate::security::kerberos::{KerberosError, Principal, clock};
-use crate::tcp::{Target, connect_stream};
+use crate::tcp::{Patience, Target, connect_stream};
 
 /// How many key distribution centres are tried.
 const MOST_TRIED: usize = 8;
@@ -120,7 +119,7 @@ async fn look(
             return Err(KerberosError::NoKdc { realm, why });
         }
         let patience = if left.len() > 0 { HEAD_START } else { limit };
-        match timeout(patience, asking.join_next()).await {
+        match Patience::new(patience).wait(asking.join_next()).await {
             Ok(Some(Ok(Ok(answer)))) => break answer,
             Ok(Some(Ok(Err(error)))) => why = error,
             Ok(Some(Err(_)) | None) | Err(_) => {}
@@ -171,7 +170,7 @@ async fn ask(
             }
         }
     };
-    match timeout(limit, asking).await {
+    match Patience::new(limit).wait(asking).await {
         Ok(outcome) => outcome.map_err(|why| format!("{shown}: {why}")),
         Err(_) => Err(format!("{shown}: no answer in {} s", limit.as_secs_f32())),
     }

@@ -156,9 +156,13 @@ pub(super) fn chosen<S: FieldSource>(
 ) {
     for (i, column) in columns.iter().enumerate() {
         out.push(if i == 0 { b'{' } else { b',' });
-        quoted(&column.name(), out);
+        match column {
+            Column::EachData => quoted(Member::Data.name(), out),
+            column => quoted(&column.name(), out),
+        }
         out.push(b':');
         match column {
+            Column::EachData => data::object(source, &mut scratch.names, out),
             Column::Data(name) => data::named(source, name, out),
             Column::Member(member) => self::member(source, origin, texts, *member, scratch, out),
         }

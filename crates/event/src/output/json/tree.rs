@@ -107,22 +107,16 @@ impl Tree {
         (!text.is_empty()).then(|| &self.text[text.clone()])
     }
 
-    /// Writes the texts in `<UserData>`, `NAME=VALUE`, separated by commas and blanks. Says
-    /// whether there is any.
-    pub(in super::super) fn join(&self, out: &mut Vec<u8>) -> bool {
-        let start = out.len();
+    /// Calls `visit` with the name and the text of each element in `<UserData>` that has one text
+    /// and no element inside, in the order of the document.
+    pub(in super::super) fn each_leaf(&self, mut visit: impl FnMut(&[u8], &[u8])) {
         for section in self.sections(b"UserData") {
             for node in section + 1..self.nodes[section].end {
-                let Some(text) = self.only_text(node) else { continue };
-                if out.len() > start {
-                    put(b", ", out);
+                if let Some(text) = self.only_text(node) {
+                    visit(self.name(node), &self.text[self.nodes[text].value.clone()]);
                 }
-                put(&self.text[self.nodes[node].name.clone()], out);
-                out.push(b'=');
-                put(&self.text[self.nodes[text].value.clone()], out);
             }
         }
-        out.len() > start
     }
 
     /// Writes what is kept but for `<UserData>`, as members of an object whose inside begins at

@@ -17,7 +17,7 @@ const ORIGIN: Origin<'_> = Origin {
 fn options(width: Option<usize>) -> TableOptions {
     // Central European time, by its rule.
     let zone = jiff::tz::TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-    TableOptions { columns: None, width, color: false, zone }
+    TableOptions { columns: None, width, color: false, zone, highlight: None }
 }
 
 fn table(options: TableOptions, events: &[Fake]) -> String {
@@ -114,7 +114,7 @@ fn levels_are_coloured_when_asked() {
 fn text_is_cut_at_the_width_of_its_characters() {
     let cut = |text: &str, width| {
         let mut out = Vec::new();
-        let used = push_safe(text.as_bytes(), Some(width), &mut out);
+        let used = safe::push_safe(text.as_bytes(), Some(width), &mut out);
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out.width(), used);
         out

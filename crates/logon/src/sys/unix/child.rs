@@ -2,13 +2,22 @@
 
 use std::{
     ffi::{CString, OsStr},
+    fs::{File, Permissions},
     io,
-    os::unix::{ffi::OsStrExt, process::CommandExt},
+    os::{
+        fd::{AsRawFd, RawFd},
+        unix::{
+            ffi::OsStrExt,
+            fs::{PermissionsExt, fchown},
+            process::CommandExt,
+        },
+    },
+    path::Path,
     process,
 };
 
 use super::thread;
-use crate::{Command, Environment, Error, Folder, child::Who};
+use crate::{Command, Environment, Error, Folder, Session, child::Who};
 
 /// The search path of somebody about whose environment nothing is known.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -68,7 +77,20 @@ pub(crate) fn spawn(command: Command) -> Result<process::Child, Error> {
     stdin.map(|file| child.stdin(file));
     stdout.map(|file| child.stdout(file));
     stderr.map(|file| child.stderr(file));
+    let terminal = match &command.session {
+        Session::OnTerminal(terminal) => {
+            if !same {
+                give(terminal, &ids).map_err(&failed)?;
+            }
+            Some(terminal.as_raw_fd())
+        }
+        Session::Callers | Session::New => None,
+    };
+    let new_session = !matches!(command.session, Session::Callers);
     let prepare = move || {
+        if new_session {
+            begin_session(terminal)?;
+        }
         // Somebody who can't become others, and need not, has nothing to drop.
         if !same {
             thread::become_for_good(&ids)?;
@@ -83,7 +105,46 @@ pub(crate) fn spawn(command: Command) -> Result<process::Child, Error> {
     // before. (A user in more than 64 groups is the exception: comparing them allocates, which
     // the C libraries that the standard library supports allow after a fork.)
     unsafe { child.pre_exec(prepare) };
-    child.spawn().map_err(failed)
+    child.spawn().map_err(|error| failed(not_found(error, &child)))
+}
+
+/// Gives a terminal to a user, as a login does: its programs open it by its name.
+fn give(terminal: &File, ids: &super::Ids) -> io::Result<()> {
+    fchown(terminal, Some(ids.uid), Some(ids.gid))?;
+    terminal.set_permissions(Permissions::from_mode(0o600))
+}
+
+/// Makes the process the leader of a session, of the terminal if there is one. It is called between
+/// fork and exec.
+fn begin_session(terminal: Option<RawFd>) -> io::Result<()> {
+    // SAFETY: takes nothing. It can't fail in a process that was just forked.
+    if unsafe { libc::setsid() } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let Some(terminal) = terminal else { return Ok(()) };
+    // SAFETY: the descriptor is open until exec, and the request takes a number.
+    match unsafe { libc::ioctl(terminal, libc::TIOCSCTTY as _, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The C library says that permission is denied where a folder of the search path can't be looked
+/// into, though the program is in none of them.
+fn not_found(error: io::Error, child: &process::Command) -> io::Error {
+    let program = child.get_program();
+    if error.kind() != io::ErrorKind::PermissionDenied || program.as_bytes().contains(&b'/') {
+        return error;
+    }
+    let set = child.get_envs().find(|(name, _)| *name == "PATH").map(|(_, value)| value);
+    let path = match set {
+        Some(value) => value.map(OsStr::to_owned),
+        None => std::env::var_os("PATH"),
+    };
+    let path = path.unwrap_or_else(|| PATH.into());
+    let is_there = std::env::split_paths(&path)
+        .any(|folder| Path::new(&folder).join(program).symlink_metadata().is_ok());
+    if is_there { error } else { io::Error::from_raw_os_error(libc::ENOENT) }
 }
 
 fn set_environment(child: &mut process::Command, command: &Command) {

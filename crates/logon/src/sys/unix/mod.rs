@@ -46,6 +46,8 @@ pub(crate) struct Token {
     pub(crate) ids: Ids,
     /// What PAM's modules want in the environment of the user's programs.
     pub(crate) environment: Vec<(OsString, OsString)>,
+    /// What PAM's modules said after the password was proven right.
+    pub(crate) said: Vec<String>,
     /// The keyring that came with the session, which its programs are to keep.
     keyring: Option<i64>,
     /// Closed when the token is dropped.
@@ -90,12 +92,14 @@ pub(crate) fn log_on(logon: &Logon, secret: &Secret) -> Result<(Token, Identity)
         .ok_or_else(|| Error::UnknownToSystem { user: name.clone() })?;
     let mut ids = Ids::new(known.uid, known.gid, nss::groups_of(&accepted.user, known.gid)?);
     let keyring = thread::session_keyring();
+    let said = accepted.said();
     let session = session.then(|| accepted.open_session(&mut ids)).transpose()?;
+    let said = session.as_ref().map_or(said, pam::Session::said);
     let environment = session.as_ref().map(pam::Session::environment).unwrap_or_default();
     let identity = identity_of(&ids, known, logon.account.authority());
     let keyring =
         Some(thread::session_keyring()).filter(|&new| session.is_some() && new != keyring);
-    Ok((Token { ids, environment, keyring, session: Mutex::new(session) }, identity))
+    Ok((Token { ids, environment, said, keyring, session: Mutex::new(session) }, identity))
 }
 
 /// Whoever this process is.
@@ -109,7 +113,14 @@ pub(crate) fn current() -> Result<(Token, Identity), Error> {
         shell: None,
     });
     let identity = identity_of(&ids, known, None);
-    Ok((Token { ids, environment: Vec::new(), keyring: None, session: Mutex::new(None) }, identity))
+    let token = Token {
+        ids,
+        environment: Vec::new(),
+        said: Vec::new(),
+        keyring: None,
+        session: Mutex::new(None),
+    };
+    Ok((token, identity))
 }
 
 /// Whether this program got privileges from its file, by the set-user-id or set-group-id bit or by

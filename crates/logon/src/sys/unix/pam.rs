@@ -85,6 +85,13 @@ pub(super) struct Accepted {
     pub(super) user: String,
 }
 
+impl Accepted {
+    /// What the modules have said so far.
+    pub(super) fn said(&self) -> Vec<String> {
+        self.handle.said()
+    }
+}
+
 /// Asks PAM whether the password is right and the account may be used.
 pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accepted, Error> {
     if !is_service_there(&logon.service) {
@@ -114,9 +121,12 @@ pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accep
             return Err(Error::Refused(refusal));
         }
     }
-    match handle.call(handle.pam.acct_mgmt, code::SILENT | code::DISALLOW_NULL_AUTHTOK) {
+    // The password is proven: from here on what the modules say is for whoever gave it.
+    match handle.call(handle.pam.acct_mgmt, code::DISALLOW_NULL_AUTHTOK) {
         code::SUCCESS => {}
-        code::NEW_AUTHTOK_REQD => return Err(Error::PasswordExpired),
+        code::NEW_AUTHTOK_REQD => {
+            return Err(Error::PasswordExpired { said: handle.said().join("; ") });
+        }
         status @ (code::OPEN_ERR
         | code::SYMBOL_ERR
         | code::SERVICE_ERR
@@ -151,7 +161,7 @@ impl Accepted {
             return Err(failed(&handle, "establish the user's credentials", status));
         }
         *ids = Ids::new(ids.uid, ids.gid, given);
-        let status = handle.call(handle.pam.open_session, code::SILENT);
+        let status = handle.call(handle.pam.open_session, 0);
         if status != code::SUCCESS {
             handle.call(handle.pam.setcred, code::SILENT | code::DELETE_CRED);
             return Err(failed(&handle, "open a session", status));
@@ -167,6 +177,11 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// What the modules have said, from the check of the password to the opening of the session.
+    pub(super) fn said(&self) -> Vec<String> {
+        self.handle.said()
+    }
+
     /// What the modules want in the environment of the user's programs.
     pub(super) fn environment(&self) -> Vec<(OsString, OsString)> {
         self.handle.environment()
@@ -403,11 +418,16 @@ impl Handle {
             // SAFETY: it ends with a NUL and is copied here.
             unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
         };
-        for said in self.talk.said.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for said in self.said() {
             text.push_str("; ");
-            text.push_str(said);
+            text.push_str(&said);
         }
         text
+    }
+
+    /// What the modules have said: at most 32 messages of 200 characters.
+    fn said(&self) -> Vec<String> {
+        self.talk.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn not_set_up(&self, logon: &Logon, status: c_int) -> Error {
@@ -523,7 +543,10 @@ fn note(talk: &Talk, text: *const c_char) {
     let text = unsafe { CStr::from_ptr(text) }.to_string_lossy();
     let mut said = talk.said.lock().unwrap_or_else(PoisonError::into_inner);
     if said.len() < MOST_MESSAGES {
-        said.push(text.trim().chars().take(200).collect());
+        let text: String = text.trim().chars().take(200).collect();
+        if !text.is_empty() {
+            said.push(text);
+        }
     }
 }
 

@@ -118,7 +118,9 @@ fn domain_of(user: &str) -> Option<String> {
 pub(super) fn refused(logon_type: LogonType, error: io::Error) -> Error {
     let code = error.raw_os_error().unwrap_or(0) as u32;
     match code {
-        ERROR_PASSWORD_EXPIRED | ERROR_PASSWORD_MUST_CHANGE => Error::PasswordExpired,
+        ERROR_PASSWORD_EXPIRED | ERROR_PASSWORD_MUST_CHANGE => {
+            Error::PasswordExpired { said: String::new() }
+        }
         ERROR_LOGON_TYPE_NOT_GRANTED => {
             Error::Restricted(Refusal::new(format!("it lacks the right {}", right(logon_type))))
         }
