@@ -26,21 +26,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lock", &[]),
     ("logon", &["cred"]),
     ("fleet", &["event", "cred", "rpc", "even", "eventlog", "lock"]),
+    // Its file of cursors is locked.
+    ("collect", &["event", "message", "detect", "eventlog", "lock", "fleet"]),
     ("store", &["event", "lock"]),
-    ("web", &["event", "message", "cred", "logon", "fleet", "store"]),
+    ("web", &["event", "message", "cred", "logon", "fleet", "collect", "store"]),
     ("sim", &["event", "binxml", "logfile", "cred", "rpc", "even"]),
     (
         "cli",
         &[
             "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
-            "eventlog", "lock", "logon", "fleet", "sim",
+            "eventlog", "lock", "logon", "fleet", "collect", "sim",
         ],
     ),
     (
         "server",
         &[
             "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
-            "eventlog", "lock", "logon", "fleet", "store", "web", "sim",
+            "eventlog", "lock", "logon", "fleet", "collect", "store", "web", "sim",
         ],
     ),
 ];

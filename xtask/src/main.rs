@@ -11,6 +11,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod circles;
 mod deps;
 mod fuzz;
 mod licences;
@@ -43,7 +44,7 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["bench", which @ ..] => bench::run(which),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["windows"] => windows::run(),
-        ["deps"] => deps::check(),
+        ["deps"] => deps::check().and_then(|()| circles::check()),
         _ => bail!(
             "say what to do:\n  cargo xtask test [STAGE...]   (stages: {})\n  cargo xtask bench [scan|save|lock|fleet|tail|logon]\n  \
              cargo xtask windows\n  cargo xtask fuzz [TARGET] [--seconds N]",

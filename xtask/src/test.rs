@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{deps, licences, sh, tools, windows};
+use crate::{circles, deps, licences, sh, tools, windows};
 
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
@@ -14,10 +14,11 @@ pub(crate) struct Stage {
 }
 
 /// The stages, in order. All are run unless some are named.
-pub(crate) const STAGES: [Stage; 11] = [
+pub(crate) const STAGES: [Stage; 12] = [
     Stage { name: "set-up", run: set_up },
     Stage { name: "format", run: format },
     Stage { name: "crates", run: deps::check },
+    Stage { name: "circles", run: circles::check },
     Stage { name: "lints", run: lints },
     Stage { name: "licences", run: licences::check },
     Stage { name: "advisories", run: licences::advisories },

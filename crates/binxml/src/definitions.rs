@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::cursor::{Cursor, Dialect, token};
 use crate::error::{Fault, Result};
 use crate::limits::Limits;
+use crate::name::name_hash;
 use crate::template::Place;
 use crate::value::{ARRAY, BIN_XML, NULL};
 
@@ -179,9 +180,13 @@ fn is_alike(kind: u8, expected: u8) -> bool {
 }
 
 /// Where in its chunk the BinXML of a record began, in bytes, as a definition says that stands in
-/// it at its first use. Nothing where there is none. Damage may say anything.
+/// it at its first use, or the name of an element that is in no template. Nothing where there is
+/// none. Damage may say anything.
 pub fn place_in_chunk(binxml: &[u8]) -> Option<usize> {
-    let mut place = None;
+    let mut place = place_by_name(Cursor::new(binxml, 0, binxml.len())).ok().flatten();
+    if place.is_some() {
+        return place;
+    }
     let mut visit = |instance: &Instance| {
         if let Some(definition) = &instance.definition {
             place = (instance.offset as usize).checked_sub(definition.header);
@@ -191,6 +196,26 @@ pub fn place_in_chunk(binxml: &[u8]) -> Option<usize> {
     Instances { is_in_chunk: false, visit: &mut visit }
         .each(Cursor::new(binxml, 0, binxml.len()), 0);
     place
+}
+
+/// The same by the name of the first element, where it stands there.
+fn place_by_name(mut cursor: Cursor<'_>) -> Result<Option<usize>> {
+    while cursor.peek() == Some(token::FRAGMENT_HEADER) {
+        cursor.take(4)?;
+    }
+    if cursor.u8()? & !token::MORE != token::OPEN_START_ELEMENT {
+        return Ok(None);
+    }
+    cursor.u32()?; // The element's length.
+    let offset = cursor.u32()? as usize;
+    let at = cursor.at;
+    cursor.u32()?; // The offset of the next name with the hash.
+    let hash = cursor.u16()?;
+    let units = cursor.u16()?;
+    let (units, _) = cursor.take(2 * usize::from(units))?.as_chunks::<2>();
+    let is_here =
+        !units.is_empty() && hash == name_hash(units.iter().map(|unit| u16::from_le_bytes(*unit)));
+    Ok(if is_here { offset.checked_sub(at) } else { None })
 }
 
 /// The definitions that stand in a record of a chunk, at any depth.
@@ -324,7 +349,7 @@ fn with_names_inline(mut cursor: Cursor<'_>) -> Result<(Vec<u8>, Slots)> {
         if has_name {
             let characters = cursor.name(Dialect::File)?.characters;
             let (units, _) = characters.as_chunks::<2>();
-            let hash = crate::name::name_hash(units.iter().map(|unit| u16::from_le_bytes(*unit)));
+            let hash = name_hash(units.iter().map(|unit| u16::from_le_bytes(*unit)));
             out.extend_from_slice(&hash.to_le_bytes());
             out.extend_from_slice(&(units.len() as u16).to_le_bytes());
             out.extend_from_slice(characters);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use encoding_rs::Encoding;
 use quarry_fleet::Authentication;
 
@@ -95,9 +95,12 @@ pub(crate) struct ScanArgs {
     #[command(flatten)]
     pub(crate) text: TextArgs,
 
-    /// Print at most N events of each source
+    /// Print at most N events of each source; with --sort, of all sources together
     #[arg(short = 'n', long, value_name = "N", help_heading = ORDER)]
     pub(crate) lines: Option<u64>,
+    /// With --sort, print at most N events of each source, those it would give without --sort
+    #[arg(long, requires = "lines", help_heading = ORDER)]
+    pub(crate) per_source: bool,
     /// Newest first
     #[arg(short, long, help_heading = ORDER)]
     pub(crate) reverse: bool,
@@ -520,12 +523,13 @@ pub(crate) struct TerminalArgs {
     /// When to use colour; auto also heeds NO_COLOR and CLICOLOR_FORCE
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: When,
-    /// No progress, warnings or summary on standard error; errors only
+    /// No progress, warnings or summary on standard error; errors, and gaps of tail, only
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// Say on standard error how each server is read
-    #[arg(short, long, conflicts_with = "quiet")]
-    pub(crate) verbose: bool,
+    /// Say on standard error how each server is read; -vv also each call. QUARRY_LOG chooses parts,
+    /// as in QUARRY_LOG=quarry_rpc=trace
+    #[arg(short, long, conflicts_with = "quiet", action = ArgAction::Count)]
+    pub(crate) verbose: u8,
 }
 
 #[derive(Debug, Args)]

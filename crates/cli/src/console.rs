@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anstream::{AutoStream, ColorChoice};
@@ -12,6 +13,7 @@ use quarry_event::text::harmless;
 
 use crate::args::{TerminalArgs, When};
 use crate::error::Failure;
+use crate::trace;
 
 /// Standard error.
 pub(crate) struct Console {
@@ -31,7 +33,15 @@ pub(crate) struct Progress {
     pub(crate) failed: u64,
     pub(crate) records: u64,
     pub(crate) matched: u64,
+    /// Servers that are still waited for, some by name.
+    pub(crate) awaited: Option<String>,
 }
+
+/// When the line of progress begins to say who is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The progress that is shown.
+static SHOWN: LazyLock<Mutex<ProgressBar>> = LazyLock::new(|| Mutex::new(ProgressBar::hidden()));
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -51,7 +61,9 @@ impl Console {
 
     /// As the options ask for.
     pub(crate) fn of(args: &TerminalArgs) -> Self {
-        Console { verbose: args.verbose, ..Console::new(args.color, args.quiet) }
+        let console = Console { verbose: args.verbose > 0, ..Console::new(args.color, args.quiet) };
+        trace::show(args.verbose, &console);
+        console
     }
 
     /// Whether errors are all that is shown.
@@ -69,13 +81,22 @@ impl Console {
             self.bar.set_style(style);
         }
         self.bar.enable_steady_tick(Duration::from_millis(100));
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = self.bar.clone();
+    }
+
+    /// A line that is no console's own, beside whatever progress is shown.
+    pub(crate) fn line(text: &str) {
+        let bar = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        // There is nowhere to tell that standard error can't be written to.
+        bar.suspend(|| drop(writeln!(io::stderr(), "{}", safe(text))));
     }
 
     /// Shows how far the work is.
-    pub(crate) fn progress(&self, progress: &Progress) {
+    pub(crate) fn progress(&self, progress: impl FnOnce() -> Progress) {
         if self.bar.is_hidden() {
             return;
         }
+        let progress = progress();
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let kinds = [(progress.files, "files"), (progress.servers, "servers")];
         let mut parts: Vec<String> = kinds
@@ -89,7 +110,11 @@ impl Console {
         parts.push(format!("{} records", grouped(progress.records)));
         parts.push(format!("{} matched", grouped(progress.matched)));
         parts.push(format!("{}/s", grouped((progress.records as f64 / seconds) as u64)));
-        self.bar.set_message(parts.join(", "));
+        let mut text = parts.join(", ");
+        if let Some(awaited) = progress.awaited.filter(|_| self.started.elapsed() > PATIENCE) {
+            text += &format!("; waiting for {awaited}");
+        }
+        self.bar.set_message(safe(&text));
     }
 
     /// Ends the progress, and leaves nothing of it.
@@ -120,7 +145,8 @@ impl Console {
         }
     }
 
-    /// A warning of what puts a secret at risk, which nobody can ask not to see.
+    /// A warning that nobody can ask not to see: a secret is at risk, or records are missing and
+    /// nothing else says so.
     pub(crate) fn caution(&self, message: &str) {
         self.print(&format!("{WARNING}warning:{WARNING:#} {}\n", safe(message)));
     }

@@ -65,6 +65,10 @@ pub(crate) struct Outcome {
     pub(crate) read: u64,
     /// Sources that could not be read.
     pub(crate) failed: u64,
+    /// Holes in what was read of sources, which nobody asked for.
+    pub(crate) holes: u64,
+    /// Texts on the command line that stand for nothing.
+    pub(crate) mistakes: u64,
     pub(crate) interrupted: bool,
 }
 
@@ -76,8 +80,9 @@ impl Outcome {
     fn status(self) -> u8 {
         match self {
             Outcome { interrupted: true, .. } => 130,
+            Outcome { mistakes: 1.., .. } => 2,
             Outcome { failed: 1.., read: 0, matched: false, .. } => 2,
-            Outcome { failed: 1.., .. } => 3,
+            Outcome { failed: 1.., .. } | Outcome { holes: 1.., .. } => 3,
             Outcome { matched: true, .. } => 0,
             _ => 1,
         }
@@ -91,7 +96,7 @@ mod tests {
     #[test]
     fn the_exit_status_is_that_of_the_design() {
         let status = |matched, read, failed, interrupted| {
-            Outcome { matched, read, failed, interrupted }.status()
+            Outcome { matched, read, failed, interrupted, ..Outcome::default() }.status()
         };
         assert_eq!(status(true, 1, 0, false), 0);
         assert_eq!(status(false, 1, 0, false), 1);
@@ -101,6 +106,10 @@ mod tests {
         assert_eq!(status(true, 0, 1, false), 3);
         assert_eq!(status(false, 1, 1, false), 3);
         assert_eq!(status(true, 1, 1, true), 130);
+        let all_read = Outcome { matched: true, read: 3, ..Outcome::default() };
+        assert_eq!(Outcome { holes: 1, ..all_read }.status(), 3);
+        assert_eq!(Outcome { mistakes: 1, ..all_read }.status(), 2);
+        assert_eq!(Outcome { mistakes: 1, interrupted: true, ..all_read }.status(), 130);
     }
 
     #[test]

@@ -3,104 +3,128 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Seek, Write};
+use std::sync::Arc;
 
 use quarry_binxml::write::{Packed, Packer, Template, WriteError};
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
+use quarry_collect::{Delivery, Found, Next, Output, Work};
+use quarry_event::{EventTime, Field, FieldSource};
 use quarry_eventlog::Direction;
 use quarry_logfile::{EvtxWriteError, EvtxWriter};
 
 use crate::args::ScanArgs;
-use crate::engine::{self, Batch, Next, Open};
+use crate::console::Console;
 use crate::error::{Failure, Outcome};
-use crate::filter::{Matchers, Tests};
-use crate::run::{Closed, Run};
+use crate::filter;
+use crate::out;
+use crate::run::{Closed, Run, Take};
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     check(args)?;
-    let identifier = args.unique.then(Identifier::default);
-    // Which are copies is known only when all before them were saved.
-    let lines = args.lines.filter(|_| !args.unique);
-    let save = Save { tests: Tests::new(&args.filter)?, lines, identifier };
-    let mut unique = args.unique.then(Unique::default);
+    let selection =
+        Arc::new(filter::selection(&args.filter)?.with_limit(args.lines.filter(|_| !args.unique)));
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.file_options.tell_copies = !args.unique;
     run.ansi = args.text.ansi_codepage;
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = save.tests.request(direction, lines);
-    // The file's header comes last, so it can't be written to a pipe as it grows.
-    let spool = |e: io::Error| Failure::io("temporary files", &e);
-    let direct = new_file();
-    let is_direct = direct.is_some();
-    let file = match direct {
-        Some(file) => file,
-        None => tempfile::tempfile().map_err(spool)?,
-    };
-    let file = BufWriter::with_capacity(1 << 18, file);
-    let mut writer = EvtxWriter::new(file).map_err(spool)?;
-    let mut wanted: HashMap<usize, u64> = HashMap::new();
-    let mut broken = None;
-    run.read(inputs, request, &save, &mut |console, source, batch: &mut Batch<Records>| {
-        let wanted = wanted.entry(source.index).or_insert(args.lines.unwrap_or(u64::MAX));
-        let mut written = 0;
-        let Records { records, values } = &batch.output;
+    let mut unique = Unique::default();
+    let pack = Pack { identifier: args.unique.then(Identifier::default) };
+    let saved =
+        Saving::new(&mut unique, args.lines.filter(|_| args.unique)).and_then(|mut saving| {
+            run.read(inputs, &selection, &pack, &mut saving)?;
+            saving.finish()
+        });
+    match saved {
+        Err(Closed::Failed(failure)) => return Err(failure),
+        Err(Closed::Pipe) => {}
+        Ok(()) => {
+            run.summarize();
+            unique.summarize(&run.console);
+        }
+    }
+    Ok(run.outcome())
+}
+
+/// Writes records into a log file.
+struct Saving<'u> {
+    writer: EvtxWriter<BufWriter<File>>,
+    /// The file is standard output itself.
+    is_direct: bool,
+    /// What was saved, where each event is wanted once.
+    unique: &'u mut Unique,
+    /// The most events of a source then, and how many of each there were.
+    of_each: Option<u64>,
+    saved: HashMap<usize, u64>,
+}
+
+impl<'u> Saving<'u> {
+    fn new(unique: &'u mut Unique, of_each: Option<u64>) -> Result<Self, Closed> {
+        // The file's header comes last, so it can't be written to a pipe as it grows.
+        let direct = new_file();
+        let is_direct = direct.is_some();
+        let file = match direct {
+            Some(file) => Ok(file),
+            None => tempfile::tempfile(),
+        };
+        let file = file.map(|file| BufWriter::with_capacity(1 << 18, file));
+        let writer = file.and_then(EvtxWriter::new).map_err(|error| out::of_sorting(&error))?;
+        Ok(Saving { writer, is_direct, unique, of_each, saved: HashMap::new() })
+    }
+
+    fn finish(self) -> Result<(), Closed> {
+        let file = self.writer.finish().map_err(|error| of_file(&error))?;
+        let file = file.into_inner().map_err(|e| out::of_sorting(e.error()))?;
+        if self.is_direct { to_end(file) } else { copy(file) }
+    }
+}
+
+fn of_file(error: &dyn std::fmt::Display) -> Closed {
+    Closed::Failed(Failure::new(format!("the .evtx file: {error}")))
+}
+
+impl Take for Saving<'_> {
+    type Output = Records;
+
+    fn take(
+        &mut self,
+        console: &Console,
+        delivery: &mut Delivery<Records>,
+    ) -> Result<Next, Closed> {
+        let Records { records, values } = &delivery.output;
+        let saved = self.saved.entry(delivery.source.index).or_default();
         let mut start = 0;
         for record in records {
             let values = &values[start..record.end];
             start = record.end;
-            if *wanted == 0 {
-                break;
+            if self.of_each.is_some_and(|most| *saved >= most) {
+                return Ok(Next::Skip);
             }
-            if let (Some(unique), Some(identity)) = (&mut unique, record.identity)
-                && !unique.is_new(identity)
-            {
+            if record.identity.is_some_and(|identity| !self.unique.is_new(identity)) {
                 continue;
             }
             let result = match &record.template {
                 Ok(template) => {
                     let packed = Packed { template, values };
-                    writer.write_packed(packed, record.time).map(drop)
+                    self.writer.write_packed(packed, record.time).map(drop)
                 }
                 Err(error) => Err(error.clone().into()),
             };
             match result {
-                Ok(()) => {
-                    *wanted -= 1;
-                    written += 1;
-                }
+                Ok(()) => *saved += 1,
                 Err(EvtxWriteError::Event(error)) => {
-                    let log = record.log.as_deref().unwrap_or(&source.log);
+                    let source = &delivery.source;
+                    let log = record.log.as_deref().or(source.log.as_deref()).unwrap_or_default();
                     let place = match record.number {
                         Some(number) => format!("record {number} of {log}"),
                         None => format!("a record of {log}"),
                     };
                     console.warning(&format!("{}: {place} can't be saved: {error}", source.name));
                 }
-                Err(error) => {
-                    broken = Some(Failure::new(format!("the .evtx file: {error}")));
-                    return (written, Next::Stop);
-                }
+                Err(error) => return Err(of_file(&error)),
             }
         }
-        (written, if *wanted == 0 { Next::Skip } else { Next::Go })
-    })?;
-    if let Some(failure) = broken {
-        return Err(failure);
-    }
-    let file = writer.finish().map_err(|e| Failure::new(format!("the .evtx file: {e}")))?;
-    let file = file.into_inner().map_err(|e| spool(e.into_error()))?;
-    let copied = if is_direct { to_end(file) } else { copy(file) };
-    match copied {
-        Err(Closed::Failed(failure)) => Err(failure),
-        Err(Closed::Pipe) => Ok(run.outcome),
-        Ok(()) => {
-            run.summarize();
-            if let Some(unique) = &unique {
-                unique.summarize(&run.console);
-            }
-            Ok(run.outcome)
-        }
+        Ok(Next::Go)
     }
 }
 
@@ -143,7 +167,7 @@ fn new_file() -> Option<File> {
     None
 }
 
-/// Whoever writes to standard output next goes on behind the file.
+/// Whoever writes to standard output next goes on after the file.
 fn to_end(mut file: File) -> Result<(), Closed> {
     file.seek(io::SeekFrom::End(0))?;
     Ok(())
@@ -156,10 +180,8 @@ fn copy(mut file: File) -> Result<(), Closed> {
     Ok(out.flush()?)
 }
 
-/// Matches events and makes them ready to be written, on any thread.
-struct Save {
-    tests: Tests,
-    lines: Option<u64>,
+/// Makes events ready to be written, on any thread.
+struct Pack {
     /// What tells events, where each is wanted once.
     identifier: Option<Identifier>,
 }
@@ -167,7 +189,7 @@ struct Save {
 #[derive(Default)]
 struct Records {
     records: Vec<Record>,
-    /// Their values, one behind the other.
+    /// Their values, one after another.
     values: Vec<u8>,
 }
 
@@ -183,47 +205,38 @@ struct Record {
     identity: Option<u128>,
 }
 
-impl engine::Output for Records {
+impl Output for Records {
+    fn bytes(&self) -> usize {
+        self.values.len() + size_of_val(&self.records[..])
+    }
+
     fn clear(&mut self) {
         self.records.clear();
         self.values.clear();
+        self.values.shrink_to(1 << 20);
+    }
+
+    fn truncate(&mut self, events: u64) {
+        self.records.truncate(usize::try_from(events).unwrap_or(usize::MAX));
     }
 }
 
-impl engine::Work for Save {
-    type Worker = (Matchers, Packer, Vec<u8>);
+impl Work for Pack {
+    type Worker = (Packer, Vec<u8>);
     type Output = Records;
 
     fn worker(&self) -> Self::Worker {
-        (self.tests.matchers(), Packer::default(), Vec::new())
-    }
-
-    fn wants<S: PartialSource>(
-        &self,
-        (matchers, ..): &mut Self::Worker,
-        event: &S,
-        open: &Open,
-        output: &Records,
-    ) -> bool {
-        self.lines.is_none_or(|lines| (output.records.len() as u64) < lines)
-            && !matchers.of(open.is_server()).is_some_and(|matcher| matcher.rules_out(event))
+        Default::default()
     }
 
     fn event<S: FieldSource>(
         &self,
-        (matchers, packer, scratch): &mut Self::Worker,
+        (packer, scratch): &mut Self::Worker,
         event: &S,
-        origin: &Origin<'_>,
+        found: &Found<'_>,
         output: &mut Records,
     ) {
-        if self.lines.is_some_and(|lines| output.records.len() as u64 >= lines) {
-            return;
-        }
-        if let Some(matcher) = matchers.of(origin.host.is_some())
-            && !matcher.matches(event, None)
-        {
-            return;
-        }
+        let origin = &found.origin;
         let template = packer.pack(event, &mut output.values);
         let end = output.values.len();
         let log = origin.host.map(|_| origin.log.into());

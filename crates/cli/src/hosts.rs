@@ -11,7 +11,7 @@ use crate::args::{HostsArgs, HostsCommand, HostsListArgs, HostsTestArgs, ListArg
 use crate::console::Console;
 use crate::error::Failure;
 use crate::listing::{self, Cell, Column};
-use crate::run::Run;
+use crate::run::{Closed, Run};
 use crate::servers::{Server, Servers, default_path};
 
 pub(crate) fn run(args: &HostsArgs) -> Result<ExitCode, Failure> {
@@ -107,11 +107,11 @@ fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
     let opened: Vec<Server> = entries.iter().map(open).collect::<Result<_, _>>()?;
     let work = WorkArgs { threads: None };
     let mut run = Run::new(&args.output.terminal, &work, Direction::Forward);
-    run.expect_servers(&args.servers, opened.len());
+    run.expect_servers(&args.servers);
     let mut rows: Vec<Option<Vec<Cell>>> = opened.iter().map(|_| None).collect();
     let question = |_, log: Arc<dyn EventLog>| async move { Ok(log.logs().await?.len()) };
-    run.ask(&opened, question, |run, n, logs, health| {
-        run.matched += 1;
+    let asked = run.ask(&opened, question, |run, n, logs, health| {
+        run.summary.matched += 1;
         let connected = health.connected_in.unwrap_or_default().as_millis() as u64;
         rows[n] = Some(vec![
             Cell::text(&entries[n].name),
@@ -120,8 +120,12 @@ fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
             Cell::new(logs, logs.to_string()),
             Cell::new(Json::Null, ""),
         ]);
-    })?;
-    for failure in run.failures() {
+        Vec::new()
+    });
+    if let Err(Closed::Failed(failure)) = asked {
+        return Err(failure);
+    }
+    for failure in &run.summary.failures {
         let Some(n) = entries.iter().position(|entry| entry.name == failure.source) else {
             continue;
         };
@@ -136,5 +140,5 @@ fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
     let rows: Vec<Vec<Cell>> = rows.into_iter().flatten().collect();
     listing::print(&COLUMNS, &rows, &args.output)?;
     run.summarize_servers();
-    Ok(run.outcome.exit_code())
+    Ok(run.outcome().exit_code())
 }

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 use quarry_archive::{ArchiveError, Entry, Packing, ZipFile};
-use quarry_eventlog::{FileLog, LogName};
+use quarry_collect::{FileInput, Selection, Stop};
+use quarry_eventlog::{FileLog, LogError, LogName};
 use quarry_logfile::{Definitions, OpenError, ReadAt};
 
 use crate::error::{Failure, plain};
@@ -64,6 +64,8 @@ struct Shared {
     /// Template definitions of all files, once these were gone over.
     definitions: Option<Arc<Definitions>>,
     copies: Copies,
+    /// Why files can't be read, by their places.
+    failures: HashMap<usize, Failure>,
 }
 
 impl Files {
@@ -71,14 +73,29 @@ impl Files {
         Files { inputs, options, shared: Mutex::default() }
     }
 
-    /// How many there are, with those that can't be read.
-    pub(crate) fn len(&self) -> usize {
-        self.inputs.len()
+    /// The files in their order, each to be opened when its turn comes.
+    pub(crate) fn inputs(files: &Arc<Self>, selection: &Arc<Selection>) -> Vec<FileInput> {
+        let input = |n: usize| {
+            let opener = Arc::clone(files);
+            let open = move |stop: &Stop| {
+                opener.open(n, stop).map_err(|failure| {
+                    opener.shared().failures.insert(n, failure);
+                    LogError::from(OpenError::NotALog)
+                })
+            };
+            FileInput::new(files.inputs[n].name(), Arc::clone(selection), open)
+        };
+        (0..files.inputs.len()).map(input).collect()
+    }
+
+    /// Why a file couldn't be opened, and what to do.
+    pub(crate) fn failure(&self, n: usize) -> Option<Failure> {
+        self.shared().failures.remove(&n)
     }
 
     /// Opens a file, if it is wanted until it is open. Where records are recovered, the first one
     /// waits until all were gone over for the templates that are in them.
-    pub(crate) fn open(&self, n: usize, stop: &AtomicBool) -> Result<FileLog, Failure> {
+    fn open(&self, n: usize, stop: &Stop) -> Result<FileLog, Failure> {
         let input = &self.inputs[n];
         let mut log = self.open_one(n, stop)?;
         if self.options.recover && self.inputs.len() > 1 {
@@ -97,7 +114,7 @@ impl Files {
     }
 
     /// The definitions of all files.
-    fn definitions(&self, stop: &AtomicBool) -> Arc<Definitions> {
+    fn definitions(&self, stop: &Stop) -> Arc<Definitions> {
         if let Some(known) = &self.shared().definitions {
             return Arc::clone(known);
         }
@@ -105,7 +122,7 @@ impl Files {
         for n in 0..self.inputs.len() {
             // What can't be read is told when it is to be printed.
             let log = self.open_one(n, stop);
-            let is_wanted = || !stop.load(Ordering::Relaxed);
+            let is_wanted = || !stop.is_set();
             if let Ok(Ok(definitions)) = log.map(|log| log.definitions(is_wanted)) {
                 all.add(&definitions);
             }
@@ -113,7 +130,7 @@ impl Files {
         Arc::clone(self.shared().definitions.insert(Arc::new(all)))
     }
 
-    fn open_one(&self, n: usize, stop: &AtomicBool) -> Result<FileLog, Failure> {
+    fn open_one(&self, n: usize, stop: &Stop) -> Result<FileLog, Failure> {
         let input = &self.inputs[n];
         let name = input.name();
         match input {
@@ -135,7 +152,7 @@ impl Files {
                     .map_err(|e| e.named("standard input"))
             }
             Input::Member { archive, entry, .. } => {
-                let is_wanted = || !stop.load(Ordering::Relaxed);
+                let is_wanted = || !stop.is_set();
                 archive
                     .unpack(entry, &is_wanted)
                     .map_err(Unread::from)
@@ -145,7 +162,7 @@ impl Files {
         }
     }
 
-    fn open_path(&self, path: &Path, stop: &AtomicBool) -> Result<FileLog, Failure> {
+    fn open_path(&self, path: &Path, stop: &Stop) -> Result<FileLog, Failure> {
         let name = path.display().to_string();
         let open = || -> Result<FileLog, Unread> {
             let file = File::open(path)?;
@@ -163,10 +180,10 @@ impl Files {
         name: &str,
         log_name: &str,
         file: File,
-        stop: &AtomicBool,
+        stop: &Stop,
     ) -> Result<FileLog, Unread> {
         let Some(packing) = packing(&file)? else { return self.open_log(name, log_name, file) };
-        let is_wanted = || !stop.load(Ordering::Relaxed);
+        let is_wanted = || !stop.is_set();
         let unpacked = quarry_archive::unpack(packing, &file, &is_wanted)?;
         let (log_name, _) = log_name.rsplit_once('.').unwrap_or((log_name, ""));
         self.open_log(name, log_name, unpacked)
@@ -194,7 +211,7 @@ impl Files {
     fn open_piped<R: io::Read>(
         &self,
         n: usize,
-        stop: &AtomicBool,
+        stop: &Stop,
         open: impl FnOnce() -> io::Result<R> + Send + 'static,
     ) -> Result<File, Unread> {
         if let Some(file) = self.shared().piped.get(&n) {
@@ -313,7 +330,7 @@ fn stdin_file() -> io::Result<Option<File>> {
 /// Copies what is read from a pipe to a temporary file, of which any part can be read.
 fn spool<R: io::Read>(
     open: impl FnOnce() -> io::Result<R> + Send + 'static,
-    stop: &AtomicBool,
+    stop: &Stop,
 ) -> io::Result<File> {
     let (sender, receiver) = mpsc::channel();
     // A read from a pipe can't be interrupted, so another thread waits in it.
@@ -330,7 +347,7 @@ fn spool<R: io::Read>(
         match receiver.recv_timeout(std::time::Duration::from_millis(50)) {
             Ok(copy) => return copy,
             Err(mpsc::RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::Other.into()),
-            Err(mpsc::RecvTimeoutError::Timeout) if stop.load(Ordering::Relaxed) => {
+            Err(mpsc::RecvTimeoutError::Timeout) if stop.is_set() => {
                 return Err(io::ErrorKind::Interrupted.into());
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}

@@ -2,22 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use quarry_collect::{Delivery, Found, Next, Output, Selection, Source, Work};
 use quarry_event::filter::Glob;
 use quarry_event::output::local_time;
 use quarry_event::text::Plain;
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource};
+use quarry_event::{EventTime, Field, FieldSource};
 use quarry_eventlog::{Direction, LogInfo};
 use quarry_fleet::SourceId;
 use serde_json::Value as Json;
 
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
-use crate::console::grouped;
-use crate::engine::{self, Batch, Next, Open};
+use crate::console::{Console, grouped};
 use crate::error::Failure;
-use crate::filter::{Matchers, Tests};
+use crate::filter;
 use crate::listing::{self, Cell, Column};
-use crate::run::Run;
+use crate::run::{Closed, Run, Take};
 use crate::servers::Server;
 
 /// How many records, oldest and newest, a source and log a line.
@@ -25,55 +26,39 @@ pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.file_options.recover = args.files.recover;
     run.ansi = args.text.ansi_codepage;
-    let work = Count { tests: Some(Tests::new(&args.filter)?), by_channel: false };
-    list(run, &work, &args.sources, &args.servers, &args.output)
+    let selection = filter::selection(&args.filter)?;
+    list(run, Some(selection), &args.sources, &args.servers, &args.output)
 }
 
 /// The logs of each server, and the channels that the events of each file are of.
 pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    let work = Count { tests: None, by_channel: true };
-    list(run, &work, &args.sources, &args.servers, &args.output)
+    list(run, None, &args.sources, &args.servers, &args.output)
 }
 
-/// Of each source, by its place, its name and its logs.
-type Found = BTreeMap<usize, (String, BTreeMap<String, Tally>)>;
-
+/// Counts what is selected, a log a line; or lists the logs there are, if nothing is.
 fn list(
     mut run: Run,
-    work: &Count,
+    selection: Option<Selection>,
     sources: &SourceArgs,
     servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
     let mut inputs = run.inputs(sources, servers)?;
-    let mut found = Found::new();
-    // Servers know their logs; only what passes a filter has to be read.
-    if work.tests.as_ref().is_none_or(Tests::pass_all) {
-        let servers = std::mem::take(&mut inputs.servers);
-        survey(&mut run, work, &servers, inputs.files.len(), &mut found)?;
-    }
-    let request = work.tests.as_ref().map(|tests| tests.request(Direction::Forward, None));
-    run.read(inputs, request.unwrap_or_default(), work, &mut |_, source, batch| {
-        let batch: &mut Batch<Tallies> = batch;
-        let (name, logs) = found.entry(source.index).or_insert_with(|| {
-            // A file's log is counted even if there is nothing in it.
-            let is_known = !work.by_channel && !source.is_server();
-            let log = is_known.then(|| (source.log.clone(), Tally::default()));
-            (source.name.clone(), log.into_iter().collect())
-        });
-        // A server may be read in another way than it was at first.
-        name.clone_from(&source.name);
-        let mut matched = 0;
-        for (log, tally) in &batch.output.logs {
-            matched += tally.events;
-            match logs.get_mut(log) {
-                Some(sum) => sum.add(tally),
-                None => drop(logs.insert(log.clone(), *tally)),
-            }
+    let by_channel = selection.is_none();
+    let mut lists = Lists { by_channel, files: inputs.files.len(), found: BTreeMap::new() };
+    let listed = (|| {
+        // Servers know their logs; only what passes a filter has to be read.
+        if selection.as_ref().is_none_or(Selection::passes_all) {
+            let servers = std::mem::take(&mut inputs.servers);
+            survey(&mut run, selection.as_ref(), &servers, &mut lists)?;
         }
-        (matched, Next::Go)
-    })?;
+        let selection = Arc::new(selection.unwrap_or_default());
+        run.read(inputs, &selection, &Count { by_channel }, &mut lists)
+    })();
+    if let Err(Closed::Failed(failure)) = listed {
+        return Err(failure);
+    }
     let zone = jiff::tz::TimeZone::system();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
@@ -88,7 +73,8 @@ fn list(
         row.extend([time(tally.oldest), time(tally.newest)]);
         row
     };
-    let rows: Vec<Vec<Cell>> = found
+    let rows: Vec<Vec<Cell>> = lists
+        .found
         .values()
         .flat_map(|(source, logs)| logs.iter().map(|(log, tally)| row(source, log, tally)))
         .collect();
@@ -98,7 +84,7 @@ fn list(
     }
     listing::print(&columns, &rows, args)?;
     run.summarize();
-    Ok(run.outcome.exit_code())
+    Ok(run.outcome().exit_code())
 }
 
 const COLUMNS: [Column; 5] = [
@@ -109,51 +95,92 @@ const COLUMNS: [Column; 5] = [
     Column::text("newest"),
 ];
 
+/// What was found: of each source, by its place, its name and its logs.
+struct Lists {
+    by_channel: bool,
+    /// How many files come before the servers.
+    files: usize,
+    found: BTreeMap<(bool, usize), (String, BTreeMap<String, Tally>)>,
+}
+
+impl Lists {
+    fn of(&mut self, source: &Source) -> &mut BTreeMap<String, Tally> {
+        let (name, logs) = self.found.entry((source.is_server(), source.index)).or_default();
+        // A server may be read in another way than it was at first.
+        name.clone_from(&source.name);
+        logs
+    }
+}
+
+impl Take for Lists {
+    type Output = Tallies;
+
+    fn opened(&mut self, source: &Source) {
+        let is_known = !self.by_channel && !source.is_server();
+        let logs = self.of(source);
+        // A file's log is counted even if there is nothing in it.
+        if let Some(log) = source.log.as_ref().filter(|_| is_known) {
+            logs.entry(log.clone()).or_default();
+        }
+    }
+
+    fn take(&mut self, _: &Console, delivery: &mut Delivery<Tallies>) -> Result<Next, Closed> {
+        let logs = self.of(&delivery.source);
+        for (log, tally) in &delivery.output.logs {
+            match logs.get_mut(log) {
+                Some(sum) => sum.add(tally),
+                None => drop(logs.insert(log.clone(), *tally)),
+            }
+        }
+        Ok(Next::Go)
+    }
+}
+
 /// Asks servers what is in their logs.
 fn survey(
     run: &mut Run,
-    work: &Count,
+    selection: Option<&Selection>,
     servers: &[Server],
-    first: usize,
-    found: &mut Found,
-) -> Result<(), Failure> {
+    lists: &mut Lists,
+) -> Result<(), Closed> {
     // All there are, or those asked for, or those that are a server's by default.
     let every: Vec<Glob> = Glob::parse("*").into_iter().collect();
     let patterns: Vec<Vec<Glob>> = servers
         .iter()
-        .map(|server| match &work.tests {
+        .map(|server| match selection {
             None => every.clone(),
-            Some(tests) if !tests.logs.is_empty() => tests.logs.clone(),
+            Some(selection) if !selection.logs().is_empty() => selection.logs().to_vec(),
             Some(_) => server.logs().to_vec(),
         })
         .collect();
     let named: Vec<Glob> = patterns.concat();
     let question = move |id: SourceId, log| quarry_fleet::survey(log, patterns[id.index()].clone());
     run.ask(servers, question, |run, n, surveyed, _| {
-        let logs = &mut found
-            .entry(first + n)
-            .or_insert_with(|| (servers[n].address().to_owned(), BTreeMap::new()));
+        let address = || (servers[n].address().to_owned(), BTreeMap::new());
+        let (_, logs) = lists.found.entry((true, lists.files + n)).or_insert_with(address);
+        let mut failures = Vec::new();
         for (log, info) in surveyed {
             match info {
                 Ok(LogInfo { records, oldest, newest, .. }) => {
-                    run.records += records;
-                    run.matched += records;
-                    logs.1.insert(log.0, Tally { events: records, recovered: 0, oldest, newest });
+                    run.summary.records += records;
+                    run.summary.matched += records;
+                    logs.insert(log.0, Tally { events: records, recovered: 0, oldest, newest });
                 }
                 Err(error) => {
                     let failure = quarry_fleet::Failure::of(&*servers[n], &error, 0);
-                    let is_named = named.iter().any(|name| name.as_str() == log.0);
-                    run.log_failed(failure, is_named);
+                    match named.iter().any(|name| name.as_str() == log.0) {
+                        true => failures.push(failure),
+                        false => run.left_out(&failure),
+                    }
                 }
             }
         }
+        failures
     })
 }
 
 /// Counts events, on any thread.
 struct Count {
-    /// Which are counted; none for all.
-    tests: Option<Tests>,
     /// By what the events say they are of, rather than by the log they were read from.
     by_channel: bool,
 }
@@ -164,6 +191,7 @@ const MAX_LOGS: usize = 10_000;
 #[derive(Default)]
 struct Tallies {
     logs: BTreeMap<String, Tally>,
+    bytes: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -185,38 +213,23 @@ impl Tally {
     }
 }
 
-impl engine::Work for Count {
-    type Worker = (Option<Matchers>, Vec<u8>);
+impl Work for Count {
+    /// Where a log's name is written.
+    type Worker = Vec<u8>;
     type Output = Tallies;
 
-    fn worker(&self) -> Self::Worker {
-        (self.tests.as_ref().map(Tests::matchers), Vec::new())
-    }
-
-    fn wants<S: PartialSource>(
-        &self,
-        (matchers, _): &mut Self::Worker,
-        event: &S,
-        open: &Open,
-        _: &Tallies,
-    ) -> bool {
-        let matcher = matchers.as_mut().and_then(|matchers| matchers.of(open.is_server()));
-        !matcher.is_some_and(|matcher| matcher.rules_out(event))
+    fn worker(&self) -> Vec<u8> {
+        Vec::new()
     }
 
     fn event<S: FieldSource>(
         &self,
-        (matchers, name): &mut Self::Worker,
+        name: &mut Vec<u8>,
         event: &S,
-        origin: &Origin<'_>,
+        found: &Found<'_>,
         output: &mut Tallies,
     ) {
-        let matcher = matchers.as_mut().and_then(|matchers| matchers.of(origin.host.is_some()));
-        if let Some(matcher) = matcher
-            && !matcher.matches(event, None)
-        {
-            return;
-        }
+        let origin = &found.origin;
         name.clear();
         match self.by_channel {
             true => event.field(Field::Channel).push::<Plain>(name),
@@ -232,14 +245,23 @@ impl engine::Work for Count {
             None => {
                 let full = output.logs.len() >= MAX_LOGS;
                 let name = if full { String::new() } else { name.into_owned() };
+                output.bytes += name.len() + size_of::<(String, Tally)>();
                 output.logs.entry(name).or_default().add(&tally);
             }
         }
     }
 }
 
-impl engine::Output for Tallies {
+impl Output for Tallies {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn clear(&mut self) {
         self.logs.clear();
+        self.bytes = 0;
     }
+
+    /// Nobody counts with a limit: which were the first is forgotten.
+    fn truncate(&mut self, _: u64) {}
 }

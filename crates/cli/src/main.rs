@@ -6,10 +6,8 @@
 
 mod args;
 mod console;
-mod cursor;
 mod decode;
 mod demo;
-mod engine;
 mod error;
 mod evtx;
 mod filter;
@@ -19,10 +17,11 @@ mod input;
 mod kerberos;
 mod list;
 mod listing;
-mod live;
 mod lock;
 mod meta;
+mod out;
 mod print;
+mod printed;
 mod run;
 mod run_as;
 mod scan;
@@ -31,7 +30,9 @@ mod servers;
 mod sim;
 mod sort;
 mod source;
+mod spool;
 mod tail;
+mod trace;
 mod undumped;
 mod unique;
 

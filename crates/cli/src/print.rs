@@ -1,18 +1,15 @@
-//! Printed events on standard output: the printer that the options ask for, and what puts its
-//! events together.
+//! The printer that the options ask for.
 
-use std::io::{self, BufReader, BufWriter, IsTerminal, Read, Seek, Write};
+use std::io::{self, IsTerminal};
 
 use quarry_event::filter::Pattern;
 use quarry_event::output::{
-    Column, CsvCells, CsvOptions, Document, ListOptions, Printer, TableOptions, TooManyNames,
-    UnknownColumn,
+    Column, CsvCells, CsvOptions, ListOptions, Printer, TableOptions, UnknownColumn,
 };
 
 use crate::args::{Format, When};
 use crate::console::{stdout_color, stdout_width};
 use crate::error::Failure;
-use crate::run::Closed;
 
 /// How events are to be printed.
 #[derive(Clone, Copy)]
@@ -86,103 +83,5 @@ pub(crate) fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure>
         (true, false) => Err(Failure::new("--fields: there is no field in the list")
             .hint(format!("the fields are {}", UnknownColumn::known()))),
         (false, _) => Ok(Some(columns)),
-    }
-}
-
-/// Standard output, and what stands around the events.
-pub(crate) struct Out {
-    document: Document,
-    buffer: BufWriter<io::StdoutLock<'static>>,
-    flush: bool,
-    /// Events that wait for the first line, which only all of them tell.
-    spool: Option<Spool>,
-}
-
-impl Out {
-    pub(crate) fn new(printer: &Printer) -> Self {
-        let stdout = io::stdout().lock();
-        let flush = stdout.is_terminal();
-        let document = printer.document();
-        let spool = document.spreads().then(Spool::default);
-        Out { document, buffer: BufWriter::with_capacity(1 << 16, stdout), flush, spool }
-    }
-
-    /// Writes the events of a batch, of which the first was printed without anything before it.
-    pub(crate) fn events(&mut self, text: &[u8]) -> io::Result<()> {
-        self.hold(text)?;
-        match self.flush && self.spool.is_none() {
-            true => self.document.flush(&mut self.buffer).and_then(|()| self.buffer.flush()),
-            false => Ok(()),
-        }
-    }
-
-    /// Writes events of which more come soon.
-    pub(crate) fn hold(&mut self, text: &[u8]) -> io::Result<()> {
-        match &mut self.spool {
-            None => self.document.events(text, &mut self.buffer),
-            Some(_) if text.is_empty() => Ok(()),
-            Some(spool) => {
-                self.document.learn(text).map_err(io::Error::other)?;
-                spool.write(text)
-            }
-        }
-    }
-
-    pub(crate) fn finish(&mut self) -> io::Result<()> {
-        if let Some(spool) = self.spool.take() {
-            spool.each(&mut |text| self.document.events(text, &mut self.buffer))?;
-        }
-        self.document.finish(&mut self.buffer)?;
-        self.buffer.flush()
-    }
-}
-
-/// Why no more could be written.
-pub(crate) fn closed(error: io::Error) -> Closed {
-    match error.get_ref().and_then(|why| why.downcast_ref::<TooManyNames>()) {
-        Some(why) => Closed::Failed(
-            Failure::new(format!("--fields: {why}"))
-                .hint("name the values that are wanted, or choose jsonl"),
-        ),
-        None => Closed::from(error),
-    }
-}
-
-/// Printed events in order: in memory, and in a temporary file where that is too little.
-struct Spool {
-    file: tempfile::SpooledTempFile,
-}
-
-impl Default for Spool {
-    fn default() -> Self {
-        /// What is kept in memory, in bytes.
-        const MEMORY: usize = 16 << 20;
-        Spool { file: tempfile::spooled_tempfile(MEMORY) }
-    }
-}
-
-impl Spool {
-    fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        self.file.write_all(&(text.len() as u64).to_le_bytes())?;
-        self.file.write_all(text)
-    }
-
-    /// Hands on what was written, a piece at a time.
-    fn each(mut self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let end = self.file.stream_position()?;
-        self.file.rewind()?;
-        let mut file = BufReader::with_capacity(1 << 16, self.file);
-        let mut at = 0;
-        let mut text = Vec::new();
-        while at < end {
-            let mut len = [0; 8];
-            file.read_exact(&mut len)?;
-            let len = u64::from_le_bytes(len);
-            at += 8 + len;
-            text.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
-            file.read_exact(&mut text)?;
-            take(&text)?;
-        }
-        Ok(())
     }
 }

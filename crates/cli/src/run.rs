@@ -1,86 +1,126 @@
-//! What `scan`, `count` and `logs` have in common: reading the sources, and telling on standard
-//! error how it goes and how it went.
+//! What the commands that read sources have in common: what the sources stand for, reading them,
+//! and telling on standard error how it goes and how it went.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use encoding_rs::Encoding;
+use quarry_collect::{
+    Alike, CursorError, CursorStore, Delivery, FileCursors, FleetInput, Next, Notice, Output,
+    Pipeline, RunError, Selection, Sink, Source, Stop, Summary, Work,
+};
 use quarry_eventlog::{Damage, Direction, EventLog, LogError};
-use quarry_fleet::{Ask, Request, Source, SourceId};
+use quarry_fleet::{Ask, FollowOptions, Health, SourceId};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
-use crate::engine::{self, Batch, End, Next, Open, Options, Report, ServerEnd, Work};
-use crate::error::{Failure, Outcome};
+use crate::error::{Failure, Outcome, plain};
 use crate::hints;
-use crate::input::{FileOptions, Input};
-use crate::live::{self, Live};
+use crate::input::{FileOptions, Files, Input};
 use crate::servers::{Server, Servers};
 use crate::source::{Inputs, expand};
 
 /// Set by Ctrl-C.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static INTERRUPTED: LazyLock<Stop> = LazyLock::new(Stop::default);
 
 /// Warnings of one source that are shown each.
 const MAX_WARNINGS: u64 = 10;
 
-/// Servers that are named where those are summed up that failed alike.
+/// Servers that are named where several have something in common.
 const MAX_NAMES: usize = 5;
 
-/// Sources and how they are read.
+/// Takes what comes of sources; [`Run`] reports the rest.
+pub(crate) trait Take {
+    type Output: Output;
+
+    /// A source was opened; a server perhaps again, in another way.
+    fn opened(&mut self, _source: &Source) {}
+
+    /// Takes a delivery, whose damage was reported.
+    fn take(
+        &mut self,
+        console: &Console,
+        delivery: &mut Delivery<Self::Output>,
+    ) -> Result<Next, Closed>;
+
+    /// Makes durable what was taken.
+    fn persist(&mut self) -> Result<(), Closed> {
+        Ok(())
+    }
+
+    /// Fails when nobody wants what is taken, which would else show with the next delivery.
+    fn check(&self) -> Result<(), Closed> {
+        Ok(())
+    }
+}
+
+/// Why nothing more can be taken.
+#[derive(Debug)]
+pub(crate) enum Closed {
+    /// Nobody reads any more, which is no error.
+    Pipe,
+    Failed(Failure),
+}
+
+impl From<std::io::Error> for Closed {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Closed::Pipe,
+            _ => Closed::Failed(Failure::io("standard output", &error)),
+        }
+    }
+}
+
+/// Sources, how they are read and how that goes.
 pub(crate) struct Run {
     pub(crate) console: Console,
-    pub(crate) outcome: Outcome,
-    pub(crate) records: u64,
-    pub(crate) matched: u64,
-    files: Tally,
-    servers: Tally,
-    /// Why servers failed.
-    failures: Vec<quarry_fleet::Failure>,
-    /// Logs of the server that is being asked.
-    failed_logs: Vec<quarry_fleet::Failure>,
+    pub(crate) summary: Summary,
+    /// Texts on the command line that stand for no source.
+    mistakes: u64,
+    /// Whether sources are followed: nothing is summed up then, and nothing put off.
+    follows: bool,
     /// Warnings of each source, by name.
     warnings: HashMap<String, u64>,
-    budgets: quarry_fleet::Options,
+    options: quarry_fleet::Options,
     threads: NonZeroUsize,
-    direction: Direction,
-    /// How files are read.
+    pub(crate) direction: Direction,
+    /// How files are read, and the files once they are.
     pub(crate) file_options: FileOptions,
+    files: Option<Arc<Files>>,
     /// The code page of ANSI strings.
     pub(crate) ansi: &'static Encoding,
+    runtime: Option<Runtime>,
 }
 
-/// Sources of a kind, and what has become of them.
-#[derive(Clone, Copy, Default)]
-struct Tally {
-    all: u64,
-    read: u64,
-    failed: u64,
+impl Drop for Run {
+    fn drop(&mut self) {
+        // A name that is being looked up isn't waited for.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
-
-/// Takes a batch of a source, and says how many events matched.
-type Take<'t, O> = dyn FnMut(&Console, &Open, &mut Batch<O>) -> (u64, Next) + 't;
 
 impl Run {
     pub(crate) fn new(terminal: &TerminalArgs, work: &WorkArgs, direction: Direction) -> Self {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Run {
             console: Console::of(terminal),
-            outcome: Outcome::default(),
-            records: 0,
-            matched: 0,
-            files: Tally::default(),
-            servers: Tally::default(),
-            failures: Vec::new(),
-            failed_logs: Vec::new(),
+            summary: Summary::default(),
+            mistakes: 0,
+            follows: false,
             warnings: HashMap::new(),
-            budgets: quarry_fleet::Options::default(),
+            options: quarry_fleet::Options::default(),
             threads: work.threads.unwrap_or_else(cores),
             direction,
             file_options: FileOptions { recover: false, tell_copies: true },
+            files: None,
             ansi: encoding_rs::WINDOWS_1252,
+            runtime: None,
         }
     }
 
@@ -90,122 +130,98 @@ impl Run {
         sources: &SourceArgs,
         servers: &ServerArgs,
     ) -> Result<Inputs, Failure> {
-        self.budgets = live::budgets(servers);
+        self.options = options(servers);
         let inputs = expand(&sources.sources, &mut Servers::new(servers, &self.console)?);
-        self.files.all = inputs.files.len() as u64;
-        self.servers.failed = inputs.failed_servers.len() as u64;
-        self.servers.all = inputs.servers.len() as u64 + self.servers.failed;
-        inputs.failed_servers.iter().for_each(|failure| self.console.error(failure));
+        for failure in inputs.failed_servers.iter().chain(&inputs.mistakes) {
+            self.console.error(failure);
+        }
+        self.summary.add_unread(0, inputs.failed_servers.len() as u64);
+        self.mistakes += inputs.mistakes.len() as u64;
         catch_interrupts(&mut self.console);
         Ok(inputs)
     }
 
-    /// What Ctrl-C sets.
-    pub(crate) fn interrupted() -> &'static AtomicBool {
-        &INTERRUPTED
-    }
-
     /// Servers that are asked something, without other sources.
-    pub(crate) fn expect_servers(&mut self, args: &ServerArgs, servers: usize) {
-        self.budgets = live::budgets(args);
-        self.servers.all = servers as u64;
+    pub(crate) fn expect_servers(&mut self, args: &ServerArgs) {
+        self.options = options(args);
         catch_interrupts(&mut self.console);
     }
 
-    /// Why servers failed so far.
-    pub(crate) fn failures(&self) -> &[quarry_fleet::Failure] {
-        &self.failures
-    }
-
-    /// Reads the sources. `take` is given each batch with its source, in order, and
-    /// says how many events of it matched, and what next.
-    pub(crate) fn read<W: Work>(
+    /// Reads the sources once.
+    pub(crate) fn read<W: Work, T: Take<Output = W::Output>>(
         &mut self,
         inputs: Inputs,
-        request: Request,
+        selection: &Arc<Selection>,
         work: &W,
-        take: &mut Take<'_, W::Output>,
-    ) -> Result<(), Failure> {
-        let servers = self.begin(&inputs, request)?;
-        self.read_inputs(inputs.files, servers, work, take);
-        Ok(())
-    }
-
-    /// The servers, which are read in the background from now on.
-    fn begin(&self, inputs: &Inputs, request: Request) -> Result<Option<engine::Servers>, Failure> {
-        if inputs.servers.is_empty() {
-            return Ok(None);
+        take: &mut T,
+    ) -> Result<(), Closed> {
+        let (mut files, mut failed) = (Vec::new(), 0);
+        for input in inputs.files {
+            match input {
+                Input::Failed(failure) => {
+                    failed += 1;
+                    self.console.error(&failure);
+                }
+                input => files.push(input),
+            }
         }
-        let live = Live::begin(&inputs.servers, request, self.budgets.clone(), self.threads)?;
-        // Their places are behind those of the files.
-        Ok(Some(engine::Servers::new(live, inputs.servers.clone(), inputs.files.len())))
-    }
-
-    fn read_inputs<W: Work>(
-        &mut self,
-        files: Vec<Input>,
-        servers: Option<engine::Servers>,
-        work: &W,
-        take: &mut Take<'_, W::Output>,
-    ) {
+        self.summary.add_unread(failed, 0);
+        let files = Arc::new(Files::new(files, self.file_options));
+        self.files = Some(Arc::clone(&files));
+        let files = Files::inputs(&files, selection);
         self.console.start_progress();
-        let options = Options {
-            threads: self.threads,
-            direction: self.direction,
-            files: self.file_options,
-            ansi: self.ansi,
-            stop: &INTERRUPTED,
-        };
-        engine::read(files, servers, options, work, &mut |report| {
-            let next = match report {
-                Report::Opened { source } => {
-                    if let Some(server) = &source.server {
-                        self.opened(&**server);
-                    }
-                    take(&self.console, source, &mut Batch::default());
-                    Next::Go
-                }
-                Report::Batch { source, batch } => {
-                    for damage in &batch.damage {
-                        let source = source.host().unwrap_or(&source.name);
-                        match damage {
-                            Damage::Copy { .. } => {
-                                let hint = "quarry scan --unique prints each event once";
-                                self.warn(source, &format_args!("{damage} ({hint})"));
-                            }
-                            damage => self.warn(source, damage),
-                        }
-                    }
-                    self.records += batch.records;
-                    let (matched, next) = take(&self.console, source, batch);
-                    self.matched += matched;
-                    next
-                }
-                Report::Retrying { error } => {
-                    self.warn(&error.source, &format_args!("{}; trying again", error.what()));
-                    Next::Go
-                }
-                Report::End { end } => {
-                    match end {
-                        End::File(result) => self.file_ended(result),
-                        End::Server(end) => self.server_ended(end),
-                    }
-                    Next::Go
-                }
-            };
-            self.show_progress();
-            next
-        });
-        self.end();
+        let mut pipeline = Pipeline::scan(files).direction(self.direction);
+        if !inputs.servers.is_empty() {
+            let server = |server| FleetInput::server(server, Arc::clone(selection));
+            let servers = inputs.servers.into_iter().map(server).collect();
+            let options = self.options.clone();
+            pipeline = pipeline.and_servers(self.runtime()?.handle(), servers, options);
+        }
+        self.run(pipeline, work, take, None)
     }
 
-    /// Asks the servers something; `take` is given what they answer.
+    /// Follows the sources, and keeps cursors if there are any to keep.
+    pub(crate) fn follow<W: Work, T: Take<Output = W::Output>>(
+        &mut self,
+        sources: Vec<FleetInput>,
+        last: u64,
+        cursors: Option<&mut FileCursors>,
+        work: &W,
+        take: &mut T,
+    ) -> Result<(), Closed> {
+        self.follows = true;
+        let options = FollowOptions::default().deadline(self.options.deadline);
+        let pipeline = Pipeline::follow(self.runtime()?.handle(), sources, last, options);
+        self.run(pipeline, work, take, cursors.map(|cursors| cursors as &mut dyn CursorStore))
+    }
+
+    fn run<W: Work, T: Take<Output = W::Output>>(
+        &mut self,
+        pipeline: Pipeline,
+        work: &W,
+        take: &mut T,
+        cursors: Option<&mut dyn CursorStore>,
+    ) -> Result<(), Closed> {
+        let pipeline = pipeline.threads(self.threads).ansi(self.ansi).stop(INTERRUPTED.clone());
+        let mut reporting = Reporting { run: self, take };
+        let (summary, result) = pipeline.run(work, &mut reporting, cursors);
+        self.summary.add(summary);
+        self.end();
+        result.map_err(|error| match error {
+            RunError::Sink(closed) => closed,
+            RunError::Cursor(error) => Closed::Failed(cursor_failure(&error)),
+            other => Closed::Failed(Failure::new(other.to_string())),
+        })
+    }
+
+    /// Asks the servers something; `take` is given what they answer, and returns which of their
+    /// logs, of those that were named, can't be read.
     pub(crate) fn ask<T, Q, F>(
         &mut self,
         servers: &[Server],
         question: Q,
-        mut take: impl FnMut(&mut Self, usize, T, quarry_fleet::Health),
-    ) -> Result<(), Failure>
+        mut take: impl FnMut(&mut Self, usize, T, Health) -> Vec<quarry_fleet::Failure>,
+    ) -> Result<(), Closed>
     where
         T: Send + 'static,
         Q: Fn(SourceId, Arc<dyn EventLog>) -> F + Send + Sync + 'static,
@@ -215,26 +231,48 @@ impl Run {
             return Ok(());
         }
         self.console.start_progress();
-        let (threads, budgets) = (self.threads, self.budgets.clone());
-        let begin = || Ask::begin(servers.to_vec(), budgets, question);
-        live::ask(threads, &INTERRUPTED, begin, |answer| {
+        let options = self.options.clone();
+        let runtime = self.runtime()?.handle().clone();
+        let ask = {
+            let _inside = runtime.enter();
+            Ask::begin(servers.to_vec(), options, question)
+        };
+        let names = servers.iter().map(|server| server.name().to_owned());
+        let mut asked = Summary::new(0, names);
+        quarry_collect::ask(&runtime, &INTERRUPTED, ask, |answer| {
+            let n = answer.source.index();
             let failures = match answer.result {
                 Ok(told) => {
-                    self.opened(&*servers[answer.source.index()]);
-                    take(self, answer.source.index(), told, answer.health);
-                    std::mem::take(&mut self.failed_logs)
+                    self.opened(&*servers[n]);
+                    take(self, n, told, answer.health)
                 }
                 Err(failure) => vec![failure],
             };
-            self.server_ended(ServerEnd { failures, left_out: Vec::new() });
-            self.show_progress();
-        })?;
+            for failure in failures {
+                self.server_failed(&failure);
+                asked.failed(n, failure);
+            }
+            asked.ended(n);
+            self.show_progress(&asked);
+        });
+        self.summary.add(asked);
         self.end();
         Ok(())
     }
 
+    /// What servers are read by, made when the first is.
+    fn runtime(&mut self) -> Result<&Runtime, Closed> {
+        if self.runtime.is_none() {
+            let threads = self.threads.get();
+            let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+            let failed = |e| Closed::Failed(Failure::io("the network", &e));
+            self.runtime = Some(runtime.map_err(failed)?);
+        }
+        self.runtime.as_ref().ok_or(Closed::Pipe)
+    }
+
     /// A server was opened, in one way or another.
-    pub(crate) fn opened(&self, server: &dyn Source) {
+    fn opened(&self, server: &dyn quarry_fleet::Source) {
         self.console.detail(|| {
             let how = match server.protocol() {
                 Some(protocol) => protocol.to_string(),
@@ -248,91 +286,76 @@ impl Run {
         });
     }
 
-    fn warn(&mut self, source: &str, what: &dyn std::fmt::Display) {
+    fn warn(&mut self, source: &str, what: &dyn Display) {
         let warnings = match self.warnings.get_mut(source) {
             Some(warnings) => warnings,
             None => self.warnings.entry(source.to_owned()).or_default(),
         };
         *warnings += 1;
-        if *warnings <= MAX_WARNINGS {
+        if self.follows || *warnings <= MAX_WARNINGS {
             self.console.warning(&format!("{source}: {what}"));
         }
     }
 
-    fn file_ended(&mut self, result: Result<(), Failure>) {
-        match result {
-            Ok(()) => self.files.read += 1,
-            // A pipe that was waited for.
-            Err(_) if INTERRUPTED.load(Ordering::Relaxed) => {}
-            Err(failure) => {
-                self.files.failed += 1;
-                self.console.error(&failure);
-            }
-        }
+    /// A log that nobody named can't be read.
+    pub(crate) fn left_out(&mut self, failure: &quarry_fleet::Failure) {
+        self.warn(&failure.source, &format_args!("left out: {}", failure.what()));
     }
 
-    /// A log of a server that can't be read: a failure if somebody named it.
-    pub(crate) fn log_failed(&mut self, failure: quarry_fleet::Failure, is_named: bool) {
-        match is_named {
-            true => self.failed_logs.push(failure),
-            false => {
-                self.warn(&failure.source.clone(), &format_args!("left out: {}", failure.what()))
-            }
-        }
-    }
-
-    fn server_failed(&mut self, failure: quarry_fleet::Failure) {
+    fn server_failed(&self, failure: &quarry_fleet::Failure) {
         let mut shown = Failure::new(failure.to_string());
         // Else the summary has it, once for all that failed alike.
-        shown.hint = hints::remedy(&failure).filter(|_| self.console.is_quiet());
+        shown.hint = hints::remedy(failure).filter(|_| self.follows || self.console.is_quiet());
         self.console.error(&shown);
-        self.failures.push(failure);
     }
 
-    fn server_ended(&mut self, end: ServerEnd) {
-        match end.failures.is_empty() {
-            true => self.servers.read += 1,
-            false => self.servers.failed += 1,
-        }
-        end.failures.into_iter().for_each(|failure| self.server_failed(failure));
-        for failure in &end.left_out {
-            self.warn(&failure.source, &format_args!("left out: {}", failure.what()));
-        }
-    }
-
-    fn show_progress(&self) {
-        let done =
-            |tally: &Tally| (tally.all > 0).then_some((tally.read + tally.failed, tally.all));
-        self.console.progress(&Progress {
-            files: done(&self.files),
-            servers: done(&self.servers),
-            failed: self.files.failed + self.servers.failed,
-            records: self.records,
-            matched: self.matched,
+    fn show_progress(&self, summary: &Summary) {
+        self.console.progress(|| {
+            let sum = |of: fn(&Summary) -> quarry_collect::Tally| {
+                let (done, now) = (of(&self.summary), of(summary));
+                let all = done.all + now.all;
+                (all > 0).then_some((done.done() + now.done(), all))
+            };
+            let failed = |summary: &Summary| summary.files.failed + summary.servers.failed;
+            Progress {
+                files: sum(|summary| summary.files),
+                servers: sum(|summary| summary.servers),
+                failed: failed(&self.summary) + failed(summary),
+                records: self.summary.records + summary.records,
+                matched: self.summary.matched + summary.matched,
+                awaited: names(summary.awaited()),
+            }
         });
     }
 
     fn end(&mut self) {
         for (source, warnings) in std::mem::take(&mut self.warnings) {
-            if warnings > MAX_WARNINGS {
+            if warnings > MAX_WARNINGS && !self.follows {
                 let more = grouped(warnings - MAX_WARNINGS);
                 self.console.warning(&format!("{source}: {more} more places like these"));
             }
         }
-        self.outcome = Outcome {
-            matched: self.matched > 0,
-            read: self.files.read + self.servers.read,
-            failed: self.files.failed + self.servers.failed,
-            interrupted: INTERRUPTED.load(Ordering::Relaxed),
-        };
         self.console.end_progress();
+    }
+
+    /// How it went.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let Summary { files, servers, matched, holes, .. } = &self.summary;
+        Outcome {
+            matched: *matched > 0,
+            read: files.read + servers.read,
+            failed: files.failed + servers.failed,
+            holes: *holes,
+            mistakes: self.mistakes,
+            interrupted: INTERRUPTED.is_set(),
+        }
     }
 
     /// Says how it went.
     pub(crate) fn summarize(&self) {
-        let records = if self.records == 1 { "record" } else { "records" };
-        let (all, matched) = (grouped(self.records), grouped(self.matched));
-        self.sum_up(&[format!("{all} {records}, {matched} matched")]);
+        let Summary { records, matched, .. } = self.summary;
+        let name = if records == 1 { "record" } else { "records" };
+        self.sum_up(&[format!("{} {name}, {} matched", grouped(records), grouped(matched))]);
     }
 
     /// Says how it went with servers of which no records were read.
@@ -340,10 +363,20 @@ impl Run {
         self.sum_up(&[]);
     }
 
+    /// Says who was not connected when what is followed was interrupted.
+    pub(crate) fn summarize_awaited(&self) {
+        if let Some(awaited) = names(self.summary.awaited()) {
+            self.console.note(&format!("not connected: {awaited}"));
+        }
+    }
+
     fn sum_up(&self, records: &[String]) {
+        if self.summary.files.all + self.summary.servers.all == 0 {
+            return;
+        }
         let kinds = [
-            (&self.files, "file", "files", "read"),
-            (&self.servers, "server", "servers", "answered"),
+            (&self.summary.files, "file", "files", "read"),
+            (&self.summary.servers, "server", "servers", "answered"),
         ];
         let mut parts = Vec::new();
         for (tally, one, many, done) in kinds {
@@ -358,38 +391,148 @@ impl Run {
             }
         }
         parts.extend_from_slice(records);
-        let before = if self.outcome.interrupted { "interrupted: " } else { "" };
+        let is_interrupted = INTERRUPTED.is_set();
+        let before = if is_interrupted { "interrupted: " } else { "" };
         self.console.note(&format!("{before}{}", parts.join("; ")));
-        self.sum_up_failures();
-    }
-
-    /// The servers that failed, those that did so alike together, with what to do.
-    fn sum_up_failures(&self) {
-        let mut alike: Vec<(String, Option<String>, Vec<&str>)> = Vec::new();
-        let mut failures: Vec<_> = self.failures.iter().collect();
-        // By name rather than by chance.
-        failures.sort_by_key(|failure| &failure.source);
-        for failure in failures {
-            let what = failure.what();
-            match alike.iter_mut().find(|(other, ..)| *other == what) {
-                Some((.., names)) => names.push(&failure.source),
-                // A remedy that names a server names the first, as an example.
-                None => alike.push((what, hints::remedy(failure), vec![&failure.source])),
-            }
+        if let (true, Some(awaited)) = (is_interrupted, names(self.summary.awaited())) {
+            self.console.note(&format!("  still waited for: {awaited}"));
         }
-        // The most frequent first.
-        alike.sort_by_key(|(_, _, names)| std::cmp::Reverse(names.len()));
-        for (what, remedy, names) in alike {
-            let count = names.len();
-            let mut text = format!("  {what}: {}", names[..count.min(MAX_NAMES)].join(", "));
-            if count > MAX_NAMES {
-                text.push_str(&format!(" and {} more", grouped((count - MAX_NAMES) as u64)));
-            }
-            self.console.note(&text);
-            if let Some(remedy) = remedy {
+        for Alike { what, failures } in self.summary.failures_alike() {
+            let sources = names(failures.iter().map(|failure| &*failure.source));
+            self.console.note(&format!("  {what}: {}", sources.unwrap_or_default()));
+            // A remedy that names a server names the first, as an example.
+            if let Some(remedy) = failures.first().copied().and_then(hints::remedy) {
                 self.console.note(&format!("    {remedy}"));
             }
         }
+    }
+}
+
+/// Takes what a pipeline delivers, and reports the rest.
+struct Reporting<'r, T> {
+    run: &'r mut Run,
+    take: &'r mut T,
+}
+
+impl<T: Take> Sink for Reporting<'_, T> {
+    type Output = T::Output;
+    type Error = Closed;
+
+    fn take(&mut self, delivery: &mut Delivery<T::Output>) -> Result<Next, Closed> {
+        for damage in std::mem::take(&mut delivery.damage) {
+            let source = &delivery.source.shown;
+            match damage {
+                Damage::Copy { .. } => {
+                    let hint = "quarry scan --unique prints each event once";
+                    self.run.warn(source, &format_args!("{damage} ({hint})"));
+                }
+                damage => self.run.warn(source, &damage),
+            }
+        }
+        self.take.take(&self.run.console, delivery)
+    }
+
+    fn persist(&mut self) -> Result<(), Closed> {
+        self.take.persist()
+    }
+
+    fn notice(&mut self, source: &Source, notice: Notice) -> Result<(), Closed> {
+        let name = &source.shown;
+        match notice {
+            Notice::Opened => {
+                if let Some(remote) = source.remote.as_ref().filter(|_| source.is_server()) {
+                    self.run.opened(&**remote);
+                }
+                self.take.opened(source);
+            }
+            Notice::Following { log, again: true } => {
+                self.run.console.note(&format!("{name}: following {log} again"));
+            }
+            // All of them, whatever else is wrong: nothing else tells that records are missing.
+            Notice::Gap { log, first, last: Some(last) } => {
+                self.run.console.caution(&format!(
+                    "gap: records {first} to {last} of {log} on {name} were overwritten"
+                ));
+            }
+            Notice::Gap { log, first, last: None } => {
+                self.run.console.caution(&format!(
+                    "gap: {log} on {name} was cleared and counts anew; records from {first} on may \
+                     be missing"
+                ));
+            }
+            Notice::Lost(error) if self.run.follows => {
+                self.run.console.warning(&format!("{error}; trying again"));
+            }
+            Notice::Lost(error) => {
+                let what = error.what();
+                self.run.warn(&error.source, &format_args!("{what}; trying again"));
+            }
+            Notice::LeftOut(failure) => self.run.left_out(&failure),
+            Notice::Failed(failure) => self.run.server_failed(&failure),
+            Notice::FileFailed(error) => {
+                let told = self.run.files.as_ref().and_then(|files| files.failure(source.index));
+                let failure = told.unwrap_or_else(|| Failure::new(format!("{name}: {error}")));
+                self.run.console.error(&failure);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self, summary: &Summary, is_idle: bool) -> Result<(), Closed> {
+        self.run.show_progress(summary);
+        if is_idle { self.take.check() } else { Ok(()) }
+    }
+}
+
+/// Opens a cursor file.
+pub(crate) fn cursors(path: &Path) -> Result<FileCursors, Failure> {
+    FileCursors::open(path).map_err(|error| cursor_failure(&error))
+}
+
+fn cursor_failure(error: &CursorError) -> Failure {
+    match error {
+        CursorError::InUse { path, lock } => {
+            let shown = path.display();
+            Failure::new(format!("{shown} is in use by another quarry tail"))
+                .hint(format!("quarry lock --who {}", lock.display()))
+        }
+        CursorError::NotCursors(_) => {
+            Failure::new(error.to_string()).hint("name another file, or delete it to begin anew")
+        }
+        CursorError::Linked(_) => {
+            Failure::new(error.to_string()).hint("copy it, and name the copy")
+        }
+        CursorError::Io { path, error } => {
+            Failure::new(format!("{}: {}", path.display(), plain(error)))
+        }
+        error => Failure::new(error.to_string()),
+    }
+}
+
+/// Some names, if there are any.
+fn names<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
+    let (mut shown, mut more) = (Vec::new(), 0u64);
+    for name in names {
+        match shown.len() < MAX_NAMES {
+            true => shown.push(name),
+            false => more += 1,
+        }
+    }
+    let text = shown.join(", ");
+    match (shown.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(text),
+        (false, more) => Some(format!("{text} and {} more", grouped(more))),
+    }
+}
+
+/// What the options say of how servers are read.
+fn options(args: &ServerArgs) -> quarry_fleet::Options {
+    let options = quarry_fleet::Options::default().deadline(args.deadline);
+    match args.connections {
+        Some(connections) => options.connections(connections.get()),
+        None => options,
     }
 }
 
@@ -397,27 +540,11 @@ impl Run {
 /// the process.
 fn catch_interrupts(console: &mut Console) {
     let handler = || {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+        if !INTERRUPTED.set() {
             std::process::exit(130);
         }
     };
     if let Err(e) = ctrlc::set_handler(handler) {
         console.warning(&format!("Ctrl-C will end quarry without a summary: {e}"));
-    }
-}
-
-/// Why nothing more can be printed.
-pub(crate) enum Closed {
-    /// Nobody reads any more, which is no error.
-    Pipe,
-    Failed(Failure),
-}
-
-impl From<std::io::Error> for Closed {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Closed::Pipe,
-            _ => Closed::Failed(Failure::io("standard output", &error)),
-        }
     }
 }

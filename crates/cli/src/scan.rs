@@ -1,21 +1,21 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
 use std::collections::HashMap;
-use std::io;
+use std::sync::Arc;
 
-use quarry_event::output::{Printer, Scratch};
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
-
+use quarry_collect::{Delivery, Next, Output as _};
 use quarry_eventlog::Direction;
 
 use crate::args::{ScanArgs, ScanFormat};
-use crate::engine::{self, Batch, Next, Open};
+use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::evtx;
-use crate::filter::{Matchers, Tests};
+use crate::filter;
 use crate::input::FileOptions;
-use crate::print::{self, Out, Wanted};
-use crate::run::{Closed, Run};
+use crate::out::{self, Out};
+use crate::print::Wanted;
+use crate::printed::{Print, Printed};
+use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
 use crate::unique::{Identifier, Unique};
 
@@ -23,208 +23,122 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
         return evtx::run(args);
     }
-    let tests = Tests::new(&args.filter)?;
+    let selection = filter::selection(&args.filter)?;
     let printer = Wanted {
         format: args.output.and_then(ScanFormat::text),
         fields: &args.fields,
         color: args.terminal.color,
         recover: args.files.recover,
-        grep: tests.filter.grep.as_ref(),
+        grep: selection.filter().grep.as_ref(),
     }
     .printer()?;
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }
-    let scan = Scan {
-        separator: if args.sort.is_some() || args.unique { b"" } else { printer.separator() },
-        printer,
-        tests,
-        // Which are copies is known only when all before them were printed.
-        lines: args.lines.filter(|_| !args.unique),
-        times: args.sort.is_some(),
-        identifier: args.unique.then(Identifier::default),
+    // What is put into one order, and what is no copy of another, can only be counted when all of it is there.
+    let (of_each, of_all) = match args.sort.is_some() && !args.per_source {
+        true => (None, args.lines),
+        false => (args.lines, None),
     };
+    let selection = Arc::new(selection.with_limit(of_each.filter(|_| !args.unique)));
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.file_options = FileOptions { recover: args.files.recover, tell_copies: !args.unique };
     run.ansi = args.text.ansi_codepage;
-    let mut out = Out::new(&scan.printer);
-    let mut unique = args.unique.then(Unique::default);
-    let mut sorter = args.sort.map(|_| Sorter::new(args.reverse));
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let request = scan.tests.request(direction, scan.lines);
-    // How many more events of a source are wanted.
-    let mut wanted: HashMap<usize, u64> = HashMap::new();
-    let mut closed = None;
-    run.read(inputs, request, &scan, &mut |console, source, batch: &mut Batch<Events>| {
-        let wanted = match args.lines {
-            Some(lines) => wanted.entry(source.index).or_insert(lines),
-            None => &mut u64::MAX.clone(),
+    let mut unique = Unique::default();
+    let printed = Out::new(&printer, false).and_then(|out| {
+        let sorter = args.sort.map(|_| Sorter::new(args.reverse, of_all));
+        let print = Print {
+            separator: if sorter.is_some() { b"" } else { printer.separator() },
+            printer,
+            apart: args.lines.is_some() || sorter.is_some() || args.unique,
+            times: sorter.is_some(),
+            identifier: args.unique.then(Identifier::default),
         };
-        let events = &mut batch.output;
-        if let Some(unique) = &mut unique {
-            events.keep_new(unique);
-        }
-        events.keep(*wanted);
-        *wanted -= events.count;
-        let written = match &mut sorter {
-            Some(sorter) => events
-                .each(|time, text| sorter.add(time, text))
-                .map_err(|e| Closed::Failed(Failure::io("temporary files", &e))),
-            None if args.unique => {
-                console.beside(|| events.each(|_, text| out.events(text))).map_err(print::closed)
-            }
-            None => console.beside(|| out.events(&events.text)).map_err(print::closed),
-        };
-        match written {
-            Err(why) => {
-                closed = Some(why);
-                (events.count, Next::Stop)
-            }
-            Ok(()) if *wanted == 0 => (events.count, Next::Skip),
-            Ok(()) => (events.count, Next::Go),
-        }
-    })?;
-    if let (None, Some(sorter), false) = (&closed, sorter, run.outcome.interrupted) {
-        closed = sorter.finish(&mut |text| out.hold(text)).err().map(print::closed);
-    }
-    if closed.is_none() {
-        closed = out.finish().err().map(print::closed);
-    }
-    match closed {
-        Some(Closed::Failed(failure)) => return Err(failure),
+        let unique = args.unique.then(|| Once {
+            unique: &mut unique,
+            separator: print.separator,
+            of_each,
+            printed: HashMap::new(),
+        });
+        let mut printing = Printing { out, sorter, unique };
+        run.read(inputs, &selection, &print, &mut printing)?;
+        printing.finish(run.outcome().interrupted)
+    });
+    match printed {
+        Err(Closed::Failed(failure)) => return Err(failure),
         // Whoever closed the pipe has seen enough.
-        Some(Closed::Pipe) => {}
-        None => {
+        Err(Closed::Pipe) => {}
+        Ok(()) => {
             run.summarize();
-            if let Some(unique) = &unique {
-                unique.summarize(&run.console);
-            }
+            unique.summarize(&run.console);
         }
     }
-    Ok(run.outcome)
+    Ok(run.outcome())
 }
 
-/// Matches and prints events, on any thread.
-struct Scan {
-    printer: Printer,
-    tests: Tests,
-    /// The most events of a source; of a batch, therefore.
-    lines: Option<u64>,
-    /// Whether the events' times are needed.
-    times: bool,
+/// Writes printed events as they come, or sorts them first.
+struct Printing<'u> {
+    out: Out,
+    sorter: Option<Sorter>,
+    /// Where each event is wanted once.
+    unique: Option<Once<'u>>,
+}
+
+/// Leaves out events that were printed, and then those of a source that are too many.
+struct Once<'u> {
+    unique: &'u mut Unique,
     separator: &'static [u8],
-    /// What tells events, where each is wanted once.
-    identifier: Option<Identifier>,
+    /// The most events of a source.
+    of_each: Option<u64>,
+    /// How many of each there were, by its place.
+    printed: HashMap<usize, u64>,
 }
 
-/// The printed events of a batch.
-#[derive(Default)]
-struct Events {
-    text: Vec<u8>,
-    count: u64,
-    /// Of each event where its text ends, and its time; kept where events have to be told apart.
-    ends: Vec<(usize, EventTime)>,
-    /// What tells each, where that is wanted.
-    identities: Vec<u128>,
-}
-
-impl engine::Work for Scan {
-    type Worker = (Matchers, Scratch, Vec<u8>);
-    type Output = Events;
-
-    fn worker(&self) -> Self::Worker {
-        (self.tests.matchers(), Scratch::default(), Vec::new())
-    }
-
-    #[inline]
-    fn wants<S: PartialSource>(
-        &self,
-        (matchers, ..): &mut Self::Worker,
-        event: &S,
-        open: &Open,
-        output: &Events,
-    ) -> bool {
-        self.lines.is_none_or(|lines| output.count < lines)
-            && !matchers.of(open.is_server()).is_some_and(|matcher| matcher.rules_out(event))
-    }
-
-    #[inline]
-    fn event<S: FieldSource>(
-        &self,
-        (matchers, scratch, identity): &mut Self::Worker,
-        event: &S,
-        origin: &Origin<'_>,
-        output: &mut Events,
-    ) {
-        if self.lines.is_some_and(|lines| output.count >= lines) {
-            return;
-        }
-        if let Some(matcher) = matchers.of(origin.host.is_some())
-            && !matcher.matches(event, None)
-        {
-            return;
-        }
-        if output.count > 0 {
-            output.text.extend_from_slice(self.separator);
-        }
-        self.printer.event(event, origin, Texts::default(), scratch, &mut output.text);
-        output.count += 1;
-        if let Some(identifier) = &self.identifier {
-            output.identities.push(identifier.of(event, origin, identity));
-        }
-        if self.times || self.lines.is_some() || self.identifier.is_some() {
-            let time = match self.times {
-                true => event.field(Field::TimeCreated).as_time().unwrap_or_default(),
-                false => EventTime::default(),
-            };
-            output.ends.push((output.text.len(), time));
-        }
+impl Once<'_> {
+    /// Whether more of the source is wanted.
+    fn keep(&mut self, delivery: &mut Delivery<Printed>) -> bool {
+        delivery.output.keep_new(self.unique, self.separator);
+        let Some(most) = self.of_each else { return true };
+        let printed = self.printed.entry(delivery.source.index).or_default();
+        delivery.output.truncate(most - *printed);
+        *printed += delivery.output.count();
+        *printed < most
     }
 }
 
-impl engine::Output for Events {
-    fn clear(&mut self) {
-        self.text.clear();
-        self.count = 0;
-        self.ends.clear();
-        self.identities.clear();
+impl Take for Printing<'_> {
+    type Output = Printed;
+
+    fn take(
+        &mut self,
+        console: &Console,
+        delivery: &mut Delivery<Printed>,
+    ) -> Result<Next, Closed> {
+        let is_wanted = self.unique.as_mut().is_none_or(|once| once.keep(delivery));
+        let printed = &delivery.output;
+        match &mut self.sorter {
+            Some(sorter) => printed
+                .each(|time, text| sorter.add(time, text))
+                .map_err(|error| out::of_sorting(&error))?,
+            None => console.beside(|| self.out.deliver(&printed.text))?,
+        }
+        Ok(if is_wanted { Next::Go } else { Next::Skip })
+    }
+
+    fn check(&self) -> Result<(), Closed> {
+        self.out.check()
     }
 }
 
-impl Events {
-    /// Keeps the events only that are none of before.
-    fn keep_new(&mut self, unique: &mut Unique) {
-        let (mut start, mut kept) = (0, 0);
-        let mut ends = Vec::with_capacity(self.ends.len());
-        for (&(end, time), &identity) in self.ends.iter().zip(&self.identities) {
-            if unique.is_new(identity) {
-                self.text.copy_within(start..end, kept);
-                kept += end - start;
-                ends.push((kept, time));
-            }
-            start = end;
+impl Printing<'_> {
+    /// Ends the output; what was to be sorted isn't, if not all of it came.
+    fn finish(mut self, is_interrupted: bool) -> Result<(), Closed> {
+        let out = &mut self.out;
+        if let Some(sorter) = self.sorter.filter(|_| !is_interrupted) {
+            sorter.finish(&mut |text| out.hold(text), out::of_sorting)?;
         }
-        self.text.truncate(kept);
-        self.count = ends.len() as u64;
-        self.ends = ends;
-    }
-
-    /// Keeps the first events only.
-    fn keep(&mut self, wanted: u64) {
-        if wanted >= self.count {
-            return;
-        }
-        self.count = wanted;
-        let kept = usize::try_from(wanted).unwrap_or(usize::MAX);
-        self.ends.truncate(kept);
-        self.text.truncate(self.ends.last().map_or(0, |&(end, _)| end));
-    }
-
-    fn each(&self, mut take: impl FnMut(EventTime, &[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut start = 0;
-        self.ends.iter().try_for_each(|&(end, time)| {
-            take(time, &self.text[std::mem::replace(&mut start, end)..end])
-        })
+        out.finish()
     }
 }

@@ -27,6 +27,8 @@ struct Key {
 /// Sorts printed events.
 pub(crate) struct Sorter {
     newest_first: bool,
+    /// How many of the first events are wanted.
+    limit: usize,
     memory: usize,
     number: u64,
     text: Vec<u8>,
@@ -35,13 +37,16 @@ pub(crate) struct Sorter {
 }
 
 impl Sorter {
-    pub(crate) fn new(newest_first: bool) -> Self {
-        Self::with_memory(newest_first, MEMORY)
+    /// Sorts; at most so many of the first events are wanted, where there is a limit.
+    pub(crate) fn new(newest_first: bool, limit: Option<u64>) -> Self {
+        Self::with_memory(newest_first, limit, MEMORY)
     }
 
-    fn with_memory(newest_first: bool, memory: usize) -> Self {
+    fn with_memory(newest_first: bool, limit: Option<u64>, memory: usize) -> Self {
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
         Sorter {
             newest_first,
+            limit,
             memory,
             number: 0,
             text: Vec::new(),
@@ -65,24 +70,36 @@ impl Sorter {
         self.spill()
     }
 
-    /// Hands on all events in order, until `take` fails.
-    pub(crate) fn finish(
+    /// Hands on the events in order, until `take` fails. `failed` makes its error of one of the
+    /// temporary files'.
+    pub(crate) fn finish<E>(
         mut self,
-        take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+        take: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+        failed: fn(&io::Error) -> E,
+    ) -> Result<(), E> {
         if self.runs.is_empty() {
-            self.entries.sort_unstable();
+            self.sort();
             return self.entries.iter().try_for_each(|&(_, a, b)| take(&self.text[a..b]));
         }
-        self.spill()?;
-        merge(self.runs, &mut |_, text| take(text))
+        self.spill().map_err(|error| failed(&error))?;
+        let mut merge = Merge::new(self.runs, self.limit).map_err(|error| failed(&error))?;
+        while let Some((_, text)) = merge.next().map_err(|error| failed(&error))? {
+            take(text)?;
+        }
+        Ok(())
+    }
+
+    /// Sorts what is in memory, and forgets what can't be among the first.
+    fn sort(&mut self) {
+        self.entries.sort_unstable();
+        self.entries.truncate(self.limit);
     }
 
     fn spill(&mut self) -> io::Result<()> {
         if self.entries.is_empty() {
             return Ok(());
         }
-        self.entries.sort_unstable();
+        self.sort();
         let mut writer = RunWriter::new()?;
         for &(key, start, end) in &self.entries {
             writer.write(key, &self.text[start..end])?;
@@ -92,28 +109,51 @@ impl Sorter {
         self.entries.clear();
         if self.runs.len() >= MAX_RUNS {
             let mut writer = RunWriter::new()?;
-            merge(std::mem::take(&mut self.runs), &mut |key, text| writer.write(key, text))?;
+            let mut merge = Merge::new(std::mem::take(&mut self.runs), self.limit)?;
+            while let Some((key, text)) = merge.next()? {
+                writer.write(key, text)?;
+            }
             self.runs.push(writer.finish()?);
         }
         Ok(())
     }
 }
 
-/// Hands on the events of sorted runs in one order.
-fn merge(mut runs: Vec<Run>, take: &mut dyn FnMut(Key, &[u8]) -> io::Result<()>) -> io::Result<()> {
-    let mut heads = BinaryHeap::new();
-    for (i, run) in runs.iter_mut().enumerate() {
-        if run.advance()? {
-            heads.push(Reverse((run.key, i)));
+/// The first events of sorted runs, in one order.
+struct Merge {
+    runs: Vec<Run>,
+    heads: BinaryHeap<Reverse<(Key, usize)>>,
+    /// The run whose event was given last.
+    given: Option<usize>,
+    left: usize,
+}
+
+impl Merge {
+    fn new(runs: Vec<Run>, limit: usize) -> io::Result<Self> {
+        let mut merge = Merge { runs, heads: BinaryHeap::new(), given: None, left: limit };
+        for run in 0..merge.runs.len() {
+            merge.advance(run)?;
         }
+        Ok(merge)
     }
-    while let Some(Reverse((key, i))) = heads.pop() {
-        take(key, &runs[i].text)?;
-        if runs[i].advance()? {
-            heads.push(Reverse((runs[i].key, i)));
+
+    fn advance(&mut self, run: usize) -> io::Result<()> {
+        if self.runs[run].advance()? {
+            self.heads.push(Reverse((self.runs[run].key, run)));
         }
+        Ok(())
     }
-    Ok(())
+
+    fn next(&mut self) -> io::Result<Option<(Key, &[u8])>> {
+        if let Some(run) = self.given.take() {
+            self.advance(run)?;
+        }
+        let Some(left) = self.left.checked_sub(1) else { return Ok(None) };
+        let Some(Reverse((key, run))) = self.heads.pop() else { return Ok(None) };
+        self.left = left;
+        self.given = Some(run);
+        Ok(Some((key, &self.runs[run].text)))
+    }
 }
 
 /// A temporary file of sorted events: of each the key, the length and the text.
@@ -182,9 +222,10 @@ mod tests {
         fn events_come_in_order_however_little_memory_there_is(
             times in prop::collection::vec(0u64..50, 0..700),
             newest_first in any::<bool>(),
+            limit in prop::option::of(0u64..800),
             memory in 1usize..2000,
         ) {
-            let mut sorter = Sorter::with_memory(newest_first, memory);
+            let mut sorter = Sorter::with_memory(newest_first, limit, memory);
             for (i, time) in times.iter().enumerate() {
                 let text = format!("{time}:{i}");
                 sorter.add(EventTime::from_filetime(*time), text.as_bytes()).unwrap();
@@ -193,13 +234,14 @@ mod tests {
             sorter.finish(&mut |text| {
                 sorted.push(String::from_utf8(text.to_vec()).unwrap());
                 Ok(())
-            }).unwrap();
+            }, |error| panic!("{error}")).unwrap();
             let mut expected: Vec<(usize, u64)> = times.into_iter().enumerate().collect();
             // The standard library's sort keeps the order of equals.
             match newest_first {
                 true => expected.sort_by_key(|&(_, time)| Reverse(time)),
                 false => expected.sort_by_key(|&(_, time)| time),
             }
+            expected.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
             let expected: Vec<String> =
                 expected.into_iter().map(|(i, time)| format!("{time}:{i}")).collect();
             prop_assert_eq!(sorted, expected);
@@ -208,15 +250,16 @@ mod tests {
 
     #[test]
     fn an_error_of_the_reader_ends_it() {
-        let mut sorter = Sorter::new(false);
+        let mut sorter = Sorter::new(false, None);
         sorter.add(EventTime::default(), b"a").unwrap();
         sorter.add(EventTime::default(), b"b").unwrap();
         let mut seen = 0;
-        let result = sorter.finish(&mut |_| {
+        let mut take = |_: &[u8]| {
             seen += 1;
-            Err(io::ErrorKind::BrokenPipe.into())
-        });
-        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            Err("closed")
+        };
+        let result = sorter.finish(&mut take, |_| "temporary files");
+        assert_eq!(result, Err("closed"));
         assert_eq!(seen, 1);
     }
 }

@@ -53,6 +53,8 @@ pub(crate) struct Inputs {
     pub(crate) remote: Vec<Arc<quarry_fleet::Server>>,
     /// Why servers can't even be asked.
     pub(crate) failed_servers: Vec<Failure>,
+    /// Texts that stand for no server: mistakes in the words, which are no servers that failed.
+    pub(crate) mistakes: Vec<Failure>,
 }
 
 /// The files and servers that the sources stand for.
@@ -86,7 +88,7 @@ fn expand_this_machine(inputs: &mut Inputs, _: &Servers<'_>) {
 fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     let entries = match servers.entries(text) {
         Ok(entries) => entries,
-        Err(failure) => return inputs.failed_servers.push(failure),
+        Err(failure) => return inputs.mistakes.push(failure),
     };
     // Many that can't be signed in to for one reason are told of once.
     let mut told: Option<String> = None;
@@ -119,10 +121,11 @@ fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {
             let is_path = path.components().count() > 1 || kind(&path).is_some();
             match path.to_str() {
                 Some(name) if !is_path => {
-                    let before = inputs.failed_servers.len();
+                    let before = (inputs.failed_servers.len(), inputs.mistakes.len());
                     expand_servers(name, inputs, servers);
                     // It may have been meant as a file.
-                    for failure in &mut inputs.failed_servers[before..] {
+                    let failed = inputs.failed_servers[before.0..].iter_mut();
+                    for failure in failed.chain(&mut inputs.mistakes[before.1..]) {
                         let hint = failure.hint.take().map_or_else(String::new, |hint| hint + "; ");
                         failure.hint = Some(format!("{hint}there is no file {name} here either"));
                     }

@@ -24,6 +24,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 /// Guards the use of one credential over the whole fleet. Clones are the same
 /// gate.
@@ -81,6 +82,7 @@ impl Gate {
             phase: Phase::Unproven,
             refusals: 0,
             ever_accepted: false,
+            closed: None,
             alone: None,
             aside: 0,
             next_id: 0,
@@ -123,6 +125,32 @@ impl Gate {
             Phase::Refused(refusal) => Some(refusal.clone()),
             _ => None,
         }
+    }
+
+    /// Lets one attempt pass again, if a server had accepted the credential before others closed the
+    /// gate, and `pause` has gone by since this was first asked for after that. Then all depends on
+    /// that attempt: refused, the gate is closed as before. Returns whether it does.
+    ///
+    /// Who runs for ever asks for it: a domain controller that was away, or an account that was
+    /// locked, had servers refuse what is right. Take a pause within which a wrong password may be
+    /// tried once without locking the account.
+    pub fn reconsider(&self, now: Instant, pause: Duration) -> bool {
+        let wake = {
+            let mut state = self.shared.lock();
+            if !state.ever_accepted || !matches!(state.phase, Phase::Refused(_)) {
+                return false;
+            }
+            let closed = *state.closed.get_or_insert(now);
+            if now.saturating_duration_since(closed) < pause {
+                return false;
+            }
+            state.closed = None;
+            state.phase = Phase::Unproven;
+            state.refusals = self.shared.policy.after_acceptance.saturating_sub(1);
+            state.take_one()
+        };
+        wake.into_iter().for_each(Waker::wake);
+        true
     }
 
     /// Whether the last word on the credential was that it is right.
@@ -316,6 +344,8 @@ struct State {
     /// Refusals since the last acceptance.
     refusals: u32,
     ever_accepted: bool,
+    /// When it was closed, as far as anybody who asked for another attempt knows.
+    closed: Option<Instant>,
     /// The ticket that holds the others back.
     alone: Option<u64>,
     /// Tickets that stepped aside and are unsettled.
@@ -386,6 +416,44 @@ mod tests {
             Entry::Go(ticket) => ticket,
             other => panic!("expected a ticket, got {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_gate_that_closed_after_an_acceptance_lets_one_try_again_after_each_pause() {
+        let gate = Gate::default();
+        let (pause, began) = (Duration::from_secs(600), Instant::now());
+        let close = |count: u32| (0..count).for_each(|_| go(&gate).refused(refusal("dc")));
+        go(&gate).accepted();
+        close(3);
+        assert!(gate.refusal().is_some());
+        // The first who asks begins the pause; however many ask, one passes at its end.
+        assert!(!gate.reconsider(began, pause));
+        assert!(!gate.reconsider(began + pause / 2, pause));
+        assert!(gate.reconsider(began + pause, pause));
+        assert!(!gate.reconsider(began + pause, pause));
+        let ticket = go(&gate);
+        assert!(matches!(gate.try_enter(), Entry::Wait));
+        ticket.refused(refusal("still"));
+        assert_eq!(gate.refusal().unwrap().server, "still");
+        // And so on, until a server accepts it again.
+        assert!(!gate.reconsider(began + pause, pause));
+        assert!(gate.reconsider(began + 2 * pause, pause));
+        go(&gate).accepted();
+        assert!(gate.is_proven());
+        close(2);
+        assert!(gate.refusal().is_none());
+    }
+
+    #[test]
+    fn a_credential_that_no_server_has_accepted_is_never_tried_again() {
+        let gate = Gate::default();
+        go(&gate).refused(refusal("fred"));
+        let now = Instant::now();
+        for hours in 0..48 {
+            let now = now + Duration::from_secs(3600 * hours);
+            assert!(!gate.reconsider(now, Duration::from_secs(600)));
+        }
+        assert!(matches!(gate.try_enter(), Entry::Refused(_)));
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! Events as they came, and their decoding.
 
+#[cfg(windows)]
+mod winevt;
+
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
@@ -7,16 +10,15 @@ use quarry_binxml::{BinXmlError, ChunkDecoder, Decoder, Definitions};
 use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
 use quarry_event::filter::Matcher;
-use quarry_event::{Event, FieldSource, PartialSource};
+use quarry_event::{Event, EventTime, Field, FieldSource, PartialSource};
 use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
 use quarry_logfile::{
     Chunk, DamageKind, EvtItem, EvtLog, EvtxLog, Item, ReadAt, RecordHeader, Run, RunRecords,
 };
 
-use crate::damage::Damage;
+use crate::types::{Damage, Direction, LogName, RecordId};
 #[cfg(windows)]
-use crate::local::{LocalBatch, LocalReader};
-use crate::log::{Direction, LogName};
+pub(crate) use winevt::LocalBatch;
 
 /// Some events of a log, not decoded yet; a chunk of a file is not even read yet.
 pub struct Batch {
@@ -163,10 +165,50 @@ impl Batch {
         }
     }
 
-    /// Whether it tells that records of a log were overwritten unread.
+    /// Whether it reports that records of a log were overwritten unread.
     pub(crate) fn tells_overwritten(&self) -> bool {
-        let is_gap = |damage: &Damage| matches!(damage, Damage::Overwritten { .. });
+        let is_gap = |damage: &Damage| matches!(damage, Damage::Overwritten(_));
         matches!(&self.raw, Raw::Damage(damage) if damage.iter().any(is_gap))
+    }
+
+    /// Leaves out the records of a result set that aren't kept.
+    pub(crate) fn keep(&mut self, is_kept: &[bool]) {
+        match &mut self.raw {
+            Raw::Wire { batch, .. } => {
+                let (offsets, sizes, buffer) = std::mem::take(batch).into_parts();
+                let kept = |values: Vec<u32>| {
+                    let kept = values.into_iter().zip(is_kept).filter(|(_, is_kept)| **is_kept);
+                    kept.map(|(value, _)| value).collect::<Vec<_>>()
+                };
+                // What lay within the buffer still does.
+                *batch = EventBatch::new(kept(offsets), kept(sizes), buffer).unwrap_or_default();
+            }
+            #[cfg(windows)]
+            Raw::Local(batch) => batch.keep(is_kept),
+            Raw::Damage(_)
+            | Raw::Chunk { .. }
+            | Raw::Found { .. }
+            | Raw::Evt { .. }
+            | Raw::Classic { .. } => {}
+        }
+    }
+
+    /// The records of a server's answer, undecoded.
+    #[cfg(test)]
+    pub(crate) fn wire_records(&self) -> Vec<&[u8]> {
+        match &self.raw {
+            Raw::Wire { batch, .. } => batch.records().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The damage that it reports.
+    #[cfg(test)]
+    pub(crate) fn reported(&self) -> &[Damage] {
+        match &self.raw {
+            Raw::Damage(damage) => damage,
+            _ => &[],
+        }
     }
 
     /// How many records there are, where that is known before they are read.
@@ -214,8 +256,10 @@ pub trait Visitor {
 
     /// An event that was recovered from slack, of a source that was opened so that it gives them:
     /// see [`FileLog::recovering`](crate::FileLog::recovering). It is not one of the log's own,
-    /// and has to be told apart from them.
-    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>);
+    /// and has to be told apart from them. Ignored by those who open no source so.
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        let _ = (event, log, log_record);
+    }
 
     /// Something that couldn't be read.
     fn damage(&mut self, damage: &Damage);
@@ -229,7 +273,7 @@ pub struct BatchReader {
     slack: Vec<RecordHeader>,
     evt_items: Vec<EvtItem>,
     #[cfg(windows)]
-    local: LocalReader,
+    local: winevt::LocalReader,
 }
 
 impl Default for BatchReader {
@@ -239,6 +283,11 @@ impl Default for BatchReader {
 }
 
 impl BatchReader {
+    /// A reader that takes ANSI text to be in the given code page.
+    pub fn with_code_page(ansi: &'static encoding_rs::Encoding) -> Self {
+        BatchReader::new(Decoder::with_code_page(ansi))
+    }
+
     /// A reader that uses the given decoder.
     pub fn new(decoder: Decoder) -> Self {
         BatchReader {
@@ -248,7 +297,7 @@ impl BatchReader {
             slack: Vec::new(),
             evt_items: Vec::new(),
             #[cfg(windows)]
-            local: LocalReader::default(),
+            local: winevt::LocalReader::default(),
         }
     }
 
@@ -541,8 +590,31 @@ fn read_wire(
             Ok(Some(event)) => visitor.event(&event, &log.0, Some(number)),
             Ok(None) => {}
             Err(error) => {
-                visitor.damage(&Damage::Record { log: log.clone(), record: number, error });
+                let record = RecordId(number);
+                visitor.damage(&Damage::Record { log: log.clone(), record, error });
             }
         }
     }
+}
+
+/// The times of the first and the last record of a result set, where they have one.
+pub(crate) fn end_times(decoder: &mut Decoder, batch: &EventBatch) -> [Option<EventTime>; 2] {
+    let mut records = batch.records();
+    let all = records.len();
+    let first = records.next().and_then(|record| time_of(decoder, record));
+    match records.nth(all.saturating_sub(2)) {
+        Some(last) => [first, time_of(decoder, last)],
+        None => [first, first],
+    }
+}
+
+fn time_of(decoder: &mut Decoder, record: &[u8]) -> Option<EventTime> {
+    let binxml = ResultSetRecord::parse(record).ok()?.binxml;
+    let mut time = None;
+    // The rest of the event is not read, where the time can be had without it.
+    let event = decoder.event_if(binxml, |head| {
+        time = head.known_field(Field::TimeCreated).as_time();
+        time.is_none()
+    });
+    time.or_else(|| event.ok()??.field(Field::TimeCreated).as_time())
 }

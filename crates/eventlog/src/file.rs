@@ -1,5 +1,8 @@
 //! A log file as an [`EventLog`].
 
+mod follower;
+mod recovery;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,11 +11,10 @@ use quarry_event::{EventTime, Field, FieldSource};
 use quarry_logfile::{DamageKind, Definitions, EvtLog, EvtxLog, OpenError, ReadAt};
 
 use crate::batch::{Batch, BatchReader, Visitor};
-use crate::damage::Damage;
-use crate::error::LogError;
-use crate::follower::Follower;
-use crate::log::{Batches, BoxFuture, Direction, EventLog, LogInfo, LogName, Query, Subscription};
-use crate::recovery::{Recovery, survey};
+use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
+use crate::types::{Damage, Direction, LogError, LogName, Query, Subscription};
+use follower::Follower;
+use recovery::{Recovery, survey};
 
 /// An `.evtx` or `.evt` file. It has one log, named after the file, whatever the channels of its
 /// events.
@@ -32,7 +34,7 @@ pub struct FileLog {
 
 /// A file of either format.
 #[derive(Clone)]
-pub(crate) enum LogFile {
+enum LogFile {
     Evtx(Arc<EvtxLog>),
     /// With the channel that its events are of; empty where nobody knows.
     Evt(Arc<EvtLog>, Arc<str>),
@@ -42,7 +44,7 @@ pub(crate) enum LogFile {
 
 impl LogFile {
     /// Opens a file by what is in it.
-    pub(crate) fn open(file: impl ReadAt + 'static, name: &LogName) -> Result<Self, OpenError> {
+    fn open(file: impl ReadAt + 'static, name: &LogName) -> Result<Self, OpenError> {
         match EvtxLog::is_one(&file)? || !EvtLog::is_one(&file)? {
             true => EvtxLog::open(file).map(|log| LogFile::Evtx(Arc::new(log))),
             false => {
@@ -52,7 +54,7 @@ impl LogFile {
     }
 
     /// How many parts it has, which can be read each by itself.
-    pub(crate) fn parts(&self) -> u64 {
+    fn parts(&self) -> u64 {
         match self {
             LogFile::Evtx(log) => log.chunks(),
             LogFile::Evt(log, _) => log.blocks(),
@@ -275,7 +277,7 @@ impl EventLog for FileLog {
             let Some(path) = self.path.as_ref().filter(|_| !self.recover) else {
                 return Err(LogError::NotFollowed);
             };
-            let follower = Follower::new(path.clone(), &self.name, &self.log, &subscription.start);
+            let follower = Follower::new(path.clone(), &self.name, &self.log, &subscription.start)?;
             Ok(Box::new(follower) as Box<dyn Batches>)
         })
     }
@@ -350,9 +352,6 @@ struct Survey {
 }
 
 impl Visitor for Survey {
-    /// It is none of the log's.
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
-
     fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
         self.info.records += 1;
         if let Some(time) = event.field(Field::TimeCreated).as_time() {

@@ -6,32 +6,28 @@
 //! that what doesn't match is never rendered.
 //!
 //! Fetching batches and decoding them are apart because they want different things: fetching
-//! waits for a disk or a server, decoding wants cores. [`pool::in_order`] is the second half: it
-//! decodes on all cores, and gives the results in the order of the batches.
+//! waits for a disk or a server, decoding wants cores.
 #![forbid(unsafe_code)]
 
 mod batch;
-mod damage;
-mod error;
+mod even;
+mod even6;
 mod file;
-mod follower;
-mod legacy;
-#[cfg(windows)]
-mod local;
 mod log;
-pub mod pool;
-mod recovery;
-mod server;
+mod resume;
+mod types;
+#[cfg(windows)]
+mod winevt;
 
 pub use batch::{Batch, BatchReader, ReadEvent, Visitor};
-pub use damage::{Damage, FileDamage};
-pub use error::LogError;
+pub use even::LegacyServerLog;
+pub use even6::ServerLog;
 pub use file::FileLog;
-pub use legacy::LegacyServerLog;
-#[cfg(windows)]
-pub use local::LocalLog;
-pub use log::{
-    Batches, Bookmark, BookmarkEntry, BoxFuture, Direction, EventLog, LogInfo, LogName, MAX_LOGS,
-    Query, Start, Subscription,
+pub use log::{Batches, BoxFuture, EventLog, LogInfo};
+pub use quarry_event::filter::Selection;
+pub use types::{
+    Bookmark, BookmarkEntry, Cursor, Damage, Direction, FileDamage, Hole, LogError, LogName,
+    MAX_LOGS, Query, ReadOptions, RecordId, Start, Subscription,
 };
-pub use server::{ReadOptions, ServerLog};
+#[cfg(windows)]
+pub use winevt::LocalLog;

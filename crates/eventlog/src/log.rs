@@ -1,42 +1,15 @@
-//! The trait, and what its methods take and give.
+//! The trait that every source of events implements, and the stream that a query gives.
 
 use std::pin::Pin;
 
 use quarry_event::EventTime;
-use quarry_event::filter::Filter;
-
-pub use quarry_even::{Bookmark, BookmarkEntry};
+use quarry_event::filter::Selection;
 
 use crate::batch::Batch;
-use crate::damage::Damage;
-use crate::error::LogError;
+use crate::types::{Bookmark, Damage, LogError, LogName, Query, Subscription};
 
 /// A future that an object-safe method gives.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// The name of a log or channel.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct LogName(pub String);
-
-impl LogName {
-    /// The name of the log that a file was saved from: Windows writes `/` as `%4` in a file's name.
-    pub fn of_file(path: &std::path::Path) -> Self {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        LogName(stem.replace("%4", "/"))
-    }
-}
-
-impl std::fmt::Display for LogName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl From<&str> for LogName {
-    fn from(name: &str) -> Self {
-        LogName(name.to_owned())
-    }
-}
 
 /// An event log, or a source of several.
 pub trait EventLog: Send + Sync {
@@ -66,31 +39,6 @@ pub trait EventLog: Send + Sync {
     ) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>>;
 }
 
-/// What to subscribe to.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Subscription {
-    /// The logs, at least one and at most [`MAX_LOGS`].
-    pub logs: Vec<LogName>,
-    /// What is wanted, as in [`Query::filter`].
-    pub filter: Filter,
-    /// Where to begin.
-    pub start: Start,
-}
-
-/// Where a subscription begins.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub enum Start {
-    /// With the records to come.
-    #[default]
-    Now,
-    /// With the oldest.
-    Oldest,
-    /// Behind a bookmark. Fails with [`LogError::Overwritten`] if the record there is gone.
-    After(Bookmark),
-    /// Behind a bookmark, or with what is left there.
-    AfterOrLater(Bookmark),
-}
-
 /// A stream of batches.
 pub trait Batches: Send {
     /// The next batch; nothing at the end. A batch may be empty: the source lives, and searches
@@ -114,47 +62,16 @@ pub trait Batches: Send {
         false
     }
 
+    /// How much of the filter the source takes. It is less than [`Selection::Filter`] where the
+    /// source refused the query, and was asked for more than the filter passes.
+    fn selection(&self) -> Selection {
+        Selection::Filter
+    }
+
     /// Tells the source that no more is wanted, where it would otherwise keep something.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
-}
-
-/// What to read, and which way.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub struct Query {
-    /// The logs, at least one and at most [`MAX_LOGS`]. Several are read as one, in the source's
-    /// order; if one of them can't be read, none is.
-    pub logs: Vec<LogName>,
-    /// The order.
-    pub direction: Direction,
-    /// What is wanted. A source may use it to send less, and never leaves out what passes; what
-    /// comes has to be tested all the same.
-    pub filter: Filter,
-    /// How many of the records that pass are wanted, where there is a limit. More may come.
-    pub limit: Option<u64>,
-    /// The record behind which to begin: what [`Batches::bookmark`] gave for the same query.
-    pub after: Option<Bookmark>,
-}
-
-/// The most logs of one query: MS-EVEN6 has room for 512 selects, and a filter becomes up to 8.
-pub const MAX_LOGS: usize = 64;
-
-impl Query {
-    /// All records of a log.
-    pub fn new(log: LogName, direction: Direction) -> Self {
-        Query { logs: vec![log], direction, ..Query::default() }
-    }
-}
-
-/// The order of records.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Direction {
-    /// The oldest first.
-    #[default]
-    Forward,
-    /// The newest first.
-    Backward,
 }
 
 /// What is known of a log as a whole.

@@ -113,7 +113,7 @@ async fn read(log: &LegacyServerLog, query: &Query) -> Vec<ReadEvent> {
         events.extend(reader.events(&batch, &mut matcher));
     }
     let last = events.last().and_then(|event| event.log_record);
-    assert_eq!(batches.bookmark().map(|bookmark| bookmark.entries[0].record_id), last);
+    assert_eq!(batches.bookmark().map(|bookmark| bookmark.entries[0].cursor.record.0), last);
     batches.close().await;
     events
 }
@@ -154,7 +154,7 @@ async fn what_is_in_sambas_logs_comes_out_in_both_orders() {
         check(&read(&log, &Query::new(name.clone(), Direction::Backward)).await, &name.0, &records);
         // From a bookmark on, in both directions.
         for direction in [Direction::Forward, Direction::Backward] {
-            let after = Some(Bookmark::single(name.0.clone(), 200));
+            let after = Some(Bookmark::single(name.clone(), 200));
             let query = Query { after, ..Query::new(name.clone(), direction) };
             let events = read(&log, &query).await;
             let numbers: Vec<u64> = events.iter().map(|e| e.log_record.unwrap()).collect();

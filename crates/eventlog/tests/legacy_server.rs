@@ -262,7 +262,7 @@ async fn serve_changing(
     let (dialect, signing) = (Dialect::Smb311, SigningAlgorithm::AesCmac);
     let facts = SessionFacts { dialect, signing, cipher: None };
     let client = LegacyClient::from_rpc(rpc, facts, false);
-    let options = ReadOptions { batch_bytes: 16 << 10, ..ReadOptions::default() };
+    let options = ReadOptions::default().batch_bytes(16 << 10);
     (LegacyServerLog::new("even://test".to_owned(), client, options), service)
 }
 
@@ -421,6 +421,12 @@ fn no_trick_makes_a_query_go_on_for_ever() {
     }
 }
 
+/// Records of System that are gone between two others.
+fn overwritten(after: u64, before: u64) -> Damage {
+    let (after, before) = (Some(RecordId(after)), Some(RecordId(before)));
+    Damage::Overwritten(Hole { log: Some("System".into()), after, before, records: None })
+}
+
 #[test]
 fn records_that_are_overwritten_while_a_log_is_read_are_told_of() {
     run(async {
@@ -436,8 +442,7 @@ fn records_that_are_overwritten_while_a_log_is_read_are_told_of() {
             assert!(came.error.is_none(), "{came:?}");
             let gap = came.numbers.windows(2).find(|pair| pair[1] != pair[0] + 1).unwrap();
             assert_eq!(gap[1], 41);
-            let told = Damage::Overwritten { log: Some("System".into()), after: Some(gap[0]) };
-            assert_eq!(came.damage, [told]);
+            assert_eq!(came.damage, [overwritten(gap[0], gap[1])]);
             assert_eq!(came.numbers.last(), Some(&60));
         }
     });
@@ -452,7 +457,7 @@ fn a_log_that_is_cleared_while_it_is_read_ends_with_word_of_it() {
             let came = read(&log, query(direction)).await;
             assert!(came.error.is_none(), "{came:?}");
             assert!(came.numbers.len() < 60 && came.numbers.iter().all(|n| *n >= 500));
-            assert!(matches!(came.damage[..], [Damage::Overwritten { .. }]), "{came:?}");
+            assert!(matches!(came.damage[..], [Damage::Overwritten(_)]), "{came:?}");
         }
     });
 }
@@ -464,8 +469,7 @@ fn a_bookmark_whose_successor_is_gone_is_told_of() {
         let after = Some(Bookmark::single("System", 42));
         let came = read(&log, Query { after, ..query(Direction::Forward) }).await;
         assert_eq!(came.numbers, (100..110).collect::<Vec<u64>>());
-        let told = Damage::Overwritten { log: Some("System".into()), after: Some(42) };
-        assert_eq!(came.damage, [told]);
+        assert_eq!(came.damage, [overwritten(42, 100)]);
         // The very next one is there.
         let after = Some(Bookmark::single("System", 99));
         let came = read(&log, Query { after, ..query(Direction::Forward) }).await;
@@ -518,7 +522,7 @@ fn new_records_are_polled_for_and_come_once() {
                 let expected: Vec<u64> = (u64::from(next)..).take(more).collect();
                 assert_eq!((came.numbers, came.damage), (expected.clone(), vec![]), "{start:?}");
                 let bookmark = batches.bookmark().unwrap();
-                assert_eq!(bookmark.entries[0].record_id, *expected.last().unwrap());
+                assert_eq!(bookmark.entries[0].cursor.record.0, *expected.last().unwrap());
             }
         }
     });
@@ -548,12 +552,11 @@ fn records_that_are_gone_before_they_are_polled_for_are_told_of() {
         let mut batches = log.subscribe(&later).await.unwrap();
         let came = drain(&mut *batches).await;
         assert_eq!(came.numbers, (100..110).collect::<Vec<u64>>());
-        let told = |after| Damage::Overwritten { log: Some("System".into()), after: Some(after) };
-        assert_eq!(came.damage, [told(42)]);
+        assert_eq!(came.damage, [overwritten(42, 100)]);
         // The log wraps while nobody looks.
         server.state.lock().unwrap().logs.insert("System".to_owned(), log_from(120, &[5; 3]));
         let gone = batches.next().await.expect("it never ends");
         assert!(matches!(gone, Err(LogError::Overwritten)), "{gone:?}");
-        assert_eq!(batches.bookmark().unwrap().entries[0].record_id, 109);
+        assert_eq!(batches.bookmark().unwrap().entries[0].cursor.record, RecordId(109));
     });
 }

@@ -130,11 +130,8 @@ async fn open(server: &Even6Server) -> ServerLog {
     let mut connect = ConnectOptions::new("127.0.0.1", credential);
     connect.mapper_port = server.mapper_port;
     connect.timeouts.silence = Duration::from_secs(30);
-    let options = ReadOptions {
-        heartbeat: Duration::from_secs(1),
-        idle_heartbeat: Duration::from_secs(1),
-        ..ReadOptions::default()
-    };
+    let second = Duration::from_secs(1);
+    let options = ReadOptions::default().heartbeat(second).idle_heartbeat(second);
     ServerLog::connect("even6://rig".into(), &connect, options).await.unwrap()
 }
 

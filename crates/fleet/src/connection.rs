@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use quarry_eventlog::{BoxFuture, EventLog, LogError};
+use quarry_rpc::Blame;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{Instrument as _, debug, info, info_span};
@@ -131,7 +132,7 @@ impl<'a, R: ConnectionReport> Connections<'a, R> {
 
     /// A connection, which isn't made before it is needed.
     pub(crate) fn connection(&self) -> Connection<'_, R> {
-        Connection { of: self, open: None, failures: 0, was_served: false }
+        Connection { of: self, open: None, history: History::default() }
     }
 
     pub(crate) fn fleet(&self) -> &'a Fleet<R> {
@@ -252,9 +253,8 @@ impl<'a, R: ConnectionReport> Connections<'a, R> {
 pub(crate) struct Connection<'a, R: ConnectionReport> {
     of: &'a Connections<'a, R>,
     open: Option<Arc<dyn EventLog>>,
-    /// In a row, since something came.
-    failures: u32,
-    was_served: bool,
+    /// Since something came.
+    history: History,
 }
 
 impl<R: ConnectionReport> Drop for Connection<'_, R> {
@@ -282,6 +282,7 @@ impl<'a, R: ConnectionReport> Connection<'a, R> {
                 Ok(log) => {
                     // Before it is reported: whoever gives that up leaves what is joined.
                     self.open = Some(log);
+                    self.history.refusals = 0;
                     self.of.report_opened().await;
                 }
                 Err(error) => self.failed(error).await?,
@@ -291,12 +292,12 @@ impl<'a, R: ConnectionReport> Connection<'a, R> {
 
     /// What was asked of the source was granted: from now on a refusal of it isn't final.
     pub(crate) fn served(&mut self) {
-        self.was_served = true;
+        self.history.was_served = true;
     }
 
     /// An answer came, with records or without.
     pub(crate) fn answered(&mut self, records: u64) {
-        self.failures = 0;
+        self.history.failures = 0;
         if records > 0 {
             self.of.is_read.store(true, Ordering::Relaxed);
         }
@@ -339,20 +340,22 @@ impl<'a, R: ConnectionReport> Connection<'a, R> {
             self.leave(true);
             return Ok(());
         }
-        let was_open = self.of.was_open.load(Ordering::Relaxed);
-        let history = History { failures: self.failures, was_open, was_served: self.was_served };
-        if !fleet.retry.allows(&error, history) {
-            debug!(%error, ?history, "not tried again");
+        self.history.was_open = self.of.was_open.load(Ordering::Relaxed);
+        if !fleet.retry.allows(&error, self.history) {
+            debug!(%error, history = ?self.history, "not tried again");
             return Err(error);
         }
         self.leave(!error.leaves_connection_usable());
         self.of.retries.fetch_add(1, Ordering::Relaxed);
         let (pause, _waiting) = self.next_pause(&error);
-        info!(%error, ?pause, failures = self.failures, "lost, and tried again");
+        info!(%error, ?pause, failures = self.history.failures, "lost, and tried again");
         if let Some(lost) = R::lost(id, Failure::of(source, &error, 0), pause) {
             fleet.report(lost).await;
         }
         tokio::time::sleep(pause).await;
+        if error.blame() == Blame::Credential {
+            source.reconsider_credential();
+        }
         Ok(())
     }
 
@@ -363,8 +366,10 @@ impl<'a, R: ConnectionReport> Connection<'a, R> {
     }
 
     fn next_pause(&mut self, error: &LogError) -> (Duration, Waiting<'a>) {
-        let paused = self.of.fleet.retry.pause(error, self.failures);
-        self.failures = self.failures.saturating_add(1);
+        let paused = self.of.fleet.retry.pause(error, self.history);
+        let refusals = u32::from(error.blame() == Blame::Credential);
+        self.history.failures = self.history.failures.saturating_add(1);
+        self.history.refusals = self.history.refusals.saturating_add(refusals);
         paused
     }
 }

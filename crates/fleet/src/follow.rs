@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quarry_event::filter::Matcher;
 use quarry_eventlog::{
-    Batch, BatchReader, Batches, Bookmark, Damage, Direction, EventLog, LogError, LogName, Query,
-    Start, Subscription,
+    Batch, BatchReader, Batches, Bookmark, Cursor, Damage, Direction, EventLog, LogError, LogName,
+    Query, RecordId, Start, Subscription,
 };
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -48,7 +48,7 @@ pub enum FollowReport {
         /// Which log.
         log: LogName,
         /// The cursor behind which new records come.
-        cursor: u64,
+        cursor: Cursor,
     },
     /// Records of a log, in their order; those among them that don't pass the filter too.
     Batch {
@@ -59,7 +59,7 @@ pub enum FollowReport {
         /// The records.
         batch: Batch,
         /// The cursor behind the batch, when it is used up.
-        cursor: Option<u64>,
+        cursor: Option<Cursor>,
         /// As in [`Report::Batch`](crate::Report::Batch).
         room: Room,
     },
@@ -194,6 +194,7 @@ async fn follow_log(
         is_fresh: false,
         is_gap_open: false,
         is_overwritten: false,
+        is_recreated: false,
     };
     let Err(error) = follower.run().await;
     let failure = Failure::of(source, &error, 0);
@@ -219,7 +220,7 @@ struct Follower<'a> {
     request: &'a FollowRequest,
     log: LogName,
     /// The last record that came, or that isn't wanted; 0 if there was none.
-    cursor: Option<u64>,
+    cursor: Option<Cursor>,
     /// The log was found empty, and all that comes is new.
     is_fresh: bool,
     /// The log was empty when it had lost the cursor's record: the first record to come shows
@@ -227,6 +228,8 @@ struct Follower<'a> {
     is_gap_open: bool,
     /// The subscription has said that records behind the cursor are gone.
     is_overwritten: bool,
+    /// The log was recreated, so that the cursor's number means nothing in it.
+    is_recreated: bool,
 }
 
 /// A subscription, and whether it passes over what is gone.
@@ -246,9 +249,10 @@ impl Follower<'_> {
             if self.cursor != cursor {
                 overwritten = 0;
             }
-            if matches!(error, LogError::Overwritten) {
+            if matches!(error, LogError::Overwritten | LogError::Recreated) {
                 overwritten += 1;
                 self.is_overwritten = true;
+                self.is_recreated |= matches!(error, LogError::Recreated);
                 // A file is to be opened again.
                 self.connection.leave(false);
                 if overwritten > MAX_OVERWRITTEN {
@@ -267,6 +271,10 @@ impl Follower<'_> {
         loop {
             let Subscribed { mut batches, is_lenient } = self.subscribe(open).await?;
             self.connection.served();
+            // It may know when the cursor's record was written.
+            let known = batches.bookmark().and_then(cursor);
+            let is_same = |known: &Cursor| self.cursor.is_some_and(|c| c.record == known.record);
+            self.cursor = known.filter(is_same).or(self.cursor);
             self.tell_cursor().await;
             self.take(open, &mut *batches, is_lenient).await?;
             batches.close().await;
@@ -312,7 +320,7 @@ impl Follower<'_> {
             if self.is_gap_open {
                 self.close_gap(open, &batch).await?;
             }
-            let cursor = batches.bookmark().and_then(number);
+            let cursor = batches.bookmark().and_then(cursor);
             self.cursor = cursor.or(self.cursor);
             let (source, log) = (self.connection.of().id(), self.log.clone());
             let report = FollowReport::Batch { source, log, batch, cursor, room };
@@ -329,13 +337,18 @@ impl Follower<'_> {
 
     async fn tell_cursor(&self) {
         let (source, log, cursor) =
-            (self.connection.of().id(), self.log.clone(), self.cursor.unwrap_or(0));
+            (self.connection.of().id(), self.log.clone(), self.cursor.unwrap_or_default());
         self.fleet().report(FollowReport::Following { source, log, cursor }).await;
+    }
+
+    /// The number of the cursor's record.
+    fn number(&self) -> u64 {
+        self.cursor.unwrap_or_default().record.0
     }
 
     async fn tell_gap(&self, last: Option<u64>) {
         let (source, log, first) =
-            (self.connection.of().id(), self.log.clone(), self.cursor.unwrap_or(0) + 1);
+            (self.connection.of().id(), self.log.clone(), self.number().saturating_add(1));
         self.fleet().report(FollowReport::Gap { source, log, first, last }).await;
     }
 
@@ -349,7 +362,8 @@ impl Follower<'_> {
             (1.., Some(_)) => self.first_of_last(open, wanted).await?,
             _ => None,
         };
-        self.cursor = Some(first.map(|first| first.saturating_sub(1)).or(newest).unwrap_or(0));
+        let first = first.map(|first| Cursor::at(before(first)));
+        self.cursor = Some(first.or(newest).unwrap_or_default());
         Ok(())
     }
 
@@ -379,35 +393,36 @@ impl Follower<'_> {
 
     /// Subscribes behind the cursor, and tells what is gone there.
     async fn subscribe(&mut self, open: &dyn EventLog) -> Result<Subscribed, LogError> {
-        let cursor = self.cursor.unwrap_or(0);
+        let cursor = self.number();
         let is_fresh = std::mem::take(&mut self.is_fresh);
-        let bookmark = Bookmark::single(self.log.0.clone(), cursor);
+        let bookmark = Bookmark::single(self.log.clone(), self.cursor.unwrap_or_default());
         let (log, filter) = (self.log.clone(), self.request.filter.clone());
         let at = |start| Subscription { logs: vec![log.clone()], filter: filter.clone(), start };
         self.is_gap_open = false;
         if cursor > 0 && !self.is_overwritten {
             match open.subscribe(&at(Start::After(bookmark.clone()))).await {
                 Err(LogError::Overwritten) => {}
+                Err(LogError::Recreated) => self.is_recreated = true,
                 subscribed => return Ok(Subscribed { batches: subscribed?, is_lenient: false }),
             }
         }
         let batches = open.subscribe(&at(Start::Oldest)).await?;
         self.is_overwritten = false;
         // Only now: what goes until the subscription begins would be in no gap.
-        let oldest = self.end(open, Direction::Forward).await?;
+        let oldest = self.end(open, Direction::Forward).await?.map(|oldest| oldest.record.0);
         let newest = self.end(open, Direction::Backward).await?;
         match (oldest, newest) {
             _ if is_fresh => {}
             (None, _) | (_, None) => self.is_gap_open = true,
-            (_, Some(newest)) if newest < cursor => {
+            (_, Some(newest)) if newest.record.0 < cursor || self.is_recreated => {
                 self.tell_gap(None).await;
-                self.cursor = Some(0);
+                self.cursor = Some(Cursor::default());
             }
-            (Some(oldest), _) if oldest > cursor + 1 => {
-                self.tell_gap(Some(oldest - 1)).await;
-                self.cursor = Some(oldest - 1);
+            (Some(oldest), _) if before(oldest) > cursor => {
+                self.tell_gap(Some(before(oldest))).await;
+                self.cursor = Some(Cursor::at(before(oldest)));
             }
-            (Some(oldest), _) if oldest == cursor + 1 => {}
+            (Some(oldest), _) if before(oldest) == cursor => {}
             // Only the cursor's own record is not there.
             _ => {
                 batches.close().await;
@@ -415,19 +430,20 @@ impl Follower<'_> {
                 return Ok(Subscribed { batches, is_lenient: true });
             }
         }
+        self.is_recreated = false;
         Ok(Subscribed { batches, is_lenient: false })
     }
 
     /// Tells what is gone before the first records of a log that was empty.
     async fn close_gap(&mut self, open: &dyn EventLog, batch: &Batch) -> Result<(), LogError> {
-        let oldest = self.end(open, Direction::Forward).await?;
+        let oldest = self.end(open, Direction::Forward).await?.map(|oldest| oldest.record.0);
         let came = first_number(batch);
         let Some(oldest) = oldest.into_iter().chain(came).min() else { return Ok(()) };
-        let cursor = self.cursor.unwrap_or(0);
+        let cursor = self.number();
         if oldest <= cursor {
             self.tell_gap(None).await;
-        } else if oldest > cursor + 1 {
-            self.tell_gap(Some(oldest - 1)).await;
+        } else if before(oldest) > cursor {
+            self.tell_gap(Some(before(oldest))).await;
         }
         self.is_gap_open = false;
         Ok(())
@@ -448,10 +464,10 @@ impl Follower<'_> {
         if Instant::now() < review.due || self.is_gap_open {
             return Ok(());
         }
-        let cursor = self.cursor.unwrap_or(0);
+        let cursor = self.number();
         let newest = self.end(open, Direction::Backward).await?;
-        if let Some(newest) = newest.filter(|newest| *newest > cursor)
-            && !self.has_match(open, cursor).await?
+        if let Some(newest) = newest.filter(|newest| newest.record.0 > cursor)
+            && !self.has_match(open).await?
         {
             review.unwanted = Some(newest);
         }
@@ -460,11 +476,12 @@ impl Follower<'_> {
     }
 
     /// Whether the source has a record behind the cursor that it selects.
-    async fn has_match(&self, open: &dyn EventLog, cursor: u64) -> Result<bool, LogError> {
+    async fn has_match(&self, open: &dyn EventLog) -> Result<bool, LogError> {
+        let cursor = self.cursor.filter(|cursor| cursor.record.0 > 0);
         let query = Query {
             filter: self.request.filter.clone(),
             limit: Some(1),
-            after: (cursor > 0).then(|| Bookmark::single(self.log.0.clone(), cursor)),
+            after: cursor.map(|cursor| Bookmark::single(self.log.clone(), cursor)),
             ..Query::new(self.log.clone(), Direction::Forward)
         };
         let mut batches = open.query(&query).await?;
@@ -477,19 +494,23 @@ impl Follower<'_> {
         Ok(has_match)
     }
 
-    /// The number of the log's first record in a direction.
+    /// The log's first record in a direction.
     async fn end(
         &self,
         open: &dyn EventLog,
         direction: Direction,
-    ) -> Result<Option<u64>, LogError> {
+    ) -> Result<Option<Cursor>, LogError> {
         let query = Query { limit: Some(1), ..Query::new(self.log.clone(), direction) };
         let mut batches = open.query(&query).await?;
         let mut first = None;
         while first.is_none() {
             let Some(batch) = batches.next().await.transpose()? else { break };
-            first = first_number(&batch);
+            first = first_number(&batch).map(Cursor::at);
         }
+        // More than the one record may have come, whose time is then not the first's.
+        let at_bookmark = batches.bookmark().and_then(cursor);
+        let first =
+            at_bookmark.filter(|cursor| Some(cursor.record) == first.map(|f| f.record)).or(first);
         batches.close().await;
         Ok(first)
     }
@@ -500,11 +521,16 @@ struct Review {
     /// When to look again.
     due: Instant,
     /// Nothing up to this record matches.
-    unwanted: Option<u64>,
+    unwanted: Option<Cursor>,
 }
 
-fn number(bookmark: &Bookmark) -> Option<u64> {
-    bookmark.entries.iter().find(|entry| entry.is_current).map(|entry| entry.record_id)
+/// The number before a record's.
+fn before(record: u64) -> u64 {
+    record.saturating_sub(1)
+}
+
+fn cursor(bookmark: &Bookmark) -> Option<Cursor> {
+    bookmark.current().map(|entry| entry.cursor)
 }
 
 /// The number of a batch's first record.
@@ -521,11 +547,8 @@ impl quarry_eventlog::Visitor for First {
         self.0 = self.0.or(log_record);
     }
 
-    /// Nobody asks a server for slack.
-    fn recovered<S: quarry_event::FieldSource>(&mut self, _: &S, _: &str, _: Option<u64>) {}
-
     fn damage(&mut self, damage: &Damage) {
-        self.0 = self.0.or(damage.record());
+        self.0 = self.0.or(damage.record().map(|RecordId(number)| number));
     }
 }
 
@@ -545,9 +568,6 @@ impl quarry_eventlog::Visitor for Last {
             self.first = number.or(self.first);
         }
     }
-
-    /// Nobody asks a server for slack.
-    fn recovered<S: quarry_event::FieldSource>(&mut self, _: &S, _: &str, _: Option<u64>) {}
 
     fn damage(&mut self, _: &Damage) {}
 }

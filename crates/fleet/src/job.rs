@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use quarry_event::filter::{Filter, Glob, Matcher};
-use quarry_eventlog::{Direction, LogName};
+use quarry_eventlog::{Cursor, Direction, LogName};
 
 use crate::source::Source;
 
@@ -107,9 +107,9 @@ impl Request {
     }
 }
 
-/// Where the reading of each log goes on: the number of the last record that is not wanted any
-/// more, by the source's address and the log.
-pub type Cursors = HashMap<(String, LogName), u64>;
+/// Where the reading of each log goes on: the last record that is not wanted any more, by the
+/// source's address and the log.
+pub type Cursors = HashMap<(String, LogName), Cursor>;
 
 /// What to follow of a source: its last records, and then the new ones. It has no direction and no
 /// limit, which a [`Request`] has: records come in their order, and do not end.

@@ -20,11 +20,8 @@ impl ThisMachine {
     /// This machine, whose calls show that they live well within the silence that is allowed.
     pub fn new(silence: Duration) -> Self {
         let options = ReadOptions::default();
-        let log = LocalLog::new(ReadOptions {
-            heartbeat: options.heartbeat.min(silence / 3),
-            idle_heartbeat: silence * 2 / 3,
-            ..options
-        });
+        let heartbeat = options.heartbeat.min(silence / 3);
+        let log = LocalLog::new(options.heartbeat(heartbeat).idle_heartbeat(silence * 2 / 3));
         ThisMachine { log, logs: Glob::parse(DEFAULT_LOG).into_iter().collect() }
     }
 }

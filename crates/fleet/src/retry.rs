@@ -16,8 +16,9 @@ use quarry_rpc::{Blame, Error as RpcError, NetworkErrorKind, Stage};
 const RATE: u32 = 200;
 
 /// The pause after a credential was refused a second time in a row by a source that had accepted
-/// it. Accounts are locked after some wrong passwords within minutes, and this may be one.
-const CREDENTIAL_PAUSE: Duration = Duration::from_secs(600);
+/// it, and between two attempts of all sources once the credential's gate is closed. Accounts are
+/// locked after some wrong passwords within minutes, and this may be one.
+pub(crate) const CREDENTIAL_PAUSE: Duration = Duration::from_secs(600);
 
 /// How long a source is tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -35,6 +36,8 @@ pub(crate) enum Persistence {
 pub(crate) struct History {
     /// Failures in a row before this one.
     pub(crate) failures: u32,
+    /// Those among them that refused the credential.
+    pub(crate) refusals: u32,
     /// The source was open once.
     pub(crate) was_open: bool,
     /// What was asked of it was granted once, such as a subscription to a log.
@@ -71,12 +74,13 @@ impl Retry {
         }
     }
 
-    /// The pause after an error and so many failures in a row before it, and the place among those
-    /// who wait. It is to be kept as long as the pause takes.
-    pub(crate) fn pause(&self, error: &LogError, failures: u32) -> (Duration, Waiting<'_>) {
+    /// The pause after an error, and the place among those who wait. It is to be kept as long as the
+    /// pause takes.
+    pub(crate) fn pause(&self, error: &LogError, history: History) -> (Duration, Waiting<'_>) {
+        let History { failures, refusals, .. } = history;
         let mut longest = self.first_pause.saturating_mul(1 << failures.min(16));
         longest = longest.min(self.longest_pause);
-        if error.blame() == Blame::Credential && failures > 0 {
+        if error.blame() == Blame::Credential && refusals > 0 {
             longest = longest.max(CREDENTIAL_PAUSE);
         }
         let ahead = self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -158,6 +162,10 @@ mod tests {
         Retry::new(persistence, FIRST, LONGEST)
     }
 
+    fn after(failures: u32) -> History {
+        History { failures, ..History::default() }
+    }
+
     fn network(during: Stage, kind: NetworkErrorKind) -> LogError {
         of_rpc(RpcError::Network(NetworkError { during, kind }))
     }
@@ -175,7 +183,8 @@ mod tests {
         let retry = retry(Persistence::Forever);
         for (failures, longest) in [(0, 0.3), (1, 0.6), (3, 2.4), (7, 30.0), (u32::MAX, 30.0)] {
             let longest = Duration::from_secs_f64(longest);
-            let pauses: BTreeSet<_> = (0..100).map(|_| retry.pause(&reset(), failures).0).collect();
+            let pauses: BTreeSet<_> =
+                (0..100).map(|_| retry.pause(&reset(), after(failures)).0).collect();
             assert!(pauses.iter().all(|pause| *pause >= longest / 2 && *pause <= longest));
         }
     }
@@ -184,7 +193,7 @@ mod tests {
     fn of_those_who_wait_each_draws_another_pause_and_all_come_back_at_a_steady_rate() {
         let retry = retry(Persistence::Forever);
         let (mut pauses, _waiting): (Vec<_>, Vec<_>) =
-            (0..5000).map(|_| retry.pause(&reset(), 0)).unzip();
+            (0..5000).map(|_| retry.pause(&reset(), History::default())).unzip();
         pauses.sort_unstable();
         let last = *pauses.last().unwrap();
         assert!(last > Duration::from_secs(20) && last <= Duration::from_secs(25), "{last:?}");
@@ -202,17 +211,21 @@ mod tests {
     #[test]
     fn whoever_has_waited_makes_room_for_the_next() {
         let retry = retry(Persistence::Forever);
-        let waiting: Vec<_> = (0..5000).map(|_| retry.pause(&reset(), 0).1).collect();
+        let waiting: Vec<_> =
+            (0..5000).map(|_| retry.pause(&reset(), History::default()).1).collect();
         drop(waiting);
-        assert!(retry.pause(&reset(), 0).0 <= FIRST);
+        assert!(retry.pause(&reset(), History::default()).0 <= FIRST);
     }
 
     #[test]
     fn a_refused_credential_is_tried_again_once_and_then_no_sooner_than_in_minutes() {
         let retry = retry(Persistence::Forever);
         let refused = of_rpc(RpcError::LogonRefused(LogonRefusal::Rejected));
-        assert!(retry.pause(&refused, 0).0 <= FIRST);
-        assert!(retry.pause(&refused, 1).0 >= CREDENTIAL_PAUSE / 2);
+        let lost = after(1);
+        assert!(retry.pause(&refused, lost).0 <= 2 * FIRST);
+        let refused_before = History { refusals: 1, ..lost };
+        assert!(retry.pause(&refused, refused_before).0 >= CREDENTIAL_PAUSE / 2);
+        assert!(retry.pause(&reset(), refused_before).0 <= 2 * FIRST);
     }
 
     #[test]

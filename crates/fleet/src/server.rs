@@ -12,10 +12,12 @@ use quarry_eventlog::{BoxFuture, EventLog, LegacyServerLog, LogError, ReadOption
 use quarry_rpc::smb::SMB_PORT;
 use quarry_rpc::tcp::{Target, Timeouts, connect_stream};
 use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
+use tokio::time::Instant;
 
 use crate::address::ServerUrl;
 use crate::failure::{Failure, Listener};
 use crate::inventory::ServerEntry;
+use crate::retry::CREDENTIAL_PAUSE;
 use crate::source::Source;
 
 /// The log that is read of a server unless others are asked for.
@@ -316,6 +318,13 @@ impl Source for Server {
                 Some(Protocol::Even6) | None => self.connect.prepare().await,
             }
         })
+    }
+
+    fn reconsider_credential(&self) {
+        if let Some(gate) = &self.connect.gate {
+            // One attempt of the whole fleet in such a time, whichever server's turn it is.
+            gate.reconsider(Instant::now().into_std(), CREDENTIAL_PAUSE);
+        }
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>> {

@@ -61,6 +61,10 @@ pub trait Source: Send + Sync {
         Box::pin(std::future::ready(()))
     }
 
+    /// Called before another attempt, after its credential was refused and a pause of minutes: where
+    /// the credential had been accepted before, an attempt may pass again.
+    fn reconsider_credential(&self) {}
+
     /// Opens it.
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>>;
 }

@@ -51,7 +51,9 @@ struct Scripted {
     name: String,
     script: Vec<Attempt>,
     attempts: AtomicUsize,
-    opened: Arc<Mutex<Vec<Instant>>>,
+    opened: Times,
+    /// When the credential's gate was asked to let an attempt pass again.
+    reconsidered: Times,
 }
 
 impl Source for Scripted {
@@ -61,6 +63,10 @@ impl Source for Scripted {
 
     fn address(&self) -> &str {
         &self.name
+    }
+
+    fn reconsider_credential(&self) {
+        self.reconsidered.lock().unwrap().push(Instant::now());
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>> {
@@ -148,12 +154,18 @@ type Times = Arc<Mutex<Vec<Instant>>>;
 
 fn sources(count: usize, script: &[Attempt]) -> (Vec<Arc<dyn Source>>, Times) {
     let opened = Times::default();
-    let source = |n| {
-        let (name, script) = (format!("server{n}"), script.to_vec());
-        let (attempts, opened) = (AtomicUsize::new(0), Arc::clone(&opened));
-        Arc::new(Scripted { name, script, attempts, opened }) as Arc<dyn Source>
-    };
+    let source = |n| scripted(n, script, &opened, &Times::default());
     ((0..count).map(source).collect(), opened)
+}
+
+fn scripted(n: usize, script: &[Attempt], opened: &Times, reconsidered: &Times) -> Arc<dyn Source> {
+    Arc::new(Scripted {
+        name: format!("server{n}"),
+        script: script.to_vec(),
+        attempts: AtomicUsize::new(0),
+        opened: Arc::clone(opened),
+        reconsidered: Arc::clone(reconsidered),
+    })
 }
 
 fn system() -> Vec<quarry_event::filter::Glob> {
@@ -271,6 +283,31 @@ async fn nothing_makes_a_follower_give_up_what_it_had_open() {
         }
         assert_eq!(lost, 2);
     }
+}
+
+/// Once at once, as it may be the server's affair; then each attempt comes minutes after the one
+/// before: a wrong password must not lock an account. The gate is asked before each.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_was_right_and_is_refused_is_tried_again_every_few_minutes() {
+    let logon = of_rpc(RpcError::LogonRefused(LogonRefusal::Rejected));
+    let script = [Attempt::ResetAfter(LOST_AFTER), Attempt::Refused(logon)];
+    let (opened, reconsidered) = (Times::default(), Times::default());
+    let source = scripted(1, &script, &opened, &reconsidered);
+    let jobs = vec![Job::new(source, FollowRequest::new().logs(system()))];
+    let mut follow = Follow::begin(jobs, FollowOptions::default());
+    let day = tokio::time::timeout(Duration::from_secs(86_400), async {
+        while let Some(report) = follow.next().await {
+            assert!(!matches!(report, FollowReport::Failed { .. }), "it is given up");
+        }
+    });
+    assert!(day.await.is_err(), "it is still being followed");
+    let (opened, reconsidered) = (opened.lock().unwrap(), reconsidered.lock().unwrap());
+    let pauses: Vec<u64> =
+        opened.windows(2).skip(1).map(|pair| (pair[1] - pair[0]).as_secs()).collect();
+    assert_eq!(pauses[0], 0);
+    assert!(pauses[1..].iter().all(|pause| (300..=600).contains(pause)), "{pauses:?}");
+    assert!((140..300).contains(&pauses.len()), "{} attempts in a day", pauses.len());
+    assert_eq!(reconsidered[..], opened[2..]);
 }
 
 #[tokio::test(start_paused = true)]

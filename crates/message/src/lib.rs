@@ -1,17 +1,36 @@
 //! The text of events: what Event Viewer shows, made without Windows.
+//!
+//! * [`Resources`] reads provider files (`.dll`, `.exe`, `.sys`, `.mui`): message tables and compiled
+//!   [manifests](manifest). [`hive`] and [`registry`] say which file belongs to which provider.
+//! * A [`Catalogue`] holds the messages of one build of Windows and one language in one file, of
+//!   which little is read until it is needed. [`build`](mod@build) makes one of files, folders or a mounted
+//!   disk, [`import`] of databases that others made.
+//! * [`Mta`] reads the display strings that Event Viewer saves beside an exported log.
+//! * [`ProviderTexts`] makes the text of an event: [`format`](mod@format) has the rules.
+//! * [`Sources`] asks all of these in their order, for printers and filters: it is a
+//!   [`MessageSource`](quarry_event::MessageSource).
+//! * [`standard`] and [`status`] have the names and codes that need no file.
+//!
+//! Files are hostile: counts, lengths and depths in them are bounded, and what breaks the bounds or
+//! the format is a typed [`Error`].
 #![forbid(unsafe_code)]
 
+pub mod build;
 mod bytes;
 pub mod catalogue;
 mod error;
 pub mod format;
 mod guid;
+pub mod hive;
+pub mod import;
 mod kinds;
 mod language;
 pub mod manifest;
 mod mta;
 mod provider;
+pub mod registry;
 mod resources;
+mod sources;
 pub mod standard;
 pub mod status;
 mod table;
@@ -24,4 +43,5 @@ pub use manifest::Manifest;
 pub use mta::Mta;
 pub use provider::{EventText, Provider, ProviderTexts, Tables};
 pub use resources::{FileVersion, Mui, Resources};
+pub use sources::Sources;
 pub use table::MessageTable;

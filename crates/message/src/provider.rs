@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use quarry_event::{Field, FieldSource, Guid, Sink, Value};
+use quarry_event::text::Plain;
+use quarry_event::{AnyEvent, Field, Guid, Sink, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::format::{FieldKind, Fill, Text, Words, push_value, replace_parameters};
@@ -73,6 +74,8 @@ pub struct EventText {
     text: Text,
     /// What the manifest says of each value, in their order.
     kinds: Vec<FieldKind>,
+    /// The place of the event's fields among the manifest's templates.
+    template: Option<u32>,
     /// Whether the values stand in `<UserData>`.
     user_data: bool,
 }
@@ -178,6 +181,7 @@ impl ProviderTexts {
         Some(EventText {
             text,
             kinds: kinds.collect(),
+            template: event.template,
             user_data: template.is_some_and(|template| template.user_data),
         })
     }
@@ -189,35 +193,70 @@ impl ProviderTexts {
             Some(text.get_or_init(|| EventText {
                 text: Text::parse(table.get(id).unwrap_or_default()),
                 kinds: Vec::new(),
+                template: None,
                 user_data: false,
             }))
         })
     }
 
-    /// Writes the text of an event of this provider, and says whether there is one.
-    pub fn push_message(&self, event: &impl FieldSource, out: &mut Vec<u8>) -> bool {
+    /// The text of an event by the numbers that it carries.
+    pub fn text_of(&self, event: &dyn AnyEvent) -> Option<&EventText> {
         let number = |field| event.field(field).as_u64();
         let small = |field| number(field).and_then(|number| u16::try_from(number).ok());
-        let Some(id) = small(Field::EventId) else { return false };
         let version = number(Field::Version).and_then(|version| u8::try_from(version).ok());
-        let qualifiers = small(Field::Qualifiers);
-        let Some(text) = self.event(id, version.unwrap_or(0), qualifiers) else { return false };
-        self.push(text, event, out);
-        true
+        self.event(small(Field::EventId)?, version.unwrap_or(0), small(Field::Qualifiers))
+    }
+
+    /// Writes the text of an event of this provider, and says whether there is one.
+    pub fn push_message(&self, event: &dyn AnyEvent, out: &mut Vec<u8>) -> bool {
+        let text = self.text_of(event);
+        text.map(|text| self.push(text, event, out)).is_some()
     }
 
     /// Writes a text with an event's values.
-    pub fn push(&self, text: &EventText, event: &impl FieldSource, out: &mut Vec<u8>) {
-        let mut values = Vec::new();
+    pub fn push(&self, text: &EventText, event: &dyn AnyEvent, out: &mut Vec<u8>) {
+        let mut inserts = Inserts { provider: self, text, ends: Vec::new(), values: Vec::new() };
         if text.text.highest_insert() > 0 {
             if !text.user_data {
-                data_values(event, text.kinds.is_empty(), &mut values);
+                inserts.read_data(event);
             }
-            if values.is_empty() && event.has_more() {
-                user_values(event, &mut values);
+            if inserts.ends.is_empty() && event.has_more() {
+                event.walk(&mut Leaves::new(&mut inserts));
             }
         }
-        text.text.push(&mut Inserts { provider: self, text, values: &values }, out);
+        text.text.push(&mut inserts, out);
+    }
+
+    /// Writes the words for a value of an event: the text of a map, of a status code, of the
+    /// parameter strings in it. Says whether there are any.
+    pub fn push_words(
+        &self,
+        event: &dyn AnyEvent,
+        name: &str,
+        value: &Value<'_>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let kind = self.text_of(event).and_then(|text| self.kind_of(text, name));
+        if let Some(kind) = kind {
+            let number = value.as_u64();
+            if let (Some(map), Some(number)) = (kind.map, number)
+                && self.mapped(map, number, out)
+            {
+                return true;
+            }
+            if let Some(code) = number.and_then(|number| u32::try_from(number).ok())
+                && self.status(kind.out_type, code, out)
+            {
+                return true;
+            }
+        }
+        push_parameters(value, &mut Parameters(self), out)
+    }
+
+    fn kind_of(&self, text: &EventText, name: &str) -> Option<FieldKind> {
+        let template = self.provider.manifest.as_ref()?.templates.get(text.template? as usize)?;
+        let place = template.fields.iter().position(|field| field.name == name)?;
+        text.kinds.get(place).copied()
     }
 
     /// The name of a level; the standard's where the provider has none of its own.
@@ -311,42 +350,107 @@ fn key(id: u16, version: u8) -> u32 {
     u32::from(id) << 8 | u32::from(version)
 }
 
-/// A value of an event: as it lies in it, or put together of several pieces.
-enum Insert<'a> {
-    Value(Value<'a>),
-    Joined(String),
+/// Writes a text value with the parameter strings for its `%%N`, if it has any that are known.
+fn push_parameters(value: &Value<'_>, fill: &mut impl Fill, out: &mut Vec<u8>) -> bool {
+    if !matches!(value, Value::Str(_) | Value::Utf16(_) | Value::Ansi(_)) {
+        return false;
+    }
+    let start = out.len();
+    value.push::<Plain>(out);
+    let replaced = replace_parameters(start, fill, out);
+    if !replaced {
+        out.truncate(start);
+    }
+    replaced
 }
 
-/// The values of `<EventData>`. `<Binary>`, which an event without a manifest may have behind them,
-/// has no insertion mark.
-fn data_values<'a>(event: &'a impl FieldSource, classic: bool, values: &mut Vec<Insert<'a>>) {
-    // A mark has two digits.
+/// What stands for the marks of an event's message: its values, written one after another.
+struct Inserts<'p> {
+    provider: &'p ProviderTexts,
+    text: &'p EventText,
+    values: Vec<u8>,
+    /// Where each value ends.
+    ends: Vec<usize>,
+}
+
+impl Inserts<'_> {
+    /// A mark has two digits.
     const MOST: usize = 99;
-    let _ = event.each_data(|name, value| {
-        if !(classic && name.is_some_and(|name| name.as_str() == "Binary")) {
-            values.push(Insert::Value(value));
+
+    /// Takes the values of `<EventData>`. `<Binary>`, which an event without a manifest may have
+    /// behind them, has no insertion mark.
+    fn read_data(&mut self, event: &dyn AnyEvent) {
+        let classic = self.text.template.is_none();
+        let highest = usize::from(self.text.text.highest_insert());
+        let _ = event.each_data(&mut |name, value| {
+            if !(classic && name.is_some_and(|name| name.as_str() == "Binary")) {
+                self.add(&value);
+            }
+            if self.ends.len() < highest {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+    }
+
+    fn add(&mut self, value: &Value<'_>) {
+        let place = self.ends.len();
+        if place >= Self::MOST {
+            return;
         }
-        if values.len() < MOST { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
+        if self.text.text.has_insert(place + 1) {
+            let start = self.values.len();
+            let kind = self.text.kinds.get(place).copied().unwrap_or_default();
+            push_value(value, kind, self.provider, &mut self.values);
+            replace_parameters(start, &mut Parameters(self.provider), &mut self.values);
+        }
+        self.ends.push(self.values.len());
+    }
 }
 
-/// The values of `<UserData>`: the text of the elements that have none inside, in their order,
+impl Fill for Inserts<'_> {
+    fn insert(&mut self, number: u8, out: &mut Vec<u8>) -> bool {
+        let place = usize::from(number) - 1;
+        let Some(&end) = self.ends.get(place) else { return false };
+        let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
+        out.extend_from_slice(&self.values[start..end]);
+        true
+    }
+
+    fn parameter(&mut self, number: u32, out: &mut Vec<u8>) -> bool {
+        self.provider.push_parameter(number, out)
+    }
+}
+
+/// Takes the values of `<UserData>`: the text of the elements that have none inside, in their order,
 /// which is that of the template's fields.
-fn user_values<'a>(event: &'a impl FieldSource, values: &mut Vec<Insert<'a>>) {
-    event.walk(&mut Leaves { values, depth: 0, inside: false, has_children: false, text: None });
-}
-
-struct Leaves<'a, 'v> {
-    values: &'v mut Vec<Insert<'a>>,
+struct Leaves<'i, 'p, 'a> {
+    inserts: &'i mut Inserts<'p>,
     depth: usize,
     /// Whether this is inside of `<UserData>`.
     inside: bool,
     /// Whether the element that was closed last is inside of the one that closes next.
     has_children: bool,
-    text: Option<Insert<'a>>,
+    /// The text of the innermost element, in the pieces that it comes in.
+    text: Option<Value<'a>>,
+    more: String,
 }
 
-impl<'a> Sink<'a> for Leaves<'a, '_> {
+impl<'i, 'p> Leaves<'i, 'p, '_> {
+    fn new(inserts: &'i mut Inserts<'p>) -> Self {
+        Leaves {
+            inserts,
+            depth: 0,
+            inside: false,
+            has_children: false,
+            text: None,
+            more: String::new(),
+        }
+    }
+}
+
+impl<'a> Sink<'a> for Leaves<'_, '_, 'a> {
     fn open(&mut self, name: &'a str) {
         if self.depth == 1 {
             self.inside = name == "UserData";
@@ -354,6 +458,7 @@ impl<'a> Sink<'a> for Leaves<'a, '_> {
         self.depth += 1;
         self.has_children = false;
         self.text = None;
+        self.more.clear();
     }
 
     fn attribute(&mut self, _: &'a str, _: &[Value<'a>]) {}
@@ -362,48 +467,28 @@ impl<'a> Sink<'a> for Leaves<'a, '_> {
         if !self.inside || value.is_null() {
             return;
         }
-        self.text = Some(match self.text.take() {
-            None => Insert::Value(value),
-            Some(Insert::Value(first)) => Insert::Joined(format!("{first}{value}")),
-            Some(Insert::Joined(text)) => Insert::Joined(format!("{text}{value}")),
-        });
+        match &self.text {
+            None => self.text = Some(value),
+            Some(_) => self.more.push_str(&value.to_string()),
+        }
     }
 
     fn close(&mut self, _: &'a str, _: bool) {
         self.depth = self.depth.saturating_sub(1);
-        let text = self.text.take();
-        if self.inside && self.depth > 1 && !self.has_children && self.values.len() < 99 {
-            self.values.push(text.unwrap_or(Insert::Value(Value::Str(""))));
-        }
-        self.has_children = true;
-    }
-}
-
-/// What stands for the marks of an event's message.
-struct Inserts<'p, 'a> {
-    provider: &'p ProviderTexts,
-    text: &'p EventText,
-    values: &'a [Insert<'a>],
-}
-
-impl Fill for Inserts<'_, '_> {
-    fn insert(&mut self, number: u8, out: &mut Vec<u8>) -> bool {
-        let place = usize::from(number) - 1;
-        let Some(insert) = self.values.get(place) else { return false };
-        let start = out.len();
-        match insert {
-            Insert::Value(value) => {
-                let kind = self.text.kinds.get(place).copied().unwrap_or_default();
-                push_value(value, kind, self.provider, out);
+        // Below <UserData> there is one element, with the values in it.
+        if self.inside && self.depth > 2 && !self.has_children {
+            match self.text.take() {
+                Some(text) if self.more.is_empty() => self.inserts.add(&text),
+                Some(text) => {
+                    let joined = format!("{text}{}", self.more);
+                    self.inserts.add(&Value::Str(&joined));
+                }
+                None => self.inserts.add(&Value::Str("")),
             }
-            Insert::Joined(text) => out.extend_from_slice(text.as_bytes()),
         }
-        replace_parameters(start, &mut Parameters(self.provider), out);
-        true
-    }
-
-    fn parameter(&mut self, number: u32, out: &mut Vec<u8>) -> bool {
-        self.provider.push_parameter(number, out)
+        self.text = None;
+        self.more.clear();
+        self.has_children = true;
     }
 }
 

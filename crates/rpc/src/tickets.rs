@@ -272,10 +272,12 @@ impl Granting {
             Err(
                 KerberosError::WrongPassword(_)
                 | KerberosError::WrongKey(_)
-                | KerberosError::PasswordExpired(_)
-                | KerberosError::AccountRevoked(_),
+                | KerberosError::PasswordExpired(_),
             ) => true,
-            Err(KerberosError::NoAnswer { .. }) => self.at.elapsed() < UNANSWERED,
+            // An administrator unlocks an account, and the password was not found wrong.
+            Err(KerberosError::NoAnswer { .. } | KerberosError::AccountRevoked(_)) => {
+                self.at.elapsed() < UNANSWERED
+            }
             // A cache may be filled again, and a key distribution centre come back.
             Err(_) => self.at.elapsed() < BELIEVED,
         }

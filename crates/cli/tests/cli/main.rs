@@ -7,12 +7,15 @@ mod corpus;
 mod errors;
 mod evt;
 mod evtx;
+mod expansion;
+mod files;
 mod help;
 mod interrupted;
 mod output;
 mod samba;
 mod saved;
 mod sim;
+mod sorted;
 mod sources;
 
 use std::ffi::OsStr;

@@ -22,7 +22,7 @@ fn run(folder: &Path, port: u16, words: &[&str]) -> Ran {
 }
 
 #[test]
-fn a_server_of_the_elder_protocol_is_counted_scanned_and_listed() {
+fn a_server_of_ms_even_is_counted_scanned_and_listed() {
     let Some(server) = SambaServer::start(&[]) else { return };
     server.open_logs();
     let records: Vec<Value> = (1..=3000)

@@ -128,10 +128,26 @@ fn a_mistake_in_the_inventory_is_shown_where_it_is() {
 fn a_name_that_is_no_server_costs_no_other() {
     let fleet = Fleet::new(servers(2), 20);
     let ran = fleet.scan(&["server01", "@slate", "quarry*", "server02"]);
-    assert_eq!(ran.status, Some(3), "{}", ran.shown());
+    // A mistake in the words, and no server that failed.
+    assert_eq!(ran.status, Some(2), "{}", ran.shown());
     assert_eq!(ran.by_host(), fleet.everywhere(|_| true));
     assert_eq!(ran.errors().len(), 2, "{}", ran.shown());
     ran.line("error: @slate: ");
     ran.line("error: quarry*: ");
-    ran.line("2 of 4 servers answered, 2 failed; 40 records, 40 matched");
+    ran.line("2 of 2 servers answered; 40 records, 40 matched");
+}
+
+#[test]
+fn a_group_that_is_not_there_is_a_mistake_that_costs_nothing_else() {
+    let fleet = Fleet::new(servers(2), 20);
+    let groups =
+        format!("{}\n[groups]\nwebs = [\"server01\"]\n", fleet.inventory_with(|_| String::new()));
+    fleet.write_inventory(&groups);
+    let ran = fleet.scan(&["@web", "server02"]);
+    assert_eq!(ran.by_host().keys().collect::<Vec<_>>(), ["server02"], "{}", ran.shown());
+    assert_eq!(ran.status, Some(2), "{}", ran.shown());
+    let [error] = ran.errors()[..] else { panic!("{}", ran.shown()) };
+    assert!(error.contains("@web") && ran.stderr.contains("webs"), "{}", ran.shown());
+    // It is no server, so none has failed.
+    ran.line("1 of 1 server answered; 20 records, 20 matched");
 }

@@ -347,3 +347,33 @@ fn inventory(mut command: Command) -> Command {
     command.args(["--inventory", "fleet.toml"]);
     command
 }
+
+#[test]
+fn ctrl_c_names_who_is_not_connected() {
+    let fleet = Fleet::new(&[&[], &[]], 3);
+    fleet.server(2).stop();
+    let tail = fleet.tail(&["@all", "-n", "3"]);
+    tail.wait_for(3);
+    tail.wait_for_word("server02");
+    let ended = tail.stop();
+    assert_eq!(ended.status, Some(130));
+    assert_eq!(ended.said.last().unwrap(), "not connected: server02", "{}", ended.all_said());
+}
+
+#[test]
+fn gaps_are_told_however_quiet_it_is() {
+    let fleet = Fleet::one(10);
+    let arguments = ["@all", "-n", "1", "--cursor-file", "c", "-q"];
+    let tail = fleet.tail(&arguments);
+    tail.wait_for(1);
+    tail.stop();
+    append(fleet.server(1), 20);
+    fleet.server(1).wrap("System", 25).unwrap();
+    let tail = fleet.tail(&arguments);
+    tail.wait_for(6);
+    let ended = tail.stop();
+    assert_eq!(
+        ended.said,
+        ["warning: gap: records 11 to 24 of System on server01 were overwritten"]
+    );
+}

@@ -29,7 +29,7 @@ pub use levels::Levels;
 pub use matcher::{Matcher, Verdict};
 pub use pattern::Pattern;
 pub use time::parse_time;
-pub use xpath::{MAX_CHANNELS, Pushed, XPathLimits, query_lists};
+pub use xpath::{MAX_CHANNELS, Pushed, Selection, XPathLimits, query_lists};
 
 use crate::EventTime;
 use crate::query::Query;
@@ -78,7 +78,13 @@ impl Filter {
 
     /// XPath for a server: an event that the filter passes is selected by one of the selects.
     pub fn to_xpath(&self, limits: &XPathLimits) -> Pushed {
-        xpath::push_down(self, limits)
+        self.select(Selection::Filter, limits)
+    }
+
+    /// XPath for a server that doesn't take all of the filter: it selects what the filter passes,
+    /// and the more besides, the less is written.
+    pub fn select(&self, selection: Selection, limits: &XPathLimits) -> Pushed {
+        xpath::push_down(self, selection, limits)
     }
 }
 

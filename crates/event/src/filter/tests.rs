@@ -147,16 +147,18 @@ proptest! {
         events in prop::collection::vec(events(), 1..6),
         limits in limits(),
     ) {
-        let pushed = filter.to_xpath(&limits);
-        prop_assert!(!pushed.selects.is_empty());
-        prop_assert!(pushed.selects.len() <= limits.selects.max(1));
         let mut matcher = filter.matcher(now());
-        for event in &events {
-            let passes = matcher.matches(event, None);
-            let selected = is_selected(&pushed, event);
-            prop_assert!(selected || !passes, "{:?}", pushed);
-            if pushed.exact {
-                prop_assert_eq!(selected, passes, "{:?}", pushed);
+        for selection in Selection::ALL {
+            let pushed = filter.select(selection, &limits);
+            prop_assert!(!pushed.selects.is_empty());
+            prop_assert!(pushed.selects.len() <= limits.selects.max(1));
+            for event in &events {
+                let passes = matcher.matches(event, None);
+                let selected = is_selected(&pushed, event);
+                prop_assert!(selected || !passes, "{:?} {:?}", selection, pushed);
+                if pushed.exact {
+                    prop_assert_eq!(selected, passes, "{:?} {:?}", selection, pushed);
+                }
             }
         }
     }

@@ -32,6 +32,67 @@ impl Default for XPathLimits {
     }
 }
 
+/// How much of a filter a server is asked to test, from all of it to nothing. Each of them lets
+/// through at least what the one before it does.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[non_exhaustive]
+pub enum Selection {
+    /// All that can be written as XPath.
+    #[default]
+    Filter,
+    /// What can be written without a wildcard in a step (`EventData/*`), which some servers refuse.
+    NoWildcards,
+    /// Fields of `System` only.
+    System,
+    /// The time only.
+    Time,
+    /// Nothing: every event is sent.
+    Everything,
+}
+
+impl Selection {
+    /// All of them, the strongest first.
+    pub const ALL: [Selection; 5] = [
+        Selection::Filter,
+        Selection::NoWildcards,
+        Selection::System,
+        Selection::Time,
+        Selection::Everything,
+    ];
+
+    /// Whether a part of the filter is written.
+    fn has(self, group: &Group) -> bool {
+        match self {
+            Selection::Filter => true,
+            Selection::NoWildcards => {
+                !group.any_of.iter().any(|(condition, _)| has_wildcard(condition))
+            }
+            Selection::System => group.place == Place::System,
+            Selection::Time => {
+                group.any_of.iter().all(|(condition, _)| condition.starts_with("TimeCreated["))
+            }
+            Selection::Everything => false,
+        }
+    }
+}
+
+/// Whether a condition has a wildcard, other than in a literal.
+fn has_wildcard(condition: &str) -> bool {
+    let mut quote = None;
+    condition.chars().any(|c| match (quote, c) {
+        (None, '\'' | '"') => {
+            quote = Some(c);
+            false
+        }
+        (Some(open), c) if c == open => {
+            quote = None;
+            false
+        }
+        (None, '*') => true,
+        _ => false,
+    })
+}
+
 /// The part of a filter that a server can test.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pushed {
@@ -69,8 +130,11 @@ impl Group {
     }
 }
 
-pub(super) fn push_down(filter: &Filter, limits: &XPathLimits) -> Pushed {
+pub(super) fn push_down(filter: &Filter, selection: Selection, limits: &XPathLimits) -> Pushed {
     let (mut groups, mut exact) = groups(filter);
+    let all = groups.len();
+    groups.retain(|group| selection.has(group));
+    exact &= groups.len() == all;
     groups.sort_by_key(Group::cost);
     let mut room = limits.expressions;
     let mut whole = Vec::new();
@@ -381,6 +445,30 @@ mod tests {
         );
         let long = vec!["System/Level=1"; 20].join(" or ");
         assert_eq!(first(&format!("*[{long}]")), "*[System[EventID=7]]");
+    }
+
+    #[test]
+    fn each_selection_writes_less_than_the_one_before() {
+        let filter = Filter {
+            since: EventTime::parse("2026-08-22T10:00:00Z"),
+            ids: ids("4624"),
+            data: vec![crate::filter::DataTest::parse("TargetUserName=bob").unwrap()],
+            query: Some(crate::query::Query::parse("*[EventData[Data='5 * 5']]").unwrap()),
+            ..Filter::default()
+        };
+        let select =
+            |selection| filter.select(selection, &XPathLimits::default()).selects.join(" ");
+        let whole = select(Selection::Filter);
+        assert_eq!(whole, push(&filter).selects.join(" "));
+        assert!(whole.contains("bob") && whole.contains("5 * 5"), "{whole}");
+        let time = "TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']";
+        let no_wildcards = select(Selection::NoWildcards);
+        assert!(no_wildcards.contains("5 * 5") && !no_wildcards.contains("bob"), "{no_wildcards}");
+        assert!(no_wildcards.contains("EventID=4624"), "{no_wildcards}");
+        let system = select(Selection::System);
+        assert!(!system.contains("EventData") && system.contains("EventID=4624"), "{system}");
+        assert_eq!(select(Selection::Time), format!("*[System[{time}]]"));
+        assert_eq!(select(Selection::Everything), "*");
     }
 
     #[test]

@@ -165,11 +165,9 @@ async fn bind(
     initiator: Option<Box<dyn Initiator>>,
 ) -> quarry_rpc::Result<ServerLog> {
     let rpc = Client::bind(stream, ClientConfig::new(INTERFACE), initiator, SILENCE).await?;
-    let options = ReadOptions {
-        heartbeat: Duration::from_secs(1),
-        idle_heartbeat: Duration::from_secs(1),
-        batch_bytes: 20_000,
-    };
+    let second = Duration::from_secs(1);
+    let options =
+        ReadOptions::default().heartbeat(second).idle_heartbeat(second).batch_bytes(20_000);
     Ok(ServerLog::new("even6://hostile".to_owned(), EventClient::from_rpc(rpc), options))
 }
 

@@ -10,8 +10,8 @@ use quarry_cred::Secret;
 use quarry_even::ConnectOptions;
 use quarry_event::{Event, EventTime, Field, FieldSource};
 use quarry_eventlog::{
-    BatchReader, Batches, Damage, Direction, EventLog, LogError, LogName, Query, ReadOptions,
-    ServerLog, Visitor,
+    BatchReader, Batches, Damage, Direction, EventLog, Hole, LogError, LogName, Query, ReadOptions,
+    RecordId, ServerLog, Visitor,
 };
 use quarry_sim::{Fault, ServerOptions, Sim, SimOptions};
 
@@ -36,7 +36,7 @@ async fn fred_with(faults: &[&str], events: u64) -> Sim {
 }
 
 async fn open(sim: &Sim) -> ServerLog {
-    open_with(sim, ReadOptions { heartbeat: SECOND, ..ReadOptions::default() }).await
+    open_with(sim, ReadOptions::default().heartbeat(SECOND)).await
 }
 
 async fn open_with(sim: &Sim, options: ReadOptions) -> ServerLog {
@@ -114,6 +114,12 @@ async fn take(batches: &mut dyn Batches, records: usize) -> Came {
         }
     }
     came
+}
+
+/// Records of a log that are missing between two others.
+fn hole(log: &str, after: Option<u64>, before: Option<u64>, records: Option<u64>) -> Hole {
+    let (after, before) = (after.map(RecordId), before.map(RecordId));
+    Hole { log: Some(log.into()), after, before, records }
 }
 
 /// An event with so many bytes of text in it.

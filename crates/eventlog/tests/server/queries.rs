@@ -58,17 +58,19 @@ async fn records_that_are_too_large_by_themselves_are_skipped_and_told_wherever_
             let what = format!("{before} {many} {behind} {direction:?}");
             let small = (1..=before).chain(before + many + 1..=before + many + behind);
             assert_eq!(came.of("Setup"), numbers(small, direction), "{what}");
-            assert_eq!(came.damage.len() as u64, many, "{what}: {:?}", came.damage);
             let (first, last) = match direction {
                 Direction::Forward => (before, before),
                 Direction::Backward => (behind, before + many + 1),
             };
             assert!(came.damage_at.iter().all(|at| *at as u64 == first), "{what}");
-            let expected = match first {
-                0 => Damage::TooLarge { log: None, after: None },
-                _ => Damage::TooLarge { log: Some("Setup".into()), after: Some(last) },
+            let next = match direction {
+                Direction::Forward => (behind > 0).then_some(before + many + 1),
+                Direction::Backward => (before > 0).then_some(before),
             };
-            assert!(came.damage.iter().all(|damage| *damage == expected), "{what}");
+            let last = (first > 0).then_some(last);
+            let expected = Damage::TooLarge(hole("Setup", last, next, Some(many)));
+            assert!(expected.is_hole());
+            assert_eq!(came.damage, [expected], "{what}");
         }
     }
 }
@@ -105,17 +107,20 @@ async fn what_is_gone_behind_a_bookmark_is_told_and_the_rest_is_read() {
     let server = &sim.servers()[0];
     server.wrap("System", 150).unwrap();
     let overwritten =
-        |after| [Damage::Overwritten { log: Some("System".into()), after: Some(after) }];
+        |after, before| [Damage::Overwritten(hole("System", Some(after), before, None))];
     let mut forward = query(&["System"], Direction::Forward);
     forward.after = Some(Bookmark::single("System", 100));
     let came = read(&log, &forward).await.unwrap();
     assert_eq!(came.of("System"), numbers(150..=300, Direction::Forward));
-    assert_eq!((&came.damage[..], &came.damage_at[..]), (&overwritten(100)[..], &[0][..]));
+    assert_eq!(
+        (&came.damage[..], &came.damage_at[..]),
+        (&overwritten(100, Some(150))[..], &[0][..])
+    );
     // Who reads newest first has nothing of it left.
     let mut backward = query(&["System"], Direction::Backward);
     backward.after = Some(Bookmark::single("System", 100));
     let came = read(&log, &backward).await.unwrap();
-    assert_eq!((came.records.len(), &came.damage[..]), (0, &overwritten(100)[..]));
+    assert_eq!((came.records.len(), &came.damage[..]), (0, &overwritten(100, None)[..]));
     // A bookmark on what is there yet is no matter.
     forward.after = Some(Bookmark::single("System", 150));
     let came = read(&log, &forward).await.unwrap();
@@ -127,7 +132,7 @@ async fn what_is_gone_behind_a_bookmark_is_told_and_the_rest_is_read() {
     forward.after = Some(Bookmark::single("System", 290));
     let came = read(&log, &forward).await.unwrap();
     assert_eq!(came.of("System"), [301, 302, 303, 304, 305]);
-    assert_eq!(came.damage, overwritten(290));
+    assert_eq!(came.damage, overwritten(290, Some(301)));
     // To the very end.
     forward.after = Some(Bookmark::single("System", 305));
     let came = read(&log, &forward).await.unwrap();
@@ -185,22 +190,20 @@ async fn behind_a_record_that_is_gone_a_too_large_one_is_skipped_all_the_same() 
         rest(&mut *batches, &mut came).await.unwrap();
         let many = many as u64;
         assert_eq!(came.of("Setup"), (1..=7).chain(8 + many..11 + many).collect::<Vec<_>>());
-        let at = (Some("Setup".into()), Some(7));
-        let gap = Damage::Overwritten { log: at.0.clone(), after: at.1 };
-        let too_large = Damage::TooLarge { log: at.0, after: at.1 };
-        assert_eq!(came.damage[0], gap);
-        assert_eq!(came.damage[1..], vec![too_large; many as usize]);
+        let between = |records| hole("Setup", Some(7), Some(8 + many), records);
+        let expected = [Damage::Overwritten(between(None)), Damage::TooLarge(between(Some(many)))];
+        assert_eq!(came.damage, expected);
     }
 }
 
 #[tokio::test]
 async fn a_log_that_wraps_or_is_cleared_under_a_reader_is_read_on_and_the_gap_told() {
     // After 100 records the older half of the rest is gone, or all of it.
-    for (fault, rest) in [("wrapped:100", 201..301), ("cleared:100", 0..0)] {
+    for (fault, rest, next) in [("wrapped:100", 201..301, Some(201)), ("cleared:100", 0..0, None)] {
         let sim = fred(&[fault]).await;
         let came = read(&open(&sim).await, &query(&["System"], Direction::Forward)).await.unwrap();
         assert_eq!(came.of("System"), (1..=100).chain(rest).collect::<Vec<_>>(), "{fault}");
-        let gap = Damage::Overwritten { log: Some("System".into()), after: Some(100) };
+        let gap = Damage::Overwritten(hole("System", Some(100), next, None));
         assert_eq!((&came.damage[..], &came.damage_at[..]), (&[gap][..], &[100][..]), "{fault}");
     }
     // Before the first record of several logs.
@@ -210,7 +213,7 @@ async fn a_log_that_wraps_or_is_cleared_under_a_reader_is_read_on_and_the_gap_to
         assert_eq!(came.of(log), (151..=300).collect::<Vec<_>>(), "{log}");
     }
     assert!(!came.damage.is_empty() && came.damage.len() <= LOGS.len(), "{:?}", came.damage);
-    assert!(came.damage.iter().all(|damage| matches!(damage, Damage::Overwritten { .. })));
+    assert!(came.damage.iter().all(|damage| matches!(damage, Damage::Overwritten(_))));
     // Newest first: the log just ends sooner.
     let sim = fred(&["wrapped:100"]).await;
     let came = read(&open(&sim).await, &query(&["System"], Direction::Backward)).await.unwrap();
@@ -317,8 +320,7 @@ async fn a_logs_information_is_its_count_and_the_times_of_its_ends() {
 #[tokio::test]
 async fn a_slow_server_sends_signs_of_life_and_all_of_its_records() {
     let sim = fred(&["slow:450"]).await;
-    let options =
-        ReadOptions { heartbeat: std::time::Duration::from_millis(100), ..ReadOptions::default() };
+    let options = ReadOptions::default().heartbeat(std::time::Duration::from_millis(100));
     let log = open_with(&sim, options).await;
     let mut batches = log.query(&query(&["System"], Direction::Forward)).await.unwrap();
     let (mut reader, mut came, mut beats) = (BatchReader::default(), Came::default(), 0);

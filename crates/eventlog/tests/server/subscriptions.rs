@@ -12,7 +12,7 @@ async fn subscribe(log: &ServerLog, logs: &[&str], start: Start) -> Box<dyn Batc
 
 /// A quick heartbeat, so that the tests needn't wait.
 async fn quick(sim: &Sim) -> ServerLog {
-    let options = ReadOptions { idle_heartbeat: SECOND / 10, ..ReadOptions::default() };
+    let options = ReadOptions::default().idle_heartbeat(SECOND / 10);
     open_with(sim, options).await
 }
 
@@ -26,7 +26,7 @@ async fn a_subscription_from_now_hears_of_what_comes_and_beats_meanwhile() {
         assert!(batch.is_empty() && batch.records() == 0);
     }
     // Behind what there was.
-    let last = |entry: &BookmarkEntry| (entry.channel.clone(), entry.record_id);
+    let last = |entry: &BookmarkEntry| (entry.log.0.clone(), entry.cursor.record.0);
     let lasts: Vec<_> = batches.bookmark().unwrap().entries.iter().map(last).collect();
     assert_eq!(lasts, [("System".to_owned(), 300), ("Security".to_owned(), 300)]);
     let server = &sim.servers()[0];
@@ -140,9 +140,11 @@ async fn a_record_that_is_too_large_for_a_subscription_is_told_and_it_goes_on() 
         }
         let came = take(&mut *batches, 3).await;
         assert_eq!(came.of("Setup"), [2, 3, 6], "{start:?}");
-        let after = |after| Damage::TooLarge { log: Some("Setup".into()), after: Some(after) };
-        let first = Damage::TooLarge { log: None, after: None };
-        assert_eq!(came.damage, [first, after(3), after(3)], "{start:?}");
+        let too_large = |after, before, records| {
+            Damage::TooLarge(hole("Setup", after, Some(before), Some(records)))
+        };
+        let expected = [too_large(None, 2, 1), too_large(Some(3), 6, 2)];
+        assert_eq!(came.damage, expected, "{start:?}");
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) use value::{Words, push_value};
 pub struct Text {
     literals: Box<str>,
     pieces: Box<[Piece]>,
+    /// A bit for each number that there is a mark with; 99 is the highest.
+    inserts: u128,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,7 +53,11 @@ impl Text {
             parser.cut_line_end();
         }
         parser.close_literal();
-        Text { literals: parser.literals.into(), pieces: parser.pieces.into() }
+        let inserts = parser.pieces.iter().fold(0, |bits, piece| match piece {
+            Piece::Insert(number) => bits | 1 << number,
+            _ => bits,
+        });
+        Text { literals: parser.literals.into(), pieces: parser.pieces.into(), inserts }
     }
 
     /// The message without values and parameters: its marks stay as they are.
@@ -79,13 +85,14 @@ impl Text {
         })
     }
 
+    /// Whether the message has a mark for the value with a number.
+    pub(crate) fn has_insert(&self, number: usize) -> bool {
+        number < 128 && self.inserts >> number & 1 != 0
+    }
+
     /// The highest number of a value that the message has a mark for; 0 without any.
     pub fn highest_insert(&self) -> u8 {
-        let numbers = self.pieces.iter().map(|piece| match piece {
-            Piece::Insert(number) => *number,
-            _ => 0,
-        });
-        numbers.max().unwrap_or(0)
+        self.inserts.checked_ilog2().unwrap_or(0) as u8
     }
 
     /// Writes the text.
@@ -120,14 +127,18 @@ fn push_mark(percent: &[u8], number: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(number.to_string().as_bytes());
 }
 
-/// Replaces the parameters `%%N` in the value that was written from `start` on.
-pub(crate) fn replace_parameters(start: usize, fill: &mut impl Fill, out: &mut Vec<u8>) {
-    let Some(first) = find_parameter(&out[start..]) else { return };
+/// Replaces the parameters `%%N` in the value that was written from `start` on, and says whether
+/// there was one that is known.
+pub(crate) fn replace_parameters(start: usize, fill: &mut impl Fill, out: &mut Vec<u8>) -> bool {
+    let Some(first) = find_parameter(&out[start..]) else { return false };
+    let mut replaced = false;
     let value = out.split_off(start);
     out.extend_from_slice(&value[..first]);
     let mut rest = &value[first..];
     while let Some((number, len)) = parameter(rest) {
-        if !fill.parameter(number, out) {
+        if fill.parameter(number, out) {
+            replaced = true;
+        } else {
             out.extend_from_slice(&rest[..len]);
         }
         rest = &rest[len..];
@@ -135,6 +146,7 @@ pub(crate) fn replace_parameters(start: usize, fill: &mut impl Fill, out: &mut V
         out.extend_from_slice(&rest[..next]);
         rest = &rest[next..];
     }
+    replaced
 }
 
 /// Where the first parameter begins.

@@ -1,7 +1,10 @@
 //! Provider files, databases and logs that others made, against what others read in them.
 #![allow(clippy::print_stdout)] // The counts are what the tests are for.
 
+mod building;
+mod databases;
 mod files;
+mod hives;
 mod manifests;
 mod mta;
 mod pairs;

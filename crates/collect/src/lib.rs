@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # How an event goes through
+//!
+//! ```text
+//! files ─┐               ┌─ a thread a core ──────────────────────┐
+//! Scan ──┼─ jobs, batch ─┤ filter ─ text ─ stages ─ work ─ output ├─ in order ─ sink ─ cursor
+//! Follow ┘   by batch    └────────────────────────────────────────┘
+//! ```
+//!
+//! [`Pipeline`] says what is read, and [`Selection`] what is wanted of it. [`Work`] makes something
+//! of each event on every core, and a [`Sink`] takes what was made on one thread, in order. A
+//! [`CursorStore`] keeps where to go on.
+//!
+//! # Bounds
+//!
+//! Batches that were fetched and not yet used are bounded by the fleet's byte budget; what was made
+//! of them and waits for its turn by [`Pipeline::output_bytes`]. A batch that expands is handed on in
+//! parts, so that besides that budget each thread holds no more than a part and the one event that
+//! made it full. A sink that is slow stops the reading.
+#![forbid(unsafe_code)]
+
+mod ask;
+mod cursor;
+mod pipeline;
+mod selection;
+mod sink;
+mod source;
+mod stop;
+mod summary;
+
+pub use ask::ask;
+pub use cursor::{CursorError, CursorStore, FileCursors, LogCursor};
+pub use pipeline::{Pipeline, RunError};
+pub use selection::Selection;
+pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Sink, Stage, Work};
+pub use source::{FileInput, FleetInput, Source};
+pub use stop::Stop;
+pub use summary::{Alike, Summary, Tally};

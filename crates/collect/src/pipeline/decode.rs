@@ -1,0 +1,298 @@
+//! A thread's share of the work: a job decoded, through the filter and the stages, into parts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use encoding_rs::Encoding;
+use quarry_event::filter::{Matcher, Verdict};
+use quarry_event::{FieldSource, Message, Origin, PartialSource, Texts};
+use quarry_eventlog::{BatchReader, Damage, Visitor};
+use quarry_fleet::Room;
+
+use super::jobs::{BatchJob, Job};
+use super::order::Parts;
+use crate::cursor::LogCursor;
+use crate::selection::Selection;
+use crate::sink::{Delivery, Found, Notes, Notice, Output, Stage, Work};
+use crate::source::Source;
+use crate::stop::Stop;
+
+/// What an output may hold before it is handed on as a part, in bytes.
+const PART: usize = 256 << 10;
+
+/// What damage holds, about, in bytes.
+const DAMAGE: usize = 128;
+
+/// Outputs that are kept to be used again.
+const MAX_SPARE: usize = 64;
+
+/// What a job comes to, in order.
+pub(super) enum Part<O> {
+    Notice(Arc<Source>, Notice),
+    Cursor(LogCursor),
+    Delivery(Delivery<O>),
+}
+
+/// What all threads share.
+pub(super) struct Decoding<'a, W: Work, S> {
+    pub(super) work: &'a W,
+    pub(super) stage: &'a S,
+    pub(super) stop: &'a Stop,
+    /// The code page of ANSI text.
+    pub(super) ansi: &'static Encoding,
+    /// Outputs to be used again.
+    pub(super) spare: &'a Mutex<Vec<W::Output>>,
+}
+
+/// What a thread has for itself.
+pub(super) struct Worker<W: Work, S: Stage> {
+    reader: BatchReader,
+    work: W::Worker,
+    stage: S::Worker,
+    notes: Notes,
+    matchers: Matchers,
+    /// The text of a message.
+    text: Vec<u8>,
+}
+
+impl<W: Work, S: Stage> Worker<W, S> {
+    pub(super) fn new(decoding: &Decoding<'_, W, S>) -> Self {
+        Worker {
+            reader: BatchReader::with_code_page(decoding.ansi),
+            work: decoding.work.worker(),
+            stage: decoding.stage.worker(),
+            notes: Notes::default(),
+            matchers: Matchers::default(),
+            text: Vec::new(),
+        }
+    }
+}
+
+/// A thread's matchers: one for each selection and kind of source.
+#[derive(Default)]
+struct Matchers(HashMap<(usize, bool), (Arc<Selection>, Option<Matcher>)>);
+
+impl Matchers {
+    /// What tests the events of a source; nothing where every event passes.
+    fn of(&mut self, source: &Source) -> Option<&mut Matcher> {
+        // The selection is kept, so that its address stays its own.
+        let key = (Arc::as_ptr(&source.selection).addr(), source.is_server());
+        let make = || {
+            let selection = Arc::clone(&source.selection);
+            let matcher = selection.matcher(!source.is_server());
+            (selection, matcher)
+        };
+        self.0.entry(key).or_insert_with(make).1.as_mut()
+    }
+}
+
+impl<W: Work, S: Stage> Decoding<'_, W, S> {
+    pub(super) fn job(
+        &self,
+        worker: &mut Worker<W, S>,
+        job: Job,
+        parts: &mut Parts<'_, Part<W::Output>>,
+    ) {
+        match job {
+            Job::Notices(source, notices) => self.notices(&source, notices, parts),
+            Job::Moved(source, notices, cursor) => {
+                self.notices(&source, notices, parts);
+                parts.push(Part::Cursor(cursor), size_of::<LogCursor>());
+            }
+            Job::Batch(job) => self.batch(worker, job, parts),
+        }
+    }
+
+    fn notices(
+        &self,
+        source: &Arc<Source>,
+        notices: Vec<Notice>,
+        parts: &mut Parts<'_, Part<W::Output>>,
+    ) {
+        for notice in notices {
+            parts.push(Part::Notice(Arc::clone(source), notice), size_of::<Notice>());
+        }
+    }
+
+    fn batch(
+        &self,
+        worker: &mut Worker<W, S>,
+        job: BatchJob,
+        parts: &mut Parts<'_, Part<W::Output>>,
+    ) {
+        let BatchJob { source, log, batch, cursor, room } = job;
+        let Worker { reader, work, stage, notes, matchers, text } = worker;
+        let empty = || Delivery {
+            source: Arc::clone(&source),
+            log: log.clone(),
+            records: 0,
+            matched: 0,
+            output: self.output(),
+            damage: Vec::new(),
+            cursor: None,
+            room: Room::default(),
+        };
+        let mut reading = Reading {
+            decoding: self,
+            matcher: matchers.of(&source),
+            work,
+            stage,
+            notes,
+            text,
+            left: source.selection.limit().unwrap_or(u64::MAX),
+            is_cut: false,
+            delivery: empty(),
+            empty: &empty,
+            parts,
+        };
+        reader.read(&batch, &mut reading);
+        let Reading { mut delivery, is_cut, .. } = reading;
+        // What was cut short comes again.
+        delivery.cursor = cursor.filter(|_| !is_cut);
+        delivery.room = room;
+        let bytes = bytes(&delivery);
+        parts.push(Part::Delivery(delivery), bytes);
+    }
+
+    fn output(&self) -> W::Output {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Keeps an output for another batch.
+    pub(super) fn use_again(&self, mut output: W::Output) {
+        output.clear();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < MAX_SPARE {
+            spare.push(output);
+        }
+    }
+}
+
+fn bytes<O: Output>(delivery: &Delivery<O>) -> usize {
+    delivery.output.bytes() + delivery.damage.len() * DAMAGE
+}
+
+/// An event's message text, where its source has something that knows it.
+fn message<'t>(
+    texts: &Texts<'_>,
+    event: &impl FieldSource,
+    text: &'t mut Vec<u8>,
+) -> Option<Message<'t>> {
+    text.clear();
+    let by = texts.source?.message(event, text)?;
+    let text = std::str::from_utf8(text).ok()?;
+    Some(Message { text, by })
+}
+
+/// A batch while it is read.
+struct Reading<'r, 'p, W: Work, S: Stage, E> {
+    decoding: &'r Decoding<'r, W, S>,
+    matcher: Option<&'r mut Matcher>,
+    work: &'r mut W::Worker,
+    stage: &'r mut S::Worker,
+    notes: &'r mut Notes,
+    text: &'r mut Vec<u8>,
+    /// How many events of the batch can still be wanted.
+    left: u64,
+    /// The rest was not looked at.
+    is_cut: bool,
+    /// What was made since the last part.
+    delivery: Delivery<W::Output>,
+    empty: &'r E,
+    parts: &'r mut Parts<'p, Part<W::Output>>,
+}
+
+impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E> {
+    /// Whether the run is to end, which is looked at for each record.
+    #[inline]
+    fn ends(&mut self) -> bool {
+        self.is_cut |= self.decoding.stop.is_set();
+        self.is_cut
+    }
+
+    #[inline]
+    fn take<T: FieldSource>(
+        &mut self,
+        event: &T,
+        log: &str,
+        log_record: Option<u64>,
+        recovered: bool,
+    ) {
+        if self.ends() {
+            return;
+        }
+        self.delivery.records += 1;
+        if self.left == 0 {
+            return;
+        }
+        let source = &*self.delivery.source;
+        let mut texts = Texts { message: None, source: source.texts.as_deref() };
+        match self.matcher.as_mut().map(|matcher| matcher.verdict(event)) {
+            None | Some(Verdict::Yes) => {}
+            Some(Verdict::No) => return,
+            Some(Verdict::IfMessageMatches) => {
+                texts.message = message(&texts, event, self.text);
+                let (Some(message), Some(matcher)) = (texts.message, &self.matcher) else { return };
+                if !matcher.message_matches(message.text) {
+                    return;
+                }
+            }
+        }
+        let host = source.host.as_deref();
+        let origin = Origin { source: &source.name, host, log, log_record, recovered };
+        self.notes.clear();
+        if !self.decoding.stage.passes(self.stage, event, &origin, self.notes) {
+            return;
+        }
+        let found = Found { origin, texts, notes: self.notes };
+        self.decoding.work.event(self.work, event, &found, &mut self.delivery.output);
+        self.delivery.matched += 1;
+        self.left -= 1;
+        if self.delivery.output.bytes() >= PART {
+            self.hand_on();
+        }
+    }
+
+    /// Hands on what was made so far, and waits while there is no room for it.
+    #[cold]
+    fn hand_on(&mut self) {
+        let part = std::mem::replace(&mut self.delivery, (self.empty)());
+        let bytes = bytes(&part);
+        self.is_cut |= !self.parts.push(Part::Delivery(part), bytes);
+    }
+}
+
+impl<W, S, E> Visitor for Reading<'_, '_, W, S, E>
+where
+    W: Work,
+    S: Stage,
+    E: Fn() -> Delivery<W::Output>,
+{
+    #[inline]
+    fn wants<T: PartialSource>(&mut self, event: &T) -> bool {
+        if self.ends() {
+            return false;
+        }
+        let is_wanted =
+            self.left > 0 && !self.matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event));
+        // One that isn't wanted is read all the same.
+        self.delivery.records += u64::from(!is_wanted);
+        is_wanted
+    }
+
+    #[inline]
+    fn event<T: FieldSource>(&mut self, event: &T, log: &str, log_record: Option<u64>) {
+        self.take(event, log, log_record, false);
+    }
+
+    fn recovered<T: FieldSource>(&mut self, event: &T, log: &str, log_record: Option<u64>) {
+        self.take(event, log, log_record, true);
+    }
+
+    fn damage(&mut self, damage: &Damage) {
+        if !self.ends() {
+            self.delivery.records += damage.records();
+            self.delivery.damage.push(damage.clone());
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! What there is to do: the files in their order, and what comes of the fleet in between.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use quarry_eventlog::{Batch, Direction, LogName};
+use quarry_fleet::{Control, Follow, FollowReport, Report, Room, Scan, SourceId};
+use tokio::runtime::Handle;
+
+use crate::cursor::LogCursor;
+use crate::sink::Notice;
+use crate::source::{FileInput, FleetInput, Source};
+use crate::stop::Stop;
+
+/// The next thing to do.
+pub(super) enum Job {
+    /// Things to report, in order.
+    Notices(Arc<Source>, Vec<Notice>),
+    /// Things to report, and then a cursor that has moved over records that nobody wants.
+    Moved(Arc<Source>, Vec<Notice>, LogCursor),
+    /// Records to decode.
+    Batch(BatchJob),
+}
+
+/// Records to decode.
+pub(super) struct BatchJob {
+    pub(super) source: Arc<Source>,
+    pub(super) log: Option<LogName>,
+    pub(super) batch: Batch,
+    /// The cursor after them.
+    pub(super) cursor: Option<LogCursor>,
+    pub(super) room: Room,
+}
+
+/// Where jobs come from besides the files.
+pub(super) enum Origin {
+    Files,
+    Scan(Handle, Scan),
+    Follow(Handle, Follow),
+}
+
+/// Sources of which no more is wanted.
+#[derive(Clone)]
+pub(super) struct Skips {
+    each: Arc<[AtomicBool]>,
+    /// What ends the fleet's, which come after so many files.
+    control: Option<Control>,
+    files: usize,
+}
+
+impl Skips {
+    pub(super) fn is_skipped(&self, source: usize) -> bool {
+        self.each[source].load(Ordering::Relaxed)
+    }
+
+    pub(super) fn skip(&self, source: usize) {
+        self.each[source].store(true, Ordering::Relaxed);
+        if let (Some(control), Some(server)) = (&self.control, source.checked_sub(self.files)) {
+            control.skip(SourceId(server));
+        }
+    }
+}
+
+/// The jobs of a run. Asking for the next one may wait for the fleet.
+pub(super) struct Jobs {
+    files: std::iter::Enumerate<std::vec::IntoIter<FileInput>>,
+    open: Option<(Arc<Source>, Box<dyn Iterator<Item = Batch> + Send>)>,
+    fleet: Vec<Member>,
+    origin: Origin,
+    direction: Direction,
+    /// Any of them ends the run.
+    stops: [Stop; 2],
+    skips: Skips,
+}
+
+/// A source of the fleet.
+struct Member {
+    input: FleetInput,
+    /// As it was opened last.
+    source: Arc<Source>,
+    is_open: bool,
+    /// Its loss was reported.
+    is_lost: bool,
+}
+
+impl Jobs {
+    pub(super) fn new(
+        files: Vec<FileInput>,
+        fleet: Vec<FleetInput>,
+        origin: Origin,
+        direction: Direction,
+        stops: [Stop; 2],
+    ) -> Self {
+        let control = match &origin {
+            Origin::Files => None,
+            Origin::Scan(_, scan) => Some(scan.control()),
+            Origin::Follow(_, follow) => Some(follow.control()),
+        };
+        let all = files.len() + fleet.len();
+        let each = (0..all).map(|_| AtomicBool::new(false)).collect();
+        let skips = Skips { each, control, files: files.len() };
+        let member = |(n, input): (usize, FleetInput)| {
+            let source = Arc::new(source_of(skips.files + n, &input));
+            Member { input, source, is_open: false, is_lost: false }
+        };
+        let fleet = fleet.into_iter().enumerate().map(member).collect();
+        let files = files.into_iter().enumerate();
+        Jobs { files, open: None, fleet, origin, direction, stops, skips }
+    }
+
+    pub(super) fn skips(&self) -> Skips {
+        self.skips.clone()
+    }
+
+    fn next_of_files(&mut self) -> Option<Job> {
+        if let Some((source, batches)) = &mut self.open {
+            let is_skipped = self.skips.is_skipped(source.index);
+            if let Some(batch) = (!is_skipped).then(|| batches.next()).flatten() {
+                let (source, room) = (Arc::clone(source), Room::default());
+                return Some(Job::Batch(BatchJob { source, log: None, batch, cursor: None, room }));
+            }
+            let source = Arc::clone(source);
+            self.open = None;
+            return Some(Job::Notices(source, vec![Notice::Ended]));
+        }
+        let (index, input) = self.files.next()?;
+        let FileInput { name, selection, texts, open } = input;
+        let shown = name.clone();
+        let (host, log, remote) = (None, None, None);
+        let mut source = Source { index, name, shown, host, log, remote, selection, texts };
+        Some(match open(&self.stops[0]) {
+            Ok(file) => {
+                source.log = Some(file.name().0.clone());
+                let source = Arc::new(source);
+                self.open = Some((Arc::clone(&source), Box::new(file.batches(self.direction))));
+                Job::Notices(source, vec![Notice::Opened])
+            }
+            // A pipe that was waited for.
+            Err(_) if self.stops[0].is_set() => return None,
+            Err(error) => Job::Notices(Arc::new(source), vec![Notice::FileFailed(error)]),
+        })
+    }
+
+    /// What the fleet reports, if it has something to report already.
+    fn next_at_once(&mut self) -> Option<Job> {
+        loop {
+            let job = match &mut self.origin {
+                Origin::Files => return None,
+                Origin::Scan(_, scan) => {
+                    let report = scan.try_next()?;
+                    of_scan(&mut self.fleet, report)
+                }
+                Origin::Follow(_, follow) => {
+                    let report = follow.try_next()?;
+                    of_follow(&mut self.fleet, report)
+                }
+            };
+            if job.is_some() {
+                return job;
+            }
+        }
+    }
+
+    /// What the fleet reports next; nothing when all of it has ended, or the run has.
+    fn next_of_fleet(&mut self) -> Option<Job> {
+        let [user, halt] = &self.stops;
+        loop {
+            let stop = async {
+                tokio::select! {
+                    () = user.wait() => {}
+                    () = halt.wait() => {}
+                }
+            };
+            let job = match &mut self.origin {
+                Origin::Files => return None,
+                Origin::Scan(runtime, scan) => {
+                    let report = runtime.block_on(async {
+                        tokio::select! { biased; () = stop => None, report = scan.next() => report }
+                    })?;
+                    of_scan(&mut self.fleet, report)
+                }
+                Origin::Follow(runtime, follow) => {
+                    let report = runtime.block_on(async {
+                        tokio::select! { biased; () = stop => None, report = follow.next() => report }
+                    })?;
+                    of_follow(&mut self.fleet, report)
+                }
+            };
+            if job.is_some() {
+                return job;
+            }
+        }
+    }
+}
+
+impl Iterator for Jobs {
+    type Item = Job;
+
+    fn next(&mut self) -> Option<Job> {
+        if self.stops.iter().any(Stop::is_set) {
+            return None;
+        }
+        self.next_at_once().or_else(|| self.next_of_files()).or_else(|| self.next_of_fleet())
+    }
+}
+
+fn of_scan(fleet: &mut [Member], report: Report) -> Option<Job> {
+    Some(match report {
+        Report::Opened { source } => {
+            let member = &mut fleet[source.index()];
+            // It may be read in another way than it was at first.
+            member.source = Arc::new(source_of(member.source.index, &member.input));
+            Job::Notices(Arc::clone(&member.source), vec![Notice::Opened])
+        }
+        Report::Batch { source, batch, room } => {
+            let source = Arc::clone(&fleet[source.index()].source);
+            Job::Batch(BatchJob { source, log: None, batch, cursor: None, room })
+        }
+        Report::Retrying { source, error, .. } => {
+            Job::Notices(Arc::clone(&fleet[source.index()].source), vec![Notice::Lost(error)])
+        }
+        Report::Ended { source, failures, left_out, .. } => {
+            let failed = failures.into_iter().map(Notice::Failed);
+            let notices = failed.chain(left_out.into_iter().map(Notice::LeftOut));
+            let source = Arc::clone(&fleet[source.index()].source);
+            Job::Notices(source, notices.chain([Notice::Ended]).collect())
+        }
+        _ => return None,
+    })
+}
+
+fn of_follow(fleet: &mut [Member], report: FollowReport) -> Option<Job> {
+    Some(match report {
+        FollowReport::Following { source, log, cursor } => {
+            let member = &mut fleet[source.index()];
+            let mut notices = Vec::new();
+            let again = std::mem::take(&mut member.is_lost);
+            let is_new = !std::mem::replace(&mut member.is_open, true);
+            if is_new {
+                member.source = Arc::new(source_of(member.source.index, &member.input));
+                notices.push(Notice::Opened);
+            }
+            if is_new || again {
+                notices.push(Notice::Following { log: log.clone(), again });
+            }
+            let address = member.input.source.address().to_owned();
+            let cursor = LogCursor { source: address, log, cursor };
+            Job::Moved(Arc::clone(&member.source), notices, cursor)
+        }
+        FollowReport::Batch { source, log, batch, cursor, room } => {
+            let member = &fleet[source.index()];
+            let address = member.input.source.address();
+            let cursor = cursor.map(|cursor| {
+                let (source, log) = (address.to_owned(), log.clone());
+                LogCursor { source, log, cursor }
+            });
+            let source = Arc::clone(&member.source);
+            Job::Batch(BatchJob { source, log: Some(log), batch, cursor, room })
+        }
+        FollowReport::Gap { source, log, first, last } => {
+            let notice = Notice::Gap { log, first, last };
+            Job::Notices(Arc::clone(&fleet[source.index()].source), vec![notice])
+        }
+        FollowReport::Lost { source, error, .. } => {
+            let member = &mut fleet[source.index()];
+            if std::mem::replace(&mut member.is_lost, true) {
+                return None;
+            }
+            Job::Notices(Arc::clone(&member.source), vec![Notice::Lost(error)])
+        }
+        FollowReport::LeftOut { source, failure } => {
+            Job::Notices(Arc::clone(&fleet[source.index()].source), vec![Notice::LeftOut(failure)])
+        }
+        FollowReport::Failed { source, failure } => {
+            Job::Notices(Arc::clone(&fleet[source.index()].source), vec![Notice::Failed(failure)])
+        }
+        _ => return None,
+    })
+}
+
+/// A source of the fleet, as it is opened now.
+fn source_of(index: usize, input: &FleetInput) -> Source {
+    let source = &input.source;
+    let shown = source.name().to_owned();
+    Source {
+        index,
+        // A file's is the path that was given.
+        name: if input.is_file { shown.clone() } else { source.address().to_owned() },
+        host: (!input.is_file).then(|| shown.clone()),
+        shown,
+        log: None,
+        remote: Some(Arc::clone(source)),
+        selection: Arc::clone(&input.selection),
+        texts: input.texts.clone(),
+    }
+}

@@ -1,0 +1,242 @@
+//! What is done with events: on every core, stage after stage, and then in order.
+//!
+//! A record passes through these, of which the first two are the pipeline's own:
+//!
+//! 1. The filter, on the undecoded record: what doesn't match is never decoded further.
+//! 2. Message text of the source's [`MessageSource`](quarry_event::MessageSource), where the filter
+//!    has to look at it.
+//! 3. [`Stage`]s, which learn more about the event or drop it: detection rules, for instance.
+//! 4. [`Work`], which makes something of the event: printed text, a row, a count.
+//!
+//! All that is made of the records of a batch is a [`Delivery`], which a [`Sink`] takes in order.
+
+use std::sync::Arc;
+
+use quarry_event::{FieldSource, Origin, Texts};
+use quarry_eventlog::{Damage, LogName};
+use quarry_fleet::Room;
+
+use crate::cursor::LogCursor;
+use crate::source::Source;
+use crate::summary::Summary;
+
+/// What is made of events, on any thread.
+pub trait Work: Sync {
+    /// What a thread has for itself, such as buffers.
+    type Worker;
+    /// What is made of the events of a batch, or of a part of one.
+    type Output: Output;
+
+    /// Makes what a thread has for itself.
+    fn worker(&self) -> Self::Worker;
+
+    /// Takes an event that passed the filter and the stages, and adds what is made of it.
+    fn event<S: FieldSource>(
+        &self,
+        worker: &mut Self::Worker,
+        event: &S,
+        found: &Found<'_>,
+        output: &mut Self::Output,
+    );
+}
+
+/// What is made of some events. It is used again for others.
+pub trait Output: Default + Send {
+    /// How many bytes of memory it holds, about. The pipeline counts them against its budget, and
+    /// hands on what has become large.
+    fn bytes(&self) -> usize;
+
+    /// Removes everything, and keeps a modest amount of memory.
+    fn clear(&mut self);
+
+    /// Keeps what was made of the first events only. Called where a selection has a limit.
+    fn truncate(&mut self, events: u64);
+}
+
+/// What is known of an event besides itself.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Found<'a> {
+    /// Where it was read.
+    pub origin: Origin<'a>,
+    /// What knows text for it, and its message, if the filter had to look at that.
+    pub texts: Texts<'a>,
+    /// What the stages have learned.
+    pub notes: &'a Notes,
+}
+
+/// What stages have learned about an event.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Notes {
+    /// Titles of the rules that it matches.
+    pub rules: Vec<Arc<str>>,
+}
+
+impl Notes {
+    pub(crate) fn clear(&mut self) {
+        self.rules.clear();
+    }
+}
+
+/// A stage between the filter and the work, on any thread.
+///
+/// `()` is a stage that passes everything; a pair of stages is the one and then the other.
+pub trait Stage: Sync {
+    /// What a thread has for itself.
+    type Worker;
+
+    /// Makes what a thread has for itself.
+    fn worker(&self) -> Self::Worker;
+
+    /// Whether an event goes on. What is learned about it goes into its notes.
+    fn passes<S: FieldSource>(
+        &self,
+        worker: &mut Self::Worker,
+        event: &S,
+        origin: &Origin<'_>,
+        notes: &mut Notes,
+    ) -> bool;
+}
+
+impl Stage for () {
+    type Worker = ();
+
+    fn worker(&self) -> Self::Worker {}
+
+    #[inline]
+    fn passes<S: FieldSource>(&self, (): &mut (), _: &S, _: &Origin<'_>, _: &mut Notes) -> bool {
+        true
+    }
+}
+
+impl<A: Stage, B: Stage> Stage for (A, B) {
+    type Worker = (A::Worker, B::Worker);
+
+    fn worker(&self) -> Self::Worker {
+        (self.0.worker(), self.1.worker())
+    }
+
+    #[inline]
+    fn passes<S: FieldSource>(
+        &self,
+        (a, b): &mut Self::Worker,
+        event: &S,
+        origin: &Origin<'_>,
+        notes: &mut Notes,
+    ) -> bool {
+        self.0.passes(a, event, origin, notes) && self.1.passes(b, event, origin, notes)
+    }
+}
+
+/// What was made of some records of a source, in their order.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Delivery<O> {
+    /// Of which source.
+    pub source: Arc<Source>,
+    /// Of which log, where the source is followed; a scan reads several as one.
+    pub log: Option<LogName>,
+    /// How many records were read, those that didn't match too.
+    pub records: u64,
+    /// How many events matched.
+    pub matched: u64,
+    /// What was made of the events.
+    pub output: O,
+    /// What couldn't be read.
+    pub damage: Vec<Damage>,
+    /// The cursor after these records, where they are the last of a batch and the source is
+    /// followed. [`Sink::take`] acknowledges it.
+    pub cursor: Option<LogCursor>,
+    /// Their share of the fleet's byte budget, which is given back when this is dropped.
+    pub room: Room,
+}
+
+/// Takes what comes of sources, in order, on the thread that runs the pipeline.
+pub trait Sink {
+    /// What it takes: the output of a [`Work`].
+    type Output: Output;
+    /// Why no more can be taken.
+    type Error;
+
+    /// Takes a delivery. When this returns, its cursor is acknowledged; it is saved when
+    /// [`persist`](Sink::persist) has returned after that. The output may be taken out.
+    ///
+    /// # Errors
+    /// The sink's own, which ends the run; the delivery's cursor isn't acknowledged then.
+    fn take(&mut self, delivery: &mut Delivery<Self::Output>) -> Result<Next, Self::Error>;
+
+    /// Makes everything taken so far as durable as the sink promises. Called before cursors are
+    /// saved.
+    ///
+    /// # Errors
+    /// The sink's own, which ends the run without the cursors being saved.
+    fn persist(&mut self) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// Hears what happens to a source besides what is read of it.
+    ///
+    /// # Errors
+    /// The sink's own, which ends the run.
+    fn notice(&mut self, source: &Source, notice: Notice) -> Result<(), Self::Error> {
+        let _ = (source, notice);
+        Ok(())
+    }
+
+    /// Called after each delivery and notice, and 20 times a second while nothing comes: shows how
+    /// far the run is, and finds out that nobody wants more.
+    ///
+    /// # Errors
+    /// The sink's own, which ends the run.
+    fn progress(&mut self, summary: &Summary, is_idle: bool) -> Result<(), Self::Error> {
+        let _ = (summary, is_idle);
+        Ok(())
+    }
+}
+
+/// What a sink wants after a delivery.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// What comes next.
+    Go,
+    /// No more of this source, which counts as read.
+    Skip,
+    /// No more at all.
+    Stop,
+}
+
+/// What happens to a source.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// It was opened, perhaps again and in another way.
+    Opened,
+    /// One of its logs is followed from now on, or is again after the source was lost.
+    Following {
+        /// The log.
+        log: LogName,
+        /// Whether the source was lost before.
+        again: bool,
+    },
+    /// Records of a log are gone that were not read: it was cleared or has wrapped.
+    Gap {
+        /// The log.
+        log: LogName,
+        /// The first record that is missing.
+        first: u64,
+        /// The last one; nothing where the log's numbers began anew.
+        last: Option<u64>,
+    },
+    /// Its connection was lost, or can't be made yet, and is made again. Told once until it is
+    /// followed again.
+    Lost(quarry_fleet::Failure),
+    /// A log that nobody named can't be read.
+    LeftOut(quarry_fleet::Failure),
+    /// The source, or a log of it that was named, can't be read.
+    Failed(quarry_fleet::Failure),
+    /// A file can't be opened.
+    FileFailed(quarry_eventlog::LogError),
+    /// It was read to its end, with or without failures.
+    Ended,
+}

@@ -1,0 +1,119 @@
+//! Stages between the filter and the work, and message text that a filter searches.
+
+use quarry_collect::{Notes, Stage};
+use quarry_event::filter::Pattern;
+use quarry_event::{AnyEvent, Field, MessageBy, MessageSource, NameOf, Origin, Value};
+
+use super::*;
+
+/// Lets records pass whose number is a multiple, and notes it as a rule.
+struct MultipleOf(u64);
+
+impl Stage for MultipleOf {
+    type Worker = ();
+
+    fn worker(&self) {}
+
+    fn passes<S: FieldSource>(
+        &self,
+        (): &mut (),
+        _: &S,
+        origin: &Origin<'_>,
+        notes: &mut Notes,
+    ) -> bool {
+        let is_multiple = origin.log_record.unwrap().is_multiple_of(self.0);
+        if is_multiple {
+            notes.rules.push(format!("multiple of {}", self.0).into());
+        }
+        is_multiple
+    }
+}
+
+/// Checks the rules.
+struct Rules(&'static [&'static str]);
+
+impl Work for Rules {
+    type Worker = ();
+    type Output = Made;
+
+    fn worker(&self) {}
+
+    fn event<S: FieldSource>(&self, (): &mut (), event: &S, found: &Found<'_>, output: &mut Made) {
+        let rules: Vec<&str> = found.notes.rules.iter().map(|rule| &**rule).collect();
+        assert_eq!(rules, self.0);
+        Places.event(&mut (), event, found, output);
+    }
+}
+
+#[test]
+fn stages_follow_one_another_and_each_may_drop_an_event() {
+    let (_folder, paths) = files();
+    let mut kept = Kept::default();
+    let pipeline = Pipeline::scan(inputs(&paths[2..], Selection::default()));
+    let pipeline = pipeline.stage(MultipleOf(4)).stage(MultipleOf(6));
+    let rules = Rules(&["multiple of 4", "multiple of 6"]);
+    let (summary, result) = pipeline.run(&rules, &mut kept, None);
+    result.unwrap();
+    assert_eq!(kept.places, places("c", (1..=16).map(|n| 12 * n)));
+    assert_eq!((summary.records, summary.matched), (200, 16));
+}
+
+/// Knows the message of every event.
+struct Told;
+
+impl MessageSource for Told {
+    fn message(&self, event: &dyn AnyEvent, out: &mut Vec<u8>) -> Option<MessageBy> {
+        let mut id = Vec::new();
+        event.field(Field::EventId).push::<quarry_event::text::Plain>(&mut id);
+        out.extend_from_slice(b"this is number ");
+        out.extend_from_slice(&id);
+        Some(MessageBy::Catalogue)
+    }
+
+    fn name(&self, _: &dyn AnyEvent, _: NameOf, _: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    fn words(&self, _: &dyn AnyEvent, _: &str, _: &Value<'_>, _: &mut Vec<u8>) -> bool {
+        false
+    }
+}
+
+/// Checks that the message that was searched is handed on.
+struct Messages;
+
+impl Work for Messages {
+    type Worker = ();
+    type Output = Made;
+
+    fn worker(&self) {}
+
+    fn event<S: FieldSource>(&self, (): &mut (), event: &S, found: &Found<'_>, output: &mut Made) {
+        assert!(found.texts.source.is_some());
+        let message = found.texts.message.unwrap();
+        let number = found.origin.log_record.unwrap();
+        assert_eq!(message.text, format!("this is number {number}"));
+        Places.event(&mut (), event, found, output);
+    }
+}
+
+#[test]
+fn a_filter_searches_the_message_of_the_source_s_texts() {
+    let (_folder, paths) = files();
+    let grep = Some(Pattern::parse("number 1.?7$").unwrap());
+    let filter = Filter { grep, ..Filter::default() };
+    let selection = Selection::new(Vec::new(), filter, EventTime::default()).unwrap();
+    let told = |input: FileInput| input.with_texts(Arc::new(Told));
+    let files = inputs(&paths[2..], selection.clone()).into_iter().map(told).collect();
+    let mut kept = Kept::default();
+    let (_, result) = Pipeline::scan(files).run(&Messages, &mut kept, None);
+    result.unwrap();
+    let expected = [17, 107, 117, 127, 137, 147, 157, 167, 177, 187, 197];
+    assert_eq!(kept.places, places("c", expected));
+    // Without text there is nothing to be found.
+    let mut kept = Kept::default();
+    let (_, result) =
+        Pipeline::scan(inputs(&paths[2..], selection)).run(&Messages, &mut kept, None);
+    result.unwrap();
+    assert_eq!(kept.places, []);
+}

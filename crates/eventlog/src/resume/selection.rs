@@ -1,0 +1,99 @@
+//! What is asked of a source: the filter as far as the source takes it.
+
+use quarry_event::filter::{Filter, Selection};
+
+use crate::types::{LogError, LogName};
+
+/// A path and a query on it, or a structured query without a path (MS-EVEN6 2.2.15, 2.2.16).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct QueryText {
+    pub(crate) path: Option<String>,
+    pub(crate) query: String,
+    /// Whether every record that passes the filter, and no other, is selected.
+    pub(crate) is_exact: bool,
+    /// Whether anything is filtered.
+    pub(crate) filters: bool,
+    /// How much of the filter is asked for.
+    pub(crate) selection: Selection,
+}
+
+impl QueryText {
+    fn new(logs: &[LogName], filter: &Filter, selection: Selection) -> Self {
+        let pushed = filter.select(selection, &Default::default());
+        let (is_exact, filters) = (pushed.exact, pushed.selects != ["*"]);
+        let selection = match filters || selection == Selection::Filter {
+            true => selection,
+            false => Selection::Everything,
+        };
+        let (path, query) = match (logs, &*pushed.selects) {
+            ([log], [select]) => (Some(log.0.clone()), select.clone()),
+            (_, selects) => {
+                let names: Vec<&str> = logs.iter().map(|log| &*log.0).collect();
+                // One list, since there are at most `MAX_LOGS` logs.
+                (None, quarry_event::filter::query_lists(&names, selects).concat())
+            }
+        };
+        QueryText { path, query, is_exact, filters, selection }
+    }
+}
+
+/// The texts to try, the strongest first. A source that refuses one (15001 and its kin) gets the
+/// next, and each lets through at least what the filter does: better to read too much than nothing,
+/// as what comes is tested.
+pub(crate) struct Ladder {
+    /// The weakest first.
+    texts: Vec<QueryText>,
+    text: QueryText,
+}
+
+impl Ladder {
+    pub(crate) fn new(logs: &[LogName], filter: &Filter) -> Self {
+        let rungs = Selection::ALL.map(|selection| QueryText::new(logs, filter, selection));
+        let mut texts: Vec<QueryText> = document(logs, filter).into_iter().chain(rungs).collect();
+        texts.dedup_by(|weaker, stronger| weaker.query == stronger.query);
+        texts.reverse();
+        let text = texts
+            .pop()
+            .unwrap_or_else(|| QueryText::new(logs, &Filter::default(), Selection::Everything));
+        Ladder { texts, text }
+    }
+
+    /// The strongest text that was not refused.
+    pub(crate) fn text(&self) -> &QueryText {
+        &self.text
+    }
+
+    /// Goes on with the next weaker text, if the source refused this one as a query.
+    ///
+    /// # Errors
+    /// The error, if it is another or the weakest text was refused.
+    pub(crate) fn step_down(&mut self, error: LogError) -> Result<(), LogError> {
+        match self.texts.pop() {
+            Some(weaker) if error.is_query_refused() => {
+                self.text = weaker;
+                Ok(())
+            }
+            _ => Err(error),
+        }
+    }
+
+    pub(crate) fn into_text(self) -> QueryText {
+        self.text
+    }
+}
+
+/// A structured query that is all that is asked for, of just these logs, as it is.
+fn document(logs: &[LogName], filter: &Filter) -> Option<QueryText> {
+    let query = filter.query.as_ref().filter(|query| query.is_list() && !query.needs_clock())?;
+    let channels = query.channels();
+    let is_one = |log: &LogName| channels.iter().any(|name| name.eq_ignore_ascii_case(&log.0));
+    let rest = Filter { query: None, ..filter.clone() };
+    let is_all = channels.len() == logs.len() && logs.iter().all(is_one) && rest.is_empty();
+    is_all.then(|| QueryText {
+        path: None,
+        query: query.to_string(),
+        is_exact: false,
+        filters: true,
+        selection: Selection::Filter,
+    })
+}
