@@ -14,7 +14,7 @@ use crate::error::{Fault, Result};
 use crate::limits::Limits;
 use crate::name::name_hash;
 use crate::template::Place;
-use crate::value::{ARRAY, BIN_XML, NULL};
+use crate::value::{BIN_XML, HEX_INT32, HEX_INT64, NULL, SIZE_T};
 
 /// Template definitions that were seen somewhere, each once.
 ///
@@ -159,13 +159,13 @@ impl Definition {
 }
 
 impl Slots {
-    /// Whether values fit: there are as many as are substituted, and each is NULL or of the type
-    /// that is expected of it.
+    /// Whether values fit: there are as many as are substituted, as in all records of Windows, and
+    /// each is NULL or of the type that is expected of it.
     fn fit(&self, mut values: Cursor<'_>) -> bool {
         let Ok(count) = values.u32() else { return false };
         let Ok(descriptors) = values.take(4 * count as usize) else { return false };
         let (descriptors, _) = descriptors.as_chunks::<4>();
-        descriptors.len() >= self.count
+        descriptors.len() == self.count
             && self.uses.iter().all(|&(slot, expected)| {
                 descriptors
                     .get(usize::from(slot))
@@ -174,9 +174,10 @@ impl Slots {
     }
 }
 
-/// Whether a value of a type is what Windows puts where another type is expected.
+/// Whether a value of a type is what Windows puts where a type is expected: that type, and for one
+/// that is as wide as the machine's addresses (SizeT) a number in hexadecimal of that width.
 fn is_alike(kind: u8, expected: u8) -> bool {
-    kind == expected || kind & !ARRAY == BIN_XML && expected & !ARRAY == BIN_XML
+    kind == expected || expected == SIZE_T && matches!(kind, HEX_INT32 | HEX_INT64)
 }
 
 /// Where in its chunk the BinXML of a record began, in bytes, as a definition says that stands in

@@ -167,7 +167,8 @@ impl Files {
         let open = || -> Result<FileLog, Unread> {
             let file = File::open(path)?;
             if file.metadata()?.is_file() && packing(&file)?.is_none() && !self.options.recover {
-                return Ok(FileLog::open(path)?);
+                let start = start(&file)?;
+                return FileLog::open(path).map_err(|error| Unread::NoLog { error, start });
             }
             self.open_file(&name, &name, file, stop)
         };
