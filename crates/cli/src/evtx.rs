@@ -14,19 +14,28 @@ use quarry_logfile::{EvtxWriteError, EvtxWriter};
 use crate::args::ScanArgs;
 use crate::console::Console;
 use crate::error::{Failure, Outcome};
-use crate::filter;
+use crate::filter::{Question, Zone};
 use crate::out;
 use crate::run::{Closed, Run, Take};
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     check(args)?;
+<<<<<<< HEAD
     let selection =
         Arc::new(filter::selection(&args.filter)?.with_limit(args.lines.filter(|_| !args.unique)));
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.file_options.tell_copies = !args.unique;
     run.ansi = args.text.ansi_codepage;
+=======
+    let question = Question::new(&args.filter, &Zone::new(&args.terminal)?, &[])?;
+    let missing = question.missing();
+    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
+    let mut run = Run::new(&args.terminal, &args.work, direction);
+    question.warn(&run.console);
+    let selection = Arc::new(question.selection.with_limit(args.lines));
+>>>>>>> main
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut unique = Unique::default();
     let pack = Pack { identifier: args.unique.then(Identifier::default) };
@@ -39,8 +48,13 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Err(Closed::Failed(failure)) => return Err(failure),
         Err(Closed::Pipe) => {}
         Ok(()) => {
+<<<<<<< HEAD
             run.summarize();
             unique.summarize(&run.console);
+=======
+            missing.warn(&run.console);
+            run.summarize();
+>>>>>>> main
         }
     }
     Ok(run.outcome())

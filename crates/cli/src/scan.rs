@@ -10,10 +10,14 @@ use crate::args::{ScanArgs, ScanFormat};
 use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::evtx;
+<<<<<<< HEAD
 use crate::filter;
 use crate::input::FileOptions;
+=======
+use crate::filter::{Question, Zone};
+>>>>>>> main
 use crate::out::{self, Out};
-use crate::print::Wanted;
+use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
@@ -23,13 +27,17 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
         return evtx::run(args);
     }
-    let selection = filter::selection(&args.filter)?;
+    let zone = Zone::new(&args.terminal)?;
+    let columns = print::columns(&args.fields)?;
+    let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
+    let missing = question.missing();
     let printer = Wanted {
         format: args.output.and_then(ScanFormat::text),
         fields: &args.fields,
         color: args.terminal.color,
         recover: args.files.recover,
-        grep: selection.filter().grep.as_ref(),
+        grep: question.selection.filter().grep.first(),
+        zone: &zone,
     }
     .printer()?;
     if args.lines == Some(0) {
@@ -40,11 +48,19 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         true => (None, args.lines),
         false => (args.lines, None),
     };
+<<<<<<< HEAD
     let selection = Arc::new(selection.with_limit(of_each.filter(|_| !args.unique)));
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.file_options = FileOptions { recover: args.files.recover, tell_copies: !args.unique };
     run.ansi = args.text.ansi_codepage;
+=======
+    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
+    let mut run = Run::new(&args.terminal, &args.work, direction);
+    run.recover = args.files.recover;
+    question.warn(&run.console);
+    let selection = Arc::new(question.selection.with_limit(of_each));
+>>>>>>> main
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut unique = Unique::default();
     let printed = Out::new(&printer, false).and_then(|out| {
@@ -71,8 +87,13 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         // Whoever closed the pipe has seen enough.
         Err(Closed::Pipe) => {}
         Ok(()) => {
+<<<<<<< HEAD
             run.summarize();
             unique.summarize(&run.console);
+=======
+            missing.warn(&run.console);
+            run.summarize();
+>>>>>>> main
         }
     }
     Ok(run.outcome())

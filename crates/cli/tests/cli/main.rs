@@ -17,6 +17,7 @@ mod saved;
 mod sim;
 mod sorted;
 mod sources;
+mod words;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -56,6 +56,24 @@ fn records_that_were_overwritten_between_two_runs_are_a_gap() {
 }
 
 #[test]
+fn a_log_that_was_recreated_between_two_runs_and_is_longer_is_a_gap_and_read_whole() {
+    let fleet = Fleet::one(10);
+    let server = fleet.server(1);
+    let tail = fleet.tail(&KEPT);
+    tail.wait_for(1);
+    tail.stop();
+    server.recreate("System").unwrap();
+    append(server, 25);
+    let tail = fleet.tail(&KEPT);
+    tail.wait_for(25);
+    let ended = tail.stop();
+    assert_eq!(ended.came(), (1..=25).collect::<Vec<_>>());
+    let gap = "warning: gap: System on server01 was cleared and counts anew; records from 11 on \
+               may be missing";
+    assert_eq!(ended.gaps(), [gap]);
+}
+
+#[test]
 fn what_a_filter_hides_is_no_gap_when_it_is_overwritten() {
     let fleet = Fleet::one(10);
     let server = fleet.server(1);

@@ -189,8 +189,11 @@ impl Carver {
             let before = (offset - run.offset) as usize;
             // Where this one is says where the run begins.
             let begins = || place()?.checked_sub(before).filter(|at| is_in_chunk(*at, before));
+            let is_apart = run.end() != offset;
+            // After damage it may be one of another chunk.
+            let fits = !is_apart || place().is_none_or(|place| begin == place.checked_sub(before));
             let begin = begin.or_else(begins);
-            if begin.is_none_or(|place| is_in_chunk(place, before + len)) {
+            if fits && begin.is_none_or(|place| is_in_chunk(place, before + len)) {
                 run.len = (before + len) as u32;
                 run.format = Format::Evtx { place: begin };
                 *last = number;
