@@ -21,21 +21,15 @@ use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     check(args)?;
-<<<<<<< HEAD
-    let selection =
-        Arc::new(filter::selection(&args.filter)?.with_limit(args.lines.filter(|_| !args.unique)));
-    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
-    let mut run = Run::new(&args.terminal, &args.work, direction);
-    run.file_options.tell_copies = !args.unique;
-    run.ansi = args.text.ansi_codepage;
-=======
     let question = Question::new(&args.filter, &Zone::new(&args.terminal)?, &[])?;
     let missing = question.missing();
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    run.file_options.tell_copies = !args.unique;
+    run.ansi = args.text.ansi_codepage;
     question.warn(&run.console);
-    let selection = Arc::new(question.selection.with_limit(args.lines));
->>>>>>> main
+    let of_each = args.lines.filter(|_| !args.unique);
+    let selection = Arc::new(question.selection.with_limit(of_each));
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut unique = Unique::default();
     let pack = Pack { identifier: args.unique.then(Identifier::default) };
@@ -48,13 +42,9 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Err(Closed::Failed(failure)) => return Err(failure),
         Err(Closed::Pipe) => {}
         Ok(()) => {
-<<<<<<< HEAD
-            run.summarize();
-            unique.summarize(&run.console);
-=======
             missing.warn(&run.console);
             run.summarize();
->>>>>>> main
+            unique.summarize(&run.console);
         }
     }
     Ok(run.outcome())

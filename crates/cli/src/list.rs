@@ -24,17 +24,11 @@ use crate::servers::Server;
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-<<<<<<< HEAD
     run.file_options.recover = args.files.recover;
     run.ansi = args.text.ansi_codepage;
-    let selection = filter::selection(&args.filter)?;
-    list(run, Some(selection), &args.sources, &args.servers, &args.output)
-=======
-    run.recover = args.files.recover;
     let question = Question::new(&args.filter, &Zone::new(&args.output.terminal)?, &[])?;
     question.warn(&run.console);
     list(run, Some(question), &args.sources, &args.servers, &args.output)
->>>>>>> main
 }
 
 /// The logs of each server, and the channels that the events of each file are of.

@@ -10,12 +10,8 @@ use crate::args::{ScanArgs, ScanFormat};
 use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::evtx;
-<<<<<<< HEAD
-use crate::filter;
-use crate::input::FileOptions;
-=======
 use crate::filter::{Question, Zone};
->>>>>>> main
+use crate::input::FileOptions;
 use crate::out::{self, Out};
 use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
@@ -48,19 +44,12 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         true => (None, args.lines),
         false => (args.lines, None),
     };
-<<<<<<< HEAD
-    let selection = Arc::new(selection.with_limit(of_each.filter(|_| !args.unique)));
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.file_options = FileOptions { recover: args.files.recover, tell_copies: !args.unique };
     run.ansi = args.text.ansi_codepage;
-=======
-    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
-    let mut run = Run::new(&args.terminal, &args.work, direction);
-    run.recover = args.files.recover;
     question.warn(&run.console);
-    let selection = Arc::new(question.selection.with_limit(of_each));
->>>>>>> main
+    let selection = Arc::new(question.selection.with_limit(of_each.filter(|_| !args.unique)));
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut unique = Unique::default();
     let printed = Out::new(&printer, false).and_then(|out| {
@@ -87,13 +76,9 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         // Whoever closed the pipe has seen enough.
         Err(Closed::Pipe) => {}
         Ok(()) => {
-<<<<<<< HEAD
-            run.summarize();
-            unique.summarize(&run.console);
-=======
             missing.warn(&run.console);
             run.summarize();
->>>>>>> main
+            unique.summarize(&run.console);
         }
     }
     Ok(run.outcome())

@@ -10,12 +10,8 @@ use quarry_fleet::{FileSource, MAX_LAST};
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::console::Console;
 use crate::error::Failure;
-<<<<<<< HEAD
-use crate::filter;
-use crate::input::Input;
-=======
 use crate::filter::{Question, Zone};
->>>>>>> main
+use crate::input::Input;
 use crate::out::Out;
 use crate::print::Wanted;
 use crate::printed::{Print, Printed};
@@ -50,12 +46,9 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
             .hint("name the values that are wanted, or choose table or jsonl"));
     }
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
-<<<<<<< HEAD
     run.ansi = args.text.ansi_codepage;
-=======
     question.warn(&run.console);
     let selection = Arc::new(question.selection);
->>>>>>> main
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut sources = Vec::new();
     let mut failed = Vec::new();
