@@ -49,6 +49,7 @@ pub(crate) enum Command {
     Count(CountArgs),
     /// List the logs (channels) that servers have, or that files hold events of
     Logs(LogsArgs),
+    Messages(crate::messages::MessagesArgs),
     /// The inventory: list servers, test whether they can be read
     Hosts(HostsArgs),
     /// Scan four simulated servers, one of which dies, over the real protocol
@@ -63,7 +64,6 @@ pub(crate) enum Command {
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the man page, of quarry or of one of its commands
-    #[command(hide = true)]
     Man(ManArgs),
 }
 
@@ -93,7 +93,7 @@ pub(crate) struct ScanArgs {
     #[command(flatten)]
     pub(crate) files: FileArgs,
     #[command(flatten)]
-    pub(crate) text: TextArgs,
+    pub(crate) code_page: CodePageArgs,
 
     /// Print at most N events of each source; with --sort, of all sources together
     #[arg(short = 'n', long, value_name = "N", help_heading = ORDER)]
@@ -120,6 +120,8 @@ pub(crate) struct ScanArgs {
     /// value of the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
+    #[command(flatten)]
+    pub(crate) texts: crate::texts::TextArgs,
     #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
     #[command(flatten)]
@@ -154,7 +156,7 @@ pub(crate) struct TailArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = ORDER)]
     pub(crate) cursor_file: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) text: TextArgs,
+    pub(crate) code_page: CodePageArgs,
 
     /// The format [default: table on a terminal, jsonl elsewhere]
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
@@ -163,6 +165,8 @@ pub(crate) struct TailArgs {
     /// the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
+    #[command(flatten)]
+    pub(crate) texts: crate::texts::TextArgs,
     #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
 }
@@ -177,8 +181,15 @@ pub(crate) struct CountArgs {
     pub(crate) servers: ServerArgs,
     #[command(flatten)]
     pub(crate) files: FileArgs,
+    /// Count by these fields, with commas between, the most frequent first: event_id,
+    /// data.TargetUserName
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = ORDER)]
+    pub(crate) by: Vec<String>,
+    /// With --by, print the N most frequent only
+    #[arg(short = 'n', long, value_name = "N", requires = "by", help_heading = ORDER)]
+    pub(crate) lines: Option<usize>,
     #[command(flatten)]
-    pub(crate) text: TextArgs,
+    pub(crate) code_page: CodePageArgs,
     #[command(flatten)]
     pub(crate) output: ListArgs,
     #[command(flatten)]
@@ -189,6 +200,12 @@ pub(crate) struct CountArgs {
 pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
+    /// Only this log (channel); a glob, repeatable
+    #[arg(short, long, value_name = "NAME", help_heading = FILTER)]
+    pub(crate) log: Vec<String>,
+    /// Only logs that have records
+    #[arg(long, help_heading = FILTER)]
+    pub(crate) not_empty: bool,
     #[command(flatten)]
     pub(crate) servers: ServerArgs,
     #[command(flatten)]
@@ -249,7 +266,7 @@ pub(crate) struct DecodeArgs {
     #[arg(long)]
     pub(crate) wire: bool,
     #[command(flatten)]
-    pub(crate) text: TextArgs,
+    pub(crate) code_page: CodePageArgs,
     /// The format
     #[arg(short, long, value_name = "FORMAT", default_value = "xml")]
     pub(crate) output: Format,
@@ -348,7 +365,7 @@ const FILES: &str = "Files";
 const ORDER: &str = "How many, in which order";
 const OUTPUT: &str = "Output";
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = FILTER)]
 pub(crate) struct FilterArgs {
     /// Of this log (channel); a glob, repeatable [default: System of a server, all of a file]
@@ -361,6 +378,12 @@ pub(crate) struct FilterArgs {
     /// Up to this time
     #[arg(short = 'U', long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) until: Option<String>,
+    /// Around this time: from --window before it to --window after it
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["since", "until"])]
+    pub(crate) around: Option<String>,
+    /// How long before and after the time of --around [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "around")]
+    pub(crate) window: Option<Duration>,
     /// With these ids: 4624,4700-4720,!4634
     #[arg(short, long, value_name = "IDS", allow_hyphen_values = true)]
     pub(crate) id: Vec<String>,
@@ -408,7 +431,7 @@ pub(crate) struct FileArgs {
 /// How text in events is read.
 #[derive(Debug, Args)]
 #[command(next_help_heading = OUTPUT)]
-pub(crate) struct TextArgs {
+pub(crate) struct CodePageArgs {
     /// Read ANSI strings in events in this Windows code page: 1252, 1251, 932, utf-8
     #[arg(
         long, value_name = "CODEPAGE", default_value = "1252", value_parser = code_page
@@ -466,7 +489,10 @@ pub(crate) struct ServerArgs {
     pub(crate) authentication: Option<Authentication>,
     /// The file of servers, groups and credentials [default: quarry/inventory.toml in the user's
     /// configuration folder]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(
+        long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "QUARRY_INVENTORY",
+        hide_env_values = true
+    )]
     pub(crate) inventory: Option<PathBuf>,
     /// Give up on a server whose port takes no connection for this long, name look-up included
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]

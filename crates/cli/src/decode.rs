@@ -31,7 +31,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new(format!("{name}: this is an .evtx file, not a fragment"))
             .hint(format!("quarry scan {name}")));
     }
-    let decoder = Decoder::with_code_page(args.text.ansi_codepage);
+    let decoder = Decoder::with_code_page(args.code_page.ansi_codepage);
     let mut printing = Printing {
         printer: Wanted {
             format: Some(args.output),

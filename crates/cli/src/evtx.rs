@@ -26,7 +26,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.file_options.tell_copies = !args.unique;
-    run.ansi = args.text.ansi_codepage;
+    run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
     let of_each = args.lines.filter(|_| !args.unique);
     let selection = Arc::new(question.selection.with_limit(of_each));

@@ -23,6 +23,7 @@ use crate::hints;
 use crate::input::{FileOptions, Files, Input};
 use crate::servers::{Server, Servers};
 use crate::source::{Inputs, expand};
+use crate::texts::LocalTexts;
 
 /// Set by Ctrl-C.
 static INTERRUPTED: LazyLock<Stop> = LazyLock::new(Stop::default);
@@ -93,6 +94,8 @@ pub(crate) struct Run {
     files: Option<Arc<Files>>,
     /// The code page of ANSI strings.
     pub(crate) ansi: &'static Encoding,
+    /// What knows message text for the sources' events.
+    pub(crate) texts: LocalTexts,
     runtime: Option<Runtime>,
 }
 
@@ -120,6 +123,7 @@ impl Run {
             file_options: FileOptions { recover: false, tell_copies: true },
             files: None,
             ansi: encoding_rs::WINDOWS_1252,
+            texts: LocalTexts::default(),
             runtime: None,
         }
     }
@@ -156,23 +160,34 @@ impl Run {
         take: &mut T,
     ) -> Result<(), Closed> {
         let (mut files, mut failed) = (Vec::new(), 0);
+        let mut texts = Vec::new();
         for input in inputs.files {
             match input {
                 Input::Failed(failure) => {
                     failed += 1;
                     self.console.error(&failure);
                 }
-                input => files.push(input),
+                Input::File(path) => {
+                    texts.push(self.texts.of_file(&path, &self.console));
+                    files.push(Input::File(path));
+                }
+                input => {
+                    texts.push(self.texts.shared());
+                    files.push(input);
+                }
             }
         }
         self.summary.add_unread(failed, 0);
         let files = Arc::new(Files::new(files, self.file_options));
         self.files = Some(Arc::clone(&files));
-        let files = Files::inputs(&files, selection);
+        let files = Files::inputs(&files, selection).into_iter().zip(texts);
+        let files = files.map(|(file, texts)| file.with_texts(texts)).collect();
         self.console.start_progress();
         let mut pipeline = Pipeline::scan(files).direction(self.direction);
         if !inputs.servers.is_empty() {
-            let server = |server| FleetInput::server(server, Arc::clone(selection));
+            let server = |server| {
+                FleetInput::server(server, Arc::clone(selection)).with_texts(self.texts.shared())
+            };
             let servers = inputs.servers.into_iter().map(server).collect();
             let options = self.options.clone();
             pipeline = pipeline.and_servers(self.runtime()?.handle(), servers, options);
@@ -538,6 +553,16 @@ fn options(args: &ServerArgs) -> quarry_fleet::Options {
         Some(connections) => options.connections(connections.get()),
         None => options,
     }
+}
+
+/// Ends the run as Ctrl-C does, where that was typed as an answer.
+pub(crate) fn interrupt() {
+    INTERRUPTED.set();
+}
+
+/// Whether the run was interrupted.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.is_set()
 }
 
 /// Lets Ctrl-C end the reading, so that what was read is printed and summed up; a second one ends

@@ -17,6 +17,7 @@ use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
+use crate::texts::LocalTexts;
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
@@ -24,7 +25,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         return evtx::run(args);
     }
     let zone = Zone::new(&args.terminal)?;
-    let columns = print::columns(&args.fields)?;
+    let columns = print::columns("--fields", &args.fields)?;
     let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
     let missing = question.missing();
     let printer = Wanted {
@@ -47,7 +48,8 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.file_options = FileOptions { recover: args.files.recover, tell_copies: !args.unique };
-    run.ansi = args.text.ansi_codepage;
+    run.ansi = args.code_page.ansi_codepage;
+    run.texts = LocalTexts::open(&args.texts, &run.console);
     question.warn(&run.console);
     let selection = Arc::new(question.selection.with_limit(of_each.filter(|_| !args.unique)));
     let inputs = run.inputs(&args.sources, &args.servers)?;

@@ -509,3 +509,67 @@ fn a_live_record_whose_template_is_damaged_is_read_with_another_one() {
 fn an_empty_file_is_none_even_where_any_kind_is_taken() {
     assert!(FileLog::of_any("a".into(), name(), Cursor::new(Vec::new())).is_err());
 }
+
+/// What an event is told by in EVTXtract's XML and in ours: its record's number, its id, its time to
+/// the second, and the names of its data, if it has any that are no arrays there.
+fn told(xml: &str) -> Option<(String, Option<Vec<String>>)> {
+    let document = roxmltree::Document::parse(xml).ok()?;
+    let find = |name: &str| document.descendants().find(|node| node.tag_name().name() == name);
+    let text = |name: &str| find(name).and_then(|node| node.text()).unwrap_or_default().to_owned();
+    let time = find("TimeCreated")?.attribute("SystemTime")?.get(..19)?.replace(' ', "T");
+    let key = format!("{} {} {time}", text("EventRecordID"), text("EventID"));
+    let names = document.descendants().filter(|node| node.tag_name().name() == "Data");
+    let names = names.map(|node| node.attribute("Name").map(str::to_owned));
+    let names: Option<Vec<String>> = names.collect();
+    Some((key, names.filter(|names| !names.is_empty())))
+}
+
+#[test]
+fn what_evtxtract_completes_is_completed_with_the_same_names() {
+    let requirements = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recovery_peers.txt");
+    if !quarry_testkit::has_program("python3", "python3-venv") {
+        return;
+    }
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus/evtx-crate");
+    if !corpus.is_dir() {
+        return quarry_testkit::skip("EVTXtract", "the sample logs are not here");
+    }
+    let python = quarry_testkit::python("evtxtract", Path::new(requirements));
+    let (mut theirs, mut named) = (0, 0);
+    for name in ["security.evtx", "sysmon.evtx"] {
+        let mut bytes = std::fs::read(corpus.join(name)).unwrap();
+        // Every second chunk without its header, and no header of the file: it takes all its
+        // templates from chunks that have one.
+        bytes[..HEADER].fill(0);
+        for chunk in bytes[HEADER..].chunks_mut(CHUNK_SIZE).skip(1).step_by(2) {
+            let header = chunk.len().min(512);
+            chunk[..header].fill(0);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("damaged");
+        std::fs::write(&path, &bytes).unwrap();
+        let program = python.with_file_name("evtxtract");
+        let output = std::process::Command::new(program).arg("-q").arg(&path).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let found = recovered(&bytes);
+        let mut ours: BTreeMap<String, Vec<Option<Vec<String>>>> = BTreeMap::new();
+        for (_, xml) in found.live.iter().chain(&found.recovered) {
+            let (key, names) = told(xml).unwrap();
+            ours.entry(key).or_default().push(names);
+        }
+        let text = String::from_utf8_lossy(&output.stdout);
+        for event in text.split("<Event ").skip(1) {
+            let event = event.split("</Event>").next().unwrap_or_default();
+            // Some of its XML is none.
+            let Some((key, names)) = told(&format!("<Event {event}</Event>")) else { continue };
+            let same = ours.get(&key).unwrap_or_else(|| panic!("{name}: {key} is not recovered"));
+            theirs += 1;
+            if names.is_some() {
+                assert!(same.contains(&names), "{name}: {key}: {names:?} {same:?}");
+                named += 1;
+            }
+        }
+    }
+    println!("{theirs} events of EVTXtract, {named} with names");
+    assert!(theirs > 2_000 && named > 1_900, "{theirs} {named}");
+}

@@ -11,6 +11,7 @@ mod expansion;
 mod files;
 mod help;
 mod interrupted;
+mod messages;
 #[cfg(target_os = "linux")]
 mod nested;
 mod output;
@@ -19,6 +20,7 @@ mod saved;
 mod sim;
 mod sorted;
 mod sources;
+mod tables;
 mod words;
 
 use std::ffi::OsStr;
