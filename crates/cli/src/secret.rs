@@ -247,7 +247,7 @@ mod terminal {
         let terminal = File::options().read(true).write(true).open("/dev/tty")?;
         let (ours, theirs) = UnixStream::pair()?;
         let wanted = ENDING.into_iter().filter(|&signal| !is_ignored(signal));
-        let mut signals = SignalDelivery::with_pipe(ours, theirs, SignalOnly::default(), wanted)?;
+        let mut signals = SignalDelivery::with_pipe(ours, theirs, SignalOnly, wanted)?;
         let was = tcgetattr(&terminal)?;
         let mut hidden = was.clone();
         // Ctrl-C would end us and leave the terminal silent, so it ends the line instead.

@@ -49,7 +49,7 @@ impl Undumped {
 #[cfg(unix)]
 impl Drop for Undumped {
     fn drop(&mut self) {
-        _ = rustix::process::setrlimit(rustix::process::Resource::Core, self.core.clone());
+        _ = rustix::process::setrlimit(rustix::process::Resource::Core, self.core);
         #[cfg(target_os = "linux")]
         if let Some(before @ rustix::process::DumpableBehavior::Dumpable) = self.dumpable {
             _ = rustix::process::set_dumpable_behavior(before);
