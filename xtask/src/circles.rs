@@ -171,7 +171,7 @@ fn uses(module: &Module, text: &str, is_module: &impl Fn(&[String]) -> bool) -> 
             _ => {}
         }
         // `pub use`, `pub(crate) use`, `pub(in crate::a) use`.
-        is_public = match &*tokens.get(at).map_or("", |token| token) {
+        is_public = match tokens.get(at).map_or("", |token| token) {
             "pub" => true,
             "(" | ")" | "crate" | "super" | "in" | "self" => is_public,
             _ => false,
