@@ -23,7 +23,10 @@ fn after_a_clean_stop_it_goes_on_where_it_was() {
         let signals = [rustix::process::Signal::INT, rustix::process::Signal::TERM];
         tail.signal(signals[round % 2]);
         let ended = tail.wait();
-        assert_eq!((ended.status, ended.all_said()), (Some(130), String::new()));
+        // It may be stopped before it is connected to all of them.
+        let said = ended.all_said();
+        assert!(said.is_empty() || said.starts_with("not connected: "), "{said}");
+        assert_eq!(ended.status, Some(130));
         printed.extend(ended.printed);
     }
     let (all, so_far) = (2 + 8 * 101, printed.len());
