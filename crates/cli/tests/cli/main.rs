@@ -10,6 +10,8 @@ mod expansion;
 mod files;
 mod help;
 mod interrupted;
+#[cfg(target_os = "linux")]
+mod nested;
 mod output;
 mod samba;
 mod saved;

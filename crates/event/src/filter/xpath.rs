@@ -80,6 +80,18 @@ impl Selection {
     }
 }
 
+impl std::fmt::Display for Selection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Selection::Filter => "the filter",
+            Selection::NoWildcards => "the filter without wildcards",
+            Selection::System => "the filter's System fields",
+            Selection::Time => "the filter's time",
+            Selection::Everything => "everything",
+        })
+    }
+}
+
 /// Whether a condition has a wildcard, other than in a literal.
 fn has_wildcard(condition: &str) -> bool {
     let mut quote = None;
