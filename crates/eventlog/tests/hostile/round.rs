@@ -365,10 +365,14 @@ impl Session<'_> {
         usable
     }
 
-    /// Each record once and in order; and where nobody could change it, as it is.
+    /// Each record of a log once and in order; and where nobody could change it, as it is.
     fn check(&mut self, seen: &Seen, direction: Direction) {
         let mut last: BTreeMap<&str, u64> = BTreeMap::new();
-        for (log, number, xml) in &seen.came {
+        for (n, (log, number, xml)) in seen.came.iter().enumerate() {
+            // Nobody can make that of sealed answers.
+            if self.layer != Layer::Sealed && seen.anew.contains(&n) {
+                last.clear();
+            }
             if let Some(last) = last.insert(log, *number) {
                 let in_order = match direction {
                     Direction::Forward => last < *number,
@@ -405,6 +409,8 @@ impl Session<'_> {
 #[derive(Default)]
 struct Seen {
     came: Vec<(String, u64, Vec<u8>)>,
+    /// How many had come when the client said that a log's numbers may begin anew.
+    anew: Vec<usize>,
     damaged: u64,
     scratch: Scratch,
 }
@@ -429,5 +435,9 @@ impl Visitor for Seen {
         assert!(!damage.to_string().is_empty());
         // A server may say, unsealed, that a batch is too large, and so hold a record back.
         self.damaged += u64::from(matches!(damage, Damage::Record { .. }));
+        // By the time of a record that it remembers: it is another log's, which is read as a whole.
+        if matches!(damage, Damage::Overwritten(hole) if hole.before.is_none()) {
+            self.anew.push(self.came.len());
+        }
     }
 }
