@@ -97,6 +97,9 @@ fn channel(name: &LogName) -> &str {
 
 impl FileLog {
     /// Opens a file.
+    ///
+    /// # Errors
+    /// [`OpenError`]: it can't be read, or is no log.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let name = LogName::of_file(path);
         let mut log = FileLog::new(path.to_string_lossy().into_owned(), name, File::open(path)?)?;
@@ -105,6 +108,9 @@ impl FileLog {
     }
 
     /// A log in a file, or in anything that can be read at a position.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
     pub fn new(
         source: String,
         name: LogName,
