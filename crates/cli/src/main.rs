@@ -6,6 +6,7 @@
 
 mod args;
 mod console;
+mod count_by;
 mod decode;
 mod demo;
 mod error;

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         return evtx::run(args);
     }
     let zone = Zone::new(&args.terminal)?;
-    let columns = print::columns(&args.fields)?;
+    let columns = print::columns("--fields", &args.fields)?;
     let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
     let missing = question.missing();
     let printer = Wanted {

@@ -18,6 +18,7 @@ mod saved;
 mod sim;
 mod sorted;
 mod sources;
+mod tables;
 mod words;
 
 use std::ffi::OsStr;
