@@ -48,6 +48,17 @@ pub(crate) enum Input {
     Failed(Failure),
 }
 
+impl Input {
+    /// The name that its events have as their source, where it is to be read.
+    pub(crate) fn name(&self) -> Option<String> {
+        match self {
+            Input::File(path) => Some(path.display().to_string()),
+            Input::Stdin => Some("-".to_owned()),
+            Input::Failed(_) => None,
+        }
+    }
+}
+
 /// What sources stand for.
 #[derive(Default)]
 pub(crate) struct Inputs {
