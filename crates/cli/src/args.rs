@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Count(CountArgs),
     /// List the logs (channels) that servers have, or that files hold events of
     Logs(LogsArgs),
+    Messages(crate::messages::MessagesArgs),
     /// The inventory: list servers, test whether they can be read
     Hosts(HostsArgs),
     /// Scan four simulated servers, one of which dies, over the real protocol
@@ -111,6 +112,8 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
+    pub(crate) texts: crate::texts::TextArgs,
+    #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
@@ -151,6 +154,8 @@ pub(crate) struct TailArgs {
     /// the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
+    #[command(flatten)]
+    pub(crate) texts: crate::texts::TextArgs,
     #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
 }

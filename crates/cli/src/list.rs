@@ -23,11 +23,14 @@ use crate::listing::{Cell, Column, Rows};
 use crate::run::{Closed, Run, Take};
 use crate::servers::Server;
 use crate::source::Input;
+use crate::texts::{LocalTexts, TextArgs};
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.recover = args.files.recover;
+    // So that -g searches what scan -g does.
+    run.texts = LocalTexts::open(&TextArgs::default(), &run.console);
     let fields = count_by::fields(args)?;
     let zone = Zone::new(&args.output.terminal)?;
     let question = Question::new(&args.filter, &zone, fields.as_deref().unwrap_or_default())?;

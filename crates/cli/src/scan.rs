@@ -15,6 +15,7 @@ use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
+use crate::texts::LocalTexts;
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
@@ -44,6 +45,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.recover = args.files.recover;
+    run.texts = LocalTexts::open(&args.texts, &run.console);
     question.warn(&run.console);
     let selection = Arc::new(question.selection.with_limit(of_each));
     let inputs = run.inputs(&args.sources, &args.servers)?;

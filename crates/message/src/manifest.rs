@@ -150,8 +150,13 @@ impl Manifest {
     pub const MAX_ELEMENTS: usize = 1 << 18;
 }
 
-/// Reads the resource WEVT_TEMPLATE.
-pub(crate) fn read(resource: &[u8]) -> Result<Vec<Manifest>, Error> {
+/// Reads the resource WEVT_TEMPLATE: the providers that it describes.
+///
+/// # Errors
+/// [`Error::NotA`] for something else, [`Error::Version`] for an unknown version of it,
+/// [`Error::Malformed`] for a damaged one, [`Error::Limit`] for one of more than
+/// [`Manifest::MAX_ELEMENTS`] elements.
+pub fn read(resource: &[u8]) -> Result<Vec<Manifest>, Error> {
     const DESCRIPTOR: usize = 20;
     let data = Bytes::new(resource, "CRIM");
     data.signature(0, b"CRIM").map_err(|_| Error::NotA { expected: "a compiled manifest" })?;

@@ -10,6 +10,7 @@ mod expansion;
 mod files;
 mod help;
 mod interrupted;
+mod messages;
 #[cfg(target_os = "linux")]
 mod nested;
 mod output;
