@@ -80,7 +80,7 @@ pub(crate) fn run(
         fields.iter().map(|field| Column::field(&field.name())).collect();
     columns.extend([Column::number("records"), Column::text("oldest"), Column::text("newest")]);
     columns.extend(others.map(|_| Column::text("others")));
-    listing::print(&columns, rows, &args.output)?;
+    listing::print(&columns, &rows, &args.output)?;
     if let Some(tally) = &others {
         run.console.warning(&format!(
             "more than {} groups, too many to tell apart: {} records of those that came last are \

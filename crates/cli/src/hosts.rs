@@ -87,7 +87,7 @@ fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
         ]
     };
     let rows: Vec<Vec<Cell>> = entries.iter().map(row).collect();
-    listing::print(&COLUMNS, rows, &args.output)?;
+    listing::print(&COLUMNS, &rows, &args.output)?;
     Ok(if entries.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
@@ -138,7 +138,7 @@ fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
         ]);
     }
     let rows: Vec<Vec<Cell>> = rows.into_iter().flatten().collect();
-    listing::print(&COLUMNS, rows, &args.output)?;
+    listing::print(&COLUMNS, &rows, &args.output)?;
     run.summarize_servers();
     Ok(run.outcome().exit_code())
 }

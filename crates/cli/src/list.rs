@@ -169,8 +169,8 @@ impl Lists {
                 && !(self.not_empty && tally.events == 0)
         };
         let listed = logs.iter().filter(is_listed);
-        let rows = listed.map(|(log, tally)| self.row(&source, log, tally)).collect();
-        self.rows.add(rows)
+        let rows: Vec<_> = listed.map(|(log, tally)| self.row(&source, log, tally)).collect();
+        self.rows.add(&rows)
     }
 
     /// Prints what is left, as of a source that was not read to its end.

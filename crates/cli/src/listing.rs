@@ -73,7 +73,7 @@ impl Cell {
 /// Prints a list on standard output. A closed pipe is no error.
 pub(crate) fn print(
     columns: &[Column],
-    rows: Vec<Vec<Cell>>,
+    rows: &[Vec<Cell>],
     args: &ListArgs,
 ) -> Result<(), Failure> {
     let mut list = Rows::new(columns.to_vec(), args);
@@ -92,7 +92,7 @@ pub(crate) struct Rows {
     /// What each column of a table has needed so far.
     widths: Vec<usize>,
     /// Rows of an array, which is printed as a whole.
-    held: Vec<Vec<Cell>>,
+    held: Vec<Json>,
     is_begun: bool,
 }
 
@@ -118,16 +118,17 @@ impl Rows {
     }
 
     /// Prints rows.
-    pub(crate) fn add(&mut self, rows: Vec<Vec<Cell>>) -> Result<(), Closed> {
+    pub(crate) fn add(&mut self, rows: &[Vec<Cell>]) -> Result<(), Closed> {
         if self.format == ListFormat::Json {
-            self.held.extend(rows);
+            let objects: Vec<Json> = rows.iter().map(|row| self.object(row)).collect();
+            self.held.extend(objects);
             return Ok(());
         }
         let mut text = Vec::new();
         if !rows.is_empty() {
-            self.begin(&rows, &mut text);
+            self.begin(rows, &mut text);
         }
-        for row in &rows {
+        for row in rows {
             self.row(row, &mut text);
         }
         write(&text)
@@ -137,8 +138,8 @@ impl Rows {
     pub(crate) fn finish(mut self) -> Result<(), Closed> {
         let mut text = Vec::new();
         if self.format == ListFormat::Json {
-            let array = self.held.iter().map(|row| self.object(row)).collect();
-            text = format!("{}\n", escaped(&format!("{:#}", Json::Array(array)))).into_bytes();
+            let array = Json::Array(std::mem::take(&mut self.held));
+            text = format!("{}\n", escaped(&format!("{array:#}"))).into_bytes();
         }
         self.begin(&[], &mut text);
         write(&text)
