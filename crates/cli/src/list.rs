@@ -19,16 +19,17 @@ use crate::console::{Console, grouped};
 use crate::count_by;
 use crate::error::Failure;
 use crate::filter::{Question, Zone};
+use crate::input::Input;
 use crate::listing::{Cell, Column, Rows};
 use crate::run::{Closed, Run, Take};
 use crate::servers::Server;
-use crate::source::Input;
 use crate::texts::{LocalTexts, TextArgs};
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    run.recover = args.files.recover;
+    run.file_options.recover = args.files.recover;
+    run.ansi = args.code_page.ansi_codepage;
     // So that -g searches what scan -g does.
     run.texts = LocalTexts::open(&TextArgs::default(), &run.console);
     let fields = count_by::fields(args)?;
@@ -86,14 +87,14 @@ fn list(
     let missing = listed.question.as_ref().map(Question::missing);
     let by_channel = listed.question.is_none();
     let mut columns = COLUMNS.to_vec();
-    if run.recover {
+    if run.file_options.recover {
         columns.insert(3, Column::number("recovered"));
     }
     if by_channel {
         columns.extend([Column::number("size"), Column::text("enabled")]);
     }
     let mut rows = Rows::new(columns, args);
-    let files: Vec<String> = inputs.files.iter().filter_map(Input::name).collect();
+    let files: Vec<String> = inputs.files.iter().map(Input::name).collect();
     rows.expect(0, inputs.servers.iter().map(|server| server.address()));
     rows.expect(0, files.iter().map(String::as_str));
     let mut lists = Lists {
@@ -102,7 +103,7 @@ fn list(
         found: BTreeMap::new(),
         logs: listed.logs.clone(),
         not_empty: listed.not_empty,
-        recover: run.recover,
+        recover: run.file_options.recover,
         zone: zone.get(),
         rows,
     };

@@ -1,8 +1,10 @@
 //! A thread's share of the work: a job decoded, through the filter and the stages, into parts.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use encoding_rs::Encoding;
 use quarry_event::filter::{Matcher, Verdict};
 use quarry_event::{FieldSource, Message, Origin, PartialSource, Texts};
 use quarry_eventlog::{BatchReader, Damage, Visitor};
@@ -37,6 +39,8 @@ pub(super) struct Decoding<'a, W: Work, S> {
     pub(super) work: &'a W,
     pub(super) stage: &'a S,
     pub(super) stop: &'a Stop,
+    /// The code page of ANSI text.
+    pub(super) ansi: &'static Encoding,
     /// Outputs to be used again.
     pub(super) spare: &'a Mutex<Vec<W::Output>>,
 }
@@ -55,7 +59,7 @@ pub(super) struct Worker<W: Work, S: Stage> {
 impl<W: Work, S: Stage> Worker<W, S> {
     pub(super) fn new(decoding: &Decoding<'_, W, S>) -> Self {
         Worker {
-            reader: BatchReader::default(),
+            reader: BatchReader::with_code_page(decoding.ansi),
             work: decoding.work.worker(),
             stage: decoding.stage.worker(),
             notes: Notes::default(),
@@ -131,6 +135,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
         };
         let mut reading = Reading {
             decoding: self,
+            stop: self.stop.flag(),
             matcher: matchers.of(&source),
             work,
             stage,
@@ -184,6 +189,7 @@ fn message<'t>(
 /// A batch while it is read.
 struct Reading<'r, 'p, W: Work, S: Stage, E> {
     decoding: &'r Decoding<'r, W, S>,
+    stop: &'r AtomicBool,
     matcher: Option<&'r mut Matcher>,
     work: &'r mut W::Worker,
     stage: &'r mut S::Worker,
@@ -203,7 +209,9 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
     /// Whether the run is to end, which is looked at for each record.
     #[inline]
     fn ends(&mut self) -> bool {
-        self.is_cut |= self.decoding.stop.is_set();
+        if self.stop.load(Ordering::Relaxed) {
+            self.is_cut = true;
+        }
         self.is_cut
     }
 
