@@ -1,11 +1,4 @@
-//! Log files in zip archives, and log files that gzip or Zstandard has compressed.
-//!
-//! A [`ZipFile`] lists the log files in an archive, at any depth of folders, and unpacks one at a
-//! time. [`unpack`] does the same for a file that is compressed by itself. What is unpacked is a
-//! [`Spooled`]: memory, or past [`Limits::IN_MEMORY`] a temporary file without a name. Nothing is
-//! ever written under a name that an archive has.
-//!
-//! Archives come from anywhere, so all is bounded: see [`Limits`].
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod error;

@@ -92,8 +92,6 @@ pub(crate) struct ScanArgs {
 
     #[command(flatten)]
     pub(crate) files: FileArgs,
-    #[command(flatten)]
-    pub(crate) code_page: CodePageArgs,
 
     /// Print at most N events of each source; with --sort, of all sources together
     #[arg(short = 'n', long, value_name = "N", help_heading = ORDER)]
@@ -126,6 +124,8 @@ pub(crate) struct ScanArgs {
     pub(crate) terminal: TerminalArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
+    #[command(flatten)]
+    pub(crate) code_page: CodePageArgs,
 }
 
 const AFTER_TAIL: &str = "\

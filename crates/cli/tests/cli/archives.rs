@@ -221,3 +221,32 @@ fn a_code_page_that_is_none_is_refused_with_those_that_are() {
         assert_eq!(ran.status, Some(0), "{}", ran.shown());
     }
 }
+
+#[test]
+fn ansi_strings_are_read_in_the_code_page_that_is_given() {
+    use quarry_binxml::write::{
+        Element, Fragment, Instance, Piece, Template, TypedValue, ValueType,
+    };
+    let data = Element::new("EventData").child(
+        Element::new("Data").attribute("Name", "Who").piece(Piece::value(0, ValueType::AnsiString)),
+    );
+    let event = Element::new("Event").child(Element::new("System")).child(data);
+    let event = Fragment::Instance(Instance {
+        template: Template::new(quarry_event::Guid::from_bytes([7; 16]), event).unwrap(),
+        // The same bytes are "\u{416}\u{423}\u{41a}" in 1251 and "\u{c6}\u{d3}\u{ca}" in 1252.
+        values: vec![TypedValue::AnsiString(b"\xc6\xd3\xca".into())],
+    });
+    let mut writer = quarry_logfile::EvtxWriter::new(std::io::Cursor::new(Vec::new())).unwrap();
+    writer.write(&event, quarry_event::EventTime::from_filetime(134_000_000_000_000_000)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.evtx"), writer.finish().unwrap().into_inner()).unwrap();
+    for (page, text) in [("1251", "ЖУК"), ("1252", "ÆÓÊ")] {
+        let ran = run(folder.path(), &["scan", "a.evtx", "--ansi-codepage", page]);
+        assert_eq!(json(&ran.stdout)["data"]["Who"], text, "{}", ran.shown());
+        let count = run(
+            folder.path(),
+            &["count", "a.evtx", "--ansi-codepage", page, "--data", &format!("Who={text}")],
+        );
+        assert!(count.stderr.contains("1 matched"), "{}", count.shown());
+    }
+}
