@@ -88,7 +88,7 @@ fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
     };
     let rows: Vec<Vec<Cell>> = entries.iter().map(row).collect();
     listing::print(&COLUMNS, &rows, &args.output)?;
-    Ok(if rows.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if entries.is_empty() { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 /// Connects to each server, signs in, and asks for its logs.

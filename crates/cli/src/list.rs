@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use quarry_collect::{Delivery, Found, Next, Output, Selection, Source, Work};
 use quarry_event::filter::Glob;
 use quarry_event::output::{Column as EventColumn, Scratch, local_time};
@@ -18,7 +19,8 @@ use crate::console::{Console, grouped};
 use crate::count_by;
 use crate::error::Failure;
 use crate::filter::{Question, Zone};
-use crate::listing::{self, Cell, Column};
+use crate::input::Input;
+use crate::listing::{Cell, Column, Rows};
 use crate::run::{Closed, Run, Take};
 use crate::servers::Server;
 use crate::texts::{LocalTexts, TextArgs};
@@ -70,12 +72,6 @@ impl Listed {
     fn selection(&self) -> Option<&Selection> {
         self.question.as_ref().map(|question| &question.selection)
     }
-
-    /// Whether a log is listed.
-    fn has(&self, log: &str, tally: &Tally) -> bool {
-        (self.logs.is_empty() || self.logs.iter().any(|glob| glob.is_match(log)))
-            && !(self.not_empty && tally.events == 0)
-    }
 }
 
 /// Counts what is selected, a log a line; or lists the logs there are, if nothing is.
@@ -90,7 +86,27 @@ fn list(
     let mut inputs = run.inputs(sources, servers)?;
     let missing = listed.question.as_ref().map(Question::missing);
     let by_channel = listed.question.is_none();
-    let mut lists = Lists { by_channel, files: inputs.files.len(), found: BTreeMap::new() };
+    let mut columns = COLUMNS.to_vec();
+    if run.file_options.recover {
+        columns.insert(3, Column::number("recovered"));
+    }
+    if by_channel {
+        columns.extend([Column::number("size"), Column::text("enabled")]);
+    }
+    let mut rows = Rows::new(columns, args);
+    let files: Vec<String> = inputs.files.iter().map(Input::name).collect();
+    rows.expect(0, inputs.servers.iter().map(|server| server.address()));
+    rows.expect(0, files.iter().map(String::as_str));
+    let mut lists = Lists {
+        by_channel,
+        files: inputs.files.len(),
+        found: BTreeMap::new(),
+        logs: listed.logs.clone(),
+        not_empty: listed.not_empty,
+        recover: run.file_options.recover,
+        zone: zone.get(),
+        rows,
+    };
     let read = (|| {
         // Servers know their logs; only what passes a filter has to be read.
         if listed.selection().is_none_or(Selection::passes_all) {
@@ -100,47 +116,12 @@ fn list(
         let selection =
             Arc::new(listed.question.take().map(|question| question.selection).unwrap_or_default());
         let key = if by_channel { Key::Channel } else { Key::Log };
-        run.read(inputs, &selection, &Count { key }, &mut lists)
+        run.read(inputs, &selection, &Count { key }, &mut lists)?;
+        lists.finish()
     })();
     if let Err(Closed::Failed(failure)) = read {
         return Err(failure);
     }
-    let zone = zone.get();
-    let time = |time: Option<EventTime>| match time {
-        Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
-        None => Cell::new(Json::Null, ""),
-    };
-    let recover = run.file_options.recover;
-    let row = |source: &str, log: &str, tally: &Tally| {
-        let number = |number: u64| Cell::new(number, grouped(number));
-        let records = number(tally.events - tally.recovered);
-        let mut row = vec![Cell::text(source), Cell::text(log), records];
-        row.extend(recover.then(|| number(tally.recovered)));
-        row.extend([time(tally.oldest), time(tally.newest)]);
-        if by_channel {
-            row.push(tally.size.map_or(Cell::new(Json::Null, ""), number));
-            row.push(match tally.enabled {
-                Some(enabled) => Cell::new(enabled, if enabled { "yes" } else { "no" }),
-                None => Cell::new(Json::Null, ""),
-            });
-        }
-        row
-    };
-    let rows: Vec<Vec<Cell>> = lists
-        .found
-        .values()
-        .flat_map(|(source, logs)| logs.iter().map(move |(log, tally)| (source, log, tally)))
-        .filter(|(_, log, tally)| listed.has(log, tally))
-        .map(|(source, log, tally)| row(source, log, tally))
-        .collect();
-    let mut columns = COLUMNS.to_vec();
-    if recover {
-        columns.insert(3, Column::number("recovered"));
-    }
-    if by_channel {
-        columns.extend([Column::number("size"), Column::text("enabled")]);
-    }
-    listing::print(&columns, &rows, args)?;
     missing.iter().for_each(|missing| missing.warn(&run.console));
     run.summarize();
     Ok(run.outcome().exit_code())
@@ -159,8 +140,19 @@ struct Lists {
     by_channel: bool,
     /// How many files come before the servers.
     files: usize,
-    found: BTreeMap<(bool, usize), (String, BTreeMap<String, Tally>)>,
+    /// What isn't printed yet.
+    found: BTreeMap<Place, (String, BTreeMap<String, Tally>)>,
+    /// The logs that are listed; none for all.
+    logs: Vec<Glob>,
+    /// Whether logs without records are left out.
+    not_empty: bool,
+    recover: bool,
+    zone: TimeZone,
+    rows: Rows,
 }
+
+/// Whether a source is a server, and its place among all.
+type Place = (bool, usize);
 
 impl Lists {
     fn of(&mut self, source: &Source) -> &mut BTreeMap<String, Tally> {
@@ -168,6 +160,46 @@ impl Lists {
         // A server may be read in another way than it was at first.
         name.clone_from(&source.name);
         logs
+    }
+
+    /// Prints what was found of a source, which is all there is of it.
+    fn print(&mut self, place: Place) -> Result<(), Closed> {
+        let Some((source, logs)) = self.found.remove(&place) else { return Ok(()) };
+        let is_listed = |(log, tally): &(&String, &Tally)| {
+            (self.logs.is_empty() || self.logs.iter().any(|glob| glob.is_match(log)))
+                && !(self.not_empty && tally.events == 0)
+        };
+        let listed = logs.iter().filter(is_listed);
+        let rows: Vec<_> = listed.map(|(log, tally)| self.row(&source, log, tally)).collect();
+        self.rows.add(&rows)
+    }
+
+    /// Prints what is left, as of a source that was not read to its end.
+    fn finish(mut self) -> Result<(), Closed> {
+        while let Some(place) = self.found.keys().next().copied() {
+            self.print(place)?;
+        }
+        self.rows.finish()
+    }
+
+    fn row(&self, source: &str, log: &str, tally: &Tally) -> Vec<Cell> {
+        let time = |time: Option<EventTime>| match time {
+            Some(time) => Cell::new(time.to_string(), local_time(time, &self.zone)),
+            None => Cell::new(Json::Null, ""),
+        };
+        let number = |number: u64| Cell::new(number, grouped(number));
+        let records = number(tally.events - tally.recovered);
+        let mut row = vec![Cell::text(source), Cell::text(log), records];
+        row.extend(self.recover.then(|| number(tally.recovered)));
+        row.extend([time(tally.oldest), time(tally.newest)]);
+        if self.by_channel {
+            row.push(tally.size.map_or(Cell::new(Json::Null, ""), number));
+            row.push(match tally.enabled {
+                Some(enabled) => Cell::new(enabled, if enabled { "yes" } else { "no" }),
+                None => Cell::new(Json::Null, ""),
+            });
+        }
+        row
     }
 }
 
@@ -196,6 +228,10 @@ impl Take for Lists {
         }
         Ok(Next::Go)
     }
+
+    fn ended(&mut self, console: &Console, source: &Source) -> Result<(), Closed> {
+        console.beside(|| self.print((source.is_server(), source.index)))
+    }
 }
 
 /// Asks servers what is in their logs.
@@ -218,9 +254,11 @@ fn survey(
         .collect();
     let named: Vec<Glob> = patterns.concat();
     let question = move |id: SourceId, log| quarry_fleet::survey(log, patterns[id.index()].clone());
+    let mut printed = Ok(());
     run.ask(servers, question, |run, n, surveyed, _| {
+        let place = (true, lists.files + n);
         let address = || (servers[n].address().to_owned(), BTreeMap::new());
-        let (_, logs) = lists.found.entry((true, lists.files + n)).or_insert_with(address);
+        let (_, logs) = lists.found.entry(place).or_insert_with(address);
         let mut failures = Vec::new();
         for (log, info) in surveyed {
             match info {
@@ -240,8 +278,12 @@ fn survey(
                 }
             }
         }
+        if printed.is_ok() {
+            printed = run.console.beside(|| lists.print(place));
+        }
         failures
-    })
+    })?;
+    printed
 }
 
 /// Counts events, on any thread.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
+use anstyle::Style;
 use quarry_event::output::{CsvCells, push_cell, push_csv};
 use quarry_event::text::is_active;
 use serde_json::{Map, Value as Json};
@@ -75,54 +76,175 @@ pub(crate) fn print(
     rows: &[Vec<Cell>],
     args: &ListArgs,
 ) -> Result<(), Failure> {
-    let mut text = Vec::new();
-    write(columns, rows, args, &mut text);
-    let mut out = io::stdout().lock();
-    match out.write_all(&text).and_then(|()| out.flush()).map_err(Closed::from) {
+    let mut list = Rows::new(columns.to_vec(), args);
+    match list.add(rows).and_then(|()| list.finish()) {
         Err(Closed::Failed(failure)) => Err(failure),
         Err(Closed::Pipe) | Ok(()) => Ok(()),
     }
 }
 
-fn write(columns: &[Column], rows: &[Vec<Cell>], args: &ListArgs, out: &mut Vec<u8>) {
-    let default = if io::stdout().is_terminal() { ListFormat::Table } else { ListFormat::Jsonl };
-    let object = |row: &Vec<Cell>| -> Json {
-        let member = |(column, cell): (&Column, &Cell)| {
-            (column.name.clone().into_owned(), cell.value.clone())
-        };
-        Json::Object(columns.iter().zip(row).map(member).collect::<Map<_, _>>())
-    };
-    // Writing to a vector can't fail.
-    match args.output.unwrap_or(default) {
-        ListFormat::Table => table(columns, rows, stdout_color(args.terminal.color), out),
-        ListFormat::Jsonl => {
+/// A list that is printed on standard output as its rows come. A table's columns get wider when a
+/// row needs that.
+pub(crate) struct Rows {
+    columns: Vec<Column>,
+    format: ListFormat,
+    color: bool,
+    /// What each column of a table has needed so far.
+    widths: Vec<usize>,
+    /// Rows of an array, which is printed as a whole.
+    held: Vec<Json>,
+    is_begun: bool,
+}
+
+impl Rows {
+    pub(crate) fn new(columns: Vec<Column>, args: &ListArgs) -> Self {
+        let default =
+            if io::stdout().is_terminal() { ListFormat::Table } else { ListFormat::Jsonl };
+        let heads = columns.iter().map(|column| width(&column.heading()));
+        Rows {
+            format: args.output.unwrap_or(default),
+            color: stdout_color(args.terminal.color),
+            widths: heads.collect(),
+            held: Vec::new(),
+            is_begun: false,
+            columns,
+        }
+    }
+
+    /// Makes a column wide enough for texts that are still to come.
+    pub(crate) fn expect<'t>(&mut self, column: usize, texts: impl Iterator<Item = &'t str>) {
+        let widest = texts.map(width).max().unwrap_or(0);
+        self.widths[column] = self.widths[column].max(widest);
+    }
+
+    /// Prints rows.
+    pub(crate) fn add(&mut self, rows: &[Vec<Cell>]) -> Result<(), Closed> {
+        if self.format == ListFormat::Json {
+            let objects: Vec<Json> = rows.iter().map(|row| self.object(row)).collect();
+            self.held.extend(objects);
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        if !rows.is_empty() {
+            self.begin(rows, &mut text);
+        }
+        for row in rows {
+            self.row(row, &mut text);
+        }
+        write(&text)
+    }
+
+    /// Ends the list, an empty one too.
+    pub(crate) fn finish(mut self) -> Result<(), Closed> {
+        let mut text = Vec::new();
+        if self.format == ListFormat::Json {
+            let array = Json::Array(std::mem::take(&mut self.held));
+            text = format!("{}\n", escaped(&format!("{array:#}"))).into_bytes();
+        }
+        self.begin(&[], &mut text);
+        write(&text)
+    }
+
+    /// Writes what comes before the first row, and learns how wide the next ones are.
+    fn begin(&mut self, rows: &[Vec<Cell>], out: &mut Vec<u8>) {
+        if self.format == ListFormat::Table {
             for row in rows {
-                let _ = writeln!(out, "{}", escaped(&object(row).to_string()));
+                for (needed, cell) in self.widths.iter_mut().zip(row) {
+                    *needed = (*needed).max(width(&cell.shown));
+                }
             }
         }
-        ListFormat::Json => {
-            let array: Vec<Json> = rows.iter().map(object).collect();
-            let _ = writeln!(out, "{}", escaped(&format!("{:#}", Json::Array(array))));
+        if std::mem::replace(&mut self.is_begun, true) {
+            return;
         }
-        format @ (ListFormat::Csv | ListFormat::CsvExact) => {
-            let form = match format {
-                ListFormat::CsvExact => CsvCells::Exact,
-                _ => CsvCells::Spreadsheet,
-            };
-            for (i, column) in columns.iter().enumerate() {
-                out.extend_from_slice(if i > 0 { b"," } else { b"" });
-                push_csv(&column.name, form, io::stdout().is_terminal(), out);
+        match self.format {
+            ListFormat::Table => {
+                let style = if self.color { Style::new().bold() } else { Style::new() };
+                let heads: Vec<String> = self.columns.iter().map(Column::heading).collect();
+                self.line(heads.iter().map(String::as_str), style, out);
             }
-            out.extend_from_slice(b"\r\n");
-            for row in rows {
+            ListFormat::Csv | ListFormat::CsvExact => {
+                for (i, column) in self.columns.iter().enumerate() {
+                    out.extend_from_slice(if i > 0 { b"," } else { b"" });
+                    push_csv(&column.name, self.cells(), io::stdout().is_terminal(), out);
+                }
+                out.extend_from_slice(b"\r\n");
+            }
+            ListFormat::Jsonl | ListFormat::Json => {}
+        }
+    }
+
+    fn row(&self, row: &[Cell], out: &mut Vec<u8>) {
+        match self.format {
+            ListFormat::Table => self.line(row.iter().map(|cell| &*cell.shown), Style::new(), out),
+            ListFormat::Jsonl | ListFormat::Json => {
+                out.extend_from_slice(escaped(&self.object(row).to_string()).as_bytes());
+                out.push(b'\n');
+            }
+            ListFormat::Csv | ListFormat::CsvExact => {
                 for (i, cell) in row.iter().enumerate() {
                     out.extend_from_slice(if i > 0 { b"," } else { b"" });
-                    csv_cell(&cell.value, form, out);
+                    csv_cell(&cell.value, self.cells(), out);
                 }
                 out.extend_from_slice(b"\r\n");
             }
         }
     }
+
+    fn cells(&self) -> CsvCells {
+        match self.format {
+            ListFormat::CsvExact => CsvCells::Exact,
+            _ => CsvCells::Spreadsheet,
+        }
+    }
+
+    fn object(&self, row: &[Cell]) -> Json {
+        let member = |(column, cell): (&Column, &Cell)| {
+            (column.name.clone().into_owned(), cell.value.clone())
+        };
+        Json::Object(self.columns.iter().zip(row).map(member).collect::<Map<_, _>>())
+    }
+
+    /// A line of the table, in columns as wide as they have to be, as far as the terminal goes.
+    fn line<'c>(&self, cells: impl Iterator<Item = &'c str>, style: Style, out: &mut Vec<u8>) {
+        let mut widths = self.widths.clone();
+        if let Some(room) = stdout_width() {
+            let gaps = 2 * widths.len().saturating_sub(1);
+            for (n, _) in self.columns.iter().enumerate().filter(|(_, column)| column.gives_way) {
+                let total: usize = widths.iter().sum::<usize>() + gaps;
+                let least = widths[n].min(16);
+                widths[n] = widths[n].saturating_sub(total.saturating_sub(room)).max(least);
+            }
+        }
+        for (n, cell) in cells.enumerate() {
+            let mut text = Vec::new();
+            let used = push_cell(cell, Some(widths[n]), &mut text);
+            let pad = widths[n] - used;
+            let (before, after) = match (self.columns[n].right, n + 1 == widths.len()) {
+                (true, _) => (pad, 0),
+                // Nothing after the last.
+                (false, true) => (0, 0),
+                (false, false) => (0, pad),
+            };
+            let gap = if n == 0 { 0 } else { 2 };
+            out.resize(out.len() + gap + before, b' ');
+            // Writing to a vector can't fail.
+            let _ = write!(out, "{style}");
+            out.extend_from_slice(&text);
+            let _ = write!(out, "{style:#}");
+            out.resize(out.len() + after, b' ');
+        }
+        out.push(b'\n');
+    }
+}
+
+fn width(text: &str) -> usize {
+    push_cell(text, None, &mut Vec::new())
+}
+
+fn write(text: &[u8]) -> Result<(), Closed> {
+    let mut out = io::stdout().lock();
+    Ok(out.write_all(text).and_then(|()| out.flush())?)
 }
 
 fn csv_cell(value: &Json, cells: CsvCells, out: &mut Vec<u8>) {
@@ -147,48 +269,4 @@ fn escaped(json: &str) -> String {
         }
     }
     text
-}
-
-/// Columns as wide as what stands in them, as far as the terminal goes.
-fn table(columns: &[Column], rows: &[Vec<Cell>], color: bool, out: &mut Vec<u8>) {
-    let heads: Vec<String> = columns.iter().map(Column::heading).collect();
-    let head: Vec<&str> = heads.iter().map(String::as_str).collect();
-    let body = rows.iter().map(|row| row.iter().map(|cell| &*cell.shown).collect());
-    let lines: Vec<Vec<&str>> = std::iter::once(head).chain(body).collect();
-    let mut widths = vec![0; columns.len()];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(push_cell(cell, None, &mut Vec::new()));
-        }
-    }
-    if let Some(room) = stdout_width() {
-        let gaps = 2 * widths.len().saturating_sub(1);
-        for (n, _) in columns.iter().enumerate().filter(|(_, column)| column.gives_way) {
-            let total: usize = widths.iter().sum::<usize>() + gaps;
-            let least = widths[n].min(16);
-            widths[n] = widths[n].saturating_sub(total.saturating_sub(room)).max(least);
-        }
-    }
-    let bold = if color { anstyle::Style::new().bold() } else { anstyle::Style::new() };
-    for (i, line) in lines.iter().enumerate() {
-        let style = if i == 0 { bold } else { anstyle::Style::new() };
-        for (n, cell) in line.iter().enumerate() {
-            let mut text = Vec::new();
-            let used = push_cell(cell, Some(widths[n]), &mut text);
-            let pad = widths[n] - used;
-            let (before, behind) = match (columns[n].right, n + 1 == line.len()) {
-                (true, _) => (pad, 0),
-                // Nothing behind the last.
-                (false, true) => (0, 0),
-                (false, false) => (0, pad),
-            };
-            let gap = if n == 0 { 0 } else { 2 };
-            out.resize(out.len() + gap + before, b' ');
-            let _ = write!(out, "{style}");
-            out.extend_from_slice(&text);
-            let _ = write!(out, "{style:#}");
-            out.resize(out.len() + behind, b' ');
-        }
-        out.push(b'\n');
-    }
 }

@@ -48,6 +48,11 @@ pub(crate) trait Take {
         delivery: &mut Delivery<Self::Output>,
     ) -> Result<Next, Closed>;
 
+    /// Nothing more comes of a source.
+    fn ended(&mut self, _console: &Console, _source: &Source) -> Result<(), Closed> {
+        Ok(())
+    }
+
     /// Makes durable what was taken.
     fn persist(&mut self) -> Result<(), Closed> {
         Ok(())
@@ -460,6 +465,7 @@ impl<T: Take> Sink for Reporting<'_, T> {
                 }
                 self.take.opened(source);
             }
+            Notice::Ended => self.take.ended(&self.run.console, source)?,
             Notice::Following { log, again: true } => {
                 self.run.console.note(&format!("{name}: following {log} again"));
             }

@@ -31,6 +31,11 @@ impl Stop {
         self.0.is_set.load(Ordering::Relaxed)
     }
 
+    /// What is looked at for each record.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.0.is_set
+    }
+
     /// Waits until the run is to end.
     pub async fn wait(&self) {
         self.0.token.cancelled().await;

@@ -1,5 +1,7 @@
 //! `count`, `logs`, `hosts` and `demo` with servers.
 
+use std::io::{BufRead as _, BufReader};
+
 use quarry_sim::Fault;
 
 use super::*;
@@ -279,4 +281,23 @@ fn vv_and_quarry_log_show_what_the_libraries_do_and_no_secret() {
     let is_own = |line: &str| line.contains("quarry_") || line.contains(" records, ");
     assert!(all.lines().all(is_own), "{all}");
     assert!(scan(&[], Some("quarry_collect=loud")).contains("QUARRY_LOG is left aside"));
+}
+
+#[test]
+fn counts_of_servers_are_printed_as_they_answer() {
+    let mut options = servers(2);
+    options[0].faults.push(Fault::Silent(0));
+    let fleet = Fleet::new(options, 20);
+    for format in ["jsonl", "table", "csv"] {
+        let mut command = fleet.command(&["count", "@all", "-o", format, "--timeout", "60s"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut printed = String::new();
+        // The first server says nothing, and the second is printed all the same.
+        while !printed.contains("server02") {
+            assert!(stdout.read_line(&mut printed).unwrap() > 0, "{format}: {printed}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

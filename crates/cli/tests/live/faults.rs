@@ -138,8 +138,8 @@ fn case(kind: &str, mapper: u16, event: u16) -> Case {
             warning: Some("overwritten"),
             ..well("wrapped:100")
         },
-        // It matters to who waits for new records.
-        "forwarded" | "no-wait" => well(kind),
+        // It matters to who waits for new records, or asks for some only.
+        "forwarded" | "no-wait" | "refuse-query" => well(kind),
         "hollow" => fails(
             kind,
             format!("{name}: no event log service in MS-EVEN6"),

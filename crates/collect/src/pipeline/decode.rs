@@ -1,6 +1,7 @@
 //! A thread's share of the work: a job decoded, through the filter and the stages, into parts.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use encoding_rs::Encoding;
@@ -134,6 +135,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
         };
         let mut reading = Reading {
             decoding: self,
+            stop: self.stop.flag(),
             matcher: matchers.of(&source),
             work,
             stage,
@@ -187,6 +189,7 @@ fn message<'t>(
 /// A batch while it is read.
 struct Reading<'r, 'p, W: Work, S: Stage, E> {
     decoding: &'r Decoding<'r, W, S>,
+    stop: &'r AtomicBool,
     matcher: Option<&'r mut Matcher>,
     work: &'r mut W::Worker,
     stage: &'r mut S::Worker,
@@ -206,7 +209,9 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
     /// Whether the run is to end, which is looked at for each record.
     #[inline]
     fn ends(&mut self) -> bool {
-        self.is_cut |= self.decoding.stop.is_set();
+        if self.stop.load(Ordering::Relaxed) {
+            self.is_cut = true;
+        }
         self.is_cut
     }
 
