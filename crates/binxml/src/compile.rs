@@ -454,6 +454,14 @@ impl Compiler {
                     .push((Datum::Nested { slot, needs: Dependencies::default() }, open.element));
             }
         }
+        if let Piece::Literal(literal) = piece
+            && open.inside == Place::EventData
+            && open.role == Role::Other
+            && !self.literals[literal.start as usize..literal.end as usize].trim().is_empty()
+        {
+            // Text beside the data.
+            self.more.push(open.element);
+        }
         push_merged(&mut open.content, piece);
         match (self.nodes.last_mut(), piece) {
             (Some(Node::Content(Piece::Literal(last))), Piece::Literal(next))

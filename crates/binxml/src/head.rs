@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 
 use encoding_rs::Encoding;
+use quarry_event::text::eq_ignore_case;
 use quarry_event::{Field, PartialSource, Value};
 
 use crate::cache::Cache;
@@ -74,7 +75,10 @@ impl<'d> Head<'d> {
         let template = self.cache.get(known);
         let values = Values::read(&mut cursor)?;
         let is_alone = cursor.peek().is_none_or(|token| token == token::EOF);
-        let tidy = template.has_plain_data && !values.has_arrays && values.binxml == 0;
+        let tidy = template.has_plain_data
+            && template.more.is_empty()
+            && !values.has_arrays
+            && values.binxml == 0;
         (is_alone && tidy).then_some(Shallow { template, values })
     }
 
@@ -97,7 +101,9 @@ impl<'d> Head<'d> {
                 Datum::Value { name, text, .. } => {
                     let is_wanted = match name {
                         DatumName::Unnamed => wanted.is_none(),
-                        DatumName::Known { text, .. } => wanted.is_none_or(|name| **text == *name),
+                        DatumName::Known { text, .. } => {
+                            wanted.is_none_or(|name| eq_ignore_case(text, name))
+                        }
                         DatumName::Unknown { .. } => return None,
                     };
                     match self.text(instance, *text) {
@@ -141,11 +147,18 @@ impl PartialSource for Head<'_> {
         let has_data =
             |datum: &Datum| matches!(datum, &Datum::Nested { slot, .. } if values.has_binxml(slot));
         match values.binxml {
+            // There may be user data.
+            _ if !template.more.is_empty() => return None,
             0 if template.has_plain_data => {}
             1 if matches!(&*template.data, [datum] if has_data(datum)) => {}
             _ => return None,
         }
         self.data(&self.instance, wanted, &mut visit)
+    }
+
+    /// The data of an event that has more aren't known.
+    fn may_have_user_data(&self) -> bool {
+        false
     }
 }
 

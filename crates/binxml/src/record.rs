@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use quarry_event::text::Plain;
+use quarry_event::text::{Plain, eq_ignore_case};
 use quarry_event::{DataName, Field, FieldSource, Fields, Sink, Value};
 
 use crate::decoder::{Decoder, Instance, InstanceIndex, Slot};
 use crate::template::{Datum, DatumName, Dependencies, FieldText, Piece, Template, Text};
-use crate::value::{ARRAY, NULL, decode, split_item};
+use crate::value::{ARRAY, BIN_XML, NULL, decode, split_item};
 use crate::walk::Walker;
 
 /// An event whose values still lie in the bytes it came in.
@@ -193,14 +193,14 @@ impl<'d> Record<'d> {
                 Datum::Value { name, .. } => {
                     let same = match name {
                         DatumName::Unnamed => false,
-                        DatumName::Known { text, .. } => **text == *wanted,
-                        name => {
-                            self.data_name(instance, name).is_some_and(|n| n.as_str() == wanted)
-                        }
+                        DatumName::Known { text, .. } => eq_ignore_case(text, wanted),
+                        name => self
+                            .data_name(instance, name)
+                            .is_some_and(|name| eq_ignore_case(name.as_str(), wanted)),
                     };
                     if same {
                         self.datum(instance, datum, &mut |name, value| match name {
-                            Some(name) if name.as_str() == wanted => visit(value),
+                            Some(name) if eq_ignore_case(name.as_str(), wanted) => visit(value),
                             _ => ControlFlow::Continue(()),
                         })?;
                     }
@@ -392,7 +392,14 @@ impl FieldSource for Record<'_> {
             return event.has_more();
         }
         self.decoder.instances.iter().any(|instance| {
-            self.template(instance).more.iter().any(|&needs| !self.is_dropped(instance, needs))
+            let template = self.template(instance);
+            // A value in <EventData> itself, beside its elements.
+            let is_text = |slot: Slot| !matches!(slot.kind, NULL | BIN_XML);
+            template.more.iter().any(|&needs| !self.is_dropped(instance, needs))
+                || template
+                    .section_slots
+                    .iter()
+                    .any(|&n| self.slot(instance, n).is_some_and(is_text))
         })
     }
 }

@@ -108,19 +108,23 @@ pub(crate) enum DatumName {
     },
 }
 
-/// A name's length and some of its letters, to see that it is another one without comparing it.
+/// A name's length and some of its letters in lowercase, to see that it is another one without
+/// comparing it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct NameMark(u32);
 
 impl NameMark {
-    /// That of what may have any name.
+    /// That of what may have any name, and of names of which a spelling may have another length.
     const ANY: NameMark = NameMark(0);
     /// That of what has none: no name has this letter, which UTF-8 doesn't have.
     const NONE: NameMark = NameMark(u32::MAX);
 
     #[inline]
     fn new(name: &str) -> Self {
-        let letter = |at: usize| name.as_bytes().get(at).copied().unwrap_or_default();
+        if !name.is_ascii() {
+            return NameMark::ANY;
+        }
+        let letter = |at: usize| name.as_bytes().get(at).map_or(0, u8::to_ascii_lowercase);
         let len = name.len();
         NameMark(u32::from_le_bytes([
             len as u8,
@@ -210,10 +214,11 @@ impl Template {
         self.literals.get(literal.start as usize..literal.end as usize).unwrap_or_default()
     }
 
-    /// The data that may have a name, or that may bring values of it along; or all.
+    /// The data that may have a name, in whatever case, or that may bring values of it along; or
+    /// all.
     #[inline]
     pub(crate) fn data_named(&self, wanted: Option<&str>) -> impl Iterator<Item = &Datum> {
-        let wanted = wanted.map(NameMark::new);
+        let wanted = wanted.map(NameMark::new).filter(|wanted| *wanted != NameMark::ANY);
         let marks = self.data_marks.iter();
         self.data
             .iter()

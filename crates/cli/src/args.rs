@@ -108,7 +108,7 @@ pub(crate) struct ScanArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<ScanFormat>,
     /// The columns (table, csv) or members (jsonl, json), with commas between; data.NAME is one
-    /// value of the event, data.* each of its values
+    /// value of the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -149,7 +149,7 @@ pub(crate) struct TailArgs {
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
     pub(crate) output: Option<Format>,
     /// The columns (table, csv) or members (jsonl), with commas between; data.NAME is one value of
-    /// the event, data.* each of its values
+    /// the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
@@ -339,11 +339,12 @@ pub(crate) struct FilterArgs {
     /// Of this log (channel); a glob, repeatable [default: System of a server, all of a file]
     #[arg(short, long, value_name = "NAME")]
     pub(crate) log: Vec<String>,
-    /// From this time on: 8h, "2 days ago", yesterday, 2026-11-22T06:00 (local, or with a zone)
-    #[arg(short = 'S', long, value_name = "TIME")]
+    /// From this time on: 8h, "2 days ago", "last week", yesterday, monday, 2026-11-22T06:00 (local,
+    /// or with a zone), @1700000000
+    #[arg(short = 'S', long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) since: Option<String>,
     /// Up to this time
-    #[arg(short = 'U', long, value_name = "TIME")]
+    #[arg(short = 'U', long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) until: Option<String>,
     /// With these ids: 4624,4700-4720,!4634
     #[arg(short, long, value_name = "IDS", allow_hyphen_values = true)]
@@ -361,15 +362,20 @@ pub(crate) struct FilterArgs {
     /// That name this user (a name, DOMAIN\name or SID); a glob, repeatable
     #[arg(long, value_name = "GLOB")]
     pub(crate) event_user: Vec<String>,
-    /// With this value: NAME=VALUE, or NAME~=REGEX; repeatable, all have to match
+    /// With this value, of UserData too: NAME=GLOB, or NAME~=REGEX; repeatable, all have to match
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) data: Vec<String>,
-    /// With a match of this regular expression in the message or a value
+    /// With a match of this regular expression in the message, a value, or a value with its name
+    /// (NAME=VALUE); case counts if it has an uppercase letter; repeatable, all have to match
     #[arg(short, long, value_name = "REGEX", allow_hyphen_values = true)]
-    pub(crate) grep: Option<String>,
+    pub(crate) grep: Vec<String>,
     /// That this Windows event query selects: XPath, or a whole QueryList document
     #[arg(long, value_name = "QUERY", allow_hyphen_values = true)]
     pub(crate) xpath: Option<String>,
+    /// That don't pass this test: id, level, provider, computer, event-user, data, grep, log or
+    /// xpath; events without the value stay; repeatable
+    #[arg(long, value_name = "WORD:VALUE")]
+    pub(crate) not: Vec<String>,
 }
 
 /// How files are read.
@@ -479,6 +485,12 @@ pub(crate) struct TerminalArgs {
     /// When to use colour; auto also heeds NO_COLOR and CLICOLOR_FORCE
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub(crate) color: When,
+    /// Read and show times in this zone: Europe/Berlin, +02:00, UTC [default: the system's]
+    #[arg(long, value_name = "ZONE", allow_hyphen_values = true, conflicts_with = "utc")]
+    pub(crate) timezone: Option<String>,
+    /// Read and show times in UTC
+    #[arg(long)]
+    pub(crate) utc: bool,
     /// No progress, warnings or summary on standard error; errors, and gaps of tail, only
     #[arg(short, long)]
     pub(crate) quiet: bool,

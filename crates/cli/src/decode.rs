@@ -12,6 +12,7 @@ use quarry_logfile::{Damage, DamageKind, OpenError};
 use crate::args::{DecodeArgs, When};
 use crate::console::Console;
 use crate::error::{Failure, plain};
+use crate::filter::Zone;
 use crate::print::Wanted;
 use crate::run::Closed;
 
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
             color: When::Auto,
             recover: false,
             grep: None,
+            zone: &Zone::default(),
         }
         .printer()?,
         name: &name,

@@ -13,15 +13,18 @@ use quarry_logfile::{EvtxWriteError, EvtxWriter};
 use crate::args::ScanArgs;
 use crate::console::Console;
 use crate::error::{Failure, Outcome};
-use crate::filter;
+use crate::filter::{Question, Zone};
 use crate::out;
 use crate::run::{Closed, Run, Take};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     check(args)?;
-    let selection = Arc::new(filter::selection(&args.filter)?.with_limit(args.lines));
+    let question = Question::new(&args.filter, &Zone::new(&args.terminal)?, &[])?;
+    let missing = question.missing();
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    question.warn(&run.console);
+    let selection = Arc::new(question.selection.with_limit(args.lines));
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let saved = Saving::new().and_then(|mut saving| {
         run.read(inputs, &selection, &Pack, &mut saving)?;
@@ -30,7 +33,10 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     match saved {
         Err(Closed::Failed(failure)) => return Err(failure),
         Err(Closed::Pipe) => {}
-        Ok(()) => run.summarize(),
+        Ok(()) => {
+            missing.warn(&run.console);
+            run.summarize();
+        }
     }
     Ok(run.outcome())
 }

@@ -1,76 +1,146 @@
 //! The filter that the options of the command line ask for.
 
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use quarry_collect::Selection;
 use quarry_event::EventTime;
-use quarry_event::filter::{DataTest, Filter, FilterError, Glob, Ids, Levels, Pattern, parse_time};
-use quarry_event::query::Query;
+use quarry_event::filter::{Filter, FilterError, MissingName, Names, parse_zone};
+use quarry_event::output::{Column, local_time};
+use quarry_event::words::{Key, Word, WordError, Words};
 
-use crate::args::FilterArgs;
+use crate::args::{FilterArgs, TerminalArgs};
+use crate::console::Console;
 use crate::error::Failure;
 
-/// What the options select of each source.
-pub(crate) fn selection(args: &FilterArgs) -> Result<Selection, Failure> {
-    // Times such as `8h` count from now, and are in the local zone if they have none. Finding the
-    // zone takes longer than reading a small file.
-    let now = (args.since.is_some() || args.until.is_some()).then(Zoned::now);
-    let timestamp = now.as_ref().map_or_else(Timestamp::now, Zoned::timestamp);
-    let filter = build(args, now.as_ref())?;
-    let logs = each("--log", &args.log, Glob::parse)?;
-    of("--xpath", Selection::new(logs, filter, EventTime::from_timestamp(timestamp)))
+/// What the options select of each source, and what is to be said of them.
+pub(crate) struct Question {
+    pub(crate) selection: Selection,
+    names: Arc<Names>,
+    warnings: Vec<String>,
 }
 
-fn build(args: &FilterArgs, now: Option<&Zoned>) -> Result<Filter, Failure> {
-    let time = |option, text: &Option<String>| match (text, now) {
-        (Some(text), Some(now)) => of(option, parse_time(text, now)).map(Some),
-        _ => Ok(None),
-    };
-    let filter = Filter {
-        since: time("--since", &args.since)?,
-        until: time("--until", &args.until)?,
-        ids: list("--id", &args.id, Ids::parse)?,
-        levels: list("--level", &args.level, Levels::parse)?,
-        providers: each("--provider", &args.provider, Glob::parse)?,
-        computers: each("--computer", &args.computer, Glob::parse)?,
-        users: each("--event-user", &args.event_user, Glob::parse)?,
-        data: each("--data", &args.data, DataTest::parse)?,
-        grep: match &args.grep {
-            Some(text) => Some(of("--grep", Pattern::parse(text))?),
-            None => None,
-        },
-        query: match &args.xpath {
-            Some(text) => Some(of("--xpath", Query::parse(text).map_err(FilterError::from))?),
-            None => None,
-        },
-    };
-    match (filter.since, filter.until) {
-        (Some(since), Some(until)) if since > until => {
-            Err(Failure::new(format!("--since ({since}) is after --until ({until})")))
-        }
-        _ => Ok(filter),
+impl Question {
+    /// Reads the options. Times count from now, and are in the zone if they have none; of the fields
+    /// that are shown, those of an event's data are watched for as the filter's are.
+    pub(crate) fn new(args: &FilterArgs, zone: &Zone, fields: &[Column]) -> Result<Self, Failure> {
+        let words = words(args)?;
+        // Finding the zone takes longer than reading a small file.
+        let mut now = None;
+        let filter = words
+            .filter(|| now.insert(Zoned::now().with_time_zone(zone.get())).clone())
+            .map_err(|error| of_word(&error))?;
+        let timestamp = now.as_ref().map_or_else(Timestamp::now, Zoned::timestamp);
+        let warnings = warnings(args, &filter, now.as_ref());
+        let logs = words.logs().map_err(|error| of_word(&error))?;
+        let is_data = |column: &&Column| matches!(column, Column::Data(_) | Column::UserData(_));
+        let names = fields.iter().filter(is_data).map(|column| match column {
+            Column::Data(name) => name.clone(),
+            column => column.name().into_owned(),
+        });
+        let names = Names::new(&filter, names);
+        let selection = Selection::new(logs, filter, EventTime::from_timestamp(timestamp));
+        let selection = of("--xpath", selection)?.watching(&names);
+        Ok(Question { selection, names, warnings })
     }
+
+    /// What is to be said before anything is read.
+    pub(crate) fn warn(&self, console: &Console) {
+        self.warnings.iter().for_each(|warning| console.warning(warning));
+    }
+
+    /// What is to be said of names that no event had, when all is read.
+    pub(crate) fn missing(&self) -> Missing {
+        Missing(Arc::clone(&self.names))
+    }
+}
+
+/// Names that were asked for, to be told of if no event has them.
+pub(crate) struct Missing(Arc<Names>);
+
+impl Missing {
+    pub(crate) fn warn(&self, console: &Console) {
+        for MissingName { name, nearest } in self.0.missing() {
+            let mut text = format!("no record that was read has a value named `{name}`");
+            if let Some(nearest) = nearest {
+                text += &format!("; did you mean {nearest}?");
+            }
+            console.warning(&text);
+        }
+    }
+}
+
+/// The options as words.
+fn words(args: &FilterArgs) -> Result<Words, Failure> {
+    let mut words = Words::new();
+    let mut add = |word: Word| {
+        let option = format!("--{}", word.key().name());
+        of(&option, words.push(word))
+    };
+    let options: [(Key, &[String]); 10] = [
+        (Key::Log, &args.log),
+        (Key::Since, args.since.as_slice()),
+        (Key::Until, args.until.as_slice()),
+        (Key::Id, &args.id),
+        (Key::Level, &args.level),
+        (Key::Provider, &args.provider),
+        (Key::Computer, &args.computer),
+        (Key::EventUser, &args.event_user),
+        (Key::Data, &args.data),
+        (Key::Grep, &args.grep),
+    ];
+    for (key, texts) in options {
+        texts.iter().try_for_each(|text| add(Word::new(key, text)))?;
+    }
+    args.xpath.iter().try_for_each(|text| add(Word::new(Key::Xpath, text)))?;
+    args.not.iter().try_for_each(|text| add(of("--not", Word::parse_negated(text))?))?;
+    Ok(words)
+}
+
+fn of_word(error: &WordError) -> Failure {
+    let name = error.key.name();
+    let option = if error.negated { format!("--not {name}") } else { format!("--{name}") };
+    Failure::of_option(&option, &error.error)
+}
+
+/// What the options ask for that is likely not meant.
+fn warnings(args: &FilterArgs, filter: &Filter, now: Option<&Zoned>) -> Vec<String> {
+    let (Some(now), Some(since), Some(text)) = (now, filter.since, &args.since) else {
+        return Vec::new();
+    };
+    if since <= EventTime::from_timestamp(now.timestamp()) {
+        return Vec::new();
+    }
+    let shown = local_time(since, now.time_zone());
+    let is_clock = text.contains(':') && !text.trim().contains([' ', '-']);
+    let hint = match is_clock {
+        true => format!("; the last {} was \"yesterday {}\"", text.trim(), text.trim()),
+        false => String::new(),
+    };
+    vec![format!(
+        "--since {text} is in the future ({shown}): only events of a later time match{hint}"
+    )]
 }
 
 fn of<T>(option: &str, result: Result<T, FilterError>) -> Result<T, Failure> {
     result.map_err(|e| Failure::of_option(option, &e))
 }
 
-fn each<T>(
-    option: &str,
-    texts: &[String],
-    parse: impl Fn(&str) -> Result<T, FilterError>,
-) -> Result<Vec<T>, Failure> {
-    texts.iter().map(|text| of(option, parse(text))).collect()
-}
+/// The zone that times are read and shown in; finding the system's takes a while.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Zone(Option<TimeZone>);
 
-/// An option whose text is a list, given once or in several parts.
-fn list<T>(
-    option: &str,
-    texts: &[String],
-    parse: impl Fn(&str) -> Result<T, FilterError>,
-) -> Result<Option<T>, Failure> {
-    if texts.is_empty() {
-        return Ok(None);
+impl Zone {
+    pub(crate) fn new(args: &TerminalArgs) -> Result<Self, Failure> {
+        match &args.timezone {
+            _ if args.utc => Ok(Zone(Some(TimeZone::UTC))),
+            Some(text) => Ok(Zone(Some(of("--timezone", parse_zone(text))?))),
+            None => Ok(Zone(None)),
+        }
     }
-    of(option, parse(&texts.join(","))).map(Some)
+
+    pub(crate) fn get(&self) -> TimeZone {
+        self.0.clone().unwrap_or_else(TimeZone::system)
+    }
 }

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
 use crate::console::{Console, grouped};
 use crate::error::Failure;
-use crate::filter;
+use crate::filter::{Question, Zone};
 use crate::listing::{self, Cell, Column};
 use crate::run::{Closed, Run, Take};
 use crate::servers::Server;
@@ -25,8 +25,9 @@ use crate::servers::Server;
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.recover = args.files.recover;
-    let selection = filter::selection(&args.filter)?;
-    list(run, Some(selection), &args.sources, &args.servers, &args.output)
+    let question = Question::new(&args.filter, &Zone::new(&args.output.terminal)?, &[])?;
+    question.warn(&run.console);
+    list(run, Some(question), &args.sources, &args.servers, &args.output)
 }
 
 /// The logs of each server, and the channels that the events of each file are of.
@@ -38,12 +39,15 @@ pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
 /// Counts what is selected, a log a line; or lists the logs there are, if nothing is.
 fn list(
     mut run: Run,
-    selection: Option<Selection>,
+    question: Option<Question>,
     sources: &SourceArgs,
     servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
+    let zone = Zone::new(&args.terminal)?;
     let mut inputs = run.inputs(sources, servers)?;
+    let missing = question.as_ref().map(Question::missing);
+    let selection = question.map(|question| question.selection);
     let by_channel = selection.is_none();
     let mut lists = Lists { by_channel, files: inputs.files.len(), found: BTreeMap::new() };
     let listed = (|| {
@@ -58,7 +62,7 @@ fn list(
     if let Err(Closed::Failed(failure)) = listed {
         return Err(failure);
     }
-    let zone = jiff::tz::TimeZone::system();
+    let zone = zone.get();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
         None => Cell::new(Json::Null, ""),
@@ -82,6 +86,7 @@ fn list(
         columns.insert(3, Column::number("recovered"));
     }
     listing::print(&columns, &rows, args)?;
+    missing.iter().for_each(|missing| missing.warn(&run.console));
     run.summarize();
     Ok(run.outcome().exit_code())
 }

@@ -10,6 +10,7 @@ use quarry_event::output::{
 use crate::args::{Format, When};
 use crate::console::{stdout_color, stdout_width};
 use crate::error::Failure;
+use crate::filter::Zone;
 
 /// How events are to be printed.
 #[derive(Clone, Copy)]
@@ -21,6 +22,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) recover: bool,
     /// What was searched for.
     pub(crate) grep: Option<&'a Pattern>,
+    /// The zone that times are shown in.
+    pub(crate) zone: &'a Zone,
 }
 
 impl Wanted<'_> {
@@ -36,7 +39,7 @@ impl Wanted<'_> {
                 columns.push(mark);
             }
         }
-        let zone = jiff::tz::TimeZone::system;
+        let zone = || self.zone.get();
         let color = || stdout_color(self.color);
         Ok(match format {
             Format::Jsonl => Printer::jsonl(columns),

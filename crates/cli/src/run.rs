@@ -452,6 +452,10 @@ impl<T: Take> Sink for Reporting<'_, T> {
                 let what = error.what();
                 self.run.warn(&error.source, &format_args!("{what}; trying again"));
             }
+            Notice::Weakened(selection) => self
+                .run
+                .console
+                .detail(|| format!("{name}: refuses the filter, and sends {selection}")),
             Notice::LeftOut(failure) => self.run.left_out(&failure),
             Notice::Failed(failure) => self.run.server_failed(&failure),
             Notice::FileFailed(error) => self.run.console.error(&input::refusal(name, &error)),

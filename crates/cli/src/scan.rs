@@ -9,9 +9,9 @@ use crate::args::{ScanArgs, ScanFormat};
 use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::evtx;
-use crate::filter;
+use crate::filter::{Question, Zone};
 use crate::out::{self, Out};
-use crate::print::Wanted;
+use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
@@ -20,13 +20,17 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
         return evtx::run(args);
     }
-    let selection = filter::selection(&args.filter)?;
+    let zone = Zone::new(&args.terminal)?;
+    let columns = print::columns(&args.fields)?;
+    let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
+    let missing = question.missing();
     let printer = Wanted {
         format: args.output.and_then(ScanFormat::text),
         fields: &args.fields,
         color: args.terminal.color,
         recover: args.files.recover,
-        grep: selection.filter().grep.as_ref(),
+        grep: question.selection.filter().grep.first(),
+        zone: &zone,
     }
     .printer()?;
     if args.lines == Some(0) {
@@ -37,10 +41,11 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         true => (None, args.lines),
         false => (args.lines, None),
     };
-    let selection = Arc::new(selection.with_limit(of_each));
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.recover = args.files.recover;
+    question.warn(&run.console);
+    let selection = Arc::new(question.selection.with_limit(of_each));
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let printed = Out::new(&printer, false).and_then(|out| {
         let sorter = args.sort.map(|_| Sorter::new(args.reverse, of_all));
@@ -58,7 +63,10 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Err(Closed::Failed(failure)) => return Err(failure),
         // Whoever closed the pipe has seen enough.
         Err(Closed::Pipe) => {}
-        Ok(()) => run.summarize(),
+        Ok(()) => {
+            missing.warn(&run.console);
+            run.summarize();
+        }
     }
     Ok(run.outcome())
 }

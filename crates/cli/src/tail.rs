@@ -10,7 +10,7 @@ use quarry_fleet::{FileSource, MAX_LAST};
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::console::Console;
 use crate::error::Failure;
-use crate::filter;
+use crate::filter::{Question, Zone};
 use crate::out::Out;
 use crate::print::Wanted;
 use crate::printed::{Print, Printed};
@@ -30,13 +30,15 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new("--connections: every server that is followed is kept open")
             .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
     }
-    let selection = Arc::new(filter::selection(&args.filter)?);
+    let zone = Zone::new(&args.terminal)?;
+    let question = Question::new(&args.filter, &zone, &[])?;
     let printer = Wanted {
         format: args.output,
         fields: &args.fields,
         color: args.terminal.color,
         recover: false,
-        grep: selection.filter().grep.as_ref(),
+        grep: question.selection.filter().grep.first(),
+        zone: &zone,
     }
     .printer()?;
     if printer.document().spreads() {
@@ -44,6 +46,8 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
             .hint("name the values that are wanted, or choose table or jsonl"));
     }
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
+    question.warn(&run.console);
+    let selection = Arc::new(question.selection);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut sources = Vec::new();
     let mut failed = Vec::new();

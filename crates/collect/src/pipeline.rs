@@ -294,6 +294,8 @@ impl<K: Sink> Run<'_, '_, K> {
         self.summary.matched += delivery.matched;
         let holes = delivery.damage.iter().filter(|damage| damage.is_hole());
         self.summary.holes += holes.count() as u64;
+        let Delivery { records, matched, .. } = *delivery;
+        tracing::trace!(source = delivery.source.shown, records, matched, "delivery");
         let next = self.sink.take(delivery).map_err(RunError::Sink)?;
         if let Some(cursor) = delivery.cursor.take() {
             self.acknowledge(cursor);
@@ -324,6 +326,7 @@ impl<K: Sink> Run<'_, '_, K> {
             (Notice::Gap { .. }, _) => self.summary.holes += 1,
             _ => {}
         }
+        tracing::debug!(source = source.shown, ?notice);
         self.sink.notice(source, notice).map_err(RunError::Sink)?;
         self.progress(false)?;
         Ok(Next::Go)
@@ -351,6 +354,7 @@ impl<K: Sink> Run<'_, '_, K> {
     fn save(&mut self) -> Result<(), RunError<K::Error>> {
         if let (Some(cursors), Some(_)) = (&mut self.cursors, self.unsaved) {
             self.sink.persist().map_err(RunError::Sink)?;
+            tracing::debug!("cursors are saved");
             cursors.save().map_err(RunError::Cursor)?;
             self.unsaved = None;
         }

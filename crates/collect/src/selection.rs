@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use quarry_event::EventTime;
-use quarry_event::filter::{Filter, FilterError, Glob, Matcher};
+use quarry_event::filter::{Filter, FilterError, Glob, Matcher, Names};
 use quarry_event::query::Query;
 
 /// What is wanted of a source. Sources may share one, and threads test with clones of its
@@ -66,6 +66,13 @@ impl Selection {
         let query = filter.query.as_ref().map(|query| query.fixed(now));
         let filter = Filter { query, ..filter };
         Ok(Selection { logs: logs.into(), filter, matcher, mixed, limit: None })
+    }
+
+    /// The same, and its matchers note which of the names occur.
+    #[must_use]
+    pub fn watching(self, names: &Arc<Names>) -> Self {
+        let (matcher, mixed) = (self.matcher.watching(names), self.mixed.watching(names));
+        Selection { matcher, mixed, ..self }
     }
 
     /// The same, and at most so many events of each source.

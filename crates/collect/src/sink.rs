@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use quarry_event::{FieldSource, Origin, Texts};
-use quarry_eventlog::{Damage, LogName};
+use quarry_eventlog::{Damage, LogName, Selection};
 use quarry_fleet::Room;
 
 use crate::cursor::LogCursor;
@@ -231,6 +231,8 @@ pub enum Notice {
     /// Its connection was lost, or can't be made yet, and is made again. Told once until it is
     /// followed again.
     Lost(quarry_fleet::Failure),
+    /// The source refused the filter as it is, and was asked for this much of it.
+    Weakened(Selection),
     /// A log that nobody named can't be read.
     LeftOut(quarry_fleet::Failure),
     /// The source, or a log of it that was named, can't be read.

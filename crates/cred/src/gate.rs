@@ -548,7 +548,7 @@ mod tests {
         Enter,
         /// It waits no longer.
         Cancel,
-        StepAside,
+        MakeWay,
         GiveBack,
         HangUp,
         /// The server says honestly what it thinks of the credential.
@@ -617,7 +617,7 @@ mod tests {
                 }
                 (Step::Enter, _) => self.poll(n),
                 (Step::Cancel, attempt @ Attempt::Waiting(..)) => *attempt = Attempt::Idle,
-                (Step::StepAside, Attempt::Presenting { ticket, alone, .. }) => {
+                (Step::MakeWay, Attempt::Presenting { ticket, alone, .. }) => {
                     *alone = false;
                     ticket.step_aside();
                 }
@@ -688,7 +688,7 @@ mod tests {
                 let step = [
                     Step::Enter,
                     Step::Cancel,
-                    Step::StepAside,
+                    Step::MakeWay,
                     Step::GiveBack,
                     Step::HangUp,
                     Step::Settle,

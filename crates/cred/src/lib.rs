@@ -1,13 +1,14 @@
-//! Accounts, secrets and where they come from, and the rule that one wrong
-//! password is tried once.
+#![doc = include_str!("../README.md")]
 //!
-//! Nothing here does I/O: [`SecretSource`] says where a secret is to be read,
-//! the program reads it and hands the bytes to [`Secret::from_bytes`]. Secrets
-//! are wiped from memory when dropped and never shown.
+//! # Secrets
 //!
-//! [`Gate`] is what keeps a typing mistake from locking an account: whoever is
-//! about to present a credential takes a [`Ticket`] first, and as long as no
-//! server has accepted it only one at a time gets one.
+//! [`SecretSource`] says where a secret is to be read; the program reads it and
+//! hands the bytes to [`Secret::from_bytes`], which wipes them.
+//!
+//! # The gate
+//!
+//! Whoever is about to present a credential takes a [`Ticket`] first, and as
+//! long as no server has accepted it only one at a time gets one.
 #![forbid(unsafe_code)]
 
 mod account;

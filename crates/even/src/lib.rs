@@ -1,6 +1,10 @@
-//! The EventLog Remoting Protocol Version 6.0 (MS-EVEN6) whole: every type,
-//! operation, limit and error code, encoded and decoded both ways; the client's
-//! and the server's stubs. Section numbers in this crate are that document's.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where is what
+//!
+//! Section numbers in this crate are those of the EventLog Remoting Protocol
+//! Version 6.0 (MS-EVEN6), which is whole here: every type, operation, limit and
+//! error code.
 //!
 //! [`eventlog`] is the elder protocol, MS-EVEN, whole as far as it reads.
 //!

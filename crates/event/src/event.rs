@@ -139,7 +139,11 @@ impl FieldSource for Event {
     fn has_more(&self) -> bool {
         let known = |element: &Element| match &*element.name {
             "System" => element.attributes.is_empty() && has_fields_only(element),
-            "EventData" => element.attributes.is_empty() && element.elements().all(is_value),
+            "EventData" => {
+                element.attributes.is_empty()
+                    && !has_text_beside(element, true)
+                    && element.elements().all(is_value)
+            }
             _ => false,
         };
         let is_namespace =
@@ -162,7 +166,16 @@ fn has_fields_only(system: &Element) -> bool {
 
 /// Whether an element of `<EventData>` is a value, or has values in it, and nothing else.
 fn is_value(element: &Element) -> bool {
-    element.attributes.iter().all(|(name, _)| name == "Name") && element.elements().all(is_value)
+    element.attributes.iter().all(|(name, _)| name == "Name")
+        && !has_text_beside(element, element.elements().next().is_some())
+        && element.elements().all(is_value)
+}
+
+/// Whether an element, if it `holds_elements`, has text beside them that is not for people who read
+/// XML.
+fn has_text_beside(element: &Element, holds_elements: bool) -> bool {
+    let is_text = |node: &Node| matches!(node, Node::Text(text) if !text.trim().is_empty());
+    holds_elements && element.children.iter().any(is_text)
 }
 
 /// Builds the tree that a source walks through.

@@ -6,6 +6,7 @@
 //!   it is shown.
 //! * `Filter` is what a user asks for; it is tested on a [`FieldSource`] and
 //!   written as XPath for a server that filters.
+//! * [`words`] are what a filter is asked for in: on the command line, in a box, in an address.
 //! * [`query`] reads Windows event queries: XPath, and `<QueryList>` documents.
 //! * [`MessageSource`] is something that knows an event's message text.
 //! * [`output`] writes events as a table, JSON, CSV and XML.
@@ -30,7 +31,9 @@ mod source;
 pub mod testing;
 pub mod text;
 mod time;
+mod user_data;
 mod value;
+pub mod words;
 
 pub use event::{Element, Event, Node};
 pub use field::Field;

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::text::eq_ignore_case;
 use crate::{Field, Value};
 
 /// Something that has an event's fields: an undecoded BinXML record, a decoded [`Event`](crate::Event).
@@ -26,13 +27,14 @@ pub trait FieldSource {
     where
         F: FnMut(Option<DataName<'a>>, Value<'a>) -> ControlFlow<()>;
 
-    /// The values of [`each_data`](Self::each_data) that have a name, until `visit` breaks.
+    /// The values of [`each_data`](Self::each_data) that have a name, which is compared without
+    /// regard to case ([`eq_ignore_case`](crate::text::eq_ignore_case)), until `visit` breaks.
     fn each_data_named<'a, F>(&'a self, wanted: &str, mut visit: F) -> ControlFlow<()>
     where
         F: FnMut(Value<'a>) -> ControlFlow<()>,
     {
         self.each_data(|name, value| match name {
-            Some(name) if name.as_str() == wanted => visit(value),
+            Some(name) if eq_ignore_case(name.as_str(), wanted) => visit(value),
             _ => ControlFlow::Continue(()),
         })
     }
@@ -65,11 +67,18 @@ pub trait PartialSource {
     /// A field of `<System>`; NULL where the event has none.
     fn known_field(&self, field: Field) -> Value<'_>;
 
-    /// The values of `<EventData>` that have a name, or all of them, until `visit` breaks. `None`
-    /// where they aren't known; some may have been visited.
+    /// The values of `<EventData>` that have a name, which is compared without regard to case, or
+    /// all of them, until `visit` breaks. `None` where they aren't known; some may have been
+    /// visited.
     fn known_data<'a, F>(&'a self, wanted: Option<&str>, visit: F) -> Option<ControlFlow<()>>
     where
         F: FnMut(Value<'a>) -> ControlFlow<()>;
+
+    /// Whether the event may have `<UserData>`, whose values
+    /// [`known_data`](Self::known_data) doesn't tell.
+    fn may_have_user_data(&self) -> bool {
+        true
+    }
 }
 
 impl<S: FieldSource> PartialSource for S {
@@ -87,6 +96,10 @@ impl<S: FieldSource> PartialSource for S {
             Some(wanted) => self.each_data_named(wanted, visit),
             None => self.each_data(|_, value| visit(value)),
         })
+    }
+
+    fn may_have_user_data(&self) -> bool {
+        self.has_more()
     }
 }
 

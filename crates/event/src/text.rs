@@ -9,6 +9,46 @@
 
 use std::borrow::Cow;
 
+/// A character for comparing without regard to case: characters that differ in case only have the
+/// same. This is Unicode's simple case folding, by which regular expressions ignore case too, up to
+/// the choice of the character that stands for all.
+#[inline]
+pub(crate) fn fold(c: char) -> char {
+    if c.is_ascii() {
+        return c.to_ascii_lowercase();
+    }
+    fold_other(c)
+}
+
+#[cold]
+fn fold_other(c: char) -> char {
+    let single = |chars: &mut dyn Iterator<Item = char>| match (chars.next(), chars.next()) {
+        (Some(one), None) => Some(one),
+        _ => None,
+    };
+    match c {
+        // Only Turkish and Azeri pair these with I and i.
+        'ı' | 'İ' => c,
+        // Two of a kind that have no other case.
+        '\u{1fd3}' => '\u{390}',
+        '\u{1fe3}' => '\u{3b0}',
+        '\u{fb05}' => '\u{fb06}',
+        _ => {
+            let upper = single(&mut c.to_uppercase()).unwrap_or(c);
+            single(&mut upper.to_lowercase()).unwrap_or(upper)
+        }
+    }
+}
+
+/// Whether two texts are the same but for case.
+#[inline]
+pub fn eq_ignore_case(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one.eq_ignore_ascii_case(other);
+    }
+    one.chars().map(fold).eq(other.chars().map(fold))
+}
+
 /// UTF-16LE text borrowed from a record; it ends at the first NUL, or with its bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Utf16<'a> {
@@ -57,6 +97,25 @@ impl<'a> Utf16<'a> {
     /// The characters, lone surrogates as U+FFFD.
     pub fn chars(&self) -> impl Iterator<Item = char> + use<'a> {
         char::decode_utf16(self.units()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    /// Whether this is a text but for case; see [`eq_ignore_case`].
+    #[inline]
+    pub fn eq_ignore_case(&self, other: &str) -> bool {
+        if !other.is_ascii() {
+            return self.chars().map(fold).eq(other.chars().map(fold));
+        }
+        // Each character that is ASCII but for case is one unit.
+        let Some((text, rest)) = self.bytes.split_at_checked(other.len() * 2) else { return false };
+        let same = |(unit, byte): (&[u8], &u8)| {
+            let unit = u16::from_le_bytes([unit[0], unit[1]]);
+            let wanted = byte.to_ascii_lowercase();
+            match u8::try_from(unit) {
+                Ok(unit) => unit.to_ascii_lowercase() == wanted && unit != 0,
+                Err(_) => matches!((unit, wanted), (0x17f, b's') | (0x212a, b'k')),
+            }
+        };
+        text.chunks_exact(2).zip(other.as_bytes()).all(same) && Utf16::new(rest).is_empty()
     }
 
     /// Writes the text for a place with the rules of `E`.
@@ -407,6 +466,61 @@ mod tests {
         let mut out = Vec::new();
         Utf16::new(&encode(units)).push::<E>(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn case_is_ignored_as_regular_expressions_ignore_it() {
+        use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+        // The standard library may know letters of a later version of Unicode.
+        let unassigned = regex::Regex::new(r"^\p{Cn}$").unwrap();
+        let known = ('\0'..=char::MAX).filter(|c| !unassigned.is_match(c.encode_utf8(&mut [0; 4])));
+        for c in known {
+            let mut class = ClassUnicode::new([ClassUnicodeRange::new(c, c)]);
+            class.case_fold_simple();
+            let alike: Vec<char> =
+                class.iter().flat_map(|range| range.start()..=range.end()).collect();
+            assert!(alike.contains(&fold(c)), "{c:?} {:?}", fold(c));
+            assert!(alike.iter().all(|&other| fold(other) == fold(c)), "{c:?}: {alike:?}");
+        }
+    }
+
+    #[test]
+    fn utf16_is_compared_without_regard_to_case_as_utf8_is() {
+        let texts = [
+            "",
+            "k",
+            "K",
+            "\u{212a}",
+            "s",
+            "\u{17f}",
+            "Stra\u{df}e",
+            "STRASSE",
+            "stra\u{1e9e}E",
+            "\u{130}",
+            "i",
+            "\u{131}",
+            "I",
+            "abc",
+            "ABC",
+            "abcd",
+            "\u{e9}",
+            "\u{c9}",
+            "\u{10400}",
+            "\u{10428}",
+        ];
+        for one in texts {
+            for other in texts {
+                let folded = |text: &str| text.chars().map(fold).collect::<String>();
+                let expected = folded(one) == folded(other);
+                assert_eq!(eq_ignore_case(one, other), expected, "{one} {other}");
+                for ending in [&[][..], &[0], &[0, 0x41]] {
+                    let mut units: Vec<u16> = one.encode_utf16().collect();
+                    units.extend(ending);
+                    let same = Utf16::new(&encode(&units)).eq_ignore_case(other);
+                    assert_eq!(same, expected, "{one} {other} {ending:?}");
+                }
+            }
+        }
     }
 
     /// The same by the standard library, a character at a time.

@@ -108,6 +108,33 @@ impl EventTime {
         base.0.checked_add(units).map(EventTime)
     }
 
+    /// Reads the text of a time as people write it in queries: as [`parse`](Self::parse) does, or
+    /// with a blank for the `T`, without seconds, the date alone, with an offset from UTC for the
+    /// `Z`, or without any, which is UTC.
+    pub fn parse_loosely(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Some(time) = Self::parse(text) {
+            return Some(time);
+        }
+        let end = text.find(['T', 't', ' ']).unwrap_or(text.len());
+        let (date, rest) = text.split_at(end);
+        let rest = rest.get(1..).unwrap_or_default().trim_start();
+        let at = rest.find(['Z', 'z', '+', '-']).unwrap_or(rest.len());
+        let (clock, zone) = rest.split_at(at);
+        let offset = offset_of(zone)?;
+        let clock = match clock.trim_end() {
+            "" if end == text.len() => "00:00:00".to_owned(),
+            clock if clock.bytes().filter(|&b| b == b':').count() == 1 => format!("{clock}:00"),
+            clock => clock.to_owned(),
+        };
+        let time = Self::parse(&format!("{date}T{clock}Z"))?;
+        let units = offset.unsigned_abs().checked_mul(Self::SECOND)?;
+        match offset < 0 {
+            true => time.0.checked_add(units).map(EventTime),
+            false => time.0.checked_sub(units).map(EventTime),
+        }
+    }
+
     /// The canonical text: `2026-08-22T10:00:00.1234567Z`. A year past 9999 has five digits.
     pub fn to_text(self) -> TimeText {
         let (days, in_day) = (self.0 / DAY, self.0 % DAY);
@@ -150,6 +177,28 @@ impl EventTime {
             + i128::from(DAYS_TO_1970) * 86_400 * i128::from(Self::SECOND);
         EventTime(u64::try_from(units).unwrap_or(0))
     }
+}
+
+/// The seconds of an offset from UTC: `Z`, `+02:00`, `-0330`, `+02`, or nothing.
+fn offset_of(text: &str) -> Option<i64> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    let (sign, digits) = match text.split_at_checked(1)? {
+        ("Z" | "z", "") => return Some(0),
+        ("+", digits) => (1, digits),
+        ("-", digits) => (-1, digits),
+        _ => return None,
+    };
+    let (hours, minutes) = match digits.len() {
+        2 => (digits, "0"),
+        4 => digits.split_at_checked(2)?,
+        5 => digits.split_once(':')?,
+        _ => return None,
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    let seconds = (hours <= 23 && minutes <= 59).then_some(hours * 3600 + minutes * 60)?;
+    Some(sign * i64::try_from(seconds).ok()?)
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -224,7 +273,48 @@ mod tests {
         assert_eq!(EventTime::from_systemtime(&[0; 16]), None);
     }
 
+    #[test]
+    fn a_time_without_a_zone_is_utc() {
+        let at = |text| EventTime::parse_loosely(text).map(|time| time.to_string());
+        for (text, expected) in [
+            ("2024-05-06T07:10:09", "2024-05-06T07:10:09.0000000Z"),
+            ("2024-05-06T07:10:09.000", "2024-05-06T07:10:09.0000000Z"),
+            ("2024-05-06 07:10:09.5Z", "2024-05-06T07:10:09.5000000Z"),
+            ("2024-05-06t07:10", "2024-05-06T07:10:00.0000000Z"),
+            ("2024-05-06", "2024-05-06T00:00:00.0000000Z"),
+            ("2024-05-06T07:10:09+02:00", "2024-05-06T05:10:09.0000000Z"),
+            ("2024-05-06 07:10:09 -0330", "2024-05-06T10:40:09.0000000Z"),
+            ("2024-05-06T07:10:09.1234567z", "2024-05-06T07:10:09.1234567Z"),
+        ] {
+            assert_eq!(at(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in [
+            "",
+            "x",
+            "07:10",
+            "2024-05",
+            "2024-05-06T",
+            "2024-05-06Z",
+            "2024-05-06T07",
+            "2024-13-01",
+            "2024-05-06T07:10:09+2",
+            "2024-05-06T07:10:09+24:00",
+            "2024-05-06T24:00:00",
+            "é",
+            "2024é",
+            "2024-05-06T07:10:09 CET",
+            "1601-01-01T00:00:00+01:00",
+        ] {
+            assert_eq!(at(text), None, "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_text_is_a_time_in_a_query_or_none(text in "[ 0-9TZ:.+\\-é]{0,30}") {
+            let _ = EventTime::parse_loosely(&text);
+        }
+
         #[test]
         fn the_calendar_is_jiff_s(units in 0..2_650_467_743_990_000_000u64) {
             let time = EventTime::from_filetime(units);

@@ -1,12 +1,4 @@
-//! An event log you can open, wherever it is.
-//!
-//! [`EventLog`] is the one trait behind which sources look the same. A query gives [`Batches`]: a
-//! stream of [`Batch`]es, which hold events as they came, undecoded. A [`BatchReader`] decodes
-//! one, and hands each event to a [`Visitor`] as a [`FieldSource`](quarry_event::FieldSource), so
-//! that what doesn't match is never rendered.
-//!
-//! Fetching batches and decoding them are apart because they want different things: fetching
-//! waits for a disk or a server, decoding wants cores.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod batch;

@@ -314,7 +314,8 @@ fn generated_events_do_have_heads() {
     let checker = check(&fragments, &filters);
     println!("{} of {} have heads, {} with data", checker.heads, checker.events, checker.with_data);
     assert!(checker.heads * 3 > checker.events);
-    assert!(checker.with_data * 6 > checker.events);
+    // Of those that may have user data, the head knows none.
+    assert!(checker.with_data * 12 > checker.events);
     assert!(checker.matched > 100 && checker.ruled_out > 100);
 }
 

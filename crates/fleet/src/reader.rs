@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quarry_event::filter::Glob;
-use quarry_eventlog::{Batches, LogError, LogName, MAX_LOGS, Query};
+use quarry_eventlog::{Batches, LogError, LogName, MAX_LOGS, Query, Selection};
 use tokio::time::Instant;
 
 use crate::connection::{Connection, Connections, Fleet};
@@ -26,6 +26,8 @@ pub struct Health {
     pub bytes: u64,
     /// How often its connection was lost and made again.
     pub retries: u32,
+    /// How much of the filter the source takes: less than all of it where it refused the query.
+    pub selection: Selection,
 }
 
 impl Health {
@@ -49,6 +51,7 @@ pub(crate) struct Reader<'a> {
     began: Instant,
     records: u64,
     bytes: u64,
+    selection: Selection,
     /// Logs that were asked for by name and can't be read, and those that a glob found.
     failures: Vec<Failure>,
     left_out: Vec<Failure>,
@@ -61,6 +64,7 @@ impl<'a> Reader<'a> {
             began: Instant::now(),
             records: 0,
             bytes: 0,
+            selection: Selection::Filter,
             failures: Vec::new(),
             left_out: Vec::new(),
         }
@@ -84,6 +88,7 @@ impl<'a> Reader<'a> {
         let health = Health {
             records: self.records,
             bytes: self.bytes,
+            selection: self.selection,
             ..Health::of(connections, self.began)
         };
         let (failures, left_out) = (self.failures, self.left_out);
@@ -170,7 +175,10 @@ impl<'a> Reader<'a> {
         loop {
             let log = self.connection.open().await?;
             let mut batches = match log.query(&query).await {
-                Ok(batches) => batches,
+                Ok(batches) => {
+                    self.selection = self.selection.max(batches.selection());
+                    batches
+                }
                 Err(error) => {
                     self.connection.failed(error).await?;
                     continue;

@@ -1,9 +1,11 @@
-//! Connection-oriented DCE/RPC (C706 with MS-RPCE's extensions): PDUs, NDR,
-//! security, the endpoint mapper, a client and a server half.
+#![doc = include_str!("../README.md")]
 //!
-//! All of it but [`tcp`] is sans-I/O: bytes go in, bytes and events come out.
-//! [`tcp`] drives the halves over TCP with tokio; [`smb`] is the way to a named
-//! pipe, with a shell of its own.
+//! # Where is what
+//!
+//! All but [`tcp`] and [`tickets`] is sans-I/O: bytes go in, bytes and events come
+//! out. `tcp` drives the halves over TCP with tokio; [`smb`] is the way to a named
+//! pipe, with a shell of its own; [`security`] has the mechanisms, [`limits`] every
+//! bound.
 #![forbid(unsafe_code)]
 
 mod association;

@@ -159,6 +159,37 @@ async fn a_wrong_password_is_a_refused_logon_and_nothing_else() {
     }
 }
 
+/// `sspi` marks a hash so that is given in place of a password.
+#[tokio::test]
+async fn a_password_that_looks_like_a_marked_hash_is_a_password() {
+    const MARKED: &str = "$NTLM$:8119935c5f7fa5f57135620c8073aaca";
+    struct Bob;
+    impl Accounts for Bob {
+        fn nt_hash(&self, _: &str, _: &str) -> Option<NtHash> {
+            Some(NtHash::of_password(MARKED))
+        }
+    }
+    for negotiate in [false, true] {
+        let target = Arc::new(NtlmTarget {
+            netbios_domain: "LAB".into(),
+            netbios_computer: "SIM".into(),
+            dns_domain: "lab.test".into(),
+            dns_computer: "sim.lab.test".into(),
+        });
+        let acceptors: AcceptorFactory = Arc::new(move |auth_type| {
+            let ntlm = NtlmAcceptor::new(Arc::clone(&target), Arc::new(Bob));
+            match auth_type {
+                pdu::AuthType::NTLM => Some(Box::new(ntlm) as Box<dyn Acceptor>),
+                _ => Some(Box::new(NegotiateAcceptor::new(ntlm))),
+            }
+        });
+        let (stream, _end) = serve(ServerConfig { acceptors, ..config(true) });
+        let (config, initiator) = (ClientConfig::new(INTERFACE), initiator(negotiate, MARKED));
+        let client = Client::bind(stream, config, initiator, SILENCE).await.unwrap();
+        assert_eq!(client.call(0, vec![9]).await, Ok(vec![9]));
+    }
+}
+
 #[tokio::test]
 async fn calls_without_a_logon_are_refused() {
     let (stream, _end) = serve(config(true));

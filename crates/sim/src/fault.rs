@@ -59,6 +59,10 @@ pub enum Fault {
     /// `few-clauses[:N]`: a select of more than N expressions is refused, rather than of more than
     /// [`MAX_CLAUSES`].
     FewClauses(u32),
+    /// `refuse-query[:N]`: a query that filters is refused: with 1, one that has a wildcard in a
+    /// step; with 2, also one that looks outside of `System`; with 3, also one that looks at
+    /// anything but the time; with 4, every one.
+    RefuseQuery(u32),
     /// `garbage`: the records of a batch are nonsense.
     Garbage,
     /// `oversized`: batches with absurd counts and lengths.
@@ -87,10 +91,11 @@ const SLOW: Duration = Duration::from_secs(3);
 const DRIP: Duration = Duration::from_secs(1);
 const BATCH: u32 = quarry_even::limits::MAX_BATCH_SIZE;
 const FEW: u32 = 8;
+const ANY_FILTER: u32 = 4;
 
 impl Fault {
     /// Every kind, as it is written, with what it does in a few words.
-    pub const KINDS: [(&str, &str); 24] = [
+    pub const KINDS: [(&str, &str); 25] = [
         ("slow[:MS]", "alive but slow: each batch takes MS milliseconds (3000)"),
         ("silent[:N]", "says nothing more after N records of a log (100)"),
         ("reset[:N]", "connection reset after N records of a log (100)"),
@@ -108,6 +113,10 @@ impl Fault {
         ("refuse-access[:CHANNEL]", "no right to read a channel, or any"),
         ("big-batch[:BYTES]", "a batch over 2 MiB fails with 1734, and its records are passed"),
         ("few-clauses[:N]", "a query of more than N expressions is refused (8)"),
+        (
+            "refuse-query[:N]",
+            "refuses wildcards (1), data (2), all but times (3), or any filter (4)",
+        ),
         ("garbage", "records that are nonsense"),
         ("oversized", "batches with absurd counts and lengths"),
         ("cleared[:N]", "a log is cleared after N of its records were read (100)"),
@@ -178,6 +187,9 @@ impl FromStr for Fault {
             },
             "big-batch" => Fault::BigBatch(number(BATCH.into(), BATCH.into())? as u32),
             "few-clauses" => Fault::FewClauses(number(FEW.into(), u32::MAX.into())? as u32),
+            "refuse-query" => {
+                Fault::RefuseQuery(number(ANY_FILTER.into(), u32::MAX.into())? as u32)
+            }
             "garbage" => bare(Fault::Garbage)?,
             "oversized" => bare(Fault::Oversized)?,
             "cleared" => Fault::Cleared(records()?),
@@ -211,6 +223,7 @@ impl fmt::Display for Fault {
             Fault::RefuseAccess(Some(channel)) => write!(f, "refuse-access:{channel}"),
             Fault::BigBatch(bytes) => write!(f, "big-batch:{bytes}"),
             Fault::FewClauses(count) => write!(f, "few-clauses:{count}"),
+            Fault::RefuseQuery(kinds) => write!(f, "refuse-query:{kinds}"),
             Fault::Garbage => f.write_str("garbage"),
             Fault::Oversized => f.write_str("oversized"),
             Fault::Cleared(records) => write!(f, "cleared:{records}"),
@@ -243,6 +256,7 @@ pub(crate) struct Faults {
     pub(crate) refuse_channels: Vec<String>,
     pub(crate) big_batch: Option<u32>,
     pub(crate) clauses: Option<u32>,
+    pub(crate) refused_queries: u32,
     pub(crate) garbage: bool,
     pub(crate) oversized: bool,
     pub(crate) cleared: Option<u64>,
@@ -277,6 +291,7 @@ impl Faults {
                 }
                 Fault::BigBatch(bytes) => all.big_batch = Some(*bytes),
                 Fault::FewClauses(count) => all.clauses = Some(*count),
+                Fault::RefuseQuery(kinds) => all.refused_queries = *kinds,
                 Fault::Garbage => all.garbage = true,
                 Fault::Oversized => all.oversized = true,
                 Fault::Cleared(records) => all.cleared = Some(*records),

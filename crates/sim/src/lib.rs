@@ -1,4 +1,6 @@
-//! Simulated Windows servers on loopback that speak MS-EVEN6: for demos, tests and load.
+#![doc = include_str!("../README.md")]
+//!
+//! # How it works
 //!
 //! A [`Sim`] is any number of servers in one process, each with an endpoint mapper, NTLM and
 //! SPNEGO sign-in, packet privacy, and logs that are really filtered by the queries that come.

@@ -222,6 +222,14 @@ impl State {
         self.cleared += 1;
     }
 
+    /// Makes it another log, whose numbers begin anew.
+    pub(crate) fn recreate(&mut self) {
+        self.clear();
+        self.base = Base::Empty;
+        self.appended.clear();
+        (self.appended_from, self.oldest, self.next) = (1, 1, 1);
+    }
+
     /// Drops the records below a number.
     pub(crate) fn drop_below(&mut self, number: u64) {
         self.oldest = self.oldest.max(number.min(self.next));

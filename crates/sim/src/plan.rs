@@ -38,6 +38,31 @@ pub(crate) struct Standing {
     pub(crate) status: Win32Error,
 }
 
+/// Whether a query is of the first so many kinds that
+/// [`Fault::RefuseQuery`](crate::Fault::RefuseQuery) has.
+pub(crate) fn is_refused(query: &str, kinds: u32) -> bool {
+    let is_of_kind = |select: &str, kind| match kind {
+        1 => select.trim_start_matches('*').contains('*'),
+        2 => select.contains("EventData") || select.contains("UserData"),
+        3 => select != "*" && !is_of_time(select),
+        _ => select != "*",
+    };
+    let is_refused = |select: &str| (1..=kinds.min(4)).any(|kind| is_of_kind(select, kind));
+    match query.starts_with("<QueryList") {
+        true => query.split("<Select").skip(1).any(|select| {
+            let select = select.split_once('>').map_or("", |(_, select)| select);
+            is_refused(select.split('<').next().unwrap_or(""))
+        }),
+        false => is_refused(query),
+    }
+}
+
+/// Whether a select tests the time only, as this is usually written.
+fn is_of_time(select: &str) -> bool {
+    let inside = select.strip_prefix("*[System[TimeCreated[");
+    inside.and_then(|inside| inside.strip_suffix("]]]")).is_some_and(|times| !times.contains(']'))
+}
+
 /// A query before its logs are opened.
 pub(crate) struct Parsed {
     clauses: Vec<(String, QueryClause)>,

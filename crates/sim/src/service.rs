@@ -487,7 +487,11 @@ impl Server {
         tolerate: bool,
         open: impl Fn(&str) -> Result<Arc<crate::log::Log>, Win32Error>,
     ) -> (Vec<Standing>, Result<Plan, Win32Error>) {
-        match Parsed::new(path, &query.to_string(), self.faults.max_clauses()) {
+        let query = query.to_string();
+        if crate::plan::is_refused(&query, self.faults.refused_queries) {
+            return (Vec::new(), Err(Win32Error::EVT_INVALID_QUERY));
+        }
+        match Parsed::new(path, &query, self.faults.max_clauses()) {
             Ok(parsed) => parsed.open(tolerate, now(), open),
             Err(status) => (Vec::new(), Err(status)),
         }

@@ -379,6 +379,16 @@ impl SimServer {
         Ok(())
     }
 
+    /// Deletes a log and makes it anew. Record numbers begin at 1.
+    ///
+    /// # Errors
+    /// [`SimError::NoChannel`].
+    pub fn recreate(&self, log: &str) -> Result<(), SimError> {
+        self.log(log)?.write().recreate();
+        self.inner.appended.notify_waiters();
+        Ok(())
+    }
+
     /// Drops a log's oldest records, up to below a number, as a log that wraps does.
     ///
     /// # Errors

@@ -56,7 +56,8 @@ fn chunk(events: &[Event]) -> Vec<u8> {
         let start = chunk.len();
         chunk.extend_from_slice(b"**\0\0\0\0\0\0");
         chunk.extend_from_slice(&event.record.to_le_bytes());
-        chunk.extend_from_slice(&[0; 8]);
+        let time = quarry_event::EventTime::parse(&event.time).unwrap_or_default();
+        chunk.extend_from_slice(&time.as_filetime().to_le_bytes());
         chunk.extend_from_slice(&[0x0f, 1, 1, 0]);
         Writer { chunk: &mut chunk, names: &mut names }.event(event);
         chunk.push(0);

@@ -5,53 +5,8 @@
 use std::io::Read as _;
 use std::process::Child;
 
-use quarry_binxml::write::{
-    Content, Element, Fragment, Instance, Piece, Template, TypedValue, ValueType,
-};
-use quarry_event::{EventTime, Guid};
-use quarry_logfile::EvtxWriter;
-
+use super::nested::{PRINTED, nested, peak};
 use super::*;
-
-/// How often each of two templates shows its value, one inside the other.
-const TIMES: usize = 200;
-
-/// What is shown.
-const VALUE: usize = 100;
-
-/// What each record prints at least.
-const PRINTED: usize = TIMES * TIMES * VALUE;
-
-/// A file of so many records, all in one chunk, whose templates nest.
-fn nested(records: u64) -> Vec<u8> {
-    let shows = |name: &str| {
-        let mut element = Element::new(name);
-        for _ in 0..TIMES {
-            element.content.push(Content::Piece(Piece::value(0, ValueType::BinXml)));
-        }
-        element
-    };
-    let instance = |id: u8, root: Element, value: TypedValue<'static>| {
-        let template = Template::new(Guid::from_bytes([id; 16]), root).unwrap();
-        Fragment::Instance(Instance { template, values: vec![value] })
-    };
-    let event = Element::new("Event").child(Element::new("System")).child(shows("EventData"));
-    let mut writer = EvtxWriter::new(std::io::Cursor::new(Vec::new())).unwrap();
-    for _ in 0..records {
-        let value = TypedValue::String("x".repeat(VALUE).into());
-        let inner = TypedValue::BinXml(Box::new(instance(2, shows("Data"), value)));
-        let fragment = instance(1, event.clone(), inner);
-        writer.write(&fragment, EventTime::from_filetime(1 << 56)).unwrap();
-    }
-    writer.finish().unwrap().into_inner()
-}
-
-/// The most memory that a program has held, in bytes.
-fn peak(child: &Child) -> usize {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
-}
 
 fn scan(folder: &Path, threads: &str) -> Child {
     let mut command = quarry(folder);
@@ -82,10 +37,7 @@ fn a_small_file_that_prints_gigabytes_takes_little_memory() {
             break;
         }
     }
-    if printed <= (RECORDS - 1) * PRINTED {
-        let out = child.wait_with_output().unwrap();
-        panic!("{printed} bytes: {}", String::from_utf8_lossy(&out.stderr));
-    }
+    assert!(printed > (RECORDS - 1) * PRINTED, "{printed} bytes");
     drop(stdout);
     child.wait().unwrap();
     println!("{} MiB for {} MiB of output", most >> 20, printed >> 20);

@@ -10,12 +10,15 @@ mod expansion;
 mod files;
 mod help;
 mod interrupted;
+#[cfg(target_os = "linux")]
+mod nested;
 mod output;
 mod samba;
 mod saved;
 mod sim;
 mod sorted;
 mod sources;
+mod words;
 
 use std::ffi::OsStr;
 use std::fs;

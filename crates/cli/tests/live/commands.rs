@@ -203,3 +203,26 @@ fn the_demo_shows_a_failure_and_succeeds() {
     // Nothing is left behind.
     assert!(!fleet.root().join("demo.toml").exists());
 }
+
+#[test]
+fn vv_and_quarry_log_show_what_the_libraries_do_and_no_secret() {
+    let fleet = Fleet::new(servers(1), 20);
+    let scan = |arguments: &[&str], log: Option<&str>| {
+        let mut command = fleet.command(&[&["scan", "@all"], arguments].concat());
+        command.args(PLACE);
+        log.map(|log| command.env("QUARRY_LOG", log));
+        let ran = run(command);
+        assert_eq!(ran.status, Some(0), "{}", ran.shown());
+        assert!(!ran.stderr.contains(PASSWORD), "{}", ran.shown());
+        ran.stderr
+    };
+    assert!(!scan(&[], None).contains("quarry_"));
+    assert!(scan(&["-vv"], None).contains("quarry_collect::pipeline"));
+    let traced = scan(&[], Some("quarry_collect=trace"));
+    assert!(traced.contains("delivery") && !traced.contains("quarry_fleet"), "{traced}");
+    // Other crates might say what is in a message.
+    let all = scan(&[], Some("trace"));
+    let is_own = |line: &str| line.contains("quarry_") || line.contains(" records, ");
+    assert!(all.lines().all(is_own), "{all}");
+    assert!(scan(&[], Some("quarry_collect=loud")).contains("QUARRY_LOG is left aside"));
+}

@@ -164,6 +164,21 @@ fn a_server_that_refuses_the_filter_is_asked_for_everything_and_it_is_tested_her
 }
 
 #[test]
+fn a_server_that_refuses_a_clause_sends_no_more_than_it_must_and_v_says_what() {
+    for (kinds, taken) in
+        [(1, "the filter without wildcards"), (3, "the filter's time"), (4, "everything")]
+    {
+        let options = vec![ServerOptions::new("server01").with(Fault::RefuseQuery(kinds))];
+        let fleet = Fleet::new(options, 300);
+        let arguments = ["@all", "-v", "-i", "7036", "--data", "param1=x", "-S", "2020-01-01"];
+        let ran = fleet.scan(&arguments);
+        let told = format!("server01: refuses the filter, and sends {taken}");
+        assert!(ran.shown().to_string().contains(&told), "{}", ran.shown());
+        assert_eq!(sent(&fleet, "server01") == 300, kinds > 1);
+    }
+}
+
+#[test]
 fn no_more_lines_than_wanted_are_asked_for_and_a_server_skips_the_rest() {
     let fleet = Fleet::new(servers(3), 300);
     let ran = fleet.scan(&["@all", "-n", "5", "-r"]);

@@ -9,11 +9,16 @@ use super::*;
 
 /// A file of records with these numbers, twenty to a chunk.
 pub(crate) fn log(records: RangeInclusive<u64>) -> Vec<u8> {
+    log_since(0, records)
+}
+
+/// The same, of a log whose events are so many seconds later.
+fn log_since(later: u64, records: RangeInclusive<u64>) -> Vec<u8> {
     let records: Vec<u64> = records.collect();
     let chunks = records.chunks(20);
     let each = |chunk: &[u64]| {
-        let events = chunk.iter().map(|&number| event(number, number % 80_000, 4624, "alice"));
-        events.collect()
+        let event = |&number: &u64| event(number, (later + number) % 80_000, 4624, "alice");
+        chunk.iter().map(event).collect()
     };
     file(&chunks.map(each).collect::<Vec<_>>())
 }
@@ -92,6 +97,42 @@ fn a_file_that_is_replaced_goes_on_in_the_new_one() {
         "warning: gap: a on a.evtx was cleared and counts anew; records from 46 on may be missing",
     ];
     assert_eq!(ended.gaps(), gaps);
+}
+
+#[test]
+fn a_file_that_becomes_a_longer_log_is_a_gap_and_then_all_of_the_new_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, new) = (folder.path().join("a.evtx"), folder.path().join("new"));
+    fs::write(&path, log(1..=30)).unwrap();
+    let arguments = ["a.evtx", "-n", "1", "--cursor-file", "c"];
+    let first = tail(&folder, &arguments);
+    first.wait_for(1);
+    // While it is followed.
+    fs::write(&new, log_since(5000, 1..=40)).unwrap();
+    fs::rename(&new, &path).unwrap();
+    first.wait_for(41);
+    let ended = first.stop();
+    assert_eq!(ended.came(), [30].into_iter().chain(1..=40).collect::<Vec<_>>());
+    let gap = |from: u64| {
+        format!(
+            "warning: gap: a on a.evtx was cleared and counts anew; records from {from} on may be \
+             missing"
+        )
+    };
+    assert_eq!(ended.gaps(), [gap(31)]);
+    // Between two runs, in the same file too.
+    fs::write(&path, log_since(9000, 1..=40)).unwrap();
+    let second = tail(&folder, &arguments);
+    second.wait_for(40);
+    let ended = second.stop();
+    assert_eq!(ended.came(), (1..=40).collect::<Vec<_>>());
+    assert_eq!(ended.gaps(), [gap(41)]);
+    // Nothing new is nothing to print.
+    fs::write(&path, log_since(9000, 1..=42)).unwrap();
+    let third = tail(&folder, &arguments);
+    third.wait_for(2);
+    let ended = third.stop();
+    assert_eq!((ended.came(), ended.gaps()), (vec![41, 42], Vec::new()));
 }
 
 #[test]

@@ -351,10 +351,10 @@ fn inventory(mut command: Command) -> Command {
 #[test]
 fn ctrl_c_names_who_is_not_connected() {
     let fleet = Fleet::new(&[&[], &[]], 3);
-    fleet.server(2).stop();
     let tail = fleet.tail(&["@all", "-n", "3"]);
-    tail.wait_for(3);
-    tail.wait_for_word("server02");
+    tail.wait_for(6);
+    fleet.server(2).stop();
+    tail.wait_for_word("trying again");
     let ended = tail.stop();
     assert_eq!(ended.status, Some(130));
     assert_eq!(ended.said.last().unwrap(), "not connected: server02", "{}", ended.all_said());

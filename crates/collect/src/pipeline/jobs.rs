@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use quarry_eventlog::{Batch, Direction, LogName};
+use quarry_eventlog::{Batch, Direction, LogName, Selection};
 use quarry_fleet::{Control, Follow, FollowReport, Report, Room, Scan, SourceId};
 use tokio::runtime::Handle;
 
@@ -219,9 +219,12 @@ fn of_scan(fleet: &mut [Member], report: Report) -> Option<Job> {
         Report::Retrying { source, error, .. } => {
             Job::Notices(Arc::clone(&fleet[source.index()].source), vec![Notice::Lost(error)])
         }
-        Report::Ended { source, failures, left_out, .. } => {
+        Report::Ended { source, failures, left_out, health } => {
+            let is_weaker = health.selection > Selection::Filter;
+            let weakened = is_weaker.then_some(Notice::Weakened(health.selection));
             let failed = failures.into_iter().map(Notice::Failed);
-            let notices = failed.chain(left_out.into_iter().map(Notice::LeftOut));
+            let notices =
+                weakened.into_iter().chain(failed).chain(left_out.into_iter().map(Notice::LeftOut));
             let source = Arc::clone(&fleet[source.index()].source);
             Job::Notices(source, notices.chain([Notice::Ended]).collect())
         }

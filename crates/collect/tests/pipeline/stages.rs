@@ -101,7 +101,7 @@ impl Work for Messages {
 fn a_filter_searches_the_message_of_the_source_s_texts() {
     let (_folder, paths) = files();
     let grep = Some(Pattern::parse("number 1.?7$").unwrap());
-    let filter = Filter { grep, ..Filter::default() };
+    let filter = Filter { grep: grep.into_iter().collect(), ..Filter::default() };
     let selection = Selection::new(Vec::new(), filter, EventTime::default()).unwrap();
     let told = |input: FileInput| input.with_texts(Arc::new(Told));
     let files = inputs(&paths[2..], selection.clone()).into_iter().map(told).collect();

@@ -1,18 +1,18 @@
-//! Globs: names with wildcards, as providers, computers, users and channels are asked for.
+//! Globs: texts with wildcards, as names and values are asked for.
 
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::error::{FilterError, FilterProblem};
 use crate::Value;
+use crate::text::{eq_ignore_case, fold};
 
-/// A name with wildcards.
+/// A text with wildcards, which matches without regard to case.
 ///
 /// `*` is any text, `?` one character, `[a-z]` and `[!a-z]` one that is or isn't among these,
-/// `{a,b}` either; all else stands for itself, the backslash and the slash too. The whole name
-/// has to match.
+/// `{a,b}` either; all else stands for itself, the backslash, the slash and braces without a comma
+/// too. A wildcard in brackets stands for itself: `[*]`, `[[]`. The whole text has to match.
 ///
-/// A glob without an uppercase letter matches in either case, one with an uppercase letter as it
-/// is written.
+/// Case is ignored by Unicode's simple case folding, as regular expressions do.
 #[derive(Clone, Debug)]
 pub struct Glob {
     text: String,
@@ -21,38 +21,55 @@ pub struct Glob {
 
 #[derive(Clone, Debug)]
 enum Matcher {
-    /// Exactly the glob's text.
+    /// The glob's text, in which nothing has case.
     Exact,
-    /// The glob's text, which is ASCII and has no uppercase letter, in either case.
-    EitherCase,
+    /// The glob's text in any case.
+    AnyCase,
     Regex(Regex),
 }
 
 impl Glob {
     /// The most bytes of a glob's text.
-    pub const MAX_LENGTH: usize = 1024;
+    pub const MAX_LENGTH: usize = 16 << 10;
 
-    /// Reads a glob.
+    /// Reads a glob that is not empty, as names are asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`FilterProblem::Empty`], [`FilterProblem::Glob`] for brackets and braces that are not
+    /// closed, and [`FilterProblem::TooLong`] over [`MAX_LENGTH`](Self::MAX_LENGTH).
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         if text.is_empty() {
             let problem = FilterProblem::Empty("a name or a glob is needed");
             return Err(FilterError::new(text, 0, problem));
         }
+        Self::parse_in(text, text)
+    }
+
+    /// Reads a glob, which may be empty, that is a part of an option's text.
+    pub(crate) fn parse_in(whole: &str, text: &str) -> Result<Self, FilterError> {
+        let wrong = |at: usize, problem| {
+            let mut error = FilterError::about(whole, text, |_| problem);
+            error.place = crate::Place::new(whole, error.place.byte() + at);
+            error
+        };
         if text.len() > Self::MAX_LENGTH {
-            let problem = FilterProblem::TooLong(Self::MAX_LENGTH);
-            return Err(FilterError::new(text, Self::MAX_LENGTH, problem));
+            return Err(wrong(0, FilterProblem::TooLong(Self::MAX_LENGTH)));
         }
-        let either_case = !text.chars().any(char::is_uppercase);
-        let cased = text.chars().any(char::is_alphabetic);
+        let has_case = |c: char| fold(c) != c || c.is_lowercase() || c.is_uppercase();
         let matcher = match text.contains(['*', '?', '[', '{']) {
-            false if !either_case || !cased => Matcher::Exact,
-            false if text.is_ascii() => Matcher::EitherCase,
-            _ => Matcher::Regex(
-                RegexBuilder::new(&regex_of(text)?)
-                    .case_insensitive(either_case)
-                    .dot_matches_new_line(true)
-                    .build()
-                    .map_err(|_| FilterError::new(text, 0, FilterProblem::Glob("too large")))?,
+            false if text.chars().any(has_case) => Matcher::AnyCase,
+            false => Matcher::Exact,
+            true => Matcher::Regex(
+                regex_of(text)
+                    .and_then(|regex| {
+                        RegexBuilder::new(&regex)
+                            .case_insensitive(true)
+                            .dot_matches_new_line(true)
+                            .build()
+                            .map_err(|_| (0, "too large"))
+                    })
+                    .map_err(|(at, why)| wrong(at, FilterProblem::Glob(why)))?,
             ),
         };
         Ok(Glob { text: text.to_owned(), matcher })
@@ -68,9 +85,13 @@ impl Glob {
         self.text.bytes().all(|byte| byte == b'*')
     }
 
-    /// The one name that the glob matches, where there is only one.
-    pub fn literal(&self) -> Option<&str> {
-        matches!(self.matcher, Matcher::Exact).then_some(&*self.text)
+    /// All texts that the glob matches, where these are at most so many.
+    pub(crate) fn literals(&self, most: usize) -> Option<Vec<String>> {
+        match self.matcher {
+            Matcher::Exact => (most > 0).then(|| vec![self.text.clone()]),
+            Matcher::AnyCase => cases(&self.text, most),
+            Matcher::Regex(_) => None,
+        }
     }
 
     /// Whether a name matches.
@@ -86,13 +107,7 @@ impl Glob {
         match (&self.matcher, value) {
             (_, Value::Str(name)) => Some(self.matches_utf8(name.as_bytes())),
             (Matcher::Exact, Value::Utf16(name)) => Some(*name == *self.text),
-            (Matcher::EitherCase, Value::Utf16(name)) => {
-                let lower = |unit: u16| match unit {
-                    0x41..=0x5a => unit + 0x20,
-                    _ => unit,
-                };
-                Some(name.units().map(lower).eq(self.text.bytes().map(u16::from)))
-            }
+            (Matcher::AnyCase, Value::Utf16(name)) => Some(name.eq_ignore_case(&self.text)),
             _ => None,
         }
     }
@@ -102,10 +117,31 @@ impl Glob {
     pub(crate) fn matches_utf8(&self, name: &[u8]) -> bool {
         match &self.matcher {
             Matcher::Exact => name == self.text.as_bytes(),
-            Matcher::EitherCase => name.eq_ignore_ascii_case(self.text.as_bytes()),
+            Matcher::AnyCase => {
+                std::str::from_utf8(name).is_ok_and(|name| eq_ignore_case(name, &self.text))
+            }
             Matcher::Regex(regex) => regex.is_match(name),
         }
     }
+}
+
+/// The spellings of a text of ASCII that differ in case only, where these are at most so many.
+fn cases(text: &str, most: usize) -> Option<Vec<String>> {
+    if !text.is_ascii() {
+        return None;
+    }
+    let mut all = vec![String::new()];
+    for c in text.chars() {
+        let mut class =
+            regex_syntax::hir::ClassUnicode::new([regex_syntax::hir::ClassUnicodeRange::new(c, c)]);
+        class.try_case_fold_simple().ok()?;
+        let alike: Vec<char> = class.iter().flat_map(|range| range.start()..=range.end()).collect();
+        if all.len() * alike.len() > most {
+            return None;
+        }
+        all = all.iter().flat_map(|text| alike.iter().map(move |c| format!("{text}{c}"))).collect();
+    }
+    Some(all)
 }
 
 impl PartialEq for Glob {
@@ -118,8 +154,8 @@ impl Eq for Glob {}
 
 /// A glob as a regular expression, searched for anywhere. Ends that may be anything are left out,
 /// so that the search can begin with what has to be there.
-fn regex_of(text: &str) -> Result<String, FilterError> {
-    let wrong = |at, why| Err(FilterError::new(text, at, FilterProblem::Glob(why)));
+fn regex_of(text: &str) -> Result<String, (usize, &'static str)> {
+    let wrong = |at, why| Err((at, why));
     let inner = text.trim_start_matches('*');
     let mut regex = String::from(if inner.len() < text.len() { "" } else { "^" });
     let end = inner.trim_end_matches('*').len();
@@ -133,6 +169,8 @@ fn regex_of(text: &str) -> Result<String, FilterError> {
             '*' => regex.push_str(".*"),
             '?' => regex.push('.'),
             '{' if braces.is_some() => return wrong(start, "braces stand inside braces"),
+            // As shells do: a GUID is written in braces.
+            '{' if !has_comma(&text[at..end]) => push_char(c, &mut regex),
             '{' => {
                 braces = Some(start);
                 regex.push_str("(?:");
@@ -153,6 +191,11 @@ fn regex_of(text: &str) -> Result<String, FilterError> {
         regex.push('$');
     }
     Ok(regex)
+}
+
+/// Whether braces of which `text` is what follows the first have alternatives: a comma, or no end.
+fn has_comma(text: &str) -> bool {
+    text.find([',', '}']).is_none_or(|at| text[at..].starts_with(','))
 }
 
 /// Writes a class, of which `text` is what follows the bracket; gives how long it is with its
@@ -231,9 +274,10 @@ mod tests {
 
     #[test]
     fn a_glob_matches_utf16_as_it_matches_utf8() {
-        for glob in ["security", "Security", "sec*", "s-1", "\u{17f}ecurity", "größe"] {
+        for glob in ["security", "Security", "sec*", "s-1", "\u{17f}ecurity", "größe", "1"] {
             let glob = Glob::parse(glob).unwrap();
-            for name in ["security", "SECURITY", "Security", "securit", "securityx", "", "größe"]
+            for name in
+                ["security", "SECURITY", "\u{17f}ecurity", "securit", "securityx", "", "GRÖßE", "1"]
             {
                 let bytes: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
                 let value = Value::Utf16(crate::Utf16::new(&bytes));
@@ -244,22 +288,35 @@ mod tests {
     }
 
     #[test]
-    fn an_uppercase_letter_makes_case_count() {
+    fn case_does_not_count() {
         assert!(matches("security", "Security"));
-        assert!(matches("sec*", "SECURITY"));
-        assert!(matches("größe", "GRÖSSE") || matches("größe", "GRÖßE"));
-        assert!(!matches("Security", "security"));
-        assert!(!matches("Sec*", "SECURITY"));
-        assert!(matches("S-1-5-18", "S-1-5-18"));
+        assert!(matches("Security", "security"));
+        assert!(matches("Sec*", "SECURITY"));
+        assert!(matches("[A-C]x", "bX"));
+        assert!(matches("gr\u{f6}\u{df}e", "GR\u{d6}\u{1e9e}E"));
+        assert!(matches("S-1-5-18", "s-1-5-18"));
+        assert!(!matches("gr\u{f6}\u{df}e", "GR\u{d6}SSE"));
     }
 
     #[test]
-    fn only_what_matches_one_name_is_literal() {
-        let literal = |text| Glob::parse(text).unwrap().literal().map(str::to_owned);
-        assert_eq!(literal("DC01.corp"), Some("DC01.corp".to_owned()));
-        assert_eq!(literal("1.2.3.4"), Some("1.2.3.4".to_owned()));
-        assert_eq!(literal("dc01"), None);
-        assert_eq!(literal("DC*"), None);
+    fn a_guid_in_braces_stands_for_itself() {
+        let guid = "{54849625-5478-4994-A5BA-3E3B0328C30D}";
+        assert!(matches(guid, &guid.to_lowercase()));
+        assert!(!matches(guid, guid.trim_matches(['{', '}'])));
+        assert!(matches("{5*}", "{54849625}"));
+        assert!(matches("{a}{b,c}", "{A}C"));
+    }
+
+    #[test]
+    fn few_spellings_are_listed() {
+        let literals = |text, most| Glob::parse(text).unwrap().literals(most);
+        assert_eq!(literals("1.2.3.4", 1), Some(vec!["1.2.3.4".to_owned()]));
+        assert_eq!(literals("a1", 2), Some(vec!["A1".to_owned(), "a1".to_owned()]));
+        // The long s and the Kelvin sign count.
+        assert_eq!(literals("s", 8).map(|all| all.len()), Some(3));
+        assert_eq!(literals("ok", 8).map(|all| all.len()), Some(6));
+        assert_eq!(literals("alice", 8), None);
+        assert_eq!(literals("1*", 8), None);
     }
 
     #[test]
@@ -270,8 +327,9 @@ mod tests {
             ("[a*", 0, "bracket is not closed"),
             ("dc[]", 2, "bracket is not closed"),
             ("dc[!]", 2, "bracket is not closed"),
+            ("dc{a,b", 2, "brace is not closed"),
             ("dc{a", 2, "brace is not closed"),
-            ("a{b{c}}", 3, "inside braces"),
+            ("a{b,{c,d}}", 4, "inside braces"),
             ("[z-a]", 0, "ends before it begins"),
         ] {
             let error = Glob::parse(text).unwrap_err();

@@ -27,7 +27,10 @@ impl Ids {
         }
         let ranges = Ranges::new(included, excluded);
         if ranges.is_empty() {
-            return Err(FilterError::new(text, 0, FilterProblem::NoIds(text.trim().to_owned())));
+            return Err(FilterError {
+                place: crate::Place::new(text, 0),
+                ..FilterError::about(text, text.trim(), FilterProblem::NoIds)
+            });
         }
         Ok(Ids { ranges })
     }

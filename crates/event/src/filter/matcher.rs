@@ -1,25 +1,32 @@
 //! The test of a filter on an event: the cheapest and most selective parts first, without
 //! allocating, and without text for what isn't compared as text.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use super::data::{DataTest, Wanted};
+use super::names::{NameWatch, Names};
 use super::users::Users;
-use super::{Filter, Glob, Pattern};
-use crate::query::{CompiledQuery, Scratch};
+use super::{Filter, Glob, grep};
+use crate::query::{CompiledQuery, Look, Scratch};
 use crate::text::Plain;
-use crate::{EventTime, Field, FieldSource, PartialSource, Sink, Value};
+use crate::{EventTime, Field, FieldSource, PartialSource, Value};
 
 /// Tests events for a filter. It has room of its own to work in: clone it for another thread.
 pub struct Matcher {
     filter: Arc<Filter>,
     query: Option<Arc<CompiledQuery>>,
+    /// One for each filter that an event must not pass.
+    not: Vec<Matcher>,
     /// Of which channel an event has to be; none for any.
     channels: Arc<[Glob]>,
     /// Whether the filter looks at the time.
     has_time: bool,
+    watch: Option<NameWatch>,
+    /// Whether the message of the event tested last decides.
+    is_open: bool,
+    /// Of the patterns that it has to have, those that aren't in its values.
+    missing: Vec<usize>,
     text: Vec<u8>,
+    pair: Vec<u8>,
     users: Users,
     scratch: Scratch,
 }
@@ -37,14 +44,39 @@ pub enum Verdict {
 
 impl Clone for Matcher {
     fn clone(&self) -> Self {
-        Matcher::with(self.filter.clone(), self.query.clone(), Arc::clone(&self.channels))
+        Matcher {
+            filter: Arc::clone(&self.filter),
+            query: self.query.clone(),
+            channels: Arc::clone(&self.channels),
+            not: self.not.clone(),
+            has_time: self.has_time,
+            watch: self.watch.clone(),
+            is_open: false,
+            missing: Vec::new(),
+            text: Vec::new(),
+            pair: Vec::new(),
+            users: Users::default(),
+            scratch: Scratch::default(),
+        }
     }
 }
 
 impl Matcher {
     pub(super) fn new(filter: &Filter, now: EventTime) -> Self {
-        let query = filter.query.as_ref().map(|query| Arc::new(query.compile(now)));
-        Matcher::with(Arc::new(filter.clone()), query, Arc::default())
+        Matcher {
+            has_time: filter.since.is_some() || filter.until.is_some(),
+            filter: Arc::new(filter.clone()),
+            query: filter.query.as_ref().map(|query| Arc::new(query.compile(now))),
+            channels: Arc::default(),
+            not: filter.not.iter().map(|filter| Matcher::new(filter, now)).collect(),
+            watch: None,
+            is_open: false,
+            missing: Vec::new(),
+            text: Vec::new(),
+            pair: Vec::new(),
+            users: Users::default(),
+            scratch: Scratch::default(),
+        }
     }
 
     /// The same, for a source whose events are of several channels: an event has to be of one that
@@ -56,21 +88,16 @@ impl Matcher {
         Matcher { channels: if is_choice { globs.into() } else { Arc::default() }, ..self }
     }
 
-    /// Whether every event passes.
+    /// Whether every event passes, and nothing is noted of any.
     pub fn passes_all(&self) -> bool {
-        self.channels.is_empty() && self.filter.is_empty()
+        self.channels.is_empty() && self.filter.is_empty() && self.watch.is_none()
     }
 
-    fn with(filter: Arc<Filter>, query: Option<Arc<CompiledQuery>>, channels: Arc<[Glob]>) -> Self {
-        Matcher {
-            has_time: filter.since.is_some() || filter.until.is_some(),
-            filter,
-            query,
-            channels,
-            text: Vec::new(),
-            users: Users::default(),
-            scratch: Scratch::default(),
-        }
+    /// Notes which of the names asked for occur in the events that are tested: those of the
+    /// filter's own tests on data, and others that were given to [`Names::new`].
+    #[must_use]
+    pub fn watching(self, names: &Arc<Names>) -> Self {
+        Matcher { watch: NameWatch::new(names), ..self }
     }
 
     /// Whether an event matches. Without a message, `grep` looks at the event's values only.
@@ -79,7 +106,7 @@ impl Matcher {
         match self.verdict(source) {
             Verdict::No => false,
             Verdict::Yes => true,
-            Verdict::IfMessageMatches => message.is_some_and(|text| self.message_matches(text)),
+            Verdict::IfMessageMatches => self.message_matches(message),
         }
     }
 
@@ -87,14 +114,50 @@ impl Matcher {
     /// [`verdict`](Self::verdict) has to tell.
     #[inline]
     pub fn rules_out<S: PartialSource>(&mut self, source: &S) -> bool {
-        self.fails_a_test(source)
-            || self.query.as_ref().is_some_and(|query| query.rules_out(source, &mut self.scratch))
+        let is_out = self.look(source) == Look::No;
+        // Of each kind of event one is looked at whole, for its names.
+        is_out && !self.watch.as_mut().is_some_and(|watch| watch.is_new(source))
     }
 
-    /// Whether an event fails one of the filter's tests on fields and named data, so far as they
-    /// are known.
+    /// What can be said of an event of which not everything is known.
     #[inline]
-    fn fails_a_test<S: PartialSource>(&mut self, source: &S) -> bool {
+    fn look<S: PartialSource>(&mut self, source: &S) -> Look {
+        if self.fails_a_field(source) {
+            return Look::No;
+        }
+        let filter = &*self.filter;
+        let mut worst = match filter.users.is_empty() && filter.grep.is_empty() {
+            true => Look::Yes,
+            false => Look::Maybe,
+        };
+        for (n, test) in filter.data.iter().enumerate() {
+            let found = test.look(source, &mut self.text);
+            if found.any
+                && let Some(watch) = &self.watch
+            {
+                watch.meet(n);
+            }
+            match found.passes {
+                Some(false) => return Look::No,
+                Some(true) => {}
+                None => worst = Look::Maybe,
+            }
+        }
+        if let Some(query) = &self.query {
+            worst = worst.min(query.look(source, &mut self.scratch));
+        }
+        for not in &mut self.not {
+            if worst == Look::No {
+                break;
+            }
+            worst = worst.min(!not.look(source));
+        }
+        worst
+    }
+
+    /// Whether an event fails one of the filter's tests on fields.
+    #[inline]
+    fn fails_a_field<S: PartialSource>(&mut self, source: &S) -> bool {
         let filter = &*self.filter;
         if let Some(ids) = &filter.ids
             && !ids.ranges.contains(&source.known_field(Field::EventId))
@@ -116,6 +179,11 @@ impl Matcher {
         {
             return true;
         }
+        if !filter.not_channels.is_empty()
+            && is_named(&source.known_field(Field::Channel), &filter.not_channels, &mut self.text)
+        {
+            return true;
+        }
         let names = [
             (Field::Channel, &*self.channels),
             (Field::ProviderName, &*filter.providers),
@@ -124,30 +192,29 @@ impl Matcher {
         let is_other = |&(field, globs): &(Field, &[Glob])| {
             !globs.is_empty() && !is_named(&source.known_field(field), globs, &mut self.text)
         };
-        if names.iter().any(is_other) {
-            return true;
-        }
-        let fails = |test: &DataTest| {
-            // A place takes all the data to count.
-            test.place.is_none()
-                && source.known_data(Some(&test.name), |value| {
-                    match is_wanted(&test.wanted, &value, &mut self.text) {
-                        true => ControlFlow::Break(()),
-                        false => ControlFlow::Continue(()),
-                    }
-                }) == Some(ControlFlow::Continue(()))
-        };
-        filter.data.iter().any(fails)
+        names.iter().any(is_other)
     }
 
     /// What can be said of an event without its message, which is dear to get.
     pub fn verdict<S: FieldSource>(&mut self, source: &S) -> Verdict {
-        if self.fails_a_test(source) {
+        if let Some(watch) = &mut self.watch {
+            watch.observe(source);
+            if watch.is_settled() {
+                self.watch = None;
+            }
+        }
+        let verdict = self.test(source);
+        self.is_open = verdict == Verdict::IfMessageMatches;
+        verdict
+    }
+
+    fn test<S: FieldSource>(&mut self, source: &S) -> Verdict {
+        self.missing.clear();
+        if self.fails_a_field(source) {
             return Verdict::No;
         }
         let filter = &*self.filter;
-        let mut of_places = filter.data.iter().filter_map(|test| Some((test, test.place?)));
-        if !of_places.all(|(test, place)| passes(test, place, source, &mut self.text)) {
+        if !filter.data.iter().all(|test| test.passes(source, &mut self.text)) {
             return Verdict::No;
         }
         if !filter.users.is_empty() && !self.users.are_named(&filter.users, source, &mut self.text)
@@ -159,17 +226,34 @@ impl Matcher {
         {
             return Verdict::No;
         }
-        match &filter.grep {
-            Some(pattern) if !is_in_values(pattern, source, &mut self.text) => {
-                Verdict::IfMessageMatches
+        let mut verdict = Verdict::Yes;
+        for not in &mut self.not {
+            match not.verdict(source) {
+                Verdict::Yes => return Verdict::No,
+                Verdict::IfMessageMatches => verdict = Verdict::IfMessageMatches,
+                Verdict::No => {}
             }
-            _ => Verdict::Yes,
         }
+        for (n, pattern) in filter.grep.iter().enumerate() {
+            if !grep::is_in_values(pattern, source, &mut self.text, &mut self.pair) {
+                self.missing.push(n);
+                verdict = Verdict::IfMessageMatches;
+            }
+        }
+        verdict
     }
 
-    /// Whether a message has what `grep` asks for.
-    pub fn message_matches(&self, message: &str) -> bool {
-        self.filter.grep.as_ref().is_none_or(|pattern| pattern.is_in(message.as_bytes()))
+    /// Whether the event that [`verdict`](Self::verdict) told of last matches, with the message
+    /// that it has or none.
+    pub fn message_matches<'m>(&self, message: impl Into<Option<&'m str>>) -> bool {
+        let message = message.into();
+        let is_in = |n: &usize| message.is_some_and(|text| self.has(*n, text));
+        let is_out = |not: &Matcher| not.is_open && not.message_matches(message);
+        self.missing.iter().all(is_in) && !self.not.iter().any(is_out)
+    }
+
+    fn has(&self, pattern: usize, text: &str) -> bool {
+        self.filter.grep.get(pattern).is_some_and(|pattern| pattern.is_in(text.as_bytes()))
     }
 }
 
@@ -193,139 +277,4 @@ fn is_named(value: &Value<'_>, globs: &[Glob], scratch: &mut Vec<u8>) -> bool {
         Some(matches) => matches,
         None => glob.matches_utf8(text_of(value, scratch)),
     })
-}
-
-/// Whether the event's data pass a test on the value of a place or of its name.
-fn passes<S: FieldSource>(
-    test: &DataTest,
-    wanted_place: u32,
-    source: &S,
-    scratch: &mut Vec<u8>,
-) -> bool {
-    let mut place = 0u32;
-    let found = source.each_data(|name, value| {
-        place = place.saturating_add(1);
-        let asked = match name {
-            Some(name) => name.as_str() == test.name,
-            None => place == wanted_place,
-        };
-        match asked && is_wanted(&test.wanted, &value, scratch) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    });
-    found.is_break()
-}
-
-fn is_wanted(wanted: &Wanted, value: &Value<'_>, scratch: &mut Vec<u8>) -> bool {
-    match (wanted, value) {
-        (Wanted::Text(wanted), Value::Utf16(text)) => *text == **wanted,
-        (Wanted::Text(wanted), _) => text_of(value, scratch) == wanted.as_bytes(),
-        (Wanted::Pattern(pattern), _) => pattern.is_in(text_of(value, scratch)),
-    }
-}
-
-/// Whether the expression is in a data value, or in a value of what is neither system nor data.
-fn is_in_values<S: FieldSource>(pattern: &Pattern, source: &S, scratch: &mut Vec<u8>) -> bool {
-    let found = source.each_data(|_, value| match pattern.is_in(text_of(&value, scratch)) {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    });
-    if found.is_break() {
-        return true;
-    }
-    if !source.has_more() {
-        return false;
-    }
-    scratch.clear();
-    let mut search = Search { pattern, found: false, text: scratch };
-    source.walk(&mut Others::new(&mut search));
-    search.found
-}
-
-/// Searches the values of a tree, each attribute's and each run of text.
-struct Search<'s> {
-    pattern: &'s Pattern,
-    found: bool,
-    text: &'s mut Vec<u8>,
-}
-
-impl Search<'_> {
-    fn search(&mut self) {
-        if !self.text.is_empty() {
-            self.found = self.found || self.pattern.is_in(self.text);
-            self.text.clear();
-        }
-    }
-}
-
-impl<'a> Sink<'a> for Search<'_> {
-    fn open(&mut self, _name: &'a str) {
-        self.search();
-    }
-
-    fn attribute(&mut self, name: &'a str, pieces: &[Value<'a>]) {
-        if name != "xmlns" && !name.starts_with("xmlns:") {
-            pieces.iter().for_each(|piece| piece.push::<Plain>(self.text));
-            self.search();
-        }
-    }
-
-    fn text(&mut self, value: Value<'a>) {
-        if !self.found {
-            value.push::<Plain>(self.text);
-        }
-    }
-
-    fn close(&mut self, _name: &'a str, _empty: bool) {
-        self.search();
-    }
-}
-
-/// Passes on what is in an event besides `<System>` and `<EventData>`.
-pub(super) struct Others<'s, K> {
-    sink: &'s mut K,
-    depth: usize,
-    skipping: bool,
-}
-
-impl<'s, K> Others<'s, K> {
-    pub(super) fn new(sink: &'s mut K) -> Self {
-        Others { sink, depth: 0, skipping: false }
-    }
-
-    fn passes(&self) -> bool {
-        self.depth > 1 && !self.skipping
-    }
-}
-
-impl<'a, K: Sink<'a>> Sink<'a> for Others<'_, K> {
-    fn open(&mut self, name: &'a str) {
-        self.depth += 1;
-        if self.depth == 2 {
-            self.skipping = matches!(name, "System" | "EventData");
-        }
-        if self.passes() {
-            self.sink.open(name);
-        }
-    }
-
-    fn attribute(&mut self, name: &'a str, pieces: &[Value<'a>]) {
-        if self.passes() {
-            self.sink.attribute(name, pieces);
-        }
-    }
-
-    fn text(&mut self, value: Value<'a>) {
-        if self.passes() {
-            self.sink.text(value);
-        }
-    }
-
-    fn close(&mut self, name: &'a str, empty: bool) {
-        if self.passes() {
-            self.sink.close(name, empty);
-        }
-        self.depth = self.depth.saturating_sub(1);
-    }
 }

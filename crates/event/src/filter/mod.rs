@@ -6,15 +6,20 @@
 //! * [`Filter::to_xpath`] writes what a server can test, and never lets through less than the
 //!   filter does; what comes back is tested again with a [`Matcher`].
 //!
+//! Names and values are compared without regard to case; a regular expression has smart case
+//! ([`Pattern`]), and a Windows event query compares as Windows does.
+//!
 //! An event that lacks what a test looks at doesn't pass it, not even a negative one: an event
-//! without an id doesn't match `!4634`.
+//! without an id doesn't match `!4634`. It does pass [`Filter::not`].
 
 mod data;
 mod error;
 mod glob;
+mod grep;
 mod ids;
 mod levels;
 mod matcher;
+mod names;
 mod numbers;
 mod pattern;
 mod time;
@@ -27,8 +32,9 @@ pub use glob::Glob;
 pub use ids::Ids;
 pub use levels::Levels;
 pub use matcher::{Matcher, Verdict};
+pub use names::{MissingName, Names};
 pub use pattern::Pattern;
-pub use time::parse_time;
+pub use time::{parse_time, parse_zone};
 pub use xpath::{MAX_CHANNELS, Pushed, Selection, XPathLimits, query_lists};
 
 use crate::EventTime;
@@ -58,11 +64,16 @@ pub struct Filter {
     pub users: Vec<Glob>,
     /// Tests on data values, all of which have to pass.
     pub data: Vec<DataTest>,
-    /// A regular expression that has to be in one of the data values, in user data or in the
-    /// message.
-    pub grep: Option<Pattern>,
+    /// Regular expressions, each of which has to be in the message, in a value of the event's data
+    /// or of what else it has besides `<System>`, or in a value with its name, `NAME=VALUE`.
+    pub grep: Vec<Pattern>,
     /// A Windows event query.
     pub query: Option<Query>,
+    /// Filters of which the event must not pass any. An event that lacks what one looks at doesn't
+    /// pass that one, and stays.
+    pub not: Vec<Filter>,
+    /// Channels, as the event has them, of which none must match.
+    pub not_channels: Vec<Glob>,
 }
 
 impl Filter {

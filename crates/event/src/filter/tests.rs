@@ -39,6 +39,9 @@ fn names_are_tested_as_globs() {
     assert!(passes(Filter { providers: globs(&["x", "service*"]), ..Filter::default() }));
     assert!(!passes(Filter { providers: globs(&["Service"]), ..Filter::default() }));
     assert!(passes(Filter { computers: globs(&["dc??.*"]), ..Filter::default() }));
+    assert!(passes(Filter { computers: globs(&["dc01.CORP"]), ..Filter::default() }));
+    assert!(!passes(Filter { not_channels: globs(&["sys*"]), ..Filter::default() }));
+    assert!(passes(Filter { not_channels: globs(&["security"]), ..Filter::default() }));
 }
 
 #[test]
@@ -49,6 +52,7 @@ fn channels_are_tested_for_sources_that_mix_them() {
     };
     let system = event(EVENT);
     assert!(of(&["system"], &system));
+    assert!(of(&["SYSTEM"], &system));
     assert!(of(&["Security", "sys*"], &system));
     assert!(!of(&["Security"], &system));
     assert!(of(&[], &system));
@@ -70,8 +74,7 @@ fn data_tests_have_all_to_pass() {
     assert!(data(&["ServiceName=PSEXESVC", "ServiceName=second", "ServiceName~=^P.*C$"]));
     assert!(data(&["param2=unnamed"]));
     assert!(data(&["Empty="]));
-    assert!(!data(&["ServiceName=psexesvc"]));
-    assert!(!data(&["servicename=PSEXESVC"]));
+    assert!(!data(&["ServiceName=psexe"]));
     assert!(!data(&["param1=unnamed"]));
     assert!(!data(&["param1=PSEXESVC"]));
     assert!(!data(&["Absent~=.*"]));
@@ -83,9 +86,107 @@ fn data_tests_have_all_to_pass() {
 }
 
 #[test]
+fn data_ignores_case_and_takes_globs() {
+    let data = |test: &str| {
+        let data = vec![DataTest::parse(test).unwrap()];
+        passes(Filter { data, ..Filter::default() })
+    };
+    assert!(data("ServiceName=psexesvc"));
+    assert!(data("SERVICENAME=PsExeSvc"));
+    assert!(data("ServiceName=psexe*"));
+    assert!(data("ServiceName=?sexesv[c]"));
+    assert!(data("PARAM2=Unnamed"));
+    assert!(data("ServiceName~=psexe"));
+    assert!(!data("ServiceName~=Psexe"));
+    assert!(!data("ServiceName=*x"));
+}
+
+#[test]
+fn the_values_of_user_data_count_by_their_names() {
+    // As the logs of Windows have it: that a log was cleared, and a remote session.
+    let cleared = event(
+        "<Event><System><EventID>1102</EventID></System><UserData><LogFileCleared \
+         xmlns='http://manifests.microsoft.com/win/2004/08/windows/eventlog'><SubjectUserSid>\
+         S-1-5-21-1</SubjectUserSid><SubjectUserName>bob</SubjectUserName><a:Deep xmlns:a='x'><a:er>\
+         yes</a:er>or</a:Deep><Param Name='Named'>n</Param></LogFileCleared></UserData></Event>",
+    );
+    let passes = |test: &str| {
+        let data = vec![DataTest::parse(test).unwrap()];
+        let filter = Filter { data, ..Filter::default() };
+        let mut matcher = filter.matcher(now());
+        let passes = matcher.matches(&cleared, None);
+        assert!(!(passes && matcher.rules_out(&cleared)), "{test}");
+        assert!(!passes || is_selected(&filter.to_xpath(&XPathLimits::default()), &cleared));
+        passes
+    };
+    for (test, expected) in [
+        ("SubjectUserName=bob", true),
+        ("subjectusername=BOB", true),
+        ("SubjectUserName~=^b", true),
+        ("er=yes", true),
+        ("a:er=yes", true),
+        ("Named=n", true),
+        ("Param=n", false),
+        ("Deep=or", false),
+        ("SubjectUserName=alice", false),
+        ("LogFileCleared=*", false),
+        ("xmlns=*", false),
+    ] {
+        assert_eq!(passes(test), expected, "{test}");
+    }
+}
+
+#[test]
+fn a_negation_keeps_events_without_the_value() {
+    let keeps = |filter: Filter| passes(Filter { not: vec![filter], ..Filter::default() });
+    let ids = |text| Filter { ids: Some(Ids::parse(text).unwrap()), ..Filter::default() };
+    let data = |text| Filter { data: vec![DataTest::parse(text).unwrap()], ..Filter::default() };
+    assert!(!keeps(ids("7045")));
+    assert!(keeps(ids("7046")));
+    assert!(!keeps(data("servicename=second")));
+    assert!(keeps(data("ServiceName=third")));
+    assert!(keeps(data("Absent=x")));
+    let empty = event("<Event><System/></Event>");
+    let filter = Filter { not: vec![ids("7045")], ..Filter::default() };
+    assert!(filter.matcher(now()).matches(&empty, None));
+    assert!(!filter.to_xpath(&XPathLimits::default()).exact);
+}
+
+#[test]
+fn a_negated_expression_is_looked_for_in_the_message_too() {
+    let grep =
+        |text: &str| Filter { grep: vec![Pattern::parse(text).unwrap()], ..Filter::default() };
+    let matches = |filter: &Filter, message| filter.matcher(now()).matches(&event(EVENT), message);
+    let not = Filter { not: vec![grep("installed")], ..Filter::default() };
+    assert!(matches(&not, None));
+    assert!(matches(&not, Some("removed")));
+    assert!(!matches(&not, Some("installed")));
+    let both = Filter { not: vec![grep("installed")], ..grep("service") };
+    assert!(!matches(&both, Some("a service was installed")));
+    assert!(matches(&both, Some("a service was removed")));
+    assert!(!matches(&Filter { not: vec![grep("psexesvc")], ..grep("second") }, None));
+}
+
+#[test]
+fn grep_finds_a_value_with_its_name_as_it_is_printed() {
+    let found = |text: &str| {
+        let grep = vec![Pattern::parse(text).unwrap()];
+        passes(Filter { grep, ..Filter::default() })
+    };
+    assert!(found("ServiceName=PSEXESVC"));
+    assert!(found("^ServiceName=second$"));
+    assert!(found("servicename=psexe"));
+    assert!(!found("ServiceName=unnamed"));
+    assert!(!found("EventID=7045"));
+    let user = event("<Event><UserData><X><Y>yes</Y></X></UserData></Event>");
+    let filter = Filter { grep: vec![Pattern::parse("^Y=yes$").unwrap()], ..Filter::default() };
+    assert!(filter.matcher(now()).matches(&user, None));
+}
+
+#[test]
 fn grep_looks_at_data_user_data_and_the_message() {
     let matcher = |text: &str, message: Option<&str>| {
-        let filter = Filter { grep: Some(Pattern::parse(text).unwrap()), ..Filter::default() };
+        let filter = Filter { grep: vec![Pattern::parse(text).unwrap()], ..Filter::default() };
         filter.matcher(now()).matches(&event(EVENT), message)
     };
     assert!(matcher("^unnamed$", None));
@@ -101,7 +202,7 @@ fn grep_looks_at_data_user_data_and_the_message() {
 fn a_message_is_asked_for_only_when_it_decides() {
     let filter = |ids, grep| Filter {
         ids: Some(Ids::parse(ids).unwrap()),
-        grep: Some(Pattern::parse(grep).unwrap()),
+        grep: vec![Pattern::parse(grep).unwrap()],
         ..Filter::default()
     };
     let verdict = |filter: Filter| filter.matcher(now()).verdict(&event(EVENT));
@@ -220,6 +321,7 @@ proptest! {
         let pushed = filter.to_xpath(&XPathLimits::default());
         let passes = filter.matcher(now()).matches(&event, None);
         prop_assert!(passes || at.index(tests.len()) + 1 == tests.len(), "{}", test);
+        prop_assert!(!passes || !filter.matcher(now()).rules_out(&event), "{}", test);
         prop_assert!(!passes || is_selected(&pushed, &event), "{} {:?}", test, pushed);
     }
 }

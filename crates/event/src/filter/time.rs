@@ -1,9 +1,9 @@
 //! Points in time as people write them.
 
-use jiff::civil::{Date, Time};
+use jiff::civil::{Date, Time, Weekday};
 use jiff::fmt::friendly::SpanParser;
 use jiff::tz::{Offset, TimeZone};
-use jiff::{ToSpan, Zoned};
+use jiff::{Timestamp, ToSpan, Zoned};
 
 use super::error::{FilterError, FilterProblem};
 use crate::EventTime;
@@ -12,13 +12,21 @@ use crate::EventTime;
 const MAX_LENGTH: usize = 200;
 
 /// Reads a point in time: `8h`, `1h30m` and `"2 days ago"` (all of them ago), `now`, `today`,
-/// `yesterday`, `14:30`, `yesterday 14:00`, `2026-11-22`, `2026-11-22T06:00`,
-/// `2026-11-22 06:00:01.5`. Dates and clock times may end in a zone (`Z`, `+02:00`,
+/// `yesterday`, `monday` (the latest, today if it is one), `last monday` (the latest before today),
+/// `last week` (a week ago, as `last hour`, `last day`, `last month` and `last year`), `14:30`,
+/// `yesterday 14:00`, `2026-11-22`, `2026-11-22T06:00`, `2026-11-22 06:00:01.5`, and seconds since
+/// 1970 as `@1700000000` or `1700000000`. Dates and clock times may end in a zone (`Z`, `+02:00`,
 /// `[Europe/Berlin]`, or the last two together) and are in the zone of `now` otherwise; a day by
 /// itself is its beginning.
 ///
 /// A local time that a clock change skips is read as if the clock hadn't been changed yet; one
 /// that comes twice is the first.
+///
+/// # Errors
+///
+/// [`FilterProblem::Time`] for what is no time, [`FilterProblem::NoSuchTime`] for what looks like
+/// one, [`FilterProblem::MinuteOrMonth`] for `1M`, and [`FilterProblem::Empty`] and
+/// [`FilterProblem::TooLong`].
 pub fn parse_time(text: &str, now: &Zoned) -> Result<EventTime, FilterError> {
     let trimmed = text.trim();
     let not_a_time = || FilterError::about(text, trimmed, FilterProblem::Time);
@@ -35,8 +43,11 @@ pub fn parse_time(text: &str, now: &Zoned) -> Result<EventTime, FilterError> {
     }
     let failed =
         |why: String| FilterError::about(text, trimmed, |_| FilterProblem::NoSuchTime(why));
-    for (word, days_ago) in [("today", 0), ("yesterday", 1)] {
-        let Some(rest) = lower.strip_prefix(word) else { continue };
+    if let Some(seconds) = since_1970(trimmed) {
+        let seconds = seconds.ok_or_else(not_a_time)?;
+        return Ok(EventTime::from_timestamp(seconds));
+    }
+    if let Some((day, rest)) = Day::before(&lower) {
         let rest = &trimmed[trimmed.len() - rest.len()..];
         let (clock, zone) = zone(rest.trim(), 0).map_err(failed)?;
         let clock = match clock {
@@ -46,8 +57,7 @@ pub fn parse_time(text: &str, now: &Zoned) -> Result<EventTime, FilterError> {
             }
             _ => return Err(not_a_time()),
         };
-        let zoned = zone.at(now);
-        let date = zoned.date().checked_sub(days_ago.days()).map_err(|e| failed(e.to_string()))?;
+        let date = day.of(zone.at(now).date()).map_err(|e| failed(e.to_string()))?;
         return zone.resolve(date, clock, now).map_err(failed);
     }
     if is_date(trimmed) {
@@ -69,14 +79,128 @@ pub fn parse_time(text: &str, now: &Zoned) -> Result<EventTime, FilterError> {
         let date = zone.at(now).date();
         return zone.resolve(date, clock.map_err(failed)?, now).map_err(failed);
     }
-    let span = match lower.starts_with('+') {
-        true => return Err(not_a_time()),
-        false => SpanParser::new().parse_span(&lower).map_err(|_| not_a_time())?,
+    if is_minute_or_month(trimmed) {
+        return Err(FilterError::about(text, trimmed, FilterProblem::MinuteOrMonth));
+    }
+    let span = match lower.strip_prefix("last ") {
+        Some(unit) if unit.trim().bytes().all(|b| b.is_ascii_lowercase()) => format!("1 {unit}"),
+        Some(_) => return Err(not_a_time()),
+        None if lower.starts_with('+') => return Err(not_a_time()),
+        None => lower,
     };
+    let span = SpanParser::new().parse_span(&span).map_err(|_| not_a_time())?;
     match now.checked_sub(span.abs()) {
         Ok(then) => Ok(EventTime::from_timestamp(then.timestamp())),
         Err(_) => Err(failed(format!("`{trimmed}` is too long ago"))),
     }
+}
+
+/// Reads a time zone: `UTC`, `local`, an offset such as `+02:00`, or a name of the IANA database
+/// such as `Europe/Berlin`, in whatever case.
+///
+/// # Errors
+///
+/// [`FilterProblem::Zone`].
+pub fn parse_zone(text: &str) -> Result<TimeZone, FilterError> {
+    let name = text.trim();
+    let unknown = || FilterError::about(text, name, FilterProblem::Zone);
+    match name.to_ascii_lowercase().as_str() {
+        "utc" | "z" => return Ok(TimeZone::UTC),
+        "local" => return Ok(TimeZone::system()),
+        _ => {}
+    }
+    if let Some(digits) = name.strip_prefix(['+', '-']) {
+        let offset = offset(digits, name.starts_with('-')).ok_or_else(unknown)?;
+        return Ok(offset.to_time_zone());
+    }
+    TimeZone::get(name).map_err(|_| unknown())
+}
+
+/// A day that is named by where it is from today.
+#[derive(Clone, Copy)]
+enum Day {
+    Ago(i32),
+    /// The latest of that name, today or before.
+    Latest(Weekday),
+    /// The latest of that name before today.
+    Last(Weekday),
+}
+
+impl Day {
+    /// The day that a text in lowercase begins with, and what follows it.
+    fn before(text: &str) -> Option<(Day, &str)> {
+        const DAYS: [(&str, Weekday); 14] = [
+            ("monday", Weekday::Monday),
+            ("tuesday", Weekday::Tuesday),
+            ("wednesday", Weekday::Wednesday),
+            ("thursday", Weekday::Thursday),
+            ("friday", Weekday::Friday),
+            ("saturday", Weekday::Saturday),
+            ("sunday", Weekday::Sunday),
+            ("mon", Weekday::Monday),
+            ("tue", Weekday::Tuesday),
+            ("wed", Weekday::Wednesday),
+            ("thu", Weekday::Thursday),
+            ("fri", Weekday::Friday),
+            ("sat", Weekday::Saturday),
+            ("sun", Weekday::Sunday),
+        ];
+        for (word, days) in [("today", 0), ("yesterday", 1)] {
+            if let Some(rest) = text.strip_prefix(word) {
+                return Some((Day::Ago(days), rest));
+            }
+        }
+        let last = text.strip_prefix("last ").map(str::trim_start);
+        let named = last.unwrap_or(text);
+        let is_whole = |rest: &&str| !rest.starts_with(|c: char| c.is_ascii_alphabetic());
+        let (rest, day) = DAYS
+            .iter()
+            .find_map(|&(name, day)| Some((named.strip_prefix(name).filter(is_whole)?, day)))?;
+        Some((if last.is_some() { Day::Last(day) } else { Day::Latest(day) }, rest))
+    }
+
+    fn of(self, today: Date) -> Result<Date, jiff::Error> {
+        let back = |weekday: Weekday| i32::from(today.weekday().since(weekday));
+        today.checked_sub(match self {
+            Day::Ago(days) => days.days(),
+            Day::Latest(weekday) => back(weekday).days(),
+            Day::Last(weekday) if back(weekday) == 0 => 7.days(),
+            Day::Last(weekday) => back(weekday).days(),
+        })
+    }
+}
+
+/// The seconds since 1970 that a text is, behind an at sign or in nine digits at least: `None` if
+/// it is not of that form, nothing inside if there is no such time.
+fn since_1970(text: &str) -> Option<Option<Timestamp>> {
+    let is_number = |text: &str| {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        [whole, fraction].iter().all(|part| {
+            !part.is_empty() && part.len() <= 18 && part.bytes().all(|b| b.is_ascii_digit())
+        })
+    };
+    let number = match text.strip_prefix('@') {
+        Some(number) => number,
+        None if (9..=11).contains(&text.len()) && is_number(text) && !text.contains('.') => text,
+        None => return None,
+    };
+    if !is_number(number) {
+        return Some(None);
+    }
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let nanoseconds = fraction.bytes().chain(std::iter::repeat(b'0')).take(9);
+    let nanoseconds = nanoseconds.fold(0, |sum, digit| sum * 10 + i32::from(digit - b'0'));
+    Some(whole.parse().ok().and_then(|whole| Timestamp::new(whole, nanoseconds).ok()))
+}
+
+/// Whether a duration has the unit `M`, which is a minute in one tool and a month in another.
+fn is_minute_or_month(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_word = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_alphabetic);
+    text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && text.match_indices('M').any(|(at, _)| {
+            !is_word(at + 1) && text[..at].trim_end().ends_with(|c: char| c.is_ascii_digit())
+        })
 }
 
 /// Whether the text begins as a date does.
@@ -201,6 +325,50 @@ mod tests {
     }
 
     #[test]
+    fn days_of_the_week_are_the_latest() {
+        for (text, expected) in [
+            ("sunday", "2026-11-21T23:00:00.0000000Z"),
+            ("last sunday", "2026-11-14T23:00:00.0000000Z"),
+            ("monday", "2026-11-15T23:00:00.0000000Z"),
+            ("Last Monday", "2026-11-15T23:00:00.0000000Z"),
+            ("sat 06:00Z", "2026-11-21T06:00:00.0000000Z"),
+            ("friday 06:00", "2026-11-20T05:00:00.0000000Z"),
+            ("last week", "2026-11-15T14:16:17.1234567Z"),
+            ("last hour", "2026-11-22T13:16:17.1234567Z"),
+            ("last month", "2026-10-22T13:16:17.1234567Z"),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn seconds_since_1970_are_a_time() {
+        for (text, expected) in [
+            ("@1700000000", "2023-11-14T22:13:20.0000000Z"),
+            ("1700000000", "2023-11-14T22:13:20.0000000Z"),
+            ("@1700000000.25", "2023-11-14T22:13:20.2500000Z"),
+            ("@0", "1970-01-01T00:00:00.0000000Z"),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_a_name_an_offset_or_utc() {
+        let summer = "2026-07-01T00:00:00Z".parse::<Timestamp>().unwrap();
+        let offset = |text: &str| parse_zone(text).map(|zone| zone.to_offset(summer).seconds());
+        assert_eq!(offset("Europe/Berlin"), Ok(7200));
+        assert_eq!(offset("europe/berlin"), Ok(7200));
+        assert_eq!(offset("utc"), Ok(0));
+        assert_eq!(offset("-03:30"), Ok(-12_600));
+        assert_eq!(offset("+02"), Ok(7200));
+        for text in ["", "Mars/Crater", "+25:00", "+2"] {
+            let error = parse_zone(text).unwrap_err().to_string();
+            assert!(error.contains("Europe/Berlin"), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn days_and_clock_times_are_local_unless_they_have_a_zone() {
         for (text, expected) in [
             ("now", "2026-11-22T14:16:17.1234567Z"),
@@ -235,6 +403,16 @@ mod tests {
         for (text, about) in [
             ("", "nothing here"),
             ("8", "`8` is not a time"),
+            ("1M", "a minute is 1m, a month 1mo"),
+            ("2h 30M ago", "a minute is 1m"),
+            ("@", "is not a time"),
+            ("@1e9", "is not a time"),
+            ("@999999999999999999", "is not a time"),
+            ("20261122", "is not a time"),
+            ("mondays", "is not a time"),
+            ("last", "is not a time"),
+            ("last 8h", "is not a time"),
+            ("last tea", "is not a time"),
             ("noon", "`noon` is not a time"),
             ("+8h", "`+8h` is not a time"),
             ("yesterday1", "is not a time"),

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use super::Glob;
-use super::matcher::{Others, text_of};
+use super::matcher::text_of;
 use crate::text::Plain;
 use crate::{Field, FieldSource, Sink, Value};
 
@@ -37,15 +37,19 @@ enum Kind {
 /// What a value of this name is, and what the name has in front.
 fn kind_of(name: &str) -> Option<(Kind, &str)> {
     let name = name.rsplit(':').next().unwrap_or(name);
-    if let Some(prefix) = name.strip_suffix("UserName") {
+    let without = |suffix: &str| {
+        let (prefix, end) = name.split_at_checked(name.len().checked_sub(suffix.len())?)?;
+        end.eq_ignore_ascii_case(suffix).then_some(prefix)
+    };
+    if let Some(prefix) = without("UserName") {
         return Some((Kind::UserName, prefix));
     }
-    if let Some(prefix) = name.strip_suffix("DomainName") {
+    if let Some(prefix) = without("DomainName") {
         return Some((Kind::Domain, prefix));
     }
     ["User", "AccountName", "Sid"]
         .iter()
-        .any(|suffix| name.ends_with(suffix))
+        .any(|suffix| without(suffix).is_some())
         .then_some((Kind::User, ""))
 }
 
@@ -99,8 +103,8 @@ impl Users {
             let name = value.iter().rposition(|&b| b == b'\\').map(|at| &value[at + 1..]);
             return name.is_some_and(|name| !name.is_empty() && glob.matches_utf8(name));
         }
-        let same_prefix =
-            |other: &Named| self.text[other.prefix.clone()] == self.text[named.prefix.clone()];
+        let prefix = |named: &Named| &self.text[named.prefix.clone()];
+        let same_prefix = |other: &Named| prefix(other).eq_ignore_ascii_case(prefix(named));
         named.kind == Kind::UserName
             && self.values.iter().any(|other| {
                 if other.kind != Kind::Domain || !same_prefix(other) {
@@ -184,6 +188,54 @@ impl<'a> Sink<'a> for Collector<'_> {
     }
 }
 
+/// Passes on what is in an event besides `<System>` and `<EventData>`.
+struct Others<'s, K> {
+    sink: &'s mut K,
+    depth: usize,
+    skipping: bool,
+}
+
+impl<'s, K> Others<'s, K> {
+    fn new(sink: &'s mut K) -> Self {
+        Others { sink, depth: 0, skipping: false }
+    }
+
+    fn passes(&self) -> bool {
+        self.depth > 1 && !self.skipping
+    }
+}
+
+impl<'a, K: Sink<'a>> Sink<'a> for Others<'_, K> {
+    fn open(&mut self, name: &'a str) {
+        self.depth += 1;
+        if self.depth == 2 {
+            self.skipping = matches!(name, "System" | "EventData");
+        }
+        if self.passes() {
+            self.sink.open(name);
+        }
+    }
+
+    fn attribute(&mut self, name: &'a str, pieces: &[Value<'a>]) {
+        if self.passes() {
+            self.sink.attribute(name, pieces);
+        }
+    }
+
+    fn text(&mut self, value: Value<'a>) {
+        if self.passes() {
+            self.sink.text(value);
+        }
+    }
+
+    fn close(&mut self, name: &'a str, empty: bool) {
+        if self.passes() {
+            self.sink.close(name, empty);
+        }
+        self.depth = self.depth.saturating_sub(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::EventTime;
@@ -199,14 +251,14 @@ mod tests {
     fn users_are_found_by_sid_name_and_domain() {
         let xml = r#"<Event><System><Security UserID="S-1-5-18"/></System><EventData>
             <Data Name="SubjectUserName">DC01$</Data><Data Name="SubjectDomainName">CORP</Data>
-            <Data Name="TargetUserName">Alice</Data><Data Name="TargetDomainName">LAB</Data>
+            <Data Name="TargetUserName">Alice</Data><Data Name="targetdomainname">LAB</Data>
             <Data Name="TargetUserSid">S-1-5-21-7</Data><Data Name="Process">bob</Data>
             </EventData></Event>"#;
         for (user, expected) in [
             ("S-1-5-18", true),
             ("s-1-5-2?-7", true),
             ("alice", true),
-            ("ALICE", false),
+            ("ALICE", true),
             ("lab\\alice", true),
             ("*\\alice", true),
             ("corp\\alice", false),

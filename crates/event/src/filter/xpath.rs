@@ -7,7 +7,7 @@ use super::data::{DataTest, Wanted};
 use super::numbers::Ranges;
 use super::{Filter, Glob};
 use crate::EventTime;
-use crate::query::{Literal, escaped, is_name};
+use crate::query::{Literal, escaped};
 use crate::text::{XmlAttribute, XmlText};
 
 /// The most channels of one query.
@@ -15,6 +15,10 @@ pub const MAX_CHANNELS: usize = 512;
 
 /// The most bytes of a text that is sent to be compared with.
 const MAX_LITERAL: usize = 256;
+
+/// The most spellings of a text that are sent. A server compares with regard to case, so each
+/// spelling of what is asked for has to be named: of `DC01` there are four, of `alice` 32.
+const MAX_SPELLINGS: usize = 8;
 
 /// What a server bears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +77,18 @@ impl Selection {
             }
             Selection::Everything => false,
         }
+    }
+}
+
+impl std::fmt::Display for Selection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Selection::Filter => "the filter",
+            Selection::NoWildcards => "the filter without wildcards",
+            Selection::System => "the filter's System fields",
+            Selection::Time => "the filter's time",
+            Selection::Everything => "everything",
+        })
     }
 }
 
@@ -191,7 +207,10 @@ pub fn query_lists<C: AsRef<str>>(channels: &[C], selects: &[String]) -> Vec<Str
 /// The parts of the filter that can be written, and whether these are all.
 fn groups(filter: &Filter) -> (Vec<Group>, bool) {
     let mut groups = Vec::new();
-    let mut exact = filter.users.is_empty() && filter.grep.is_none();
+    let mut exact = filter.users.is_empty()
+        && filter.grep.is_empty()
+        && filter.not.is_empty()
+        && filter.not_channels.is_empty();
     if let Some((group, is_exact)) = time(filter.since, filter.until) {
         groups.push(group);
         exact &= is_exact;
@@ -210,8 +229,8 @@ fn groups(filter: &Filter) -> (Vec<Group>, bool) {
     }
     let names = [("Provider/@Name", &filter.providers), ("Computer", &filter.computers)];
     for (path, globs) in names {
-        let conditions = globs.iter().map(|glob| name(path, glob)).collect::<Option<Vec<_>>>();
-        match conditions {
+        let conditions = globs.iter().map(|glob| named(path, glob)).collect::<Option<Vec<_>>>();
+        match conditions.map(|conditions| conditions.concat()) {
             Some(any_of) if any_of.is_empty() => {}
             Some(any_of) => groups.push(Group::new(Place::System, any_of)),
             None => exact = false,
@@ -222,10 +241,11 @@ fn groups(filter: &Filter) -> (Vec<Group>, bool) {
         exact = false;
     }
     if let Some(query) = &filter.query {
-        match query.condition() {
-            Some((text, _)) if text.is_empty() => {}
-            Some(condition) => groups.push(Group::new(Place::Event, vec![condition])),
-            None => exact = false,
+        let condition = query.condition();
+        exact &= condition.is_exact;
+        if !condition.text.is_empty() {
+            let condition = (condition.text, condition.expressions);
+            groups.push(Group::new(Place::Event, vec![condition]));
         }
     }
     (groups, exact)
@@ -288,6 +308,8 @@ fn ids_group(ranges: &Ranges) -> Group {
 fn numbers(path: &str, ranges: &Ranges) -> Vec<(String, usize)> {
     let condition = |&(low, high): &(u64, u64)| match (low, high) {
         _ if low == high => (format!("{path}={low}"), 1),
+        // A negative number is one of these, too.
+        (0, u64::MAX) => (format!("({path}>=0 or {path}<=0)"), 2),
         (_, u64::MAX) => (format!("{path}>={low}"), 1),
         (0, _) => (format!("{path}<={high}"), 1),
         _ => (format!("({path}>={low} and {path}<={high})"), 2),
@@ -320,35 +342,32 @@ fn time(since: Option<EventTime>, until: Option<EventTime>) -> Option<(Group, bo
     Some((Group::new(Place::System, vec![(condition, bounds.len())]), is_exact))
 }
 
-/// A name that is exactly the glob's.
-fn name(path: &str, glob: &Glob) -> Option<(String, usize)> {
-    let literal = literal(glob.literal()?)?;
-    Some(match path.split_once('/') {
-        Some((element, attribute)) => (format!("{element}[{attribute}={literal}]"), 1),
-        None => (format!("{path}={literal}"), 1),
-    })
+/// A name that is any of the spellings of the glob's.
+fn named(path: &str, glob: &Glob) -> Option<Vec<(String, usize)>> {
+    let condition = |spelling: &String| {
+        let literal = literal(spelling)?;
+        Some(match path.split_once('/') {
+            Some((element, attribute)) => (format!("{element}[{attribute}={literal}]"), 1),
+            None => (format!("{path}={literal}"), 1),
+        })
+    };
+    glob.literals(MAX_SPELLINGS)?.iter().map(condition).collect()
 }
 
-/// A condition that holds wherever the test does, for an exact value. A name may be an attribute's
-/// value or an element's name, and an element with elements inside stands for these, whatever
-/// their names: see [`each_data`](crate::FieldSource::each_data).
+/// A condition that holds wherever the test does, for a value of few spellings. The name is left
+/// out: it has as many spellings itself. An element with elements inside stands for these, whatever
+/// their names (see [`each_data`](crate::FieldSource::each_data)), and user data may be nested in
+/// any way: such events are let through.
 fn data(test: &DataTest) -> Option<(String, usize)> {
-    let Wanted::Text(value) = &test.wanted else { return None };
-    if value.is_empty() {
+    let Wanted::Glob(value) = &test.wanted else { return None };
+    if value.as_str().is_empty() {
         return None;
     }
-    let value = literal(value)?;
-    if test.place.is_some() {
-        return Some((format!("EventData[*={value} or */*]"), 2));
-    }
-    let name = literal(&test.name)?;
-    if matches!(&*test.name, "and" | "or" | "div" | "mod") {
-        return None;
-    }
-    Some(match is_name(&test.name) {
-        true => (format!("EventData[*[@Name={name}]={value} or {}={value} or */*]", test.name), 3),
-        false => (format!("EventData[*[@Name={name}]={value} or */*]"), 2),
-    })
+    let spellings = value.literals(MAX_SPELLINGS)?;
+    let values: Option<Vec<String>> =
+        spellings.iter().map(|value| Some(format!("*={}", literal(value)?))).collect();
+    let values = values?;
+    Some((format!("(EventData[{} or */*] or UserData)", values.join(" or ")), values.len() + 2))
 }
 
 /// Text in quotes that compares as text, with every server; nothing where there is no such.
@@ -387,17 +406,20 @@ mod tests {
             until: EventTime::parse("2026-08-22T11:00:00.1234567Z"),
             ids: ids("4624,4700-4720"),
             levels: Some(Levels::parse("error,audit-failure").unwrap()),
-            providers: globs(&["Microsoft-Windows-Security-Auditing", "It's"]),
+            providers: globs(&["1'2"]),
+            computers: globs(&["dc1"]),
             ..Filter::default()
         };
         let pushed = push(&filter);
         assert_eq!(
             pushed.selects,
-            ["*[System[TimeCreated[@SystemTime>='2026-08-22T10:00:00.123Z' and \
+            [
+                "*[System[Provider[@Name=\"1'2\"] and TimeCreated[@SystemTime>='2026-08-22T10:00:00.123Z' and \
              @SystemTime<='2026-08-22T11:00:00.124Z'] and \
-             (Provider[@Name='Microsoft-Windows-Security-Auditing'] or Provider[@Name=\"It's\"]) \
-             and (EventID=4624 or (EventID>=4700 and EventID<=4720)) and \
-             ((Level>=1 and Level<=2) or band(Keywords,4503599627370496))]]"]
+             (EventID=4624 or (EventID>=4700 and EventID<=4720)) and \
+             ((Level>=1 and Level<=2) or band(Keywords,4503599627370496)) and \
+             (Computer='DC1' or Computer='Dc1' or Computer='dC1' or Computer='dc1')]]"
+            ]
         );
         assert!(!pushed.exact);
     }
@@ -418,11 +440,11 @@ mod tests {
     fn many_ids_are_spread_over_selects_and_then_widened() {
         let many = |count: u64| {
             let list: Vec<String> = (0..count).map(|i| (i * 3 + 1).to_string()).collect();
-            Filter { ids: ids(&list.join(",")), computers: globs(&["A"]), ..Filter::default() }
+            Filter { ids: ids(&list.join(",")), computers: globs(&["1"]), ..Filter::default() }
         };
         let pushed = push(&many(57));
         assert_eq!((pushed.selects.len(), pushed.exact), (3, true));
-        assert!(pushed.selects.iter().all(|select| select.contains("Computer='A' and ")));
+        assert!(pushed.selects.iter().all(|select| select.contains("Computer='1' and ")));
         let pushed = push(&many(1000));
         assert!(pushed.selects.len() <= 8 && !pushed.exact);
         assert!(pushed.selects.iter().all(|select| select.matches("EventID").count() < 20));
@@ -440,8 +462,8 @@ mod tests {
         assert_eq!(first("*[A or B]"), "*[System[EventID=7] and (A or B)]");
         assert_eq!(first("Event/System[Level=2]"), "*[System[EventID=7] and System[Level=2]]");
         assert_eq!(
-            first("*[System[TimeCreated[timediff(@SystemTime)<5]]]"),
-            "*[System[EventID=7]]"
+            first("*[System[TimeCreated[timediff(@SystemTime)<5] and Level=2]]"),
+            "*[System[EventID=7] and System[TimeCreated and Level=2]]"
         );
         let long = vec!["System/Level=1"; 20].join(" or ");
         assert_eq!(first(&format!("*[{long}]")), "*[System[EventID=7]]");

@@ -28,9 +28,14 @@ pub(super) fn push<S: FieldSource>(
 ) {
     let member = match column {
         Column::Member(member) => *member,
-        Column::Data(name) => {
+        Column::Data(_) | Column::UserData(_) => {
             let start = out.len();
-            json::each_named(source, name, |value| {
+            let name = match column {
+                Column::UserData(path) => path.last().map_or("", |name| name),
+                Column::Data(name) => name,
+                _ => "",
+            };
+            json::each_of(source, column, |value| {
                 if out.len() > start {
                     out.extend_from_slice(b", ");
                 }

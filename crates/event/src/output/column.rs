@@ -91,8 +91,12 @@ impl Member {
 pub enum Column {
     /// A member of an event's JSON.
     Member(Member),
-    /// `data.NAME`: the value of `<EventData>` with this name, `paramN` for an unnamed one.
+    /// `data.NAME`: the values of `<EventData>` with this name, `paramN` for an unnamed one, and
+    /// those of `<UserData>`; without regard to case.
     Data(String),
+    /// `user_data.A.B`: the values in `<UserData>` that elements of these names lead to, from inside
+    /// it; `@NAME` is an attribute. Without regard to case.
+    UserData(Vec<String>),
     /// `data.*`: each value of an event as a column by its name. In JSON it is the member `data`.
     EachData,
 }
@@ -113,8 +117,10 @@ pub struct UnknownColumn {
 impl UnknownColumn {
     /// The names that there are, separated by commas and blanks.
     pub fn known() -> String {
-        let names: Vec<_> =
-            Member::all().map(Member::name).chain(["data.NAME", "data.*"]).collect();
+        let names: Vec<_> = Member::all()
+            .map(Member::name)
+            .chain(["data.NAME", "data.*", "user_data.A.B"])
+            .collect();
         names.join(", ")
     }
 }
@@ -123,18 +129,32 @@ impl Column {
     /// The column that has the name. `id` is `event_id`.
     pub fn parse(name: &str) -> Result<Self, UnknownColumn> {
         let name = name.trim();
-        if name == EACH_DATA {
+        if name.eq_ignore_ascii_case(EACH_DATA) {
             return Ok(Column::EachData);
         }
-        if let Some(data) = name.strip_prefix("data.").filter(|data| !data.is_empty()) {
-            return Ok(Column::Data(data.to_owned()));
+        if let Some((member, rest)) = name.split_once('.').filter(|(_, rest)| !rest.is_empty()) {
+            if member.eq_ignore_ascii_case("data") {
+                return Ok(Column::Data(rest.to_owned()));
+            }
+            if member.eq_ignore_ascii_case("user_data") && rest.split('.').all(|n| !n.is_empty()) {
+                return Ok(Column::UserData(rest.split('.').map(str::to_owned).collect()));
+            }
         }
-        if name == "id" {
+        if name.eq_ignore_ascii_case("id") {
             return Ok(Column::Member(Member::EventId));
         }
-        match Member::all().find(|member| member.name() == name) {
+        match Member::all().find(|member| member.name().eq_ignore_ascii_case(name)) {
             Some(member) => Ok(Column::Member(member)),
             None => Err(UnknownColumn { name: name.to_owned(), nearest: nearest(name) }),
+        }
+    }
+
+    /// The name of the value that it shows, without `data.` or `user_data.`.
+    pub(super) fn data_name(&self) -> Option<String> {
+        match self {
+            Column::Data(name) => Some(name.clone()),
+            Column::UserData(path) => Some(path.join(".")),
+            Column::Member(_) | Column::EachData => None,
         }
     }
 
@@ -143,6 +163,7 @@ impl Column {
         match self {
             Column::Member(member) => member.name().into(),
             Column::Data(name) => format!("data.{name}").into(),
+            Column::UserData(path) => format!("user_data.{}", path.join(".")).into(),
             Column::EachData => EACH_DATA.into(),
         }
     }
@@ -193,6 +214,12 @@ mod tests {
         assert_eq!(column, Column::Data("TargetUserName".into()));
         assert_eq!(column.name(), "data.TargetUserName");
         assert!(Column::parse("data.").is_err());
+        let column = Column::parse("User_Data.LogFileCleared.SubjectUserName").unwrap();
+        let path = ["LogFileCleared", "SubjectUserName"].map(str::to_owned);
+        assert_eq!(column, Column::UserData(path.to_vec()));
+        assert_eq!(column.name(), "user_data.LogFileCleared.SubjectUserName");
+        assert!(Column::parse("user_data.a..b").is_err());
+        assert_eq!(Column::parse("Time"), Ok(Column::Member(Member::Time)));
         assert_eq!(Column::parse("id"), Ok(Column::Member(Member::EventId)));
         assert_eq!(Column::parse("data.*"), Ok(Column::EachData));
         assert_eq!(Column::EachData.name(), "data.*");

@@ -108,10 +108,10 @@ impl List {
                             lines.push((member.name().to_owned(), text));
                         }
                         Column::EachData => values(source, texts, scratch, &mut lines),
-                        Column::Data(name) => {
+                        Column::Data(_) | Column::UserData(_) => {
                             let mut text = Vec::new();
                             cell::push(column, source, origin, texts, scratch, &mut text);
-                            lines.push((name.clone(), text));
+                            lines.push((column.data_name().unwrap_or_default(), text));
                         }
                     }
                 }

@@ -18,6 +18,34 @@ pub(crate) enum Expr {
     Compare(Operand, Op, Literal),
     /// Whether both have a bit in common.
     Band(Argument, Argument),
+    /// Whether the value of any of the path's nodes has a text in it, or at its start.
+    Search(Search, Path, Literal),
+    /// Whether a condition doesn't hold.
+    Not(Box<Expr>),
+}
+
+/// A function that looks for text. Windows has none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Search {
+    Contains,
+    StartsWith,
+}
+
+impl Search {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Search::Contains => "contains",
+            Search::StartsWith => "starts-with",
+        }
+    }
+
+    /// Whether a value's text passes, case and all.
+    pub(crate) fn holds(self, text: &str, wanted: &str) -> bool {
+        match self {
+            Search::Contains => text.contains(wanted),
+            Search::StartsWith => text.starts_with(wanted),
+        }
+    }
 }
 
 /// What can be compared with a literal.
@@ -39,7 +67,8 @@ pub(crate) enum Argument {
     Literal(Literal),
 }
 
-/// Steps down from the context node, at least one.
+/// Steps down from the context node; without any, the node itself, which only functions that look
+/// for text take.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Path {
     pub(crate) steps: Vec<Step>,
@@ -73,6 +102,14 @@ pub(crate) enum Op {
     Le,
     Gt,
     Ge,
+}
+
+impl Path {
+    /// Whether the path leads to an event's time, by its name.
+    pub(crate) fn is_time(&self) -> bool {
+        let last = self.steps.last().map(|step| &step.test);
+        matches!(last, Some(NodeTest::Attribute(Some(name))) if name == "SystemTime")
+    }
 }
 
 impl Op {
@@ -142,6 +179,22 @@ impl Literal {
         Literal { text: text.to_owned(), kind }
     }
 
+    /// The literal of a time in quotes, however it is written (see
+    /// [`EventTime::parse_loosely`]); nothing where it is none.
+    pub(crate) fn time(text: &str) -> Option<Self> {
+        let time = EventTime::parse_loosely(text)?;
+        let is_windows = EventTime::parse(text).is_some();
+        // A server takes three digits of a second.
+        let is_whole = time.as_filetime().is_multiple_of(EventTime::MILLISECOND);
+        let mut canonical = time.to_string();
+        if is_whole {
+            canonical.truncate(canonical.len() - "0000Z".len());
+            canonical.push('Z');
+        }
+        let text = if is_windows { text.to_owned() } else { canonical };
+        Some(Literal { text, kind: Kind::Time(time) })
+    }
+
     /// Whether the literal is text that is taken for nothing else but a decimal number.
     pub(crate) fn is_plain_text(&self) -> bool {
         matches!(self.kind, Kind::Text(_))
@@ -179,6 +232,8 @@ impl fmt::Display for Expr {
             Expr::Path(path) => path.fmt(f),
             Expr::Compare(left, op, right) => write!(f, "{left}{op}{right}"),
             Expr::Band(a, b) => write!(f, "band({a},{b})"),
+            Expr::Search(search, path, text) => write!(f, "{}({path},{text})", search.name()),
+            Expr::Not(inner) => write!(f, "not({inner})"),
         }
     }
 }
@@ -205,7 +260,10 @@ impl fmt::Display for Argument {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        separated(f, &self.steps, "/")
+        match self.steps.is_empty() {
+            true => f.write_str("."),
+            false => separated(f, &self.steps, "/"),
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use super::ast::{Argument, Expr, Kind, Literal, NodeTest, Op, Operand, Path, Step};
+use super::ast::{Argument, Expr, Kind, Literal, NodeTest, Op, Operand, Path, Search, Step};
 use super::tree::{Evaluator, Tree, milliseconds};
 use super::{Body, Number, Query};
 use crate::{EventTime, Field, FieldSource, PartialSource};
@@ -43,10 +43,22 @@ struct Condition {
 
 /// What a quick look says; in the order in which `or` prefers them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Look {
+pub(crate) enum Look {
     No,
     Maybe,
     Yes,
+}
+
+impl std::ops::Not for Look {
+    type Output = Look;
+
+    fn not(self) -> Look {
+        match self {
+            Look::No => Look::Yes,
+            Look::Maybe => Look::Maybe,
+            Look::Yes => Look::No,
+        }
+    }
 }
 
 impl From<bool> for Look {
@@ -68,6 +80,9 @@ enum Test {
     Field(Field),
     Compare(Field, Op, Literal),
     Band(Field, u64),
+    /// Whether a field's value has a text in it, or at its start.
+    Search(Field, Search, Literal),
+    Not(Box<Test>),
     /// Milliseconds from a field to a time.
     TimeDiff {
         from: Field,
@@ -123,13 +138,17 @@ impl CompiledQuery {
         selected
     }
 
-    /// Whether an event is not selected, as what is known of it tells.
-    pub fn rules_out<S: PartialSource>(&self, source: &S, scratch: &mut Scratch) -> bool {
-        let mut look = |condition: &Condition| condition.look(source, &mut scratch.text);
-        !self.queries.iter().any(|query| {
-            query.selects.iter().any(|select| look(select) != Look::No)
-                && !query.suppresses.iter().any(|suppress| look(suppress) == Look::Yes)
-        })
+    /// Whether an event is selected, as far as what is known of it tells.
+    pub(crate) fn look<S: PartialSource>(&self, source: &S, scratch: &mut Scratch) -> Look {
+        let mut any = |conditions: &[Condition]| {
+            let looks = conditions.iter().map(|one| one.look(source, &mut scratch.text));
+            first_or_max(looks)
+        };
+        let of_query = |query: &Selection| match any(&query.selects) {
+            Look::No => Look::No,
+            selected => selected.min(!any(&query.suppresses)),
+        };
+        first_or_max(self.queries.iter().map(of_query))
     }
 
     /// The same without a quick look, to test that by.
@@ -190,6 +209,18 @@ impl Condition {
     }
 }
 
+/// The most that any says, without asking further after one that says yes.
+fn first_or_max(looks: impl Iterator<Item = Look>) -> Look {
+    let mut best = Look::No;
+    for look in looks {
+        best = best.max(look);
+        if best == Look::Yes {
+            break;
+        }
+    }
+    best
+}
+
 fn same_channel(one: &str, other: &str) -> bool {
     if one.is_ascii() && other.is_ascii() {
         return one.eq_ignore_ascii_case(other);
@@ -202,16 +233,7 @@ impl Test {
         match self {
             Test::Maybe => Look::Maybe,
             Test::Event => Look::Yes,
-            Test::Any(tests) => {
-                let mut best = Look::No;
-                for test in tests {
-                    best = best.max(test.look(source, scratch));
-                    if best == Look::Yes {
-                        break;
-                    }
-                }
-                best
-            }
+            Test::Any(tests) => first_or_max(tests.iter().map(|test| test.look(source, scratch))),
             Test::All(tests) => {
                 let mut worst = Look::Yes;
                 for test in tests {
@@ -235,6 +257,16 @@ impl Test {
             Test::Band(field, mask) => Number::bits(&source.known_field(*field))
                 .is_some_and(|bits| bits & mask != 0)
                 .into(),
+            Test::Search(field, search, text) => {
+                let value = source.known_field(*field);
+                match value.is_empty() {
+                    // Empty is either there without text, or not there at all.
+                    true if search.holds("", &text.text) => Look::Maybe,
+                    true => Look::No,
+                    false => value.with_text(|value| search.holds(value, &text.text)).into(),
+                }
+            }
+            Test::Not(test) => !test.look(source, scratch),
             Test::TimeDiff { from, to, op, number } => match source.known_field(*from).as_time() {
                 Some(from) => op.holds(&milliseconds(from, *to), number).into(),
                 None => Look::No,
@@ -334,12 +366,21 @@ impl Compiler {
                 }
             }
             Expr::Band(..) => Test::Maybe,
+            Expr::Search(search, path, text) => {
+                let argument = self.field_at(&path.steps, place);
+                argument.map_or(Test::Maybe, |field| Test::Search(field, *search, text.clone()))
+            }
+            Expr::Not(inner) => Test::Not(Box::new(self.expr(inner, place))),
         }
     }
 
     /// The field that an argument is, without conditions on the way.
-    fn field<'q>(&self, argument: &'q Argument, mut place: Place<'q>) -> Option<Field> {
+    fn field<'q>(&self, argument: &'q Argument, place: Place<'q>) -> Option<Field> {
         let Argument::Path(Path { steps }) = argument else { return None };
+        self.field_at(steps, place)
+    }
+
+    fn field_at<'q>(&self, steps: &'q [Step], mut place: Place<'q>) -> Option<Field> {
         for step in steps {
             if !step.predicates.is_empty() {
                 return None;

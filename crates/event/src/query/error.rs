@@ -53,7 +53,7 @@ pub enum QueryProblem {
     /// A function that XPath or nobody has.
     #[error(
         "the function {0}() is not allowed in event queries; there are position(), band(), \
-         timediff() and the node test text()"
+         timediff(), contains(), starts-with(), not() and the node test text()"
     )]
     Function(String),
     /// `|`.
@@ -87,6 +87,12 @@ pub enum QueryProblem {
     /// A comparison with a number that has none.
     #[error("{0} is compared with a number")]
     NotANumber(&'static str),
+    /// Something else than a time, compared with one.
+    #[error(
+        "@SystemTime is compared with a time in quotes such as '2026-11-22T06:00:00.000Z' or \
+         '2026-11-22 06:00', which is UTC; `{0}` is none"
+    )]
+    NotATime(String),
     /// An argument of the wrong kind.
     #[error("{0}")]
     Argument(&'static str),

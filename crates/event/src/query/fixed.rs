@@ -3,37 +3,42 @@
 //! A server's clock is not ours, so `timediff(@SystemTime) <= 3600000` means another hour there.
 //! Event Viewer writes it for "last hour", and such a query is worth sending.
 
-use super::ast::{Argument, Expr, Kind, Literal, Op, Operand, Path, Step};
-use super::{Body, Query};
+use super::ast::{Argument, Expr, Kind, Literal, NodeTest, Op, Operand, Path, Step};
+use super::{Body, Query, weaken::weakened};
 use crate::EventTime;
 
 impl Query {
     /// The query for a server: comparisons of `timediff` to `now` are comparisons of times, rounded
-    /// outwards to whole milliseconds, so that it selects no less. One that can't be written so
-    /// stays as it is.
+    /// outwards to whole milliseconds, so that it selects no less. Of a `<QueryList>`, what a server
+    /// can't answer (see [`is_for_servers`](Self::is_for_servers)) is left out of what selects, and
+    /// what suppresses is left out whole if it has such.
     pub fn fixed(&self, now: EventTime) -> Query {
         let mut query = self.clone();
         match &mut query.body {
             Body::XPath(expr) => fix(expr, now),
-            Body::List(queries) => queries
-                .iter_mut()
-                .flat_map(|query| &mut query.clauses)
+            Body::List(queries) => queries.iter_mut().for_each(|query| {
                 // What suppresses must not suppress more.
-                .filter(|clause| !clause.suppresses)
-                .for_each(|clause| fix(&mut clause.expr, now)),
+                query.clauses.retain(|clause| !clause.suppresses || weakened(&clause.expr).is_same);
+                for clause in query.clauses.iter_mut().filter(|clause| !clause.suppresses) {
+                    fix(&mut clause.expr, now);
+                    let every = || Step { test: NodeTest::Element(None), predicates: Vec::new() };
+                    let weak = weakened(&clause.expr).expr;
+                    clause.expr = weak.unwrap_or_else(|| Expr::Path(Path { steps: vec![every()] }));
+                }
+            }),
         }
         query
     }
 
-    /// Whether the answer depends on the clock: there is a `timediff`.
-    pub fn needs_clock(&self) -> bool {
-        let mut comparisons = 0;
+    /// Whether a server can answer the query as it is: there is nothing that depends on the clock
+    /// (`timediff`) or that Windows doesn't have (`contains`, `starts-with`, `not`).
+    pub fn is_for_servers(&self) -> bool {
         match &self.body {
-            Body::XPath(expr) => !super::count(expr, &mut comparisons),
+            Body::XPath(expr) => weakened(expr).is_same,
             Body::List(queries) => queries
                 .iter()
                 .flat_map(|query| &query.clauses)
-                .any(|clause| !super::count(&clause.expr, &mut comparisons)),
+                .all(|clause| weakened(&clause.expr).is_same),
         }
     }
 
@@ -67,7 +72,9 @@ fn fix(expr: &mut Expr, now: EventTime) {
                 *expr = Expr::Compare(Operand::Path(path.clone()), op, literal);
             }
         }
-        Expr::Compare(..) | Expr::Band(..) => {}
+        Expr::Compare(..) | Expr::Band(..) | Expr::Search(..) => {}
+        // What is negated must not select more.
+        Expr::Not(_) => {}
     }
 }
 
@@ -120,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn what_suppresses_stays_as_it_is() {
+    fn what_suppresses_by_the_clock_is_not_sent() {
         let list = "<QueryList><Query Path='A'><Select>*[System[TimeCreated[timediff(@SystemTime)\
                     &lt;=9]]]</Select><Suppress>*[System[TimeCreated[timediff(@SystemTime)&lt;=8]]]\
                     </Suppress></Query></QueryList>";
         let fixed = Query::parse(list).unwrap().fixed(now());
-        assert!(fixed.needs_clock());
-        assert_eq!(fixed.to_string().matches("timediff").count(), 1);
+        assert!(fixed.is_for_servers());
+        assert!(!fixed.to_string().contains("Suppress"));
         assert_eq!(fixed.channels(), ["A"]);
     }
 

@@ -2,8 +2,10 @@
 //!
 //! What Windows documents is read and tested here with Windows' meaning: steps to children and
 //! attributes, `*`, `text()`, `and`, `or`, comparisons of a path with a number or text in quotes,
-//! `position()`, `band()` and `timediff()`. All else of XPath is refused, with the place and what
-//! there is instead.
+//! `position()`, `band()` and `timediff()`. Three functions that Windows doesn't have are read too,
+//! since queries that people pass on have them: `contains()` and `starts-with()`, which hold if the
+//! value of any of a path's nodes does, as comparisons do, and `not()`. They are answered here and
+//! never sent to a server. All else of XPath is refused, with the place and what there is instead.
 //!
 //! [`Query::parse`] reads a query, [`Query::compile`] makes it ready, and
 //! [`CompiledQuery::matches`] tests an event; most events are settled by their fields alone.
@@ -17,16 +19,17 @@ mod list;
 mod number;
 mod parse;
 mod tree;
+mod weaken;
 
 pub(crate) use ast::Literal;
+pub(crate) use compile::Look;
 pub use compile::{CompiledQuery, Scratch};
 pub use error::{QueryError, QueryProblem};
 pub(crate) use list::escaped;
 pub(crate) use number::Number;
-pub(crate) use parse::is_name;
 
 use crate::{EventTime, Place};
-use ast::{Argument, Expr, Operand, Path};
+use ast::{Expr, Operand, Path};
 use list::SubQuery;
 
 /// The most bytes of a query.
@@ -129,29 +132,6 @@ impl Query {
                 .collect(),
         }
     }
-
-    /// The condition on an event that the query is, where it is one path whose answer doesn't
-    /// depend on the clock, and how many comparisons it has. Empty where every event meets it.
-    pub(crate) fn condition(&self) -> Option<(String, usize)> {
-        let Body::XPath(expr) = &self.body else { return None };
-        let Expr::Path(Path { steps }) = &**expr else { return None };
-        let (event, below) = steps.split_first()?;
-        let mut comparisons = usize::from(!below.is_empty());
-        let predicates = steps.iter().flat_map(|step| &step.predicates);
-        if !predicates.into_iter().all(|predicate| count(predicate, &mut comparisons)) {
-            return None;
-        }
-        let mut conditions = event.predicates.clone();
-        if !below.is_empty() {
-            conditions.push(Expr::Path(Path { steps: below.to_vec() }));
-        }
-        let text = match &*conditions {
-            [or @ Expr::Or(_)] => format!("({or})"),
-            [one] => one.to_string(),
-            _ => Expr::And(conditions).to_string(),
-        };
-        Some((text, comparisons))
-    }
 }
 
 /// The comparisons, and the paths that only have to be there, in a condition.
@@ -164,29 +144,8 @@ fn expressions(expr: &Expr) -> usize {
         Expr::Or(terms) | Expr::And(terms) => terms.iter().map(expressions).sum(),
         Expr::Path(path) => in_path(path).max(1),
         Expr::Compare(Operand::Path(path), ..) => 1 + in_path(path),
-        Expr::Compare(..) | Expr::Band(..) => 1,
-    }
-}
-
-/// Counts comparisons and other conditions; false if there is a `timediff`.
-fn count(expr: &Expr, comparisons: &mut usize) -> bool {
-    let in_path = |path: &Path, comparisons: &mut usize| {
-        path.steps.iter().flat_map(|step| &step.predicates).all(|expr| count(expr, comparisons))
-    };
-    *comparisons += 1;
-    match expr {
-        Expr::Or(terms) | Expr::And(terms) => {
-            *comparisons -= 1;
-            terms.iter().all(|term| count(term, comparisons))
-        }
-        Expr::Path(path) => in_path(path, comparisons),
-        Expr::Compare(Operand::Path(path), ..) => in_path(path, comparisons),
-        Expr::Compare(Operand::Position, ..) => true,
-        Expr::Compare(Operand::TimeDiff(..), ..) => false,
-        Expr::Band(a, b) => [a, b].into_iter().all(|argument| match argument {
-            Argument::Path(path) => in_path(path, comparisons),
-            Argument::Literal(_) => true,
-        }),
+        Expr::Not(inner) => expressions(inner),
+        Expr::Compare(..) | Expr::Band(..) | Expr::Search(..) => 1,
     }
 }
 

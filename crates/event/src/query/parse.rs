@@ -3,7 +3,7 @@
 //! A recursive descent that follows the productions of XPath 1.0; it recurses only into
 //! parentheses and brackets, and their depth is bounded.
 
-use super::ast::{Argument, Expr, Kind, Literal, NodeTest, Op, Operand, Path, Step};
+use super::ast::{Argument, Expr, Kind, Literal, NodeTest, Op, Operand, Path, Search, Step};
 use super::error::QueryProblem;
 use super::{MAX_DEPTH, MAX_PREDICATES, Number};
 use crate::EventTime;
@@ -136,6 +136,17 @@ impl<'t> Parser<'t> {
             (_, Term::Condition(_)) => return Err((right_start, QueryProblem::ComparedCondition)),
             _ => return Err((right_start, QueryProblem::Sides)),
         };
+        let literal = match &operand {
+            Operand::Path(path) if path.is_time() => {
+                let quoted = !matches!(literal.kind, Kind::Number(_));
+                let time = Literal::time(&literal.text).filter(|_| quoted);
+                time.ok_or_else(|| {
+                    let text = literal.text.chars().take(40).collect();
+                    (literal_start, QueryProblem::NotATime(text))
+                })?
+            }
+            _ => literal,
+        };
         let number = match operand {
             Operand::Path(_) => None,
             Operand::Position => Some("position()"),
@@ -227,12 +238,15 @@ impl<'t> Parser<'t> {
             return Ok(None);
         }
         let term = match name {
-            "position" | "band" | "timediff" => {
+            "position" | "band" | "timediff" | "contains" | "starts-with" | "not" => {
                 self.at += 1;
                 self.count(start)?;
                 match name {
                     "position" => self.position(start)?,
                     "band" => self.band()?,
+                    "contains" => self.search(Search::Contains)?,
+                    "starts-with" => self.search(Search::StartsWith)?,
+                    "not" => self.not(start)?,
                     _ => self.time_diff()?,
                 }
             }
@@ -251,18 +265,54 @@ impl<'t> Parser<'t> {
 
     fn band(&mut self) -> Parsed<Term> {
         const WRONG: &str = "band() takes a path and a whole number, or two paths";
+        let as_it_is = |literal| literal;
         let right = |argument: &Argument| match argument {
             Argument::Path(_) => true,
             Argument::Literal(literal) => literal.bits().is_some(),
         };
-        let a = self.argument(WRONG, right)?;
+        let a = self.argument(WRONG, as_it_is, right)?;
         self.expect(',', "`,` and a second argument of band()")?;
         let second = self.skip_space();
-        let b = self.argument(WRONG, right)?;
+        let b = self.argument(WRONG, as_it_is, right)?;
         if matches!((&a, &b), (Argument::Literal(_), Argument::Literal(_))) {
             return Err((second, QueryProblem::Argument(WRONG)));
         }
         Ok(Term::Condition(Expr::Band(a, b)))
+    }
+
+    /// The arguments of a function that looks for text.
+    fn search(&mut self, search: Search) -> Parsed<Term> {
+        let wrong = match search {
+            Search::Contains => "contains() takes a path or `.`, and text in quotes",
+            Search::StartsWith => "starts-with() takes a path or `.`, and text in quotes",
+        };
+        let start = self.skip_space();
+        let path = match self.peek() {
+            Some('.') if self.rest().starts_with("..") => self.path()?,
+            Some('.') if self.context != Context::Root => {
+                self.at += 1;
+                Path { steps: Vec::new() }
+            }
+            Some('\'' | '"' | '0'..='9' | '.') => {
+                return Err((start, QueryProblem::Argument(wrong)));
+            }
+            _ => self.path()?,
+        };
+        self.expect(',', "`,` and text in quotes")?;
+        let second = self.skip_space();
+        let text = match self.peek() {
+            Some('\'' | '"') => self.quoted()?,
+            _ => return Err((second, QueryProblem::Argument(wrong))),
+        };
+        Ok(Term::Condition(Expr::Search(search, path, text)))
+    }
+
+    fn not(&mut self, start: usize) -> Parsed<Term> {
+        self.deeper(start)?;
+        let inner = self.skip_space();
+        let term = self.or()?;
+        self.depth -= 1;
+        Ok(Term::Condition(Expr::Not(Box::new(condition(term, inner)?))))
     }
 
     fn time_diff(&mut self) -> Parsed<Term> {
@@ -273,11 +323,12 @@ impl<'t> Parser<'t> {
             Argument::Literal(literal) => matches!(literal.kind, Kind::Time(_)),
         };
         let start = self.skip_space();
-        let from = self.argument(WRONG, right)?;
+        let time = |literal: Literal| Literal::time(&literal.text).unwrap_or(literal);
+        let from = self.argument(WRONG, time, right)?;
         let mut to = None;
         if self.skip_space() < self.text.len() && self.peek() == Some(',') {
             self.at += 1;
-            to = Some(self.argument(WRONG, right)?);
+            to = Some(self.argument(WRONG, time, right)?);
         }
         if matches!((&from, &to), (Argument::Literal(_), None | Some(Argument::Literal(_)))) {
             return Err((start, QueryProblem::Argument(WRONG)));
@@ -289,11 +340,12 @@ impl<'t> Parser<'t> {
     fn argument(
         &mut self,
         wrong: &'static str,
+        read: impl Fn(Literal) -> Literal,
         right: impl Fn(&Argument) -> bool,
     ) -> Parsed<Argument> {
         let start = self.skip_space();
         let argument = match self.peek() {
-            Some('\'' | '"') => Argument::Literal(self.quoted()?),
+            Some('\'' | '"') => Argument::Literal(read(self.quoted()?)),
             Some('0'..='9') => Argument::Literal(self.number()?),
             _ => Argument::Path(self.path()?),
         };
@@ -574,11 +626,6 @@ impl<'t> Parser<'t> {
         self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len();
         self.at
     }
-}
-
-/// Whether a text is an `NCName`.
-pub(crate) fn is_name(text: &str) -> bool {
-    text.starts_with(is_name_start) && text.chars().all(is_name_char)
 }
 
 /// `NameStartChar` of XML 1.0 without the colon.

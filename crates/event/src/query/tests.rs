@@ -80,6 +80,57 @@ fn queries_leave_out_what_differs() {
 }
 
 #[test]
+fn a_time_in_a_query_is_utc_where_it_has_no_zone() {
+    // The event's time is 2026-08-22T10:00:00.1234567Z.
+    for (text, expected) in [
+        (">='2026-08-22T10:00:00'", true),
+        (">='2026-08-22T10:00:00.000'", true),
+        (">='2026-08-22 10:00'", true),
+        (">='2026-08-22'", true),
+        (">='2026-08-22T12:00:00+02:00'", true),
+        (">='2026-08-22T10:00:01'", false),
+        ("<'2026-08-22 10:00:01'", true),
+        ("!='2026-08-22 10:00:00.1234567'", false),
+        ("!='2026-08-22 10:00'", true),
+    ] {
+        let system = format!("System[TimeCreated[@SystemTime{text}]]");
+        assert_eq!(selects(&format!("*[{system}]"), EVENT), expected, "{text}");
+        let suppress = format!(
+            "<QueryList><Query><Select>*</Select><Suppress>*[{}]</Suppress></Query></QueryList>",
+            system.replace('<', "&lt;")
+        );
+        assert_eq!(selects(&suppress, EVENT), !expected, "{suppress}");
+    }
+    assert!(selects("*[System[TimeCreated[timediff(@SystemTime,'2026-08-22 09:00')<0]]]", EVENT));
+    // Elsewhere it is text.
+    assert!(selects("*[EventData[Data[@Name='TargetUserName']!='2026-08-22']]", EVENT));
+    let list = "<QueryList><Query><Select>*</Select><Suppress>*[System[TimeCreated[@SystemTime&lt;'x']]]\
+                </Suppress></Query></QueryList>";
+    assert!(Query::parse(list).unwrap_err().to_string().contains("`x` is none"));
+}
+
+#[test]
+fn text_is_looked_for_in_any_node_of_a_path() {
+    for (query, expected) in [
+        ("*[EventData[Data[contains(.,'lic')]]]", true),
+        ("*[EventData[Data[contains(., 'LIC')]]]", false),
+        ("*[EventData[contains(Data,'lic')]]", true),
+        ("*[contains(EventData/Data,\"lic\")]", true),
+        ("*[EventData[Data[starts-with(.,'ali')]]]", true),
+        ("*[EventData[Data[starts-with(.,'lic')]]]", false),
+        ("*[System[Provider[starts-with(@Name,'Microsoft-')]]]", true),
+        ("*[System[contains(Provider/@Name,'Auditing') and EventID=4624]]", true),
+        ("*[System[contains(Channel,'x')] or System[Level=0]]", true),
+        ("*[not(EventData[Data[contains(.,'lic')]])]", false),
+        ("*[not(System[EventID=1]) and not(contains(System/Computer,'zzz'))]", true),
+        ("*[contains(EventData/Data[@Name='Empty'],'')]", true),
+        ("*[contains(EventData/Data[@Name='Absent'],'')]", false),
+    ] {
+        assert_eq!(selects(query, EVENT), expected, "{query}");
+    }
+}
+
+#[test]
 fn lists_select_by_channel_and_suppress() {
     let list = |query: &str| format!("<?xml version='1.0'?><QueryList>{query}</QueryList>");
     for (query, expected) in [
@@ -113,8 +164,18 @@ fn what_windows_does_not_have_is_refused_at_its_place() {
         ("/Event", 0, "absolute paths"),
         ("//Data", 0, "name every step"),
         ("*[System//EventID=1]", 8, "name every step"),
-        ("*[not(System)]", 2, "the function not() is not allowed"),
-        ("*[EventData[contains(Data,'x')]]", 12, "the function contains()"),
+        ("*[EventData[substring(Data,1)]]", 12, "the function substring()"),
+        ("*[contains(1,'x')]", 11, "contains() takes"),
+        ("*[contains(System,1)]", 18, "contains() takes"),
+        ("*[starts-with(.)]", 15, "expected `,`"),
+        ("contains(.,'x')", 9, "contains() takes"),
+        ("*[contains(..,'x')]", 11, "`..` is not allowed"),
+        ("*[contains(System,'x')='y']", 2, "can't be compared"),
+        ("*[not()]", 6, "found `)`"),
+        ("*[not('x')]", 6, "text in quotes by itself"),
+        ("*[System/TimeCreated[@SystemTime>='yesterday']]", 34, "compared with a time"),
+        ("*[System/TimeCreated[@SystemTime>=5]]", 34, "compared with a time"),
+        ("*['2024-13-01'<System/TimeCreated/@SystemTime]", 2, "`2024-13-01` is none"),
         ("*[node()]", 2, "the function node()"),
         ("*[System/count(x)]", 9, "the function count()"),
         ("*[ancestor::x]", 2, "the axis `ancestor`"),

@@ -172,6 +172,12 @@ impl<'a> Evaluator<'_, 'a> {
             Expr::Band(a, b) => self.any_bits(a, context, &mut |this, a| {
                 this.any_bits(b, context, &mut |_, b| a & b != 0)
             }),
+            Expr::Search(search, path, text) => self.any(path, context, &mut |this, node| {
+                this.pieces(node).is_some_and(|pieces| {
+                    with_text(pieces, &mut Vec::new(), |value| search.holds(value, &text.text))
+                })
+            }),
+            Expr::Not(inner) => !self.holds(inner, context),
         }
     }
 

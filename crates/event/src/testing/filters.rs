@@ -49,15 +49,47 @@ fn levels() -> impl Strategy<Value = Option<Levels>> {
     prop::option::weighted(0.4, list)
 }
 
+/// Filters with one test, as they are negated.
+fn negated() -> impl Strategy<Value = Filter> {
+    let none = Filter::default;
+    let grep = one_of(&["alice", "5", "param1=", "^A=."]);
+    prop_oneof![
+        ids().prop_map(move |ids| Filter { ids, ..none() }),
+        levels().prop_map(move |levels| Filter { levels, ..none() }),
+        globs(&["provider", "S*"], 0.9).prop_map(move |providers| Filter { providers, ..none() }),
+        globs(&["web1", "*.corp"], 0.9).prop_map(move |computers| Filter { computers, ..none() }),
+        globs(&["alice", "S-1-*"], 0.9).prop_map(move |users| Filter { users, ..none() }),
+        grep.prop_map(move |text| Filter {
+            grep: vec![Pattern::parse(&text).expect("a pattern")],
+            ..none()
+        }),
+        queries().prop_map(move |text| Filter {
+            query: Some(Query::parse(&text).expect("a query")),
+            ..none()
+        }),
+    ]
+    .prop_filter("a test", |filter| !filter.is_empty())
+}
+
+/// Filters with one test on data.
+fn data_filters() -> impl Strategy<Value = Filter> {
+    (name(), value()).prop_map(|(name, value)| Filter {
+        data: DataTest::parse(&format!("{name}={value}")).into_iter().collect(),
+        ..Filter::default()
+    })
+}
+
 /// Filters of all kinds.
 pub fn filters() -> impl Strategy<Value = Filter> {
     let value = || {
         prop_oneof![
             4 => value().prop_map(|value| format!("={value}")),
-            1 => one_of(&["=", "~=^a", "~=(?i)ALICE", "~=[0-9]{2}"]),
+            1 => one_of(&["=", "=a*", "=A?ice", "=1", "~=^a", "~=ALICE", "~=[0-9]{2}"]),
         ]
     };
     let name = prop_oneof![4 => name(), 1 => one_of(&["param3", "Data", "x y", "é", "or"])];
+    let name = (name, any::<bool>())
+        .prop_map(|(name, upper)| if upper { name.to_uppercase() } else { name });
     let data = (name, value())
         .prop_map(|(name, value)| DataTest::parse(&format!("{name}{value}")).expect("a data test"));
     let users = &["alice", "corp\\bob", "bob", "CORP\\*", "*", "S-1-5-*", "corp\\alice"];
@@ -66,16 +98,21 @@ pub fn filters() -> impl Strategy<Value = Filter> {
     let parts = (
         prop::collection::vec(data, 0..2),
         globs(users, 0.15),
-        prop::option::weighted(0.15, one_of(&["alice", "^5$", "(?i)CORP", "§"])),
+        prop::option::weighted(0.15, one_of(&["alice", "^5$", "(?i)CORP", "§", "a=1", "^B=", "A"])),
         prop::option::weighted(0.2, query),
         globs(&["service*", "PROVIDER", "provider", "*[kK]ernel"], 0.2),
         globs(&["web1", "WEB?", "*.corp"], 0.2),
     );
-    (pushable_filters(), parts).prop_map(
-        |(filter, (data, users, grep, query, providers, computers))| Filter {
+    let not = prop_oneof![
+        Just(Vec::new()),
+        prop_oneof![negated(), data_filters()].prop_map(|filter| vec![filter]),
+    ];
+    (pushable_filters(), parts, not).prop_map(
+        |(filter, (data, users, grep, query, providers, computers), not)| Filter {
             data,
             users,
-            grep: grep.map(|text| Pattern::parse(&text).expect("a pattern")),
+            grep: grep.iter().map(|text| Pattern::parse(text).expect("a pattern")).collect(),
+            not,
             query,
             providers: [filter.providers, providers].concat(),
             computers: [filter.computers, computers].concat(),
@@ -93,8 +130,8 @@ pub fn pushable_filters() -> impl Strategy<Value = Filter> {
         whole,
         ids(),
         levels(),
-        globs(&["Service Control Manager", "Microsoft-Windows-Kernel"], 0.2),
-        globs(&["DC01.corp", "WEB1"], 0.2),
+        globs(&["1.2", "3"], 0.1),
+        globs(&["10.0.0.1", "WEB1", "a-1"], 0.2),
     );
     parts.prop_map(|((since, until), whole, ids, levels, providers, computers)| {
         let rounded = |time: crate::EventTime| match whole {

@@ -156,6 +156,15 @@ fn others(plain: bool) -> BoxedStrategy<String> {
         .prop_map(|(path, value)| format!("{path}={value}"));
     let user = (one_of(&["X", "Y", "*"]), name(), one_of(&["<", ">", "<="]), leaf)
         .prop_map(|(element, name, op, value)| format!("UserData/{element}[{name}{op}{value}]"));
+    // Each of at most one node: of several, XPath 1.0 looks at the first.
+    let search = prop_oneof![
+        (one_of(&["contains", "starts-with"]), plain_value()).prop_map(|(function, text)| {
+            format!("EventData/Data[{function}(., {})]", quoted(&text))
+        }),
+        plain_value().prop_map(|text| format!("contains(System/Computer,{})", quoted(&text))),
+        name().prop_map(|name| format!("not(EventData/Data[@Name='{name}'])")),
+        Just("not(System[Level=2] or starts-with(System/Channel,'S'))".to_owned()),
+    ];
     let exists = one_of(&[
         "UserData",
         "EventData/Data",
@@ -180,6 +189,7 @@ fn others(plain: bool) -> BoxedStrategy<String> {
         1 => then,
         2 => any,
         1 => user,
+        1 => search,
         1 => exists,
     ]
     .boxed()

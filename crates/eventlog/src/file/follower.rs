@@ -336,7 +336,9 @@ fn chunk_ends(log: &EvtxLog, n: u64, sought: RecordId, is_written: bool) -> Opti
     let whole = items.iter().take_while(|item| is_written || !is_torn(item));
     let records = whole.filter_map(|item| match item {
         Item::Record(record) => {
-            Some(Cursor { record: RecordId(record.number), time: Some(record.written) })
+            // Whoever writes no time there says nothing of when it was.
+            let time = Some(record.written).filter(|time| time.as_filetime() > 0);
+            Some(Cursor { record: RecordId(record.number), time })
         }
         Item::Damage(_) => None,
     });

@@ -84,7 +84,7 @@ impl Ladder {
 
 /// A structured query that is all that is asked for, of just these logs, as it is.
 fn document(logs: &[LogName], filter: &Filter) -> Option<QueryText> {
-    let query = filter.query.as_ref().filter(|query| query.is_list() && !query.needs_clock())?;
+    let query = filter.query.as_ref().filter(|query| query.is_list() && query.is_for_servers())?;
     let channels = query.channels();
     let is_one = |log: &LogName| channels.iter().any(|name| name.eq_ignore_ascii_case(&log.0));
     let rest = Filter { query: None, ..filter.clone() };

@@ -268,6 +268,68 @@ async fn a_filter_of_globs_is_tested_here_and_the_limit_is_not_the_servers() {
 }
 
 #[tokio::test]
+async fn a_server_that_refuses_a_filter_gets_the_next_weaker_one_and_says_which_it_took() {
+    use quarry_event::filter::DataTest;
+    use quarry_eventlog::Selection;
+    let filter = Filter {
+        since: EventTime::parse("2020-01-01T00:00:00Z"),
+        ids: Ids::parse("4624").ok(),
+        data: vec![DataTest::parse("TargetUserName=SYSTEM").unwrap()],
+        query: quarry_event::query::Query::parse("*[EventData[Data!='nothing']]").ok(),
+        ..Filter::default()
+    };
+    for (kinds, taken) in Selection::ALL.into_iter().enumerate() {
+        let sim = fred(&[&*format!("refuse-query:{kinds}")]).await;
+        let log = open(&sim).await;
+        for logs in [&["Security"][..], &["System", "Security"]] {
+            let query = Query { filter: filter.clone(), ..query(logs, Direction::Forward) };
+            let mut batches = log.query(&query).await.unwrap();
+            assert_eq!(batches.selection(), taken, "{kinds}");
+            let mut came = Came::default();
+            rest(&mut *batches, &mut came).await.unwrap();
+            let all = came.records.len() as u64 == logs.len() as u64 * EVENTS;
+            assert_eq!(all, kinds >= 3, "{kinds}: {}", came.records.len());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_fails_every_batch_after_some_records_leaves_a_hole_that_names_the_rest() {
+    let sim = fred_with(&["big-batch:20000"], 0).await;
+    let server = &sim.servers()[0];
+    for n in 0..301 {
+        server.append("Setup", &large(if n < 20 { 1000 } else { 60_000 })).unwrap();
+    }
+    let came = read(&open(&sim).await, &query(&["Setup"], Direction::Forward)).await.unwrap();
+    assert_eq!(came.of("Setup"), (1..=20).collect::<Vec<_>>());
+    assert_eq!(came.damage, [Damage::TooLarge(hole("Setup", Some(20), None, Some(281)))]);
+    let told = came.damage[0].to_string();
+    assert_eq!(told, "281 records of Setup past 20 missing: too large for the server to send");
+}
+
+#[tokio::test]
+async fn a_server_that_answers_for_ever_without_a_record_is_ended_and_a_subscription_is_not() {
+    let sim = fred(&["endless"]).await;
+    let options =
+        ReadOptions::default().heartbeat(SECOND / 10).idle_heartbeat(SECOND / 10).progress(SECOND);
+    let log = open_with(&sim, options).await;
+    let began = std::time::Instant::now();
+    let error = read(&log, &query(&["System"], Direction::Forward)).await.map(drop).unwrap_err();
+    assert!(matches!(error, LogError::NoProgress(bound) if bound == SECOND), "{error:?}");
+    assert!(began.elapsed() >= SECOND);
+    let subscription = quarry_eventlog::Subscription {
+        logs: names(&["System"]),
+        start: quarry_eventlog::Start::Oldest,
+        ..Default::default()
+    };
+    let mut batches = log.subscribe(&subscription).await.unwrap();
+    let began = std::time::Instant::now();
+    while began.elapsed() < 2 * SECOND {
+        assert!(batches.next().await.unwrap().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn refusals_say_what_is_refused() {
     let sim = fred(&["refuse-access:Security"]).await;
     let log = open(&sim).await;

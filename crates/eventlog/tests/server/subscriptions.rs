@@ -100,6 +100,40 @@ async fn a_log_that_is_cleared_under_a_strict_subscription_ends_it_and_a_lenient
 }
 
 #[tokio::test]
+async fn a_log_that_was_recreated_and_is_longer_already_is_told_from_the_one_that_was_read() {
+    let sim = fred(&[]).await;
+    let log = quick(&sim).await;
+    let mut batches = subscribe(&log, &["System"], Start::Oldest).await;
+    take(&mut *batches, 300).await;
+    let bookmark = batches.bookmark().unwrap().clone();
+    assert!(bookmark.entries[0].cursor.time.is_some());
+    batches.close().await;
+    // The same log, with more records.
+    sim.servers()[0].append_generated("System", 5).unwrap();
+    let mut batches = subscribe(&log, &["System"], Start::After(bookmark.clone())).await;
+    assert_eq!(take(&mut *batches, 5).await.of("System"), (301..=305).collect::<Vec<_>>());
+    // Another log of this name, whose numbers have passed the bookmark's.
+    let server = &sim.servers()[0];
+    server.recreate("System").unwrap();
+    for _ in 0..310 {
+        server.append("System", &large(100)).unwrap();
+    }
+    let again = |start| Subscription { logs: names(&["System"]), filter: Filter::default(), start };
+    let error = log.subscribe(&again(Start::After(bookmark.clone()))).await.map(drop);
+    assert!(matches!(error, Err(LogError::Recreated)), "{error:?}");
+    // A query says what is gone, and reads all of it.
+    let mut query = query(&["System"], Direction::Forward);
+    query.after = Some(bookmark.clone());
+    let came = read(&log, &query).await.unwrap();
+    assert_eq!(came.of("System"), (1..=310).collect::<Vec<_>>());
+    assert_eq!(came.damage, [Damage::Overwritten(hole("System", Some(300), None, None))]);
+    // Who has no time to compare with goes by the number alone.
+    let by_number = Bookmark::single("System", bookmark.entries[0].cursor.record);
+    let mut batches = subscribe(&log, &["System"], Start::After(by_number)).await;
+    assert_eq!(take(&mut *batches, 10).await.of("System"), (301..=310).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn batches_that_are_too_large_are_asked_for_again_behind_the_last_record() {
     let sim = fred(&["big-batch:20000"]).await;
     let log = quick(&sim).await;

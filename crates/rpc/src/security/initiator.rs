@@ -5,12 +5,12 @@
 use quarry_cred::Credential;
 use sspi::{
     AuthIdentityBuffers, BufferType, ClientRequestFlags, CredentialsBuffers, DataRepresentation,
-    Negotiate, NegotiateConfig, Ntlm, SecurityBuffer, SecurityStatus, Sspi, SspiImpl,
+    Negotiate, NegotiateConfig, Ntlm, NtlmHash, SecurityBuffer, SecurityStatus, Sspi, SspiImpl,
 };
 
 use zeroize::Zeroizing;
 
-use super::ntlm::{MessageType, NtlmKeys, Side, message_flags, missing_protection};
+use super::ntlm::{MessageType, NtHash, NtlmKeys, Side, message_flags, missing_protection};
 use super::spnego::{NegState, NegTokenResp};
 use super::{Initiator, Step};
 use crate::error::{Error, LogonRefusal, SecurityError};
@@ -202,9 +202,12 @@ fn check_flags(message: &[u8], expected: MessageType) -> Result<(), SecurityErro
     }
 }
 
+/// The password's hash, which is all that NTLM needs of it: of the password itself `sspi` would make
+/// copies that it doesn't wipe, and take one that begins with the mark of a hash for one.
 fn buffers(credential: &Credential) -> AuthIdentityBuffers {
     let (user, domain) = credential.account().ntlm_names();
-    AuthIdentityBuffers::from_utf8(&user, &domain, credential.secret().expose())
+    let hash = NtHash::of_password(credential.secret().expose());
+    AuthIdentityBuffers::from_utf8_with_hash(&user, &domain, &NtlmHash::from(*hash.as_bytes()))
 }
 
 /// Whose fault it is, `sspi` doesn't always say: fields of the peer's token that it can't read are

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+use tracing::{Instrument as _, debug, debug_span};
 
 use super::connect::{Target, Timeouts, connect_stream, lost as lost_by};
 use super::driver::{Command, Driver};
@@ -85,6 +86,27 @@ impl Client {
         S: AsyncRead + AsyncWrite + Send + 'static,
         E: From<Error>,
     {
+        let span = debug_span!("bind", interface = %config.interface.uuid);
+        let binding = Self::handshake(stream, config, initiator, silence, ready);
+        let bound = binding.instrument(span.clone()).await;
+        span.in_scope(|| match &bound {
+            Ok(client) => debug!(proven = client.is_proven(), "bound"),
+            Err(_) => debug!("failed"),
+        });
+        bound
+    }
+
+    async fn handshake<S, E>(
+        stream: S,
+        config: ClientConfig,
+        initiator: Option<Box<dyn Initiator>>,
+        silence: Duration,
+        ready: impl AsyncFnOnce() -> Result<(), E>,
+    ) -> Result<Self, E>
+    where
+        S: AsyncRead + AsyncWrite + Send + 'static,
+        E: From<Error>,
+    {
         let mut half = ClientHalf::new(config, initiator)?;
         let (mut read, mut write) = tokio::io::split(stream);
         let mut frames = FrameBuffer::new();
@@ -151,6 +173,16 @@ impl Client {
         stub: Vec<u8>,
         silence: Duration,
     ) -> Result<Vec<u8>> {
+        let span = debug_span!("call", opnum, bytes = stub.len());
+        let answer = self.answer(opnum, stub, silence).instrument(span.clone()).await;
+        span.in_scope(|| match &answer {
+            Ok(stub) => debug!(bytes = stub.len(), "answered"),
+            Err(error) => debug!(%error, "failed"),
+        });
+        answer
+    }
+
+    async fn answer(&self, opnum: u16, stub: Vec<u8>, silence: Duration) -> Result<Vec<u8>> {
         let (reply, answer) = oneshot::channel();
         let token = next_token();
         let command = Command::Call { token, opnum, stub, silence, reply };

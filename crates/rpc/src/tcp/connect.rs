@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
+use tracing::{Instrument as _, debug, debug_span};
 
 use super::patience::Patience;
 use crate::error::{Error, NetworkError, NetworkErrorKind, Stage};
@@ -62,6 +63,16 @@ impl Default for Timeouts {
 /// # Errors
 /// [`NetworkError`].
 pub async fn connect_stream(target: &Target, limit: Duration) -> Result<TcpStream, NetworkError> {
+    let span = debug_span!("connect", %target);
+    let connected = connect(target, limit).instrument(span.clone()).await;
+    span.in_scope(|| match &connected {
+        Ok(_) => debug!("connected"),
+        Err(error) => debug!(%error, "failed"),
+    });
+    connected
+}
+
+async fn connect(target: &Target, limit: Duration) -> Result<TcpStream, NetworkError> {
     let mut patience = Patience::new(limit);
     let fail = |during, kind| NetworkError { during, kind };
     let found = patience

@@ -1,15 +1,16 @@
 //! The member `data`: the values of `<EventData>` by name, in the event's order.
 //!
-//! An unnamed value is `paramN`, N its place among all values. A name that comes again makes an
-//! array at its first place. Names rarely come again, so the object is written straight away, and
+//! An unnamed value is `paramN`, N its place among all values, or `#N` where another value has that
+//! name itself. A name that comes again makes an array at its first place. Names rarely come again, so the object is written straight away, and
 //! begun anew the slow way when one does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::{ControlFlow, Range};
 
 use super::put;
+use crate::output::Column;
 use crate::text::{Escape, Json};
-use crate::{DataName, FieldSource, Value};
+use crate::{DataName, FieldSource, Value, user_data};
 
 /// Names looked through one by one; an event with more is written the slow way, whose time does
 /// not grow with their square.
@@ -107,11 +108,26 @@ fn distinct<S: FieldSource>(source: &S, out: &mut Vec<u8>) -> bool {
 fn grouped<S: FieldSource>(source: &S, out: &mut Vec<u8>) {
     let mut groups: Vec<(Vec<u8>, Vec<Value<'_>>)> = Vec::new();
     let mut by_name: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut named: HashSet<Vec<u8>> = HashSet::new();
+    let _ = source.each_data(|name, _| {
+        if name.is_some() {
+            let mut written = Vec::new();
+            push_name(name, 0, &mut written);
+            named.insert(written);
+        }
+        ControlFlow::Continue(())
+    });
     let mut place = 0;
     let _ = source.each_data(|name, value| {
         place += 1;
         let mut written = Vec::new();
         push_name(name, place, &mut written);
+        if name.is_none() && named.contains(&written) {
+            written = format!("#{place}").into_bytes();
+            while named.contains(&written) {
+                written.insert(0, b'#');
+            }
+        }
         let group = *by_name.entry(written).or_insert_with_key(|written| {
             groups.push((written.clone(), Vec::new()));
             groups.len() - 1
@@ -139,11 +155,11 @@ fn grouped<S: FieldSource>(source: &S, out: &mut Vec<u8>) {
     put(if groups.is_empty() { b"{}" } else { b"}" }, out);
 }
 
-/// Writes the value that has a name, an array if several have, null if none.
-pub(super) fn named<S: FieldSource>(source: &S, name: &str, out: &mut Vec<u8>) {
+/// Writes the value of a column, an array if there are several, null if there is none.
+pub(super) fn values<S: FieldSource>(source: &S, column: &Column, out: &mut Vec<u8>) {
     let start = out.len();
     let mut count = 0;
-    each_named(source, name, |value| {
+    each_of(source, column, |value| {
         count += 1;
         put(if count == 1 { b"\"" } else { b",\"" }, out);
         value.push::<Json>(out);
@@ -159,21 +175,57 @@ pub(super) fn named<S: FieldSource>(source: &S, name: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// Calls `visit` with each value that has a name; `paramN` is the Nth value's where it has none.
-pub(in super::super) fn each_named<'a, S: FieldSource>(
-    source: &'a S,
-    wanted: &str,
-    mut visit: impl FnMut(Value<'a>),
+/// Calls `visit` with each value of a column that is one of the data or of user data.
+pub(in super::super) fn each_of<S: FieldSource>(
+    source: &S,
+    column: &Column,
+    mut visit: impl FnMut(Value<'_>),
 ) {
-    let nth = wanted.strip_prefix("param").and_then(|digits| digits.parse::<usize>().ok());
+    match column {
+        Column::Member(_) | Column::EachData => {}
+        Column::UserData(path) => {
+            if source.has_more() {
+                user_data::each(source, |leaf| {
+                    if leaf.is_at(path) {
+                        visit(Value::Str(leaf.text()));
+                    }
+                    true
+                });
+            }
+        }
+        Column::Data(wanted) => {
+            each_named(source, wanted, &mut visit);
+            if source.has_more() {
+                user_data::each(source, |leaf| {
+                    if leaf.is_named(wanted) {
+                        visit(Value::Str(leaf.text()));
+                    }
+                    true
+                });
+            }
+        }
+    }
+}
+
+/// Calls `visit` with each value of `<EventData>` that a name is of: the named ones, or, where none
+/// has the name `paramN`, the Nth value if it has no name; `#N` is that one in any case.
+fn each_named<S: FieldSource>(source: &S, wanted: &str, visit: &mut impl FnMut(Value<'_>)) {
+    let digits = |prefix: &str| {
+        let (start, digits) = wanted.split_at_checked(prefix.len())?;
+        start.eq_ignore_ascii_case(prefix).then(|| digits.parse::<usize>().ok())?
+    };
+    let mut any_named = false;
+    let _ = source.each_data_named(wanted, |value| {
+        any_named = true;
+        visit(value);
+        ControlFlow::Continue(())
+    });
+    let place = digits("#").or_else(|| digits("param").filter(|_| !any_named));
+    let Some(wanted) = place else { return };
     let mut place = 0;
     let _ = source.each_data(|name, value| {
         place += 1;
-        let fits = match name {
-            Some(name) => name.as_str() == wanted,
-            None => nth == Some(place),
-        };
-        if fits {
+        if name.is_none() && place == wanted {
             visit(value);
         }
         ControlFlow::Continue(())

@@ -25,7 +25,7 @@ use crate::{
     Field, FieldSource, Fields, Keywords, Level, LevelName, MessageBy, NameOf, Origin, Texts, Value,
 };
 
-pub(super) use data::each_named;
+pub(super) use data::each_of;
 pub(super) use tree::Tree;
 
 /// Memory that is used again for each event.
@@ -163,7 +163,7 @@ pub(super) fn chosen<S: FieldSource>(
         out.push(b':');
         match column {
             Column::EachData => data::object(source, &mut scratch.names, out),
-            Column::Data(name) => data::named(source, name, out),
+            Column::Data(_) | Column::UserData(_) => data::values(source, column, out),
             Column::Member(member) => self::member(source, origin, texts, *member, scratch, out),
         }
     }

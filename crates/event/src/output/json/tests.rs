@@ -91,9 +91,19 @@ fn a_name_that_comes_again_is_an_array_at_its_first_place() {
 }
 
 #[test]
-fn a_value_named_like_an_unnamed_one_joins_it() {
+fn a_value_named_like_an_unnamed_one_is_kept_apart() {
     let fake = Fake::new(&[], &[("param2", "a"), ("", "b")]);
-    assert_eq!(parsed(&fake)["data"], json!({"param2": ["a", "b"]}));
+    assert_eq!(parsed(&fake)["data"], json!({"param2": "a", "#2": "b"}));
+    let fake = Fake::new(&[], &[("", "a"), ("param1", "b"), ("#1", "c"), ("", "d")]);
+    let expected = json!({"##1": "a", "param1": "b", "#1": "c", "param4": "d"});
+    assert_eq!(parsed(&fake)["data"], expected);
+    let columns = ["data.PARAM1", "data.#1", "data.param4", "data.#4", "data.#3"];
+    let columns = columns.iter().map(|name| Column::parse(name).unwrap()).collect();
+    let line = printed(&Printer::jsonl(Some(columns)), &fake, NONE);
+    let line: Parsed = serde_json::from_str(&line).unwrap();
+    let expected = json!({"data.PARAM1": "b", "data.#1": ["c", "a"], "data.param4": "d",
+        "data.#4": "d", "data.#3": null});
+    assert_eq!(line, expected);
     let fake = Fake::new(&[], &[("param1", "a"), ("param2", "b")]);
     assert_eq!(parsed(&fake)["data"], json!({"param1": "a", "param2": "b"}));
 }
@@ -136,6 +146,50 @@ fn user_data_is_nested() {
     assert_eq!(event["user_data"], expected);
     assert_eq!(event.get("other"), None);
     assert_eq!(parsed(&fake.decoded()), event);
+}
+
+#[test]
+fn values_of_user_data_are_fields() {
+    let event = crate::testing::event(
+        "<Event><System/><EventData><Data Name='A'>1</Data></EventData><UserData><x:Cleared \
+         xmlns:x='u'><x:A n='3'>2</x:A><B><A>4</A></B></x:Cleared></UserData></Event>",
+    );
+    let columns = [
+        "data.a",
+        "user_data.cleared.A",
+        "user_data.Cleared.B.A",
+        "user_data.x:Cleared.A.@n",
+        "user_data.Cleared.B",
+        "user_data.A",
+    ];
+    let columns: Vec<Column> = columns.iter().map(|name| Column::parse(name).unwrap()).collect();
+    let line = printed(&Printer::jsonl(Some(columns.clone())), &event, NONE);
+    let expected = concat!(
+        r#"{"data.a":["1","2","4"],"user_data.cleared.A":"2","user_data.Cleared.B.A":"4","#,
+        r#""user_data.x:Cleared.A.@n":"3","user_data.Cleared.B":null,"user_data.A":null}"#,
+        "\n"
+    );
+    assert_eq!(line, expected);
+    let options = crate::output::CsvOptions {
+        columns: Some(columns),
+        recovered: false,
+        cells: crate::output::CsvCells::Exact,
+        terminal: false,
+    };
+    assert_eq!(printed(&Printer::csv(options), &event, NONE), "\"1, 2, 4\",2,4,3,,\r\n");
+}
+
+#[test]
+fn text_beside_elements_in_data_is_in_other() {
+    let event = crate::testing::event(
+        "<Event><EventData>loose<Data Name='A'>pre <b>bold</b> post</Data>\n<Data>x</Data>\
+         </EventData></Event>",
+    );
+    let event = parsed(&event);
+    assert_eq!(event["data"], json!({"b": "bold", "param2": "x"}));
+    let mixed = json!({"@Name": "A", "#text": ["pre ", " post"]});
+    assert_eq!(event["other"]["EventData"]["#text"], "loose");
+    assert_eq!(event["other"]["EventData"]["Data"], mixed);
 }
 
 #[test]
@@ -372,6 +426,80 @@ fn node() -> impl Strategy<Value = Node> {
     })
 }
 
+/// Every text and attribute of an element, but for what is for people who read XML.
+fn texts(element: &Element, all: &mut Vec<String>) {
+    all.extend(element.attributes.iter().map(|(_, value)| value.clone()));
+    for node in &element.children {
+        match node {
+            Node::Text(text) if text.trim().is_empty() => {}
+            Node::Text(text) => all.push(text.clone()),
+            Node::Element(inner) => texts(inner, all),
+        }
+    }
+}
+
+/// Every string and name in JSON.
+fn strings(value: &Parsed, all: &mut Vec<String>) {
+    match value {
+        Parsed::String(text) => all.push(text.clone()),
+        Parsed::Array(items) => items.iter().for_each(|item| strings(item, all)),
+        Parsed::Object(members) => {
+            for (name, value) in members {
+                all.push(name.clone());
+                strings(value, all);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Children as a decoded event has them: no text is empty or follows another.
+fn merged(children: Vec<Node>) -> Vec<Node> {
+    let mut merged: Vec<Node> = Vec::new();
+    for child in children {
+        match (merged.last_mut(), child) {
+            (_, Node::Text(text)) if text.is_empty() => {}
+            (Some(Node::Text(last)), Node::Text(text)) => last.push_str(&text),
+            (_, child) => merged.push(child),
+        }
+    }
+    merged
+}
+
+/// An element with text before, between and behind elements.
+fn mixed() -> impl Strategy<Value = Element> {
+    let text = || "[a-z<é]{0,3}( [0-9])?";
+    let leaf = text().prop_map(|text| element("Data", &[("Name", "n")], vec![Node::Text(text)]));
+    leaf.prop_recursive(3, 12, 3, move |inner| {
+        let child = prop_oneof![inner.prop_map(Node::Element), text().prop_map(Node::Text)];
+        ("Data|b|X", prop::collection::vec(child, 0..4))
+            .prop_map(|(name, children)| element(&name, &[], merged(children)))
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_of_an_event_is_lost_in_json(
+        data in prop::collection::vec(mixed(), 0..3),
+        user in prop::collection::vec(mixed(), 0..3),
+        loose in "[a-z]{0,3}",
+    ) {
+        let children = |elements: Vec<Element>| elements.into_iter().map(Node::Element);
+        let mut event = logon().decoded();
+        event.root.children.truncate(1);
+        let data = merged(children(data).chain([Node::Text(loose)]).collect());
+        for (name, children) in [("EventData", data), ("UserData", children(user).collect())] {
+            event.root.children.push(Node::Element(element(name, &[], children)));
+        }
+        let (mut expected, mut found) = (Vec::new(), Vec::new());
+        event.root.elements().skip(1).for_each(|section| texts(section, &mut expected));
+        strings(&parsed(&event), &mut found);
+        for text in expected {
+            prop_assert!(found.iter().any(|one| one.contains(&text)), "{} of {:?}", text, event);
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_the_values_the_json_holds_them(
@@ -386,7 +514,12 @@ proptest! {
         // The same by name, as a list each.
         let mut expected: Vec<(String, Vec<String>)> = Vec::new();
         for (i, (name, value)) in fake.data.iter().enumerate() {
-            let name = name.clone().unwrap_or_else(|| format!("param{}", i + 1));
+            let is_name = |name: &String| fake.data.iter().any(|(n, _)| n.as_ref() == Some(name));
+            let unnamed = || {
+                let name = format!("param{}", i + 1);
+                if is_name(&name) { format!("#{}", i + 1) } else { name }
+            };
+            let name = name.clone().unwrap_or_else(unnamed);
             let value = Utf16::new(value).to_string();
             match expected.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, values)) => values.push(value),

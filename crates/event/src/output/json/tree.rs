@@ -291,6 +291,22 @@ impl Tree {
         !is_number(field) || text.is_empty() || Value::Str(text).as_u64().is_some()
     }
 
+    /// Keeps the text of an element of `<EventData>` that has ended, if it stands beside elements: of
+    /// such an element the data are those of the elements in it.
+    fn settle_mixed(&mut self, node: usize) {
+        let is_section = self.open.len() == 1;
+        let inside: Vec<usize> = self.children(node).collect();
+        if !is_section && inside.iter().all(|&child| self.nodes[child].kind != Kind::Element) {
+            return;
+        }
+        for child in inside {
+            if self.nodes[child].kind == Kind::Text && !self.nodes[child].blank {
+                self.nodes[child].keep = true;
+                self.nodes[node].keep = true;
+            }
+        }
+    }
+
     /// Keeps the text of a child of `<System>` that has ended, unless a field shows it.
     fn settle_text(&mut self, node: usize) {
         let inside: Vec<usize> = self
@@ -410,10 +426,15 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
         if value.is_empty() {
             return;
         }
-        // Text around the sections is line ends; that of values is in the data. Whether a field
-        // shows the text is known when all of it is here.
+        // Text around the sections is line ends. Whether a field shows the text, or the data do, is
+        // known when all of it is here.
         let whole = tree.whole.is_some();
-        if !whole && (tree.open.len(), tree.section) != (3, Section::System) {
+        if !whole
+            && !matches!(
+                (tree.open.len(), tree.section),
+                (3, Section::System) | (2.., Section::Data)
+            )
+        {
             return;
         }
         let start = tree.text.len();
@@ -437,6 +458,9 @@ impl<'a, E: Escape> Sink<'a> for Reader<'_, E> {
         tree.in_text = false;
         if tree.whole.is_none() && (tree.open.len(), tree.section) == (2, Section::System) {
             tree.settle_text(node);
+        }
+        if tree.whole.is_none() && tree.section == Section::Data {
+            tree.settle_mixed(node);
         }
         if tree.nodes[node].keep
             && let Some(&parent) = tree.open.last()

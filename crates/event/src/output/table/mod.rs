@@ -219,8 +219,7 @@ impl Table {
             }
             Column::Member(Member::EventId) => "ID".to_owned(),
             Column::Member(Member::LevelName) => "LEVEL".to_owned(),
-            Column::Data(name) => name.clone(),
-            column => column.name().to_uppercase(),
+            column => column.data_name().unwrap_or_else(|| column.name().to_uppercase()),
         }
     }
 }
@@ -294,7 +293,7 @@ fn usual_width(column: &Column) -> usize {
     use Member::*;
     let member = match column {
         Column::Member(member) => member,
-        Column::Data(_) => return 15,
+        Column::Data(_) | Column::UserData(_) => return 15,
         Column::EachData => return 60,
     };
     match member {

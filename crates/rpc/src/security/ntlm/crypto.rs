@@ -45,6 +45,11 @@ impl NtHash {
         Self(bytes)
     }
 
+    /// The hash itself, as good as the password: for the code that presents it.
+    pub(in crate::security) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
     /// `NTOWFv2` (MS-NLMP 3.3.2). `user` and `domain` are UTF-16 bytes as the
     /// client sent them.
     pub(super) fn v2(&self, user: &[u16], domain: &[u16]) -> Zeroizing<[u8; 16]> {
