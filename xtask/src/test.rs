@@ -57,6 +57,8 @@ pub(crate) fn run(named: &[&str]) -> Result<()> {
 fn set_up() -> Result<()> {
     tools::apt(&[
         ("gcc", "gcc"),
+        // Provider files that others published are fetched as witnesses.
+        ("npm", "npm"),
         ("python3-venv", "python3"),
         ("util-linux", "flock"),
         ("samba-testsuite", "ndrdump"),

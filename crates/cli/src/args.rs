@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Count(CountArgs),
     /// List the logs (channels) that servers have, or that files hold events of
     Logs(LogsArgs),
+    Messages(crate::messages::MessagesArgs),
     /// The inventory: list servers, test whether they can be read
     Hosts(HostsArgs),
     /// Scan four simulated servers, one of which dies, over the real protocol
@@ -62,7 +63,6 @@ pub(crate) enum Command {
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the man page, of quarry or of one of its commands
-    #[command(hide = true)]
     Man(ManArgs),
 }
 
@@ -112,6 +112,8 @@ pub(crate) struct ScanArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
+    pub(crate) texts: crate::texts::TextArgs,
+    #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
     #[command(flatten)]
     pub(crate) work: WorkArgs,
@@ -153,6 +155,8 @@ pub(crate) struct TailArgs {
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
+    pub(crate) texts: crate::texts::TextArgs,
+    #[command(flatten)]
     pub(crate) terminal: TerminalArgs,
 }
 
@@ -166,6 +170,13 @@ pub(crate) struct CountArgs {
     pub(crate) servers: ServerArgs,
     #[command(flatten)]
     pub(crate) files: FileArgs,
+    /// Count by these fields, with commas between, the most frequent first: event_id,
+    /// data.TargetUserName
+    #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = ORDER)]
+    pub(crate) by: Vec<String>,
+    /// With --by, print the N most frequent only
+    #[arg(short = 'n', long, value_name = "N", requires = "by", help_heading = ORDER)]
+    pub(crate) lines: Option<usize>,
     #[command(flatten)]
     pub(crate) output: ListArgs,
     #[command(flatten)]
@@ -176,6 +187,12 @@ pub(crate) struct CountArgs {
 pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
+    /// Only this log (channel); a glob, repeatable
+    #[arg(short, long, value_name = "NAME", help_heading = FILTER)]
+    pub(crate) log: Vec<String>,
+    /// Only logs that have records
+    #[arg(long, help_heading = FILTER)]
+    pub(crate) not_empty: bool,
     #[command(flatten)]
     pub(crate) servers: ServerArgs,
     #[command(flatten)]
@@ -333,7 +350,7 @@ const FILES: &str = "Files";
 const ORDER: &str = "How many, in which order";
 const OUTPUT: &str = "Output";
 
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = FILTER)]
 pub(crate) struct FilterArgs {
     /// Of this log (channel); a glob, repeatable [default: System of a server, all of a file]
@@ -346,6 +363,12 @@ pub(crate) struct FilterArgs {
     /// Up to this time
     #[arg(short = 'U', long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) until: Option<String>,
+    /// Around this time: from --window before it to --window after it
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["since", "until"])]
+    pub(crate) around: Option<String>,
+    /// How long before and after the time of --around [default: 5m]
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "around")]
+    pub(crate) window: Option<Duration>,
     /// With these ids: 4624,4700-4720,!4634
     #[arg(short, long, value_name = "IDS", allow_hyphen_values = true)]
     pub(crate) id: Vec<String>,
@@ -422,7 +445,10 @@ pub(crate) struct ServerArgs {
     pub(crate) authentication: Option<Authentication>,
     /// The file of servers, groups and credentials [default: quarry/inventory.toml in the user's
     /// configuration folder]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(
+        long, value_name = "FILE", value_hint = ValueHint::FilePath, env = "QUARRY_INVENTORY",
+        hide_env_values = true
+    )]
     pub(crate) inventory: Option<PathBuf>,
     /// Give up on a server whose port takes no connection for this long, name look-up included
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]

@@ -1,6 +1,5 @@
 //! `quarry demo`: a fleet of four simulated servers, scanned as real ones are.
 
-use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::args::{Cli, Command, DemoArgs, When};
 use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::scan;
+use crate::sim::write_private;
 
 /// The servers, and after how many records each dies.
 const SERVERS: [(&str, Option<u64>); 4] =
@@ -37,9 +37,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
     let sim = runtime.block_on(start(&password))?;
     let folder = tempfile::tempdir().map_err(|e| Failure::io("a temporary folder", &e))?;
     let inventory = folder.path().join(INVENTORY);
-    fs::write(folder.path().join(PASSWORD_FILE), &password)
-        .and_then(|()| fs::write(&inventory, sim.inventory(PASSWORD_FILE)))
-        .map_err(|e| Failure::io("a temporary folder", &e))?;
+    write_private(&folder.path().join(PASSWORD_FILE), password.as_bytes())?;
+    write_private(&inventory, sim.inventory(PASSWORD_FILE).as_bytes())?;
     let names = SERVERS.map(|(name, _)| name);
     console.note(&format!(
         "Four simulated servers listen on this machine: {}. What is scanned over the real",

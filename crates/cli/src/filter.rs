@@ -1,12 +1,14 @@
 //! The filter that the options of the command line ask for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use quarry_collect::Selection;
 use quarry_event::EventTime;
-use quarry_event::filter::{Filter, FilterError, MissingName, Names, parse_zone};
+use quarry_event::filter::{Filter, FilterError, MissingName, Names, parse_time, parse_zone};
 use quarry_event::output::{Column, local_time};
 use quarry_event::words::{Key, Word, WordError, Words};
 
@@ -25,6 +27,7 @@ impl Question {
     /// Reads the options. Times count from now, and are in the zone if they have none; of the fields
     /// that are shown, those of an event's data are watched for as the filter's are.
     pub(crate) fn new(args: &FilterArgs, zone: &Zone, fields: &[Column]) -> Result<Self, Failure> {
+        let args = &*around(args, zone)?;
         let words = words(args)?;
         // Finding the zone takes longer than reading a small file.
         let mut now = None;
@@ -69,6 +72,24 @@ impl Missing {
             console.warning(&text);
         }
     }
+}
+
+/// The options, with `--around` as the `--since` and `--until` that it stands for.
+fn around<'a>(args: &'a FilterArgs, zone: &Zone) -> Result<Cow<'a, FilterArgs>, Failure> {
+    /// The time before and after, where nothing else is said.
+    const WINDOW: Duration = Duration::from_secs(300);
+    let Some(middle) = &args.around else { return Ok(Cow::Borrowed(args)) };
+    let now = Zoned::now().with_time_zone(zone.get());
+    let middle = of("--around", parse_time(middle, &now))?.as_filetime();
+    // In units of 100 ns.
+    let window = args.window.unwrap_or(WINDOW).as_nanos() / 100;
+    let window = u64::try_from(window).unwrap_or(u64::MAX);
+    let at = |time| Some(EventTime::from_filetime(time).to_string());
+    Ok(Cow::Owned(FilterArgs {
+        since: at(middle.saturating_sub(window)),
+        until: at(middle.saturating_add(window)),
+        ..args.clone()
+    }))
 }
 
 /// The options as words.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quarry_collect::{Delivery, Found, Next, Output, Selection, Source, Work};
 use quarry_event::filter::Glob;
-use quarry_event::output::local_time;
+use quarry_event::output::{Column as EventColumn, Scratch, local_time};
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource};
 use quarry_eventlog::{Direction, LogInfo};
@@ -15,51 +15,93 @@ use serde_json::Value as Json;
 
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
 use crate::console::{Console, grouped};
+use crate::count_by;
 use crate::error::Failure;
 use crate::filter::{Question, Zone};
 use crate::listing::{self, Cell, Column};
 use crate::run::{Closed, Run, Take};
 use crate::servers::Server;
+use crate::texts::{LocalTexts, TextArgs};
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.recover = args.files.recover;
-    let question = Question::new(&args.filter, &Zone::new(&args.output.terminal)?, &[])?;
+    // So that -g searches what scan -g does.
+    run.texts = LocalTexts::open(&TextArgs::default(), &run.console);
+    let fields = count_by::fields(args)?;
+    let zone = Zone::new(&args.output.terminal)?;
+    let question = Question::new(&args.filter, &zone, fields.as_deref().unwrap_or_default())?;
     question.warn(&run.console);
-    list(run, Some(question), &args.sources, &args.servers, &args.output)
+    match fields {
+        Some(fields) => count_by::run(run, question, fields, args),
+        None => {
+            let listed = Listed { question: Some(question), ..Listed::default() };
+            list(run, listed, &args.sources, &args.servers, &args.output)
+        }
+    }
 }
 
 /// The logs of each server, and the channels that the events of each file are of.
 pub(crate) fn logs(args: &LogsArgs) -> Result<ExitCode, Failure> {
     let run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    list(run, None, &args.sources, &args.servers, &args.output)
+    let glob = |text: &String| Glob::parse(text).map_err(|e| Failure::of_option("--log", &e));
+    let listed = Listed {
+        question: None,
+        logs: args.log.iter().map(glob).collect::<Result<_, _>>()?,
+        not_empty: args.not_empty,
+    };
+    list(run, listed, &args.sources, &args.servers, &args.output)
+}
+
+/// What is listed of sources.
+#[derive(Default)]
+struct Listed {
+    /// The events that are counted; without, the logs there are.
+    question: Option<Question>,
+    /// The logs that `quarry logs` lists; none for all.
+    logs: Vec<Glob>,
+    /// Whether logs without records are left out.
+    not_empty: bool,
+}
+
+impl Listed {
+    fn selection(&self) -> Option<&Selection> {
+        self.question.as_ref().map(|question| &question.selection)
+    }
+
+    /// Whether a log is listed.
+    fn has(&self, log: &str, tally: &Tally) -> bool {
+        (self.logs.is_empty() || self.logs.iter().any(|glob| glob.is_match(log)))
+            && !(self.not_empty && tally.events == 0)
+    }
 }
 
 /// Counts what is selected, a log a line; or lists the logs there are, if nothing is.
 fn list(
     mut run: Run,
-    question: Option<Question>,
+    mut listed: Listed,
     sources: &SourceArgs,
     servers: &ServerArgs,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
     let zone = Zone::new(&args.terminal)?;
     let mut inputs = run.inputs(sources, servers)?;
-    let missing = question.as_ref().map(Question::missing);
-    let selection = question.map(|question| question.selection);
-    let by_channel = selection.is_none();
+    let missing = listed.question.as_ref().map(Question::missing);
+    let by_channel = listed.question.is_none();
     let mut lists = Lists { by_channel, files: inputs.files.len(), found: BTreeMap::new() };
-    let listed = (|| {
+    let read = (|| {
         // Servers know their logs; only what passes a filter has to be read.
-        if selection.as_ref().is_none_or(Selection::passes_all) {
+        if listed.selection().is_none_or(Selection::passes_all) {
             let servers = std::mem::take(&mut inputs.servers);
-            survey(&mut run, selection.as_ref(), &servers, &mut lists)?;
+            survey(&mut run, &listed, &servers, &mut lists)?;
         }
-        let selection = Arc::new(selection.unwrap_or_default());
-        run.read(inputs, &selection, &Count { by_channel }, &mut lists)
+        let selection =
+            Arc::new(listed.question.take().map(|question| question.selection).unwrap_or_default());
+        let key = if by_channel { Key::Channel } else { Key::Log };
+        run.read(inputs, &selection, &Count { key }, &mut lists)
     })();
-    if let Err(Closed::Failed(failure)) = listed {
+    if let Err(Closed::Failed(failure)) = read {
         return Err(failure);
     }
     let zone = zone.get();
@@ -74,16 +116,28 @@ fn list(
         let mut row = vec![Cell::text(source), Cell::text(log), records];
         row.extend(recover.then(|| number(tally.recovered)));
         row.extend([time(tally.oldest), time(tally.newest)]);
+        if by_channel {
+            row.push(tally.size.map_or(Cell::new(Json::Null, ""), number));
+            row.push(match tally.enabled {
+                Some(enabled) => Cell::new(enabled, if enabled { "yes" } else { "no" }),
+                None => Cell::new(Json::Null, ""),
+            });
+        }
         row
     };
     let rows: Vec<Vec<Cell>> = lists
         .found
         .values()
-        .flat_map(|(source, logs)| logs.iter().map(|(log, tally)| row(source, log, tally)))
+        .flat_map(|(source, logs)| logs.iter().map(move |(log, tally)| (source, log, tally)))
+        .filter(|(_, log, tally)| listed.has(log, tally))
+        .map(|(source, log, tally)| row(source, log, tally))
         .collect();
     let mut columns = COLUMNS.to_vec();
     if recover {
         columns.insert(3, Column::number("recovered"));
+    }
+    if by_channel {
+        columns.extend([Column::number("size"), Column::text("enabled")]);
     }
     listing::print(&columns, &rows, args)?;
     missing.iter().for_each(|missing| missing.warn(&run.console));
@@ -129,11 +183,14 @@ impl Take for Lists {
     }
 
     fn take(&mut self, _: &Console, delivery: &mut Delivery<Tallies>) -> Result<Next, Closed> {
+        // A file's own; a server tells it of each log.
+        let path = (!delivery.source.is_server()).then_some(&delivery.source.name);
+        let size = path.and_then(|path| Some(std::fs::metadata(path).ok()?.len()));
         let logs = self.of(&delivery.source);
         for (log, tally) in &delivery.output.logs {
             match logs.get_mut(log) {
                 Some(sum) => sum.add(tally),
-                None => drop(logs.insert(log.clone(), *tally)),
+                None => drop(logs.insert(log.clone(), Tally { size, ..*tally })),
             }
         }
         Ok(Next::Go)
@@ -143,7 +200,7 @@ impl Take for Lists {
 /// Asks servers what is in their logs.
 fn survey(
     run: &mut Run,
-    selection: Option<&Selection>,
+    listed: &Listed,
     servers: &[Server],
     lists: &mut Lists,
 ) -> Result<(), Closed> {
@@ -151,7 +208,8 @@ fn survey(
     let every: Vec<Glob> = Glob::parse("*").into_iter().collect();
     let patterns: Vec<Vec<Glob>> = servers
         .iter()
-        .map(|server| match selection {
+        .map(|server| match listed.selection() {
+            None if !listed.logs.is_empty() => listed.logs.clone(),
             None => every.clone(),
             Some(selection) if !selection.logs().is_empty() => selection.logs().to_vec(),
             Some(_) => server.logs().to_vec(),
@@ -165,10 +223,12 @@ fn survey(
         let mut failures = Vec::new();
         for (log, info) in surveyed {
             match info {
-                Ok(LogInfo { records, oldest, newest, .. }) => {
+                Ok(LogInfo { records, oldest, newest, size, enabled, .. }) => {
                     run.summary.records += records;
                     run.summary.matched += records;
-                    logs.insert(log.0, Tally { events: records, recovered: 0, oldest, newest });
+                    let events = records;
+                    let tally = Tally { events, recovered: 0, oldest, newest, size, enabled };
+                    logs.insert(log.0, tally);
                 }
                 Err(error) => {
                     let failure = quarry_fleet::Failure::of(&*servers[n], &error, 0);
@@ -184,32 +244,45 @@ fn survey(
 }
 
 /// Counts events, on any thread.
-struct Count {
-    /// By what the events say they are of, rather than by the log they were read from.
-    by_channel: bool,
+pub(crate) struct Count {
+    pub(crate) key: Key,
+}
+
+/// What events are counted by.
+pub(crate) enum Key {
+    /// The log they were read from.
+    Log,
+    /// The log that they say they are of.
+    Channel,
+    /// The text of fields, with a NUL between: no field's text has one.
+    Fields(Vec<EventColumn>),
 }
 
 /// Channels told apart in one source, beyond which they are counted together.
 const MAX_LOGS: usize = 10_000;
 
 #[derive(Default)]
-struct Tallies {
-    logs: BTreeMap<String, Tally>,
-    bytes: usize,
+pub(crate) struct Tallies {
+    /// By what they are counted by.
+    pub(crate) logs: BTreeMap<String, Tally>,
+    pub(crate) bytes: usize,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Tally {
+pub(crate) struct Tally {
     /// All of them, and those that were recovered from slack.
-    events: u64,
-    recovered: u64,
+    pub(crate) events: u64,
+    pub(crate) recovered: u64,
     /// Of those that weren't.
-    oldest: Option<EventTime>,
-    newest: Option<EventTime>,
+    pub(crate) oldest: Option<EventTime>,
+    pub(crate) newest: Option<EventTime>,
+    /// The size of the log's file in bytes, and whether it is written to, where that is known.
+    pub(crate) size: Option<u64>,
+    pub(crate) enabled: Option<bool>,
 }
 
 impl Tally {
-    fn add(&mut self, other: &Tally) {
+    pub(crate) fn add(&mut self, other: &Tally) {
         self.events += other.events;
         self.recovered += other.recovered;
         self.oldest = self.oldest.into_iter().chain(other.oldest).min();
@@ -218,36 +291,43 @@ impl Tally {
 }
 
 impl Work for Count {
-    /// Where a log's name is written.
-    type Worker = Vec<u8>;
+    /// Where what an event is counted by is written.
+    type Worker = (Vec<u8>, Scratch);
     type Output = Tallies;
 
-    fn worker(&self) -> Vec<u8> {
-        Vec::new()
+    fn worker(&self) -> Self::Worker {
+        Default::default()
     }
 
     fn event<S: FieldSource>(
         &self,
-        name: &mut Vec<u8>,
+        (name, scratch): &mut Self::Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Tallies,
     ) {
         let origin = &found.origin;
         name.clear();
-        match self.by_channel {
-            true => event.field(Field::Channel).push::<Plain>(name),
-            false => name.extend_from_slice(origin.log.as_bytes()),
+        match &self.key {
+            Key::Channel => event.field(Field::Channel).push::<Plain>(name),
+            Key::Log => name.extend_from_slice(origin.log.as_bytes()),
+            Key::Fields(fields) => {
+                for (i, field) in fields.iter().enumerate() {
+                    name.extend_from_slice(if i > 0 { b"\0" } else { b"" });
+                    field.write(event, origin, found.texts, scratch, name);
+                }
+            }
         }
         let name = String::from_utf8_lossy(name);
         let recovered = u64::from(origin.recovered);
         // What the log has given up is not between its oldest and newest.
         let time = event.field(Field::TimeCreated).as_time().filter(|_| !origin.recovered);
-        let tally = Tally { events: 1, recovered, oldest: time, newest: time };
+        let tally = Tally { events: 1, recovered, oldest: time, newest: time, ..Tally::default() };
         match output.logs.get_mut(&*name) {
             Some(sum) => sum.add(&tally),
             None => {
-                let full = output.logs.len() >= MAX_LOGS;
+                let is_log = !matches!(self.key, Key::Fields(_));
+                let full = is_log && output.logs.len() >= MAX_LOGS;
                 let name = if full { String::new() } else { name.into_owned() };
                 output.bytes += name.len() + size_of::<(String, Tally)>();
                 output.logs.entry(name).or_default().add(&tally);

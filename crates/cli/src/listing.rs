@@ -37,6 +37,14 @@ impl Column {
         Column { name: Cow::Owned(name.to_owned()), right: false, gives_way: true }
     }
 
+    /// What stands over it: a value's name as the event has it, others in capitals.
+    fn heading(&self) -> String {
+        match self.name.strip_prefix("data.") {
+            Some(name) => name.to_owned(),
+            None => self.name.to_uppercase(),
+        }
+    }
+
     /// A column that is narrowed where the table is too wide.
     pub(crate) const fn giving_way(mut self) -> Self {
         self.gives_way = true;
@@ -143,7 +151,7 @@ fn escaped(json: &str) -> String {
 
 /// Columns as wide as what stands in them, as far as the terminal goes.
 fn table(columns: &[Column], rows: &[Vec<Cell>], color: bool, out: &mut Vec<u8>) {
-    let heads: Vec<String> = columns.iter().map(|column| column.name.to_uppercase()).collect();
+    let heads: Vec<String> = columns.iter().map(Column::heading).collect();
     let head: Vec<&str> = heads.iter().map(String::as_str).collect();
     let body = rows.iter().map(|row| row.iter().map(|cell| &*cell.shown).collect());
     let lines: Vec<Vec<&str>> = std::iter::once(head).chain(body).collect();

@@ -60,7 +60,7 @@ pub(crate) struct LockArgs {
     #[arg(short, long = "nonblock", visible_aliases = ["nb", "nonblocking"])]
     nonblock: bool,
 
-    /// Wait so many seconds at most; fractions are allowed, 0 is as --nonblock
+    /// Wait this long at most: seconds, fractions are allowed, or 2s, 1m30s; 0 is as --nonblock
     #[arg(short = 'w', long, visible_alias = "wait", value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
 
@@ -390,7 +390,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .ok_or_else(|| "not a number of seconds".to_owned())
+        .or_else(|| crate::args::duration(text).ok())
+        .ok_or_else(|| "neither a number of seconds nor a time such as 2s or 1m30s".to_owned())
 }
 
 fn range(text: &str) -> Result<ByteRange, String> {

@@ -6,6 +6,7 @@
 
 mod args;
 mod console;
+mod count_by;
 mod decode;
 mod demo;
 mod error;
@@ -18,6 +19,7 @@ mod kerberos;
 mod list;
 mod listing;
 mod lock;
+mod messages;
 mod meta;
 mod out;
 mod print;
@@ -32,6 +34,7 @@ mod sort;
 mod source;
 mod spool;
 mod tail;
+mod texts;
 mod trace;
 mod undumped;
 
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
         Command::Hosts(args) => (hosts::run(&args), When::Auto),
         Command::Demo(args) => (demo::run(&args), When::Auto),
+        Command::Messages(args) => (messages::run(&args), When::Auto),
         Command::Decode(args) => (decode::run(&args), When::Auto),
         Command::Sim(args) => (sim::run(&args), When::Auto),
         Command::Completions(args) => (meta::completions(&args), When::Auto),

@@ -31,7 +31,7 @@ impl Wanted<'_> {
     pub(crate) fn printer(self) -> Result<Printer, Failure> {
         let terminal = io::stdout().is_terminal();
         let format = self.format.unwrap_or(if terminal { Format::Table } else { Format::Jsonl });
-        let mut columns = columns(self.fields)?;
+        let mut columns = columns("--fields", self.fields)?;
         if let (true, Some(columns)) = (self.recover, &mut columns) {
             // Nothing else would tell records of slack.
             let mark = Column::Member(quarry_event::output::Member::Recovered);
@@ -71,10 +71,10 @@ impl Wanted<'_> {
 }
 
 /// The columns that a list of fields names; nothing where there is no list.
-pub(crate) fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
+pub(crate) fn columns(option: &str, fields: &[String]) -> Result<Option<Vec<Column>>, Failure> {
     let names = fields.iter().map(|name| name.trim()).filter(|name| !name.is_empty());
     let columns = names.map(Column::parse).collect::<Result<Vec<_>, _>>().map_err(|e| {
-        let failure = Failure::new(format!("--fields: {e}"));
+        let failure = Failure::new(format!("{option}: {e}"));
         let known = UnknownColumn::known();
         failure.hint(match e.nearest {
             Some(nearest) => format!("did you mean {nearest}? the fields are {known}"),
@@ -83,7 +83,7 @@ pub(crate) fn columns(fields: &[String]) -> Result<Option<Vec<Column>>, Failure>
     })?;
     match (columns.is_empty(), fields.is_empty()) {
         (true, true) => Ok(None),
-        (true, false) => Err(Failure::new("--fields: there is no field in the list")
+        (true, false) => Err(Failure::new(format!("{option}: there is no field in the list"))
             .hint(format!("the fields are {}", UnknownColumn::known()))),
         (false, _) => Ok(Some(columns)),
     }

@@ -22,6 +22,7 @@ use crate::hints;
 use crate::input;
 use crate::servers::{Server, Servers};
 use crate::source::{Input, Inputs, expand};
+use crate::texts::LocalTexts;
 
 /// Set by Ctrl-C.
 static INTERRUPTED: LazyLock<Stop> = LazyLock::new(Stop::default);
@@ -89,6 +90,8 @@ pub(crate) struct Run {
     pub(crate) direction: Direction,
     /// Whether files give what is in their slack, too.
     pub(crate) recover: bool,
+    /// What knows message text for the sources' events.
+    pub(crate) texts: LocalTexts,
     runtime: Option<Runtime>,
 }
 
@@ -114,6 +117,7 @@ impl Run {
             threads: work.threads.unwrap_or_else(cores),
             direction,
             recover: false,
+            texts: LocalTexts::default(),
             runtime: None,
         }
     }
@@ -152,8 +156,14 @@ impl Run {
         let (mut files, mut failed) = (Vec::new(), 0);
         for file in inputs.files {
             match file {
-                Input::File(path) => files.push(input::file(path, self.recover, selection)),
-                Input::Stdin => files.push(input::stdin(self.recover, selection)),
+                Input::File(path) => {
+                    let texts = self.texts.of_file(&path, &self.console);
+                    files.push(input::file(path, self.recover, selection).with_texts(texts));
+                }
+                Input::Stdin => {
+                    let input = input::stdin(self.recover, selection);
+                    files.push(input.with_texts(self.texts.shared()));
+                }
                 Input::Failed(failure) => {
                     failed += 1;
                     self.console.error(&failure);
@@ -164,7 +174,9 @@ impl Run {
         self.console.start_progress();
         let mut pipeline = Pipeline::scan(files).direction(self.direction);
         if !inputs.servers.is_empty() {
-            let server = |server| FleetInput::server(server, Arc::clone(selection));
+            let server = |server| {
+                FleetInput::server(server, Arc::clone(selection)).with_texts(self.texts.shared())
+            };
             let servers = inputs.servers.into_iter().map(server).collect();
             let options = self.options.clone();
             pipeline = pipeline.and_servers(self.runtime()?.handle(), servers, options);
@@ -519,6 +531,16 @@ fn options(args: &ServerArgs) -> quarry_fleet::Options {
         Some(connections) => options.connections(connections.get()),
         None => options,
     }
+}
+
+/// Ends the run as Ctrl-C does, where that was typed as an answer.
+pub(crate) fn interrupt() {
+    INTERRUPTED.set();
+}
+
+/// Whether the run was interrupted.
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.is_set()
 }
 
 /// Lets Ctrl-C end the reading, so that what was read is printed and summed up; a second one ends

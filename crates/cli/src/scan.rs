@@ -15,13 +15,14 @@ use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
+use crate::texts::LocalTexts;
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
         return evtx::run(args);
     }
     let zone = Zone::new(&args.terminal)?;
-    let columns = print::columns(&args.fields)?;
+    let columns = print::columns("--fields", &args.fields)?;
     let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
     let missing = question.missing();
     let printer = Wanted {
@@ -44,6 +45,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.recover = args.files.recover;
+    run.texts = LocalTexts::open(&args.texts, &run.console);
     question.warn(&run.console);
     let selection = Arc::new(question.selection.with_limit(of_each));
     let inputs = run.inputs(&args.sources, &args.servers)?;

@@ -17,7 +17,8 @@ use crate::args::ServerArgs;
 use crate::console::Console;
 use crate::error::{Failure, plain};
 use crate::secret::{self, NoSecret};
-use crate::{hints, kerberos};
+use crate::undumped::Undumped;
+use crate::{hints, kerberos, run};
 
 /// The inventory, and who signs in to servers.
 pub(crate) struct Servers<'a> {
@@ -122,18 +123,27 @@ impl Secrets for ProgramSecrets<'_> {
     type Error = Failure;
 
     fn password(&mut self, account: &Account, source: &SecretSource) -> Result<Secret, Failure> {
+        if run::is_interrupted() {
+            return Err(Failure::new(format!("no password was asked for {account}")));
+        }
         let prompt = format!("Password for {account}: ");
         secret::read(source, account, &prompt, self.console).map_err(|error| match error {
             NoSecret::Failed(failure) => failure,
-            NoSecret::Interrupted => Failure::new(format!("no password was given for {account}")),
+            NoSecret::Interrupted => {
+                // Nobody is asked for another one either.
+                run::interrupt();
+                Failure::new(format!("no password was given for {account}"))
+            }
         })
     }
 
     fn keytab(&mut self, path: &Path) -> Result<Option<Keytab>, Failure> {
+        Undumped::begin().for_good();
         kerberos::keytab(path, self.console).map(Some)
     }
 
     fn ticket_cache(&mut self) -> Result<Option<String>, Failure> {
+        Undumped::begin().for_good();
         kerberos::ticket_cache()
     }
 

@@ -16,6 +16,7 @@ use crate::print::Wanted;
 use crate::printed::{Print, Printed};
 use crate::run::{self, Closed, Run, Take};
 use crate::source::Input;
+use crate::texts::LocalTexts;
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     if args.output == Some(Format::Json) {
@@ -48,14 +49,17 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
     question.warn(&run.console);
     let selection = Arc::new(question.selection);
+    run.texts = LocalTexts::open(&args.texts, &run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut sources = Vec::new();
     let mut failed = Vec::new();
     for input in inputs.files {
         match input {
             Input::File(path) => {
+                let texts = run.texts.of_file(&path, &run.console);
                 let source = Arc::new(FileSource::new(path));
-                sources.push(FleetInput::file(source, Arc::clone(&selection)));
+                let input = FleetInput::file(source, Arc::clone(&selection));
+                sources.push(input.with_texts(texts));
             }
             Input::Stdin => failed.push(Failure::new("-: standard input can't be followed")),
             Input::Failed(failure) => failed.push(failure),
@@ -63,7 +67,9 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     }
     failed.iter().for_each(|failure| run.console.error(failure));
     run.summary.add_unread(failed.len() as u64, 0);
-    let server = |server| FleetInput::server(server, Arc::clone(&selection));
+    let texts = run.texts.shared();
+    let server =
+        |server| FleetInput::server(server, Arc::clone(&selection)).with_texts(texts.clone());
     sources.extend(inputs.servers.into_iter().map(server));
     let mut cursors = args.cursor_file.as_deref().map(run::cursors).transpose()?;
     if let Some(cursors) = &cursors {

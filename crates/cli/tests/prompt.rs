@@ -2,7 +2,7 @@
 #![cfg(unix)]
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::ExitStatusExt;
@@ -31,7 +31,7 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
 struct Asking {
     child: Child,
     /// Where a person would type.
-    _keys: File,
+    keys: File,
     /// The terminal as the program has it.
     terminal: File,
 }
@@ -54,7 +54,7 @@ impl Asking {
             .stderr(file())
             .spawn()
             .expect("it starts");
-        let asking = Asking { child, _keys: File::from(master), terminal };
+        let asking = Asking { child, keys: File::from(master), terminal };
         eventually("the password is asked for", || !asking.echoes());
         asking
     }
@@ -88,6 +88,19 @@ fn a_signal_at_the_password_prompt_gives_the_terminal_back() {
         assert_eq!(asking.end().signal(), Some(signal.as_raw()));
         assert!(asking.echoes(), "{signal:?}: what is typed is not shown");
     }
+}
+
+#[test]
+fn ctrl_c_at_the_password_prompt_interrupts() {
+    let mut typed = Asking::new();
+    typed.keys.write_all(b"half\x03").expect("it is typed");
+    assert_eq!(typed.end().code(), Some(130));
+    assert!(typed.echoes());
+
+    let mut sent = Asking::new();
+    kill_process(Pid::from_child(&sent.child), Signal::INT).expect("it is there");
+    assert_eq!(sent.end().code(), Some(130));
+    assert!(sent.echoes());
 }
 
 /// While a password is held, a core dump would have it in it, and so would whoever attaches. The

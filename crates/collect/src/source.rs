@@ -67,10 +67,10 @@ impl FileInput {
         FileInput { name: name.into(), selection, texts: None, open: Box::new(open) }
     }
 
-    /// The same, with what knows message text for its events.
+    /// The same, with what knows message text for its events, if anything does.
     #[must_use]
-    pub fn with_texts(self, texts: Arc<dyn MessageSource>) -> Self {
-        FileInput { texts: Some(texts), ..self }
+    pub fn with_texts(self, texts: Option<Arc<dyn MessageSource>>) -> Self {
+        FileInput { texts, ..self }
     }
 }
 
@@ -105,10 +105,10 @@ impl FleetInput {
         FleetInput { source, selection, is_file: true, texts: None }
     }
 
-    /// The same, with what knows message text for its events.
+    /// The same, with what knows message text for its events, if anything does.
     #[must_use]
-    pub fn with_texts(self, texts: Arc<dyn MessageSource>) -> Self {
-        FleetInput { texts: Some(texts), ..self }
+    pub fn with_texts(self, texts: Option<Arc<dyn MessageSource>>) -> Self {
+        FleetInput { texts, ..self }
     }
 }
 

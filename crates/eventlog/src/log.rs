@@ -84,6 +84,10 @@ pub struct LogInfo {
     pub oldest: Option<EventTime>,
     /// The time of the newest event, likewise.
     pub newest: Option<EventTime>,
+    /// The size of its file in bytes, where the source tells it.
+    pub size: Option<u64>,
+    /// Whether events are written to it, where the source tells it.
+    pub enabled: Option<bool>,
     /// What of the log can't be read.
     pub damage: Vec<Damage>,
 }

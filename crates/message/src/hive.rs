@@ -5,6 +5,8 @@
 //! specification", whose headings are named. A library for it would bring more than the rest of this
 //! crate: `notatin` has a terminal interface and a spreadsheet writer among what it depends on.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::Error;
 use crate::bytes::{Bytes, utf16};
 
@@ -12,6 +14,8 @@ use crate::bytes::{Bytes, utf16};
 #[derive(Debug)]
 pub struct Hive {
     file: Vec<u8>,
+    /// How many more entries of lists are looked at: lists may share what they hold.
+    entries_left: AtomicUsize,
 }
 
 /// A key of a hive.
@@ -49,8 +53,9 @@ const SECTOR: usize = 512;
 impl Hive {
     /// The largest hive, in bytes.
     pub const MAX_LEN: usize = 1 << 30;
-    /// The most keys below a key, or values of one, that are looked at.
-    pub const MAX_ENTRIES: usize = 1 << 18;
+    /// The most entries of lists of keys and values that are looked at in all. A whole registry has
+    /// a tenth of that.
+    pub const MAX_ENTRIES: usize = 1 << 22;
     /// The longest value that is read, in bytes.
     pub const MAX_VALUE: usize = 1 << 20;
 
@@ -71,7 +76,7 @@ impl Hive {
         if file.len() < BASE_BLOCK {
             return Err(Error::Malformed { structure: "registry hive", offset: file.len() as u64 });
         }
-        let mut hive = Hive { file };
+        let mut hive = Hive { file, entries_left: AtomicUsize::new(Self::MAX_ENTRIES) };
         if hive.is_dirty() {
             hive.replay(logs);
         }
@@ -195,6 +200,17 @@ impl Hive {
         Ok(Bytes::new(bytes.get(4..).ok_or_else(|| file.malformed(at))?, structure))
     }
 
+    /// Counts an entry of a list.
+    fn spend(&self) -> Result<(), Error> {
+        let spent = |left: usize| left.checked_sub(1);
+        let relaxed = Ordering::Relaxed;
+        let limit = Self::MAX_ENTRIES as u64;
+        match self.entries_left.fetch_update(relaxed, relaxed, spent) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::Limit { what: "entries in a registry hive", limit }),
+        }
+    }
+
     fn node(&self, offset: usize) -> Result<Key<'_>, Error> {
         let cell = self.cell(offset, "key node")?;
         if cell.slice(0, 2)? != b"nk" {
@@ -256,10 +272,7 @@ impl<'h> Key<'h> {
         };
         for i in 0..count {
             let offset = cell.size(4 + element * i)?;
-            if keys.len() >= Hive::MAX_ENTRIES {
-                let limit = Hive::MAX_ENTRIES as u64;
-                return Err(Error::Limit { what: "keys below a key", limit });
-            }
+            self.hive.spend()?;
             match &signature {
                 b"ri" => self.list(offset, depth + 1, keys)?,
                 _ => keys.extend(self.hive.node(offset)),
@@ -283,7 +296,8 @@ impl<'h> Key<'h> {
                 return Ok(None);
             }
             let list = self.hive.cell(cell.size(40)?, "values list")?;
-            for i in 0..count.min(Hive::MAX_ENTRIES) {
+            for i in 0..count {
+                self.hive.spend()?;
                 let value = self.hive.cell(list.size(4 * i)?, "key value")?;
                 if value.slice(0, 2)? != b"vk" {
                     return Err(value.malformed(0));

@@ -2,6 +2,54 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The languages that Windows is made in, by their identifiers and names (MS-LCID 2.2).
+const NAMES: &[(u16, &str)] = &[
+    (0x0401, "ar-SA"),
+    (0x0402, "bg-BG"),
+    (0x0403, "ca-ES"),
+    (0x0404, "zh-TW"),
+    (0x0405, "cs-CZ"),
+    (0x0406, "da-DK"),
+    (0x0407, "de-DE"),
+    (0x0408, "el-GR"),
+    (0x0409, "en-US"),
+    (0x040b, "fi-FI"),
+    (0x040c, "fr-FR"),
+    (0x040d, "he-IL"),
+    (0x040e, "hu-HU"),
+    (0x0410, "it-IT"),
+    (0x0411, "ja-JP"),
+    (0x0412, "ko-KR"),
+    (0x0413, "nl-NL"),
+    (0x0414, "nb-NO"),
+    (0x0415, "pl-PL"),
+    (0x0416, "pt-BR"),
+    (0x0418, "ro-RO"),
+    (0x0419, "ru-RU"),
+    (0x041a, "hr-HR"),
+    (0x041b, "sk-SK"),
+    (0x041d, "sv-SE"),
+    (0x041e, "th-TH"),
+    (0x041f, "tr-TR"),
+    (0x0421, "id-ID"),
+    (0x0422, "uk-UA"),
+    (0x0424, "sl-SI"),
+    (0x0425, "et-EE"),
+    (0x0426, "lv-LV"),
+    (0x0427, "lt-LT"),
+    (0x042a, "vi-VN"),
+    (0x042d, "eu-ES"),
+    (0x0456, "gl-ES"),
+    (0x0804, "zh-CN"),
+    (0x0809, "en-GB"),
+    (0x080a, "es-MX"),
+    (0x0816, "pt-PT"),
+    (0x0c04, "zh-HK"),
+    (0x0c0a, "es-ES"),
+    (0x0c0c, "fr-CA"),
+    (0x241a, "sr-Latn-RS"),
+];
+
 /// A language identifier: ten bits of a primary language and six of a variety of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct LanguageId(pub u16);
@@ -11,6 +59,16 @@ impl LanguageId {
     pub const NEUTRAL: LanguageId = LanguageId(0);
     /// English of the United States.
     pub const ENGLISH: LanguageId = LanguageId(0x409);
+
+    /// The language that Windows calls by a name (`en-US`), without regard to case.
+    pub fn from_name(name: &str) -> Option<Self> {
+        NAMES.iter().find(|known| known.1.eq_ignore_ascii_case(name)).map(|&(id, _)| LanguageId(id))
+    }
+
+    /// The name of the language (`en-US`), if it is one that Windows is made in.
+    pub fn name(self) -> Option<&'static str> {
+        NAMES.iter().find(|known| known.0 == self.0).map(|&(_, name)| name)
+    }
 
     /// The primary language, of which this is a variety.
     pub fn primary(self) -> u16 {

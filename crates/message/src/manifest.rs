@@ -148,10 +148,17 @@ pub struct ValueMap {
 impl Manifest {
     /// The most events, templates, fields and map entries together of a provider.
     pub const MAX_ELEMENTS: usize = 1 << 18;
+    /// The most text of the names in a resource, in times the resource's length: names may be shared.
+    const MAX_SHARED: usize = 8;
 }
 
-/// Reads the resource WEVT_TEMPLATE.
-pub(crate) fn read(resource: &[u8]) -> Result<Vec<Manifest>, Error> {
+/// Reads the resource WEVT_TEMPLATE: the providers that it describes.
+///
+/// # Errors
+/// [`Error::NotA`] for something else, [`Error::Version`] for an unknown version of it,
+/// [`Error::Malformed`] for a damaged one, [`Error::Limit`] for one of more than
+/// [`Manifest::MAX_ELEMENTS`] elements.
+pub fn read(resource: &[u8]) -> Result<Vec<Manifest>, Error> {
     const DESCRIPTOR: usize = 20;
     let data = Bytes::new(resource, "CRIM");
     data.signature(0, b"CRIM").map_err(|_| Error::NotA { expected: "a compiled manifest" })?;
@@ -163,7 +170,10 @@ pub(crate) fn read(resource: &[u8]) -> Result<Vec<Manifest>, Error> {
         }
     }
     let count = data.count(12, 16, DESCRIPTOR)?;
-    let mut budget = Budget(Manifest::MAX_ELEMENTS);
+    let mut budget = Budget {
+        elements: Manifest::MAX_ELEMENTS,
+        text: resource.len().saturating_mul(Manifest::MAX_SHARED),
+    };
     budget.spend(count)?;
     (0..count)
         .map(|i| {
@@ -175,14 +185,18 @@ pub(crate) fn read(resource: &[u8]) -> Result<Vec<Manifest>, Error> {
         .collect()
 }
 
-/// How many more elements are read. What lies in the resource once may be referred to many times.
-struct Budget(usize);
+/// How much more is read. What lies in the resource once may be referred to many times.
+struct Budget {
+    elements: usize,
+    /// Bytes of names.
+    text: usize,
+}
 
 impl Budget {
     fn spend(&mut self, count: usize) -> Result<(), Error> {
-        match self.0.checked_sub(count) {
+        match self.elements.checked_sub(count) {
             Some(rest) => {
-                self.0 = rest;
+                self.elements = rest;
                 Ok(())
             }
             None => {
@@ -268,7 +282,10 @@ impl Reader<'_, '_> {
             let entry = at + 12 + 8 * i;
             if data.u32(entry)? == NAME {
                 // It ends at a NUL.
-                return Ok(Some(utf16(data.from(data.size(entry + 4)?)?)));
+                let name = utf16(data.from(data.size(entry + 4)?)?);
+                let spent = self.budget.text.checked_sub(2 * name.len());
+                self.budget.text = spent.ok_or_else(|| data.malformed(entry))?;
+                return Ok(Some(name));
             }
         }
         Ok(None)
@@ -292,7 +309,7 @@ impl Reader<'_, '_> {
                 let at = at + 12 + i * entry;
                 Ok(Name {
                     value: read_value(data.u32(at + value)?),
-                    name: counted_text(data, data.size(at + name)?)?,
+                    name: counted_text(data, data.size(at + name)?, self.budget)?,
                     message: message(data.u32(at + text)?),
                 })
             })
@@ -309,7 +326,7 @@ impl Reader<'_, '_> {
                 let at = at + 12 + i * ENTRY;
                 Ok(Name {
                     value: data.u64(at)?,
-                    name: counted_text(data, data.size(at + 12)?)?,
+                    name: counted_text(data, data.size(at + 12)?, self.budget)?,
                     message: message(data.u32(at + 8)?),
                 })
             })
@@ -345,7 +362,7 @@ impl Reader<'_, '_> {
             Ok((data.u32(at)?, message(data.u32(at + 4)?)))
         });
         let entries = entries.collect::<Result<_, Error>>()?;
-        Ok(ValueMap { name: counted_text(data, data.size(at + 8)?)?, bits, entries })
+        Ok(ValueMap { name: counted_text(data, data.size(at + 8)?, self.budget)?, bits, entries })
     }
 
     /// The templates, and the place of each by its offset.
@@ -391,7 +408,7 @@ impl Reader<'_, '_> {
             user_data: data.u32(at + 20)? == USER_DATA,
             top_level: top_level as u32,
             fields: (0..count)
-                .map(|i| field(data, first + FIELD * i, maps))
+                .map(|i| field(data, first + FIELD * i, maps, self.budget))
                 .collect::<Result<_, _>>()?,
         })
     }
@@ -431,7 +448,12 @@ impl Reader<'_, '_> {
     }
 }
 
-fn field(data: Bytes<'_>, at: usize, maps: &HashMap<usize, u32>) -> Result<TemplateField, Error> {
+fn field(
+    data: Bytes<'_>,
+    at: usize,
+    maps: &HashMap<usize, u32>,
+    budget: &mut Budget,
+) -> Result<TemplateField, Error> {
     const STRUCTURE: u32 = 1;
     const LENGTH_FIELD: u32 = 4;
     const COUNT_FIXED: u32 = 8;
@@ -446,7 +468,7 @@ fn field(data: Bytes<'_>, at: usize, maps: &HashMap<usize, u32>) -> Result<Templ
     };
     let (count, length) = (data.u16(at + 12)?, data.u16(at + 14)?);
     Ok(TemplateField {
-        name: counted_text(data, data.size(at + 16)?)?,
+        name: counted_text(data, data.size(at + 16)?, budget)?,
         in_type: if is_structure { InType::NULL } else { InType(data.u8(at + 4)?) },
         out_type: if is_structure { OutType::NULL } else { OutType(data.u8(at + 5)?) },
         map,
@@ -473,10 +495,47 @@ fn message(id: u32) -> Option<u32> {
 }
 
 /// UTF-16 with its length before it, in bytes with that of the length; nothing at offset 0.
-fn counted_text(data: Bytes<'_>, at: usize) -> Result<String, Error> {
+fn counted_text(data: Bytes<'_>, at: usize, budget: &mut Budget) -> Result<String, Error> {
     if at == 0 {
         return Ok(String::new());
     }
     let len = data.size(at)?.checked_sub(4).ok_or_else(|| data.malformed(at))?;
+    budget.text = budget.text.checked_sub(len).ok_or_else(|| data.malformed(at))?;
     Ok(utf16(data.slice(at + 4, len)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A resource of one provider with `count` keywords, which share a name of `len` bytes.
+    fn keywords(count: u32, len: u32) -> Vec<u8> {
+        let element = 36 + 16 + 8;
+        let name = element + 12 + 16 * count;
+        let mut out = b"CRIM\0\0\0\0".to_vec();
+        out.extend([5, 0, 1, 0, 1, 0, 0, 0]);
+        out.extend([7; 16]);
+        out.extend(36u32.to_le_bytes());
+        out.extend(b"WEVT");
+        [0, u32::MAX, 1, 3, element].iter().for_each(|word| out.extend(word.to_le_bytes()));
+        out.extend(b"KEYW");
+        [0, count].iter().for_each(|word| out.extend(word.to_le_bytes()));
+        for keyword in 0..u64::from(count) {
+            out.extend(keyword.to_le_bytes());
+            out.extend(u32::MAX.to_le_bytes());
+            out.extend(name.to_le_bytes());
+        }
+        out.extend((len + 4).to_le_bytes());
+        out.extend(b"n\0".repeat(len as usize / 2));
+        out
+    }
+
+    #[test]
+    fn names_that_share_their_text_are_bounded() {
+        let manifests = read(&keywords(3, 8)).unwrap();
+        assert_eq!(manifests[0].keywords.len(), 3);
+        assert_eq!(manifests[0].keywords[2].name, "nnnn");
+        let error = read(&keywords(4000, 60_000)).unwrap_err();
+        assert!(matches!(error, Error::Malformed { structure: "KEYW", .. }), "{error}");
+    }
 }

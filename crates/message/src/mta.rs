@@ -55,6 +55,8 @@ impl Mta {
         let mut events = HashMap::new();
         let mut providers = HashMap::new();
         let mut at = LISTS;
+        // Each provider lies in the file once.
+        let mut left = file.len();
         // Offset, length and name of each list.
         for _ in 0..data.count(0x14, LISTS, 20)? {
             let place = |at: usize| -> Result<usize, Error> {
@@ -78,6 +80,7 @@ impl Mta {
                     }
                     "PUB" => {
                         let len = list.size(element + 4)?;
+                        left = left.checked_sub(len).ok_or_else(|| list.malformed(element))?;
                         let provider = Bytes::new(list.slice(element + 8, len)?, "provider");
                         let (name, names) = read_provider(provider)?;
                         providers.insert(name.to_lowercase(), names);
@@ -163,9 +166,13 @@ fn each_element(
             }
         }
         let next = usize::try_from(list.u64(page + NEXT)?).unwrap_or(usize::MAX);
-        // The last page names itself, or nothing. A chain that goes back would never end.
+        // The last page names itself, or nothing. A chain that goes back would never end, and pages
+        // that overlap would take the same elements again and again.
         if next <= page {
             return Ok(());
+        }
+        if next - page < HEADER + 8 * ELEMENTS {
+            return Err(list.malformed(page + NEXT));
         }
         list.slice(next, HEADER)?;
         page = next;

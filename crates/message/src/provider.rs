@@ -145,6 +145,13 @@ impl ProviderTexts {
         self.messages.get(id)
     }
 
+    /// The messages whose identifiers end in an event's number: an event without a manifest has one
+    /// of these.
+    pub fn messages_of(&self, id: u16) -> impl Iterator<Item = (u32, &str)> {
+        let all = self.messages.0.iter().flat_map(|table| table.iter());
+        all.filter(move |(message, _)| *message as u16 == id)
+    }
+
     /// The text of an event: by the manifest, or by the message's identifier, which an event
     /// without a manifest carries in two parts.
     pub fn event(&self, id: u16, version: u8, qualifiers: Option<u16>) -> Option<&EventText> {

@@ -25,6 +25,8 @@ pub struct Resources {
     pub mui: Option<Mui>,
     /// The version of the file.
     pub version: Option<FileVersion>,
+    /// How many bytes of messages and manifests were read.
+    read: usize,
 }
 
 /// The resource MUI: how a file's resources are shared out between it and the `.mui` files beside it.
@@ -53,7 +55,10 @@ impl std::fmt::Display for FileVersion {
 
 impl Resources {
     /// The most resources that are looked at.
-    pub const MAX_RESOURCES: usize = 1 << 14;
+    pub const MAX_RESOURCES: usize = 1 << 12;
+
+    /// The most text of messages, and of compiled manifests, in one file, in bytes.
+    pub const MAX_TEXT: usize = 128 << 20;
 
     /// The most providers that one file describes.
     pub const MAX_PROVIDERS: usize = 1 << 10;
@@ -75,6 +80,16 @@ impl Resources {
     pub fn table(&self, language: LanguageId) -> Option<&MessageTable> {
         let best = self.tables.iter().min_by_key(|(other, _)| language.distance(*other));
         best.map(|(_, table)| table)
+    }
+
+    /// Counts what is read: resources may share their bytes.
+    fn spend(&mut self, bytes: usize) -> Result<(), Error> {
+        self.read = self.read.saturating_add(bytes);
+        let limit = Self::MAX_TEXT as u64;
+        match self.read > Self::MAX_TEXT {
+            true => Err(Error::Limit { what: "bytes of messages in a file", limit }),
+            false => Ok(()),
+        }
     }
 
     fn add_table(&mut self, language: LanguageId, table: MessageTable) {
@@ -161,15 +176,12 @@ impl Kind {
     fn read(self, bytes: &[u8], language: LanguageId, found: &mut Resources) -> Result<(), Error> {
         match self {
             Kind::Messages => {
-                if found.tables.iter().map(|(_, table)| table.len()).sum::<usize>()
-                    > Resources::MAX_RESOURCES * 64
-                {
-                    let limit = Resources::MAX_RESOURCES as u64 * 64;
-                    return Err(Error::Limit { what: "messages", limit });
-                }
-                found.add_table(language, MessageTable::read(bytes, language)?);
+                let table = MessageTable::read(bytes, language)?;
+                found.spend(table.len() + table.text_len())?;
+                found.add_table(language, table);
             }
             Kind::Manifest => {
+                found.spend(bytes.len())?;
                 for manifest in manifest::read(bytes)? {
                     // A file may have the same description in several languages.
                     if !found.manifests.iter().any(|known| known.guid == manifest.guid) {

@@ -118,6 +118,11 @@ impl MessageTable {
         self.ends.len()
     }
 
+    /// How long all texts together are, in bytes.
+    pub(crate) fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()

@@ -10,8 +10,8 @@ use std::time::Duration;
 use quarry_rpc::AcceptorFactory;
 use quarry_rpc::pdu::AuthType;
 use quarry_rpc::security::{AcceptStep, Acceptor};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -51,7 +51,14 @@ pub(crate) async fn serve(listener: TcpListener, acceptors: AcceptorFactory, ser
     }
 }
 
-async fn put_off(mut stream: TcpStream, acceptor: Option<Box<dyn Acceptor>>) -> io::Result<()> {
+/// Serves one connection until it ends.
+///
+/// # Errors
+/// What the client broke, or what the stream said.
+pub(crate) async fn put_off<S>(mut stream: S, acceptor: Option<Box<dyn Acceptor>>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut acceptor = acceptor.ok_or(io::ErrorKind::Unsupported)?;
     loop {
         let request = receive(&mut stream).await?;
@@ -77,7 +84,7 @@ async fn put_off(mut stream: TcpStream, acceptor: Option<Box<dyn Acceptor>>) -> 
 }
 
 /// A message, without the length before it (2.1).
-async fn receive(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+async fn receive(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let len = stream.read_u32().await? as usize;
     if !(HEADER..=MAX_MESSAGE).contains(&len) {
         return Err(io::ErrorKind::InvalidData.into());
@@ -87,7 +94,7 @@ async fn receive(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(message)
 }
 
-async fn send(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
+async fn send(stream: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> io::Result<()> {
     let mut framed = (message.len() as u32).to_be_bytes().to_vec();
     framed.extend_from_slice(message);
     stream.write_all(&framed).await

@@ -440,6 +440,14 @@ impl SimServer {
         let _ = serve_connection(stream, config, associations, Arc::new(service)).await;
     }
 
+    /// Serves SMB over a stream, as far as a server with [`Fault::Pending`] does, until it ends.
+    pub async fn serve_smb_stream<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let _ = pending::put_off(stream, (self.acceptors)(AuthType::NEGOTIATE)).await;
+    }
+
     fn log(&self, log: &str) -> Result<Arc<Log>, SimError> {
         self.inner.log(log).map_err(|_: Win32Error| SimError::NoChannel(log.to_owned()))
     }

@@ -10,6 +10,7 @@ mod expansion;
 mod files;
 mod help;
 mod interrupted;
+mod messages;
 #[cfg(target_os = "linux")]
 mod nested;
 mod output;
@@ -18,6 +19,7 @@ mod saved;
 mod sim;
 mod sorted;
 mod sources;
+mod tables;
 mod words;
 
 use std::ffi::OsStr;

@@ -88,7 +88,13 @@ fn the_logs_of_a_server_are_those_that_it_has() {
     let fleet = Fleet::new(options, 60);
     let ran = fleet.run(&["logs", "@all", "-o", "jsonl"]);
     assert_eq!(ran.status, Some(0), "{}", ran.shown());
-    let found = rows(&ran);
+    let mut found = rows(&ran);
+    for ((_, log), row) in &mut found {
+        let details = row.as_object_mut().unwrap();
+        assert!(details.remove("size").unwrap().as_u64().unwrap() > 0, "{}", ran.shown());
+        let is_direct = log.ends_with("/Debug") || log.ends_with("/Analytic");
+        assert_eq!(details.remove("enabled").unwrap(), !is_direct, "{log}");
+    }
     // Twenty empty ones besides.
     let of = |server: &str| {
         found.keys().filter(|(source, _)| *source == format!("even6://{server}")).count()
@@ -101,6 +107,54 @@ fn the_logs_of_a_server_are_those_that_it_has() {
     let key = ("even6://server01".to_owned(), "Setup".to_owned());
     assert_eq!(found[&key], row("server01", "Setup", &[]));
     ran.line(&format!("warning: server02: left out: {ACCOUNT} may not read Security"));
+}
+
+#[test]
+fn logs_are_chosen_by_name_and_empty_ones_are_left_out() {
+    let fleet = Fleet::new(servers(1), 10);
+    let logs = |args: &[&str]| {
+        let ran = fleet.run(&[&["logs", "server01", "-o", "jsonl"], args].concat());
+        assert!(matches!(ran.status, Some(0 | 1)), "{}", ran.shown());
+        rows(&ran).into_keys().map(|(_, log)| log).collect::<Vec<_>>()
+    };
+    assert_eq!(logs(&["--not-empty"]), ["Application", "Security", "System"]);
+    assert_eq!(logs(&["-l", "s*", "--not-empty"]), ["Security", "System"]);
+    assert_eq!(logs(&["-l", "Setup"]), ["Setup"]);
+}
+
+#[test]
+fn servers_and_files_are_counted_by_fields_together() {
+    let fleet = Fleet::new(servers(2), 300);
+    let mut known: BTreeMap<u64, u64> = BTreeMap::new();
+    for server in fleet.sim.servers() {
+        for (_, event) in fleet.known(server.name(), "Security") {
+            *known.entry(number(&event, Field::EventId)).or_default() += 1;
+        }
+    }
+    let saved =
+        fleet.command(&["scan", "server01", "-l", "Security", "-o", "evtx"]).output().unwrap();
+    std::fs::write(fleet.root().join("saved.evtx"), saved.stdout).unwrap();
+    for (_, event) in fleet.known("server01", "Security") {
+        *known.entry(number(&event, Field::EventId)).or_default() += 1;
+    }
+    let args = ["count", "@all", "saved.evtx", "-l", "Security", "--by", "event_id", "-o", "jsonl"];
+    let ran = fleet.run(&args);
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    let counted = ran.json();
+    let number = |row: &Json, name: &str| row[name].as_u64().unwrap();
+    let found: BTreeMap<u64, u64> =
+        counted.iter().map(|row| (number(row, "event_id"), number(row, "records"))).collect();
+    assert_eq!(found, known);
+    assert!(counted.is_sorted_by_key(|row| std::cmp::Reverse(number(row, "records"))));
+}
+
+#[test]
+fn the_demo_has_no_warning_about_its_own_password_file() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quarry"));
+    command.arg("demo").stdin(Stdio::null());
+    let ran = run(command);
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    assert!(!ran.stderr.contains("by others"), "{}", ran.shown());
 }
 
 #[test]

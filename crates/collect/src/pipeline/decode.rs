@@ -229,8 +229,9 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
             Some(Verdict::No) => return,
             Some(Verdict::IfMessageMatches) => {
                 texts.message = message(&texts, event, self.text);
-                let (Some(message), Some(matcher)) = (texts.message, &self.matcher) else { return };
-                if !matcher.message_matches(message.text) {
+                // A negated search holds where there is no message.
+                let text = texts.message.map(|message| message.text);
+                if !self.matcher.as_ref().is_some_and(|matcher| matcher.message_matches(text)) {
                     return;
                 }
             }

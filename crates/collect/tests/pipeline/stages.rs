@@ -103,7 +103,7 @@ fn a_filter_searches_the_message_of_the_source_s_texts() {
     let grep = Some(Pattern::parse("number 1.?7$").unwrap());
     let filter = Filter { grep: grep.into_iter().collect(), ..Filter::default() };
     let selection = Selection::new(Vec::new(), filter, EventTime::default()).unwrap();
-    let told = |input: FileInput| input.with_texts(Arc::new(Told));
+    let told = |input: FileInput| input.with_texts(Some(Arc::new(Told)));
     let files = inputs(&paths[2..], selection.clone()).into_iter().map(told).collect();
     let mut kept = Kept::default();
     let (_, result) = Pipeline::scan(files).run(&Messages, &mut kept, None);

@@ -73,11 +73,12 @@ fn rank(text: &str, part: &str, in_range: bool) -> Result<Rank, FilterError> {
         return Err(FilterError::about(text, part, FilterProblem::AuditInRange));
     }
     match &*part.to_ascii_lowercase() {
-        "critical" => Ok(1),
-        "error" => Ok(2),
-        "warning" => Ok(3),
-        "information" | "info" => Ok(4),
-        "verbose" => Ok(5),
+        // Also the names that syslog and journalctl have.
+        "critical" | "crit" | "alert" | "emerg" => Ok(1),
+        "error" | "err" => Ok(2),
+        "warning" | "warn" => Ok(3),
+        "information" | "info" | "notice" => Ok(4),
+        "verbose" | "debug" => Ok(5),
         digits if digits.bytes().all(|b| b.is_ascii_digit()) => match digits.parse::<u8>() {
             Ok(0) => Ok(4),
             Ok(level) => Ok(u64::from(level).min(5)),
@@ -107,6 +108,9 @@ mod tests {
     fn a_level_means_that_and_worse() {
         assert_eq!(ranges("error"), [(1, 2)]);
         assert_eq!(ranges("2"), [(1, 2)]);
+        let names = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+        let known = names.map(|name| ranges(name)[0].1);
+        assert_eq!(known, [1, 1, 1, 2, 3, 4, 4, u64::MAX], "as journalctl -p has them");
         assert_eq!(ranges("Information"), [(0, 4)]);
         assert_eq!(ranges("0"), [(0, 4)]);
         assert_eq!(ranges("verbose"), [(0, u64::MAX)]);

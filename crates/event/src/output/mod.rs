@@ -58,6 +58,26 @@ pub struct Scratch {
     text: cell::Scratch,
 }
 
+impl Column {
+    /// Writes the text of the column for an event as a cell of CSV has it, without quotes; nothing
+    /// where the event has nothing there.
+    pub fn write<S: FieldSource>(
+        &self,
+        source: &S,
+        origin: &Origin<'_>,
+        texts: Texts<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) {
+        cell::push(self, source, origin, texts, scratch, out);
+    }
+
+    /// Whether the column's values are whole numbers.
+    pub fn is_number(&self) -> bool {
+        table::is_number(self)
+    }
+}
+
 impl Printer {
     /// JSON, an object a line; all members, or those asked for.
     pub fn jsonl(columns: Option<Vec<Column>>) -> Self {

@@ -193,7 +193,7 @@ async fn info(client: &LegacyClient, log: &LogName, opened: &Opened) -> Result<L
         }
     }
     let [oldest, newest]: [Option<EventTime>; 2] = times;
-    Ok(LogInfo { records: opened.records.into(), oldest, newest, damage: Vec::new() })
+    Ok(LogInfo { records: opened.records.into(), oldest, newest, ..LogInfo::default() })
 }
 
 /// A record by its number, or what `take` takes of it. `None` where there is no such record.

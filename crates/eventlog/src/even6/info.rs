@@ -1,9 +1,10 @@
 //! What is known of a log as a whole (3.1.4.15, 3.1.4.19).
 
 use quarry_binxml::Decoder;
+use quarry_even::wire::VariantValue;
 use quarry_even::{
-    BinXmlVariant, EventClient, LogProperty, Next, QueryFlags, RegisteredQuery, ResultSetRecord,
-    SeekFlags,
+    BinXmlVariant, ChannelProperty, EventClient, LogProperty, Next, QueryFlags, RegisteredQuery,
+    ResultSetRecord, SeekFlags,
 };
 use quarry_event::EventTime;
 
@@ -19,9 +20,11 @@ pub(super) async fn info(
     options: ReadOptions,
     log: &LogName,
 ) -> Result<LogInfo, LogError> {
-    let records = records(client, log).await?;
+    let ((records, size), enabled) =
+        tokio::try_join!(records(client, log), async { Ok(enabled(client, log).await) })?;
+    let info = LogInfo { records, size, enabled, ..LogInfo::default() };
     if records == 0 {
-        return Ok(LogInfo::default());
+        return Ok(info);
     }
     let (oldest, newest) =
         tokio::try_join!(end(client, options, log, QueryFlags::FORWARD), async {
@@ -31,15 +34,29 @@ pub(super) async fn info(
                 newest => newest,
             }
         })?;
-    Ok(LogInfo { records, oldest, newest, damage: Vec::new() })
+    Ok(LogInfo { oldest, newest, ..info })
 }
 
-async fn records(client: &EventClient, log: &LogName) -> Result<u64, LogError> {
+/// The number of records, and the size of the file where the server tells it.
+async fn records(client: &EventClient, log: &LogName) -> Result<(u64, Option<u64>), LogError> {
     let fail = |error| LogError::of_log(error, log);
     let handle = client.open_log(&log.0, QueryFlags::CHANNEL_PATH).await.map_err(fail)?;
-    let records = client.log_info(handle, LogProperty::NumberOfLogRecords).await;
+    let (records, size) = tokio::join!(
+        client.log_info(handle, LogProperty::NumberOfLogRecords),
+        client.log_info(handle, LogProperty::FileSize),
+    );
     let _ = client.close(handle.into()).await;
-    records.as_ref().map(BinXmlVariant::as_u64).map_err(|error| fail(error.clone()))
+    let size = size.as_ref().map(BinXmlVariant::as_u64).ok();
+    records.as_ref().map(|records| (records.as_u64(), size)).map_err(|error| fail(error.clone()))
+}
+
+/// Whether events are written to a channel, where the server tells it (3.1.4.21).
+async fn enabled(client: &EventClient, log: &LogName) -> Option<bool> {
+    let properties = client.channel_config(&log.0).await.ok()?;
+    match properties.0.get(ChannelProperty::Enabled as usize)?.value {
+        VariantValue::Boolean(enabled) => Some(enabled),
+        _ => None,
+    }
 }
 
 /// The number of a log's oldest record, where the server tells it.

@@ -142,7 +142,7 @@ fn info(log: &LogName, wait: Duration) -> Result<Option<LogInfo>, LogError> {
         Err(LogError::DirectLog(_) | LogError::QueryRefused { .. }) => None,
         newest => newest?,
     };
-    Ok(Some(LogInfo { records, oldest, newest, damage: Vec::new() }))
+    Ok(Some(LogInfo { records, oldest, newest, ..LogInfo::default() }))
 }
 
 /// Reads a log through, as far as it takes to know what there is.

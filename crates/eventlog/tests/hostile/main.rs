@@ -1,5 +1,6 @@
-//! A hostile server: the simulated one, whose answers are changed on three levels. Bytes and PDUs
-//! on their way, sealed ones and others; answers before they are sealed; the BinXML of records.
+//! A hostile server: the simulated one, whose answers are changed on four levels. Bytes and PDUs
+//! on their way, sealed ones and others, from the handshake on; the messages of SMB up to a session;
+//! answers before they are sealed; the BinXML of records. What is changed is late, too.
 //! The whole client reads from it, and gives true data or typed errors: no panic, no end without
 //! one, nothing twice, and no memory for what a server only says.
 //!
@@ -162,7 +163,7 @@ fn nothing_that_a_server_sends_makes_the_client_panic_hang_or_lie() {
         (None, None) => {
             let sum = run(SEED, ROUNDS);
             // Each level did what it is for.
-            assert!(sum.outcomes.len() == 4 && sum.outcomes.values().all(|count| *count > 100));
+            assert!(sum.outcomes.len() == 5 && sum.outcomes.values().all(|count| *count > 100));
             assert!(sum.untouched < ROUNDS / 2 && sum.events > ROUNDS, "{}", sum.untouched);
             assert!(sum.errors.len() > 10, "{:?}", sum.errors);
             run(random, ROUNDS);

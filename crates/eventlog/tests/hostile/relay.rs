@@ -1,13 +1,48 @@
 //! What lies between a server and a client, and changes what the server sends: bytes, and PDUs as
 //! a whole.
 
+use std::time::Duration;
+
 use quarry_rpc::FrameBuffer;
+use quarry_rpc::smb::SmbFrames;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 
 use crate::mutate::{Random, mutate};
 
 /// Answers that are sent again and again, so that what a client collects would grow.
 const FLOOD: usize = 20_000;
+
+/// Cuts what the server says into what it says at a time.
+pub(crate) trait Frames {
+    /// Where to append what was read.
+    fn space(&mut self) -> &mut Vec<u8>;
+
+    /// The next one, whole.
+    fn next(&mut self) -> Option<Vec<u8>>;
+}
+
+/// PDUs.
+impl Frames for FrameBuffer {
+    fn space(&mut self) -> &mut Vec<u8> {
+        FrameBuffer::space(self)
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        self.next_pdu().map(|pdu| pdu.to_vec())
+    }
+}
+
+/// Messages, with the length before each.
+impl Frames for SmbFrames {
+    fn space(&mut self) -> &mut Vec<u8> {
+        SmbFrames::space(self)
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let message = self.next_message().expect("the server keeps the rules")?;
+        Some([&(message.len() as u32).to_be_bytes(), &*message].concat())
+    }
+}
 
 /// Passes on what the client says.
 pub(crate) async fn forward(mut read: ReadHalf<DuplexStream>, mut write: WriteHalf<DuplexStream>) {
@@ -18,18 +53,17 @@ pub(crate) async fn forward(mut read: ReadHalf<DuplexStream>, mut write: WriteHa
 /// Passes on what the server says, up to the PDU `first`; that one and some of those behind it are
 /// changed. True once one was.
 pub(crate) async fn tamper(
+    mut frames: impl Frames,
     mut read: ReadHalf<DuplexStream>,
     mut write: WriteHalf<DuplexStream>,
     mut random: Random,
     first: usize,
     altered: impl Fn(),
 ) {
-    let mut frames = FrameBuffer::new();
     let (mut n, mut kept): (usize, Option<Vec<u8>>) = (0, None);
     let mut earlier: Vec<u8> = Vec::new();
     while read.read_buf(frames.space()).await.is_ok_and(|len| len > 0) {
-        while let Some(pdu) = frames.next_pdu() {
-            let mut pdu = pdu.to_vec();
+        while let Some(mut pdu) = frames.next() {
             if n == 0 {
                 earlier.clone_from(&pdu);
             }
@@ -40,7 +74,7 @@ pub(crate) async fn tamper(
                 out.extend(kept.take().unwrap_or_default());
             } else {
                 altered();
-                let ways = if random.one_in(500) { 17 } else { 16 };
+                let ways = if random.one_in(500) { 18 } else { 17 };
                 match random.below(ways) {
                     0..=6 => mutate(&mut random, &mut pdu, 70_000),
                     // The header, in particular.
@@ -70,6 +104,15 @@ pub(crate) async fn tamper(
                     // Behind the next.
                     14 => kept = Some(std::mem::take(&mut pdu)),
                     15 => out.extend_from_slice(&earlier),
+                    // A byte a second.
+                    16 => {
+                        for byte in std::mem::take(&mut pdu) {
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                            if write.write_all(&[byte]).await.is_err() {
+                                return;
+                            }
+                        }
+                    }
                     _ => {
                         // A fragment that is none of the ends, where it is one of several.
                         pdu[3] &= !3;

@@ -15,8 +15,9 @@ use quarry_eventlog::{
     ReadOptions, ServerLog, Start, Subscription, Visitor,
 };
 use quarry_rpc::security::{Initiator, NegotiateInitiator, NtlmInitiator};
+use quarry_rpc::smb::{PipeConfig, PipeStream, SmbFrames};
 use quarry_rpc::tcp::Client;
-use quarry_rpc::{Blame, ClientConfig};
+use quarry_rpc::{Blame, ClientConfig, FrameBuffer};
 use quarry_sim::{AlterAnswer, Sim, StreamOptions};
 use tokio::io::duplex;
 use tokio::task::JoinSet;
@@ -41,6 +42,8 @@ enum Layer {
     Answers,
     /// The BinXML of records.
     Records,
+    /// What SMB sends until there would be a session.
+    Smb,
 }
 
 /// What came of a round.
@@ -84,11 +87,12 @@ impl Truth {
 }
 
 pub(crate) async fn round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> Outcome {
-    let layer = match random.below(4) {
+    let layer = match random.below(5) {
         0 => Layer::Sealed,
         1 => Layer::Plain,
         2 => Layer::Answers,
-        _ => Layer::Records,
+        3 => Layer::Records,
+        _ => return smb_round(sim, truth, random).await,
     };
     let server = if random.one_in(3) { "barney" } else { "fred" };
     let altered = Arc::new(AtomicBool::new(false));
@@ -106,7 +110,8 @@ pub(crate) async fn round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> 
         tasks.spawn(relay::forward(from_client, to_server));
         let first = random.below(14);
         let (random, altered) = (Random(random.next()), Arc::clone(&altered));
-        tasks.spawn(relay::tamper(from_server, to_client, random, first, move || {
+        let frames = FrameBuffer::new();
+        tasks.spawn(relay::tamper(frames, from_server, to_client, random, first, move || {
             altered.store(true, Relaxed);
         }));
         client
@@ -140,7 +145,41 @@ pub(crate) async fn round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> 
         Layer::Plain => "plain",
         Layer::Answers => "answers",
         Layer::Records => "records",
+        Layer::Smb => "smb",
     };
+    Outcome { layer, altered: altered.load(Relaxed), errors, events }
+}
+
+/// A logon over SMB that the server puts off for ever, with all that it says changed on its way: it
+/// fails, and in its time.
+async fn smb_round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> Outcome {
+    let altered = Arc::new(AtomicBool::new(false));
+    let mut tasks = JoinSet::new();
+    let (ours, theirs) = duplex(1 << 16);
+    let serving = Arc::clone(sim);
+    tasks.spawn(async move {
+        serving.server("fred").expect("a server").serve_smb_stream(theirs).await;
+    });
+    let (near, client) = duplex(1 << 16);
+    let (from_server, to_server) = tokio::io::split(ours);
+    let (from_client, to_client) = tokio::io::split(near);
+    tasks.spawn(relay::forward(from_client, to_server));
+    let (first, seed) = (random.below(4), Random(random.next()));
+    let is_altered = Arc::clone(&altered);
+    let frames = SmbFrames::default();
+    tasks.spawn(relay::tamper(frames, from_server, to_client, seed, first, move || {
+        is_altered.store(true, Relaxed);
+    }));
+    let initiator = NegotiateInitiator::new(sim.credential()).expect("random numbers");
+    let config = PipeConfig::new("fred", "eventlog");
+    let begun = tokio::time::Instant::now();
+    let opened = PipeStream::open(client, config, Box::new(initiator), SILENCE).await;
+    assert!(begun.elapsed() <= SILENCE + Duration::from_millis(100), "a hang");
+    let error = opened.expect_err("nobody has proved that it knows the password");
+    let (layer, server) = (Layer::Smb, "fred");
+    let mut session = Session { errors: Vec::new(), events: 0, truth, server, layer };
+    session.note(&LogError::from(quarry_even::Error::from(error)));
+    let (layer, errors, events) = ("smb", session.errors, 0);
     Outcome { layer, altered: altered.load(Relaxed), errors, events }
 }
 

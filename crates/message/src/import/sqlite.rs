@@ -16,6 +16,12 @@ pub(crate) struct Database<'a> {
     tables: HashMap<String, Table>,
 }
 
+/// How much more of a database is read for a table.
+struct Left {
+    pages: usize,
+    bytes: usize,
+}
+
 struct Table {
     root: u32,
     columns: Vec<String>,
@@ -130,9 +136,10 @@ impl<'a> Database<'a> {
         table: &Table,
         visit: &mut dyn FnMut(i64, &[Cell<'_>]),
     ) -> Result<(), Error> {
-        // Each page is in one place only.
-        let mut pages_left = self.bytes.len() / self.page_size + 1;
-        self.walk(table.root, 0, &mut pages_left, visit)
+        // Each page is in one place only, and so is each byte of a row.
+        let mut left =
+            Left { pages: self.bytes.len() / self.page_size + 1, bytes: self.bytes.len() };
+        self.walk(table.root, 0, &mut left, visit)
     }
 
     fn page(&self, number: u32) -> Result<&'a [u8], Error> {
@@ -149,14 +156,14 @@ impl<'a> Database<'a> {
         &self,
         number: u32,
         depth: usize,
-        pages_left: &mut usize,
+        left: &mut Left,
         visit: &mut dyn FnMut(i64, &[Cell<'_>]),
     ) -> Result<(), Error> {
         const INTERIOR: u8 = 5;
         const LEAF: u8 = 13;
         let page = self.page(number)?;
         let at = if number == 1 { 100 } else { 0 };
-        *pages_left = pages_left.checked_sub(1).ok_or_else(|| damaged(0))?;
+        left.pages = left.pages.checked_sub(1).ok_or_else(|| damaged(0))?;
         if depth > MAX_DEPTH {
             return Err(damaged(0));
         }
@@ -170,13 +177,13 @@ impl<'a> Database<'a> {
         for i in 0..count {
             let cell = usize::from(be16(page, at + header + 2 * i)?);
             if kind == INTERIOR {
-                self.walk(be32(page, cell)?, depth + 1, pages_left, visit)?;
+                self.walk(be32(page, cell)?, depth + 1, left, visit)?;
             } else {
-                self.row(page, cell, visit)?;
+                self.row(page, cell, left, visit)?;
             }
         }
         if kind == INTERIOR {
-            self.walk(be32(page, at + 8)?, depth + 1, pages_left, visit)?;
+            self.walk(be32(page, at + 8)?, depth + 1, left, visit)?;
         }
         Ok(())
     }
@@ -186,6 +193,7 @@ impl<'a> Database<'a> {
         &self,
         page: &[u8],
         at: usize,
+        left: &mut Left,
         visit: &mut dyn FnMut(i64, &[Cell<'_>]),
     ) -> Result<(), Error> {
         let (len, at) = varint(page, at)?;
@@ -193,6 +201,7 @@ impl<'a> Database<'a> {
         let len = usize::try_from(len).ok().filter(|&len| len <= MAX_ROW);
         let limit = MAX_ROW as u64;
         let len = len.ok_or(Error::Limit { what: "bytes in a row of a database", limit })?;
+        left.bytes = left.bytes.checked_sub(len).ok_or_else(|| damaged(at))?;
         // How much is on the page itself (section 1.6, "Calculating the overflow").
         let most = self.usable - 35;
         if len <= most {

@@ -65,32 +65,47 @@ impl<'a> NdrReader<'a> {
     /// An octet.
     ///
     /// # Errors
-    /// [`NdrError::Truncated`], as for all that follow.
+    /// [`NdrError::Truncated`].
     pub fn u8(&mut self) -> Result<u8, NdrError> {
         Ok(self.array::<1>()?[0])
     }
 
     /// A short, aligned.
+    ///
+    /// # Errors
+    /// [`NdrError::Truncated`].
     pub fn u16(&mut self) -> Result<u16, NdrError> {
         Ok(u16::from_le_bytes(self.array()?))
     }
 
     /// A long, aligned.
+    ///
+    /// # Errors
+    /// [`NdrError::Truncated`].
     pub fn u32(&mut self) -> Result<u32, NdrError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
     /// A hyper, aligned.
+    ///
+    /// # Errors
+    /// [`NdrError::Truncated`].
     pub fn u64(&mut self) -> Result<u64, NdrError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
     /// A signed hyper, aligned.
+    ///
+    /// # Errors
+    /// [`NdrError::Truncated`].
     pub fn i64(&mut self) -> Result<i64, NdrError> {
         Ok(i64::from_le_bytes(self.array()?))
     }
 
     /// A UUID, aligned to four.
+    ///
+    /// # Errors
+    /// [`NdrError::Truncated`].
     pub fn uuid(&mut self) -> Result<Uuid, NdrError> {
         self.align(4)?;
         let mut bytes = [0; 16];
@@ -99,6 +114,9 @@ impl<'a> NdrReader<'a> {
     }
 
     /// A context handle.
+    ///
+    /// # Errors
+    /// [`NdrError::Truncated`].
     pub fn context_handle(&mut self) -> Result<ContextHandle, NdrError> {
         Ok(ContextHandle { attributes: self.u32()?, uuid: self.uuid()? })
     }

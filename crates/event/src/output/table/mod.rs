@@ -310,7 +310,7 @@ fn usual_width(column: &Column) -> usize {
 }
 
 /// Whether a column's values are numbers.
-fn is_number(column: &Column) -> bool {
+pub(super) fn is_number(column: &Column) -> bool {
     use Member::*;
     let Column::Member(member) = column else { return false };
     matches!(

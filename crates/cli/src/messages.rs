@@ -1,0 +1,394 @@
+//! `quarry messages`: build message catalogues, and look into them.
+
+use std::fs;
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueHint};
+use quarry_event::text::harmless;
+use quarry_message::build::{BuildOptions, build};
+use quarry_message::{
+    Catalogue, CatalogueBuilder, CatalogueInfo, CatalogueKind, Error, LanguageId, ProviderTexts,
+    import,
+};
+
+use crate::args::ListArgs;
+use crate::console::Console;
+use crate::error::{Failure, plain};
+use crate::listing::{self, Cell, Column};
+use crate::run::Closed;
+
+/// Build message catalogues, and look into them
+///
+/// A catalogue has the message text of one build of Windows in one language. Scans use those in the
+/// user's data folder.
+#[derive(Debug, Args)]
+#[command(after_help = AFTER_MESSAGES)]
+pub(crate) struct MessagesArgs {
+    #[command(subcommand)]
+    command: MessagesCommand,
+}
+
+const AFTER_MESSAGES: &str = "\
+Examples:
+  quarry messages build --from /mnt/c               of a mounted system disk
+  quarry messages build --from dlls/ -o own.catalogue
+  quarry messages import winevt-rc.db
+  quarry messages list
+  quarry messages show Microsoft-Windows-Security-Auditing 4625";
+
+#[derive(Debug, Subcommand)]
+enum MessagesCommand {
+    /// Build a catalogue of provider files, of folders of them, or of a mounted system disk
+    Build(BuildArgs),
+    /// Make a catalogue of a database: plaso's winevt-rc.db, or one of the NSA's WELM
+    Import(ImportArgs),
+    /// List the catalogues that scans use, or the providers in one
+    List(CataloguesArgs),
+    /// Print what a catalogue has of a provider, or of one of its events
+    Show(ShowArgs),
+    /// Read catalogues whole, and say which are damaged
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+struct BuildArgs {
+    /// Provider files (.dll, .exe, .sys, .mui), folders of them, or the root of a mounted Windows
+    /// disk
+    #[arg(long, value_name = "PATH", required = true, num_args = 1.., value_hint = ValueHint::AnyPath)]
+    from: Vec<PathBuf>,
+    /// The language of the messages
+    #[arg(long, value_name = "NAME", default_value = "en-US")]
+    language: String,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// The database
+    #[arg(value_name = "DATABASE", value_hint = ValueHint::FilePath)]
+    database: PathBuf,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+struct OutputArgs {
+    /// The catalogue to write [default: one in the data folder, named after build and language]
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: Option<PathBuf>,
+    /// Don't say what was done
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct CataloguesArgs {
+    /// A catalogue whose providers to list [default: list the catalogues in the data folder]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    catalogue: Option<PathBuf>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// The provider's name, in any case
+    #[arg(value_name = "PROVIDER")]
+    provider: String,
+    /// The event's number
+    #[arg(value_name = "ID")]
+    id: Option<u16>,
+    /// The catalogue [default: those in the data folder]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    catalogue: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// The catalogues [default: those in the data folder]
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    catalogues: Vec<PathBuf>,
+}
+
+/// The ending of a catalogue's name.
+const EXTENSION: &str = "catalogue";
+
+pub(crate) fn run(args: &MessagesArgs) -> Result<ExitCode, Failure> {
+    match &args.command {
+        MessagesCommand::Build(args) => build_catalogue(args),
+        MessagesCommand::Import(args) => import_database(args),
+        MessagesCommand::List(args) => list(args),
+        MessagesCommand::Show(args) => show(args),
+        MessagesCommand::Verify(args) => verify(args),
+    }
+}
+
+/// The folder that scans find catalogues in.
+pub(crate) fn data_folder() -> Option<PathBuf> {
+    use etcetera::BaseStrategy as _;
+    let folders = etcetera::choose_base_strategy().ok()?;
+    Some(folders.data_dir().join("quarry").join("catalogues"))
+}
+
+/// The catalogues in the data folder, in the order of their names.
+pub(crate) fn installed() -> Vec<PathBuf> {
+    let entries = data_folder().and_then(|folder| fs::read_dir(folder).ok());
+    let mut paths: Vec<PathBuf> =
+        entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
+    paths.sort();
+    paths
+}
+
+fn build_catalogue(args: &BuildArgs) -> Result<ExitCode, Failure> {
+    let console = Console::new(crate::args::When::Auto, args.output.quiet);
+    let language = LanguageId::from_name(&args.language).ok_or_else(|| {
+        Failure::new(format!("--language: {} is not a language that Windows has", args.language))
+            .hint("say it as Windows does, as in de-DE")
+    })?;
+    let mut options = BuildOptions::default();
+    options.language = language;
+    options.language_name = args.language.clone();
+    let mut built = build(&args.from, &options).map_err(|e| failure("--from", &e))?;
+    for (path, error) in &built.failures {
+        console.warning(&format!("{}: {}", path.display(), text(error)));
+    }
+    if built.builder.is_empty() {
+        return Err(Failure::new("there are no messages in what --from names")
+            .hint("name provider files, a folder of them, or the root of a mounted Windows disk"));
+    }
+    let missing = built.missing.len();
+    if missing > 0 {
+        console.warning(&format!("{missing} files that the registry names are not there"));
+    }
+    let builder = std::mem::take(&mut built.builder);
+    write(builder, built.info, &args.output, &console)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn import_database(args: &ImportArgs) -> Result<ExitCode, Failure> {
+    let console = Console::new(crate::args::When::Auto, args.output.quiet);
+    let name = args.database.display().to_string();
+    let read = || -> Result<Vec<u8>, Error> {
+        let metadata = fs::metadata(&args.database)?;
+        if metadata.len() > import::MAX_DATABASE {
+            let limit = import::MAX_DATABASE;
+            return Err(Error::Limit { what: "bytes in a database", limit });
+        }
+        Ok(fs::read(&args.database)?)
+    };
+    let (builder, info) =
+        read().and_then(|bytes| import::import(&bytes)).map_err(|e| failure(&name, &e))?;
+    write(builder, info, &args.output, &console)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a catalogue whole or not at all.
+fn write(
+    builder: CatalogueBuilder,
+    info: CatalogueInfo,
+    args: &OutputArgs,
+    console: &Console,
+) -> Result<(), Failure> {
+    let path = match &args.output {
+        Some(path) => path.clone(),
+        None => default_path(&info)?,
+    };
+    let shown = path.display().to_string();
+    let (providers, messages) = (builder.len(), builder.messages());
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if args.output.is_none() {
+        fs::create_dir_all(folder).map_err(|e| Failure::io(&folder.display().to_string(), &e))?;
+    }
+    let io = |e: &std::io::Error| Failure::io(&shown, e);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| io(&e))?;
+    let mut to = BufWriter::new(file.as_file_mut());
+    builder.write(info, &mut to).map_err(|e| failure(&shown, &e))?;
+    to.flush().map_err(|e| io(&e))?;
+    drop(to);
+    file.as_file().sync_all().map_err(|e| io(&e))?;
+    file.persist(&path).map_err(|e| io(&e.error))?;
+    console.note(&format!("{shown}: {messages} messages of {providers} providers"));
+    Ok(())
+}
+
+/// Where a catalogue goes that no name was given for.
+fn default_path(info: &CatalogueInfo) -> Result<PathBuf, Failure> {
+    let folder = data_folder()
+        .ok_or_else(|| Failure::new("the data folder is not known").hint("name one with -o"))?;
+    let build = if info.build.is_empty() { "unknown" } else { &info.build };
+    let foreign = if info.kind == CatalogueKind::Foreign { "-foreign" } else { "" };
+    Ok(folder.join(format!("{build}-{}{foreign}.{EXTENSION}", info.language)))
+}
+
+fn list(args: &CataloguesArgs) -> Result<ExitCode, Failure> {
+    if let Some(path) = &args.catalogue {
+        const COLUMNS: [Column; 2] = [Column::text("provider").giving_way(), Column::text("guid")];
+        let catalogue = open(path)?;
+        let rows: Vec<_> = catalogue
+            .providers()
+            .map(|(name, guid)| {
+                vec![Cell::text(name), Cell::text(guid.map_or(String::new(), |g| g.to_string()))]
+            })
+            .collect();
+        listing::print(&COLUMNS, &rows, &args.list)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    const COLUMNS: [Column; 5] = [
+        Column::text("catalogue").giving_way(),
+        Column::text("build"),
+        Column::text("language"),
+        Column::text("kind"),
+        Column::number("providers"),
+    ];
+    let console = Console::of(&args.list.terminal);
+    let mut rows = Vec::new();
+    for path in installed() {
+        match open(&path) {
+            Ok(catalogue) => {
+                let info = catalogue.info();
+                let providers = catalogue.providers().len();
+                let language =
+                    info.language.name().map_or_else(|| info.language.to_string(), str::to_owned);
+                rows.push(vec![
+                    Cell::text(path.display().to_string()),
+                    Cell::text(info.build.clone()),
+                    Cell::text(language),
+                    Cell::text(kind(info.kind)),
+                    Cell::new(providers, providers.to_string()),
+                ]);
+            }
+            Err(failure) => console.warning(&failure.to_string()),
+        }
+    }
+    listing::print(&COLUMNS, &rows, &args.list)?;
+    Ok(ExitCode::from(u8::from(rows.is_empty())))
+}
+
+fn kind(kind: CatalogueKind) -> &'static str {
+    match kind {
+        CatalogueKind::Files => "files",
+        CatalogueKind::Server => "server",
+        _ => "foreign",
+    }
+}
+
+fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
+    let paths = match &args.catalogue {
+        Some(path) => vec![path.clone()],
+        None => installed(),
+    };
+    if paths.is_empty() {
+        return Err(no_catalogues());
+    }
+    let mut out = Vec::new();
+    for path in &paths {
+        let catalogue = open(path)?;
+        if let Some(provider) = catalogue.provider(&args.provider, None) {
+            describe(&provider, args.id, &mut out);
+            break;
+        }
+    }
+    if out.is_empty() {
+        let what = match args.id {
+            Some(id) => format!("no catalogue has event {id} of {}", args.provider),
+            None => format!("no catalogue has the provider {}", args.provider),
+        };
+        return Err(
+            Failure::new(what).hint("quarry messages list FILE lists a catalogue's providers")
+        );
+    }
+    // Messages are from files that anybody may have made.
+    let plain = |c: char| if matches!(c, '\n' | '\t') { c } else { harmless(c) };
+    let text: String = String::from_utf8_lossy(&out).replace('\r', "").chars().map(plain).collect();
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Closed::from) {
+        Err(Closed::Failed(failure)) => Err(failure),
+        // Whoever closed the pipe has seen enough.
+        Err(Closed::Pipe) | Ok(()) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Writes what is known of a provider's events, or of one.
+fn describe(provider: &ProviderTexts, id: Option<u16>, out: &mut Vec<u8>) {
+    let Some(manifest) = &provider.provider().manifest else {
+        // Without a manifest an event is its message; its qualifiers are above its number.
+        if let Some(id) = id {
+            for message in provider.messages_of(id) {
+                let _ =
+                    writeln!(out, "{id} (message {:#010x})\n{}\n", message.0, message.1.trim_end());
+            }
+        }
+        return;
+    };
+    for event in manifest.events.iter().filter(|event| id.is_none_or(|id| id == event.id)) {
+        let text = event.message.and_then(|id| provider.message(id)).unwrap_or_default();
+        let _ = writeln!(out, "{} version {}", event.id, event.version);
+        if id.is_none() {
+            let first = text.lines().next().unwrap_or_default();
+            let _ = writeln!(out, "    {first}");
+            continue;
+        }
+        let _ = writeln!(out, "{}", text.trim_end());
+        let template = event.template.and_then(|at| manifest.templates.get(at as usize));
+        let fields = template.map_or(&[][..], |template| &template.fields);
+        for (number, field) in fields.iter().enumerate() {
+            let kind = field.in_type.as_str().unwrap_or("struct");
+            let _ = writeln!(out, "    %{} {} {kind}", number + 1, field.name);
+        }
+        let _ = writeln!(out);
+    }
+}
+
+fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let console = Console::new(crate::args::When::Auto, false);
+    let paths = match args.catalogues.is_empty() {
+        true => installed(),
+        false => args.catalogues.clone(),
+    };
+    if paths.is_empty() {
+        return Err(no_catalogues());
+    }
+    let mut damaged = 0;
+    for path in &paths {
+        let shown = path.display();
+        match Catalogue::open(path).and_then(|catalogue| catalogue.verify()) {
+            Ok(()) => console.note(&format!("{shown}: whole")),
+            Err(error) => {
+                console.error(&failure(&shown.to_string(), &error));
+                damaged += 1;
+            }
+        }
+    }
+    Ok(ExitCode::from(match damaged {
+        0 => 0,
+        _ if damaged == paths.len() => 2,
+        _ => 3,
+    }))
+}
+
+fn no_catalogues() -> Failure {
+    Failure::new("there are no catalogues")
+        .hint("quarry messages build --from PATH makes one, and quarry messages import too")
+}
+
+fn open(path: &Path) -> Result<Catalogue, Failure> {
+    Catalogue::open(path).map_err(|e| failure(&path.display().to_string(), &e))
+}
+
+fn failure(what: &str, error: &Error) -> Failure {
+    Failure::new(format!("{what}: {}", text(error)))
+}
+
+fn text(error: &Error) -> String {
+    match error {
+        Error::Io(error) => plain(error),
+        error => error.to_string(),
+    }
+}

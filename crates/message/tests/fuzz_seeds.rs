@@ -1,0 +1,68 @@
+//! What the fuzz targets do, done with their seeds, and with the beginnings and small changes of
+//! these.
+
+#[path = "../../../fuzz/targets/messages.rs"]
+mod messages;
+
+use std::path::Path;
+
+/// Places in each seed where it is cut, and where a byte is changed.
+const PLACES: usize = 400;
+
+fn run_seeds(target: &str, run: fn(&[u8]) -> usize) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
+    let mut seeds: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "{target} has seeds");
+    for path in seeds {
+        let seed = std::fs::read(&path).unwrap();
+        assert!(run(&seed) > 0, "{} can be read", path.display());
+        for place in 0..PLACES {
+            let at = seed.len() * place / PLACES;
+            run(&seed[..at]);
+            for value in [0, 0xff, 0x80, place as u8] {
+                let mut changed = seed.clone();
+                changed[at] = value;
+                run(&changed);
+            }
+        }
+    }
+}
+
+#[test]
+fn seeds_of_provider_files_are_read() {
+    run_seeds("provider_file", messages::provider_file);
+}
+
+#[test]
+fn seeds_of_manifests_are_read() {
+    run_seeds("manifest", messages::manifests);
+}
+
+#[test]
+fn seeds_of_mta_files_are_read() {
+    run_seeds("mta", messages::mta);
+}
+
+#[test]
+fn seeds_of_hives_are_read() {
+    run_seeds("hive", messages::hive);
+}
+
+#[test]
+fn seeds_of_catalogues_are_read() {
+    run_seeds("catalogue", messages::catalogue);
+}
+
+#[test]
+fn pages_of_an_mta_file_that_overlap_are_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/mta");
+    let mut file = std::fs::read(folder.join("generated-102")).unwrap();
+    assert_eq!(messages::mta(&file), 102);
+    // The first list's first page: its next page begins 8 bytes behind it.
+    let start = u64::from_le_bytes(file[0x18..0x20].try_into().unwrap()) as usize;
+    file[start + 72..start + 80].copy_from_slice(&8u64.to_le_bytes());
+    let error = quarry_message::Mta::read(file).unwrap_err();
+    assert!(error.to_string().starts_with("damaged list of an MTA file"), "{error}");
+}
