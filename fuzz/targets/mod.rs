@@ -7,4 +7,5 @@ pub mod binxml_wire;
 pub mod classic;
 pub mod evt;
 pub mod evtx;
+pub mod recover;
 mod use_event;

@@ -14,6 +14,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("binxml", &["event"]),
     ("logfile", &["event", "binxml"]),
+    // What is unpacked is read as files are.
+    ("archive", &["logfile"]),
     ("message", &["event"]),
     ("cred", &[]),
     ("rpc", &["cred"]),
@@ -32,15 +34,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "event", "binxml", "logfile", "message", "cred", "rpc", "even", "winevt", "eventlog",
-            "lock", "logon", "fleet", "collect", "sim",
+            "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
+            "eventlog", "lock", "logon", "fleet", "collect", "sim",
         ],
     ),
     (
         "server",
         &[
-            "event", "binxml", "logfile", "message", "cred", "rpc", "even", "winevt", "eventlog",
-            "lock", "logon", "fleet", "collect", "store", "web", "sim",
+            "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
+            "eventlog", "lock", "logon", "fleet", "collect", "store", "web", "sim",
         ],
     ),
 ];

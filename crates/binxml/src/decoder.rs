@@ -1,6 +1,7 @@
 //! From the bytes of an event to a [`Record`]: which templates, and where each value lies.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use quarry_event::Event;
@@ -8,6 +9,7 @@ use quarry_event::Event;
 use crate::cache::{Cache, Identity};
 use crate::compile::compile;
 use crate::cursor::{Cursor, Dialect, token};
+use crate::definitions::{Definitions, definitions_in};
 use crate::error::{Fault, Result};
 use crate::head::{Head, Values, skip_to_instance};
 use crate::limits::Limits;
@@ -27,8 +29,12 @@ pub struct Decoder {
     is_leftover: bool,
     /// The ranges of the chunk that were written in one go, for leftover records.
     generations: Vec<Range<usize>>,
+    /// The definitions that serve leftover records whose own are gone.
+    definitions: Arc<Definitions>,
     /// Whether names that the current record refers to were overwritten.
     has_lost_names: bool,
+    /// Whether a template of another source serves the current record.
+    has_borrowed_template: bool,
     /// Elements of the current record that stand outside of any template, compiled for it alone.
     loose: Vec<Template>,
     pub(crate) slots: Vec<Slot>,
@@ -125,7 +131,9 @@ impl Decoder {
             ansi,
             is_leftover: false,
             generations: Vec::new(),
+            definitions: Arc::default(),
             has_lost_names: false,
+            has_borrowed_template: false,
             loose: Vec::new(),
             slots: Vec::new(),
             instances: Vec::new(),
@@ -135,6 +143,12 @@ impl Decoder {
             joined: Vec::new(),
             odd: None,
         }
+    }
+
+    /// Gives the definitions that serve leftover records where those that they refer to are gone.
+    /// Those of before are forgotten.
+    pub fn set_definitions(&mut self, definitions: Arc<Definitions>) {
+        self.definitions = definitions;
     }
 
     /// The code page of ANSI text.
@@ -214,6 +228,7 @@ impl Decoder {
         self.has_arrays = false;
         self.has_odd_binxml = false;
         self.has_lost_names = false;
+        self.has_borrowed_template = false;
         self.loose.clear();
         self.joined.clear();
         self.joined_text.clear();
@@ -418,10 +433,14 @@ impl Decoder {
                 cursor.take(HEADER + len)?;
                 return Ok(index);
             }
-            cursor.take(HEADER - 4)?;
+            cursor.u32()?;
+            let guid = cursor.array()?;
             let len = cursor.u32()? as usize;
             cursor.take(len)?;
-            return self.without_names(cursor, place, "name");
+            return match self.other_definition(cursor, place, id, Some(guid)) {
+                Some(found) => Ok(found),
+                None => self.without_names(cursor, place, "name"),
+            };
         }
         let (index, _, len) = found?;
         if is_here {
@@ -451,7 +470,8 @@ impl Decoder {
     }
 
     /// The template of a record that was left over: where it says, if it is still there; one of
-    /// the chunk with its identifier; or, for the event's data, one that gives no value a name.
+    /// the chunk with its identifier; one that was seen elsewhere, if the values fit it; or, for
+    /// the event's data, one that gives no value a name.
     #[cold]
     fn leftover_definition(
         &mut self,
@@ -469,7 +489,27 @@ impl Decoder {
                 return Ok(index);
             }
         }
-        self.without_names(cursor, place, "template")
+        match self.other_definition(cursor, place, id, None) {
+            Some(found) => Ok(found),
+            None => self.without_names(cursor, place, "template"),
+        }
+    }
+
+    /// The one template that was seen elsewhere and that the values fit which come next.
+    fn other_definition(
+        &mut self,
+        cursor: &Cursor<'_>,
+        place: Place,
+        id: [u8; 4],
+        guid: Option<[u8; 16]>,
+    ) -> Option<u32> {
+        let found = self.definitions.find(id, guid, *cursor)?;
+        let bytes = found.definition.bytes();
+        let (guid, len) = (found.definition.guid(), bytes.len() as u32);
+        let identity = Identity { guid, len, place, dialect: Dialect::Wire };
+        let index = self.cache.find(identity, bytes, 0, bytes.len()).ok()?;
+        self.has_borrowed_template |= found.is_borrowed;
+        Some(index)
     }
 
     /// For the event's data, a template that gives no value a name, in place of one that was lost.
@@ -574,6 +614,8 @@ pub struct Leftover<'d> {
     /// Whether the names of its data were overwritten. Its values are those of `<EventData>` then
     /// and have none, whatever they were once.
     pub has_lost_names: bool,
+    /// Whether a template of another source was used, as no own one is left.
+    pub has_borrowed_template: bool,
 }
 
 impl ChunkDecoder<'_> {
@@ -597,8 +639,31 @@ impl ChunkDecoder<'_> {
         let is_whole = self.decoder.parse(cursor, Dialect::File, None).map(drop);
         self.decoder.is_leftover = false;
         is_whole?;
-        let has_lost_names = self.decoder.has_lost_names;
-        Ok(Leftover { record: Record::new(self.decoder, self.chunk), has_lost_names })
+        let Decoder { has_lost_names, has_borrowed_template, .. } = *self.decoder;
+        let record = Record::new(self.decoder, self.chunk);
+        Ok(Leftover { record, has_lost_names, has_borrowed_template })
+    }
+
+    /// Adds the template definitions that stand in a record, so far as the names are still there
+    /// that they refer to: those of the range's own [generation](Self::set_generations), and those
+    /// that every event has.
+    pub fn collect(&mut self, range: Range<usize>, definitions: &mut Definitions) {
+        let decoder = &mut *self.decoder;
+        for found in definitions_in(Cursor::new(self.chunk, range.start, range.end)) {
+            let (at, len) = (found.body.start, found.body.len());
+            let identity = Identity {
+                guid: found.guid,
+                len: len as u32,
+                place: found.place,
+                dialect: Dialect::File,
+            };
+            let index = decoder.cache.find(identity, self.chunk, at, found.body.end);
+            if index
+                .is_ok_and(|index| decoder.has_its_names(decoder.cache.get(index), self.chunk, at))
+            {
+                definitions.insert_from(self.chunk, found.guid, at, len);
+            }
+        }
     }
 
     /// The event whose BinXML stands in a range of the chunk.

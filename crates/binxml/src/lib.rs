@@ -14,6 +14,7 @@ mod cache;
 mod compile;
 mod cursor;
 mod decoder;
+mod definitions;
 mod error;
 mod head;
 mod limits;
@@ -26,6 +27,7 @@ pub mod write;
 
 pub use cursor::Dialect;
 pub use decoder::{ChunkDecoder, Decoder, Leftover};
+pub use definitions::{Definitions, place_in_chunk};
 pub use error::{BinXmlError, Fault};
 pub use head::Head;
 pub use limits::Limits;

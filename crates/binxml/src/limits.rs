@@ -26,6 +26,10 @@ impl Limits {
     pub const WIRE_EVENT: usize = 2 << 20;
     /// Values of a record whose names were overwritten.
     pub const UNNAMED: u32 = 256;
+    /// Template definitions that are kept for records that are left over.
+    pub const DEFINITIONS: usize = 65_536;
+    /// Bytes of these.
+    pub const DEFINITION_BYTES: usize = 64 << 20;
     /// Compiled templates that a decoder keeps.
     pub const TEMPLATES: usize = 8192;
     /// Compiled templates of one identifier and length that a decoder keeps.

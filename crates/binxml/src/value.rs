@@ -8,6 +8,10 @@ pub(crate) const BIN_XML: u8 = 0x21;
 /// Set in the type of an array.
 pub(crate) const ARRAY: u8 = 0x80;
 
+pub(crate) const SIZE_T: u8 = 0x10;
+pub(crate) const HEX_INT32: u8 = 0x14;
+pub(crate) const HEX_INT64: u8 = 0x15;
+
 const STRING: u8 = 0x01;
 const ANSI_STRING: u8 = 0x02;
 const EVT_XML: u8 = 0x23;
@@ -30,7 +34,9 @@ pub(crate) fn decode<'a>(kind: u8, bytes: &'a [u8], ansi: &'static Encoding) -> 
         0x0d => boolean(bytes),
         0x0f => fixed(bytes, |bytes| Value::Guid(Guid::from_bytes(bytes))),
         // EvtHandle (0x20) has no text of its own; its bits are shown.
-        0x10 | 0x14 | 0x15 | 0x20 => unsigned(bytes).map_or(Value::Binary(bytes), Value::Hex),
+        SIZE_T | HEX_INT32 | HEX_INT64 | 0x20 => {
+            unsigned(bytes).map_or(Value::Binary(bytes), Value::Hex)
+        }
         0x11 => {
             fixed(bytes, |bytes| Value::Time(EventTime::from_filetime(u64::from_le_bytes(bytes))))
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+use encoding_rs::Encoding;
 use quarry_fleet::Authentication;
 
 const STYLES: Styles = Styles::styled()
@@ -74,9 +75,11 @@ Examples:
   quarry scan logs/ -i 4625 -S 8h               failed logons of the last eight hours
   quarry scan logs/ -p error -n 20 -r           the newest 20 errors of each file
   quarry scan SysEvent.Evt --recover            an old log, and what is left of overwritten records
+  quarry scan disk.img --recover                what is left of any log in an image
+  quarry scan triage.zip --unique               the logs in an archive, each event once
   quarry scan a.evtx --data TargetUserName=bob --fields time,computer,data.IpAddress -o csv
   quarry scan dc01 -l Security -S 1d -o evtx > dc01.evtx
-  zcat a.evtx.gz | quarry scan - -g '(?i)powershell'";
+  quarry scan a.evtx.gz -g '(?i)powershell'";
 
 #[derive(Debug, Args)]
 pub(crate) struct ScanArgs {
@@ -89,6 +92,8 @@ pub(crate) struct ScanArgs {
 
     #[command(flatten)]
     pub(crate) files: FileArgs,
+    #[command(flatten)]
+    pub(crate) code_page: CodePageArgs,
 
     /// Print at most N events of each source; with --sort, of all sources together
     #[arg(short = 'n', long, value_name = "N", help_heading = ORDER)]
@@ -103,6 +108,10 @@ pub(crate) struct ScanArgs {
     /// memory, with temporary files where that is too little
     #[arg(long, value_name = "KEY", help_heading = ORDER)]
     pub(crate) sort: Option<SortKey>,
+    /// Print each event once, however many copies of its log are read: events of one computer,
+    /// channel, record number and time are the same. Up to 29 million events are remembered
+    #[arg(long, help_heading = ORDER)]
+    pub(crate) unique: bool,
 
     /// The format [default: table on a terminal, jsonl elsewhere]
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
@@ -146,6 +155,8 @@ pub(crate) struct TailArgs {
     /// Keep in this file where each log was read to, and go on there the next time
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = ORDER)]
     pub(crate) cursor_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) code_page: CodePageArgs,
 
     /// The format [default: table on a terminal, jsonl elsewhere]
     #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
@@ -177,6 +188,8 @@ pub(crate) struct CountArgs {
     /// With --by, print the N most frequent only
     #[arg(short = 'n', long, value_name = "N", requires = "by", help_heading = ORDER)]
     pub(crate) lines: Option<usize>,
+    #[command(flatten)]
+    pub(crate) code_page: CodePageArgs,
     #[command(flatten)]
     pub(crate) output: ListArgs,
     #[command(flatten)]
@@ -252,6 +265,8 @@ pub(crate) struct DecodeArgs {
     /// The bytes are as a server sends them (names inline), not as a file's chunk holds them
     #[arg(long)]
     pub(crate) wire: bool,
+    #[command(flatten)]
+    pub(crate) code_page: CodePageArgs,
     /// The format
     #[arg(short, long, value_name = "FORMAT", default_value = "xml")]
     pub(crate) output: Format,
@@ -338,8 +353,8 @@ pub(crate) struct ManArgs {
 pub(crate) struct SourceArgs {
     /// A server (a name or address, a range dc[01:12], a glob or @group of the inventory, or
     /// even6://HOST[:MAPPER-PORT][?endpoint=PORT]; even://HOST[:PORT] over SMB), an .evtx or .evt
-    /// file, a folder (searched for them), . for this machine (on Windows), or - for a file on
-    /// standard input
+    /// file (by gzip or Zstandard too), a folder or zip archive (searched for them), . for this
+    /// machine (on Windows), or - for a file on standard input
     #[arg(value_name = "SOURCE", required = true, value_hint = ValueHint::AnyPath)]
     pub(crate) sources: Vec<OsString>,
 }
@@ -405,11 +420,40 @@ pub(crate) struct FilterArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = FILES)]
 pub(crate) struct FileArgs {
-    /// Also look for records that a log has given up, in what its files hold besides (slack); they
-    /// are marked: "recovered":true in JSON, a column in CSV and --fields, an attribute in XML, a
-    /// word in tables. Of one that was overwritten in part, what is sure is shown, with a warning
+    /// Also recover records that a log has given up, from slack space, and those that are anywhere
+    /// in a file of any other kind: a damaged log, an image of a disk, a memory dump. They are
+    /// marked: "recovered":true in JSON, a column in CSV and --fields, an attribute in XML, a word
+    /// in tables. Of one that was overwritten in part, what is sure is shown, with a warning
     #[arg(long)]
     pub(crate) recover: bool,
+}
+
+/// How text in events is read.
+#[derive(Debug, Args)]
+#[command(next_help_heading = OUTPUT)]
+pub(crate) struct CodePageArgs {
+    /// Read ANSI strings in events in this Windows code page: 1252, 1251, 932, utf-8
+    #[arg(
+        long, value_name = "CODEPAGE", default_value = "1252", value_parser = code_page
+    )]
+    pub(crate) ansi_codepage: &'static Encoding,
+}
+
+/// A code page of Windows by its number, or an encoding by its name.
+fn code_page(text: &str) -> Result<&'static Encoding, String> {
+    let number = text.strip_prefix("cp").or(text.strip_prefix("CP")).unwrap_or(text);
+    let encoding = match number.parse() {
+        Ok(number) => codepage::to_encoding(number),
+        Err(_) => Encoding::for_label(text.as_bytes()),
+    };
+    let is_ansi = |encoding: &&Encoding| {
+        *encoding != encoding_rs::UTF_16LE && *encoding != encoding_rs::UTF_16BE
+    };
+    encoding.filter(is_ansi).ok_or_else(|| {
+        format!(
+            "{text} is no ANSI code page of Windows: 874, 932, 936, 949, 950, 1250 to 1258, or utf-8"
+        )
+    })
 }
 
 /// How servers are found and read.

@@ -31,6 +31,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new(format!("{name}: this is an .evtx file, not a fragment"))
             .hint(format!("quarry scan {name}")));
     }
+    let decoder = Decoder::with_code_page(args.code_page.ansi_codepage);
     let mut printing = Printing {
         printer: Wanted {
             format: Some(args.output),
@@ -48,9 +49,9 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
         damage: Vec::new(),
     };
     if bytes.starts_with(b"ElfChnk\0") && !args.wire {
-        chunk(bytes, &mut printing).map_err(|e| Failure::new(format!("{name}: {e}")))?;
+        chunk(bytes, decoder, &mut printing).map_err(|e| Failure::new(format!("{name}: {e}")))?;
     } else {
-        fragment(&bytes, args.wire, &mut printing).map_err(|e| {
+        fragment(&bytes, args.wire, decoder, &mut printing).map_err(|e| {
             let failure = Failure::new(format!("{name}: {e}"));
             match args.wire {
                 true => failure,
@@ -76,8 +77,12 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
 }
 
 /// The event in a fragment.
-fn fragment(bytes: &[u8], wire: bool, printing: &mut Printing<'_>) -> Result<(), BinXmlError> {
-    let mut decoder = Decoder::new();
+fn fragment(
+    bytes: &[u8],
+    wire: bool,
+    mut decoder: Decoder,
+    printing: &mut Printing<'_>,
+) -> Result<(), BinXmlError> {
     if wire {
         printing.event(&decoder.event(bytes)?, LOG, None);
     } else {
@@ -90,12 +95,12 @@ fn fragment(bytes: &[u8], wire: bool, printing: &mut Printing<'_>) -> Result<(),
 const LOG: &str = "-";
 
 /// The events in a chunk of a file: a fragment of one refers to names elsewhere in its chunk.
-fn chunk(bytes: Vec<u8>, printing: &mut Printing<'_>) -> Result<(), OpenError> {
+fn chunk(bytes: Vec<u8>, decoder: Decoder, printing: &mut Printing<'_>) -> Result<(), OpenError> {
     /// What stands before the first chunk.
     const FILE_HEADER: usize = 4096;
     let file = [vec![0; FILE_HEADER], bytes].concat();
     let log = FileLog::new(String::new(), LOG.into(), io::Cursor::new(file))?;
-    let mut reader = BatchReader::default();
+    let mut reader = BatchReader::new(decoder);
     log.batches(Direction::Forward).for_each(|batch| reader.read(&batch, printing));
     printing.damage.retain(|damage| damage.kind != DamageKind::FileHeader);
     for damage in &mut printing.damage {

@@ -1,5 +1,6 @@
 //! `quarry scan -o evtx`: the events that match as a log file that Event Viewer opens.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Seek, Write};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::error::{Failure, Outcome};
 use crate::filter::{Question, Zone};
 use crate::out;
 use crate::run::{Closed, Run, Take};
+use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     check(args)?;
@@ -23,33 +25,45 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     let missing = question.missing();
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
+    run.file_options.tell_copies = !args.unique;
+    run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
-    let selection = Arc::new(question.selection.with_limit(args.lines));
+    let of_each = args.lines.filter(|_| !args.unique);
+    let selection = Arc::new(question.selection.with_limit(of_each));
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let saved = Saving::new().and_then(|mut saving| {
-        run.read(inputs, &selection, &Pack, &mut saving)?;
-        saving.finish()
-    });
+    let mut unique = Unique::default();
+    let pack = Pack { identifier: args.unique.then(Identifier::default) };
+    let saved =
+        Saving::new(&mut unique, args.lines.filter(|_| args.unique)).and_then(|mut saving| {
+            run.read(inputs, &selection, &pack, &mut saving)?;
+            saving.finish()
+        });
     match saved {
         Err(Closed::Failed(failure)) => return Err(failure),
         Err(Closed::Pipe) => {}
         Ok(()) => {
             missing.warn(&run.console);
             run.summarize();
+            unique.summarize(&run.console);
         }
     }
     Ok(run.outcome())
 }
 
 /// Writes records into a log file.
-struct Saving {
+struct Saving<'u> {
     writer: EvtxWriter<BufWriter<File>>,
     /// The file is standard output itself.
     is_direct: bool,
+    /// What was saved, where each event is wanted once.
+    unique: &'u mut Unique,
+    /// The most events of a source then, and how many of each there were.
+    of_each: Option<u64>,
+    saved: HashMap<usize, u64>,
 }
 
-impl Saving {
-    fn new() -> Result<Self, Closed> {
+impl<'u> Saving<'u> {
+    fn new(unique: &'u mut Unique, of_each: Option<u64>) -> Result<Self, Closed> {
         // The file's header comes last, so it can't be written to a pipe as it grows.
         let direct = new_file();
         let is_direct = direct.is_some();
@@ -59,7 +73,7 @@ impl Saving {
         };
         let file = file.map(|file| BufWriter::with_capacity(1 << 18, file));
         let writer = file.and_then(EvtxWriter::new).map_err(|error| out::of_sorting(&error))?;
-        Ok(Saving { writer, is_direct })
+        Ok(Saving { writer, is_direct, unique, of_each, saved: HashMap::new() })
     }
 
     fn finish(self) -> Result<(), Closed> {
@@ -73,7 +87,7 @@ fn of_file(error: &dyn std::fmt::Display) -> Closed {
     Closed::Failed(Failure::new(format!("the .evtx file: {error}")))
 }
 
-impl Take for Saving {
+impl Take for Saving<'_> {
     type Output = Records;
 
     fn take(
@@ -82,10 +96,17 @@ impl Take for Saving {
         delivery: &mut Delivery<Records>,
     ) -> Result<Next, Closed> {
         let Records { records, values } = &delivery.output;
+        let saved = self.saved.entry(delivery.source.index).or_default();
         let mut start = 0;
         for record in records {
             let values = &values[start..record.end];
             start = record.end;
+            if self.of_each.is_some_and(|most| *saved >= most) {
+                return Ok(Next::Skip);
+            }
+            if record.identity.is_some_and(|identity| !self.unique.is_new(identity)) {
+                continue;
+            }
             let result = match &record.template {
                 Ok(template) => {
                     let packed = Packed { template, values };
@@ -94,7 +115,7 @@ impl Take for Saving {
                 Err(error) => Err(error.clone().into()),
             };
             match result {
-                Ok(()) => {}
+                Ok(()) => *saved += 1,
                 Err(EvtxWriteError::Event(error)) => {
                     let source = &delivery.source;
                     let log = record.log.as_deref().or(source.log.as_deref()).unwrap_or_default();
@@ -164,7 +185,10 @@ fn copy(mut file: File) -> Result<(), Closed> {
 }
 
 /// Makes events ready to be written, on any thread.
-struct Pack;
+struct Pack {
+    /// What tells events, where each is wanted once.
+    identifier: Option<Identifier>,
+}
 
 #[derive(Default)]
 struct Records {
@@ -181,6 +205,8 @@ struct Record {
     /// Its log, where that isn't the source's only one, and its number there.
     log: Option<Box<str>>,
     number: Option<u64>,
+    /// What tells it, where that is wanted.
+    identity: Option<u128>,
 }
 
 impl Output for Records {
@@ -200,16 +226,16 @@ impl Output for Records {
 }
 
 impl Work for Pack {
-    type Worker = Packer;
+    type Worker = (Packer, Vec<u8>);
     type Output = Records;
 
-    fn worker(&self) -> Packer {
-        Packer::default()
+    fn worker(&self) -> Self::Worker {
+        Default::default()
     }
 
     fn event<S: FieldSource>(
         &self,
-        packer: &mut Packer,
+        (packer, scratch): &mut Self::Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Records,
@@ -219,6 +245,9 @@ impl Work for Pack {
         let end = output.values.len();
         let log = origin.host.map(|_| origin.log.into());
         let time = event.field(Field::TimeCreated).as_time().unwrap_or_default();
-        output.records.push(Record { template, end, time, log, number: origin.log_record });
+        let identifier = self.identifier.as_ref();
+        let identity = identifier.map(|identifier| identifier.of(event, origin, scratch));
+        let number = origin.log_record;
+        output.records.push(Record { template, end, time, log, number, identity });
     }
 }

@@ -1,106 +1,331 @@
-//! Opening what is read once: a file, a pipe, standard input.
+//! Files as they are read: by themselves, unpacked, out of an archive, or from a pipe; and what is
+//! known over all files of a scan.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
+use quarry_archive::{ArchiveError, Entry, Packing, ZipFile};
 use quarry_collect::{FileInput, Selection, Stop};
 use quarry_eventlog::{FileLog, LogError, LogName};
-use quarry_logfile::OpenError;
+use quarry_logfile::{Definitions, OpenError, ReadAt};
 
 use crate::error::{Failure, plain};
 
-/// How often it is looked whether a pipe is still to be waited for.
-const GLANCE: Duration = Duration::from_millis(50);
+/// A file that can be read, or why a source can't be.
+#[derive(Debug)]
+pub(crate) enum Input {
+    File(PathBuf),
+    /// A file in an archive, and the archive's name.
+    Member {
+        archive: Arc<ZipFile>,
+        path: PathBuf,
+        entry: Entry,
+    },
+    Stdin,
+    Failed(Failure),
+}
 
-/// A file, to be read when its turn comes; what is in its slack too, if that is to be recovered.
-pub(crate) fn file(path: PathBuf, recover: bool, selection: &Arc<Selection>) -> FileInput {
-    let name = path.display().to_string();
-    let log_name = name.clone();
-    let open = move |stop: &Stop| {
-        let log = match is_pipe(&path) {
-            // A pipe that the shell gives a name. Opening it waits for the other end, too.
-            true => spool(move || File::open(path), stop)
-                .map_err(OpenError::Io)
-                .and_then(|file| FileLog::new(log_name.clone(), LogName(log_name), file)),
-            false => FileLog::open(&path),
+impl Input {
+    /// As it is named in what is printed.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Input::File(path) => path.display().to_string(),
+            Input::Member { path, entry, .. } => format!("{}/{}", path.display(), entry.name),
+            Input::Stdin => "-".to_owned(),
+            Input::Failed(failure) => failure.message.clone(),
+        }
+    }
+}
+
+/// How files are read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct FileOptions {
+    /// Whether what logs have given up is wanted too, and what is left of them in other files.
+    pub(crate) recover: bool,
+    /// Whether it is told which files have records of another.
+    pub(crate) tell_copies: bool,
+}
+
+/// The files of a scan.
+pub(crate) struct Files {
+    inputs: Vec<Input>,
+    options: FileOptions,
+    shared: Mutex<Shared>,
+}
+
+/// What is known over all files.
+#[derive(Default)]
+struct Shared {
+    /// What came from pipes, by its place among the inputs: it comes only once.
+    piped: HashMap<usize, File>,
+    /// Template definitions of all files, once these were gone over.
+    definitions: Option<Arc<Definitions>>,
+    copies: Copies,
+    /// Why files can't be read, by their places.
+    failures: HashMap<usize, Failure>,
+}
+
+impl Files {
+    pub(crate) fn new(inputs: Vec<Input>, options: FileOptions) -> Self {
+        Files { inputs, options, shared: Mutex::default() }
+    }
+
+    /// The files in their order, each to be opened when its turn comes.
+    pub(crate) fn inputs(files: &Arc<Self>, selection: &Arc<Selection>) -> Vec<FileInput> {
+        let input = |n: usize| {
+            let opener = Arc::clone(files);
+            let open = move |stop: &Stop| {
+                opener.open(n, stop).map_err(|failure| {
+                    opener.shared().failures.insert(n, failure);
+                    LogError::from(OpenError::NotALog)
+                })
+            };
+            FileInput::new(files.inputs[n].name(), Arc::clone(selection), open)
         };
-        recovering(log, recover)
-    };
-    FileInput::new(name, Arc::clone(selection), open)
+        (0..files.inputs.len()).map(input).collect()
+    }
+
+    /// Why a file couldn't be opened, and what to do.
+    pub(crate) fn failure(&self, n: usize) -> Option<Failure> {
+        self.shared().failures.remove(&n)
+    }
+
+    /// Opens a file, if it is wanted until it is open. Where records are recovered, the first one
+    /// waits until all were gone over for the templates that are in them.
+    fn open(&self, n: usize, stop: &Stop) -> Result<FileLog, Failure> {
+        let input = &self.inputs[n];
+        let mut log = self.open_one(n, stop)?;
+        if self.options.recover && self.inputs.len() > 1 {
+            log.set_other_definitions(self.definitions(stop));
+        }
+        if self.options.tell_copies
+            && let Some(other) = self.shared().copies.add(&input.name(), &log)
+        {
+            log.set_copy_of(other);
+        }
+        Ok(log)
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The definitions of all files.
+    fn definitions(&self, stop: &Stop) -> Arc<Definitions> {
+        if let Some(known) = &self.shared().definitions {
+            return Arc::clone(known);
+        }
+        let mut all = Definitions::default();
+        for n in 0..self.inputs.len() {
+            // What can't be read is told when it is to be printed.
+            let log = self.open_one(n, stop);
+            let is_wanted = || !stop.is_set();
+            if let Ok(Ok(definitions)) = log.map(|log| log.definitions(is_wanted)) {
+                all.add(&definitions);
+            }
+        }
+        Arc::clone(self.shared().definitions.insert(Arc::new(all)))
+    }
+
+    fn open_one(&self, n: usize, stop: &Stop) -> Result<FileLog, Failure> {
+        let input = &self.inputs[n];
+        let name = input.name();
+        match input {
+            Input::Failed(failure) => Err(failure.clone()),
+            Input::File(path) if !is_pipe(path) => self.open_path(path, stop),
+            Input::File(path) => {
+                let path = path.clone();
+                self.open_piped(n, stop, move || File::open(path))
+                    .and_then(|file| self.open_file(&name, &name, file, stop))
+                    .map_err(|e| e.named(&name))
+            }
+            Input::Stdin => {
+                let file = match stdin_file() {
+                    Ok(Some(file)) => Ok(file),
+                    Ok(None) => self.open_piped(n, stop, || Ok(io::stdin())),
+                    Err(e) => Err(e.into()),
+                };
+                file.and_then(|file| self.open_file(&name, &name, file, stop))
+                    .map_err(|e| e.named("standard input"))
+            }
+            Input::Member { archive, entry, .. } => {
+                let is_wanted = || !stop.is_set();
+                archive
+                    .unpack(entry, &is_wanted)
+                    .map_err(Unread::from)
+                    .and_then(|file| self.open_log(&name, &entry.name, file))
+                    .map_err(|e| e.named(&name))
+            }
+        }
+    }
+
+    fn open_path(&self, path: &Path, stop: &Stop) -> Result<FileLog, Failure> {
+        let name = path.display().to_string();
+        let open = || -> Result<FileLog, Unread> {
+            let file = File::open(path)?;
+            if file.metadata()?.is_file() && packing(&file)?.is_none() && !self.options.recover {
+                let start = start(&file)?;
+                return FileLog::open(path).map_err(|error| Unread::NoLog { error, start });
+            }
+            self.open_file(&name, &name, file, stop)
+        };
+        open().map_err(|e| e.named(&name))
+    }
+
+    /// Opens a file that may be packed.
+    fn open_file(
+        &self,
+        name: &str,
+        log_name: &str,
+        file: File,
+        stop: &Stop,
+    ) -> Result<FileLog, Unread> {
+        let Some(packing) = packing(&file)? else { return self.open_log(name, log_name, file) };
+        let is_wanted = || !stop.is_set();
+        let unpacked = quarry_archive::unpack(packing, &file, &is_wanted)?;
+        let (log_name, _) = log_name.rsplit_once('.').unwrap_or((log_name, ""));
+        self.open_log(name, log_name, unpacked)
+    }
+
+    fn open_log(
+        &self,
+        name: &str,
+        log_name: &str,
+        file: impl ReadAt + 'static,
+    ) -> Result<FileLog, Unread> {
+        let log_name = match name {
+            "-" => LogName("-".to_owned()),
+            _ => LogName::of_file(Path::new(log_name)),
+        };
+        let start = start(&file)?;
+        let log = match self.options.recover {
+            true => FileLog::of_any(name.to_owned(), log_name, file),
+            false => FileLog::new(name.to_owned(), log_name, file),
+        };
+        log.map_err(|error| Unread::NoLog { error, start })
+    }
+
+    /// What a pipe gives, as a file.
+    fn open_piped<R: io::Read>(
+        &self,
+        n: usize,
+        stop: &Stop,
+        open: impl FnOnce() -> io::Result<R> + Send + 'static,
+    ) -> Result<File, Unread> {
+        if let Some(file) = self.shared().piped.get(&n) {
+            return Ok(file.try_clone()?);
+        }
+        let file = spool(open, stop)?;
+        if self.options.recover && self.inputs.len() > 1 {
+            self.shared().piped.insert(n, file.try_clone()?);
+        }
+        Ok(file)
+    }
 }
 
-/// A file on standard input.
-pub(crate) fn stdin(recover: bool, selection: &Arc<Selection>) -> FileInput {
-    let name = "-".to_owned();
-    let log = LogName(name.clone());
-    let open = move |stop: &Stop| {
-        let file = open_stdin(stop).map_err(OpenError::Io);
-        recovering(file.and_then(|file| FileLog::new(log.0.clone(), log, file)), recover)
-    };
-    FileInput::new(name, Arc::clone(selection), open)
+/// Why a file can't be read as a log.
+enum Unread {
+    Archive(ArchiveError),
+    NoLog {
+        error: OpenError,
+        /// What it begins with.
+        start: Vec<u8>,
+    },
 }
 
-/// Why a file can't be read as a log, and what to do.
-pub(crate) fn refusal(name: &str, error: &LogError) -> Failure {
-    let shown = if name == "-" { "standard input" } else { name };
-    let of_system = match error {
-        LogError::Open(error) => match &**error {
-            OpenError::Io(error) => Some(error),
-            _ => None,
-        },
-        _ => None,
-    };
-    match of_system {
-        Some(error) => Failure::new(format!("{shown}: {}", plain(error))),
-        None => {
-            let failure = Failure::new(format!("{shown}: {error}"));
-            match name != "-" && is_packed(Path::new(name)) {
-                true => failure.hint("it is compressed: unpack it, or pipe it to quarry scan -"),
-                false => failure,
+impl From<ArchiveError> for Unread {
+    fn from(error: ArchiveError) -> Self {
+        Unread::Archive(error)
+    }
+}
+
+impl From<OpenError> for Unread {
+    fn from(error: OpenError) -> Self {
+        Unread::NoLog { error, start: Vec::new() }
+    }
+}
+
+impl From<io::Error> for Unread {
+    fn from(error: io::Error) -> Self {
+        OpenError::Io(error).into()
+    }
+}
+
+impl Unread {
+    /// What is wrong, and what to do.
+    fn named(self, name: &str) -> Failure {
+        match self {
+            Unread::Archive(error) => archive_failure(name, &error),
+            Unread::NoLog { error: OpenError::Io(e), .. } => {
+                Failure::new(format!("{name}: {}", plain(&e)))
+            }
+            Unread::NoLog { error, start } => {
+                let failure = Failure::new(format!("{name}: {error}"));
+                match error {
+                    OpenError::NotALog if is_packed(&start) => {
+                        failure.hint("it is compressed in a way that is not read: unpack it first")
+                    }
+                    OpenError::NotALog => failure
+                        .hint("quarry scan --recover finds what is left of event logs in a file of any kind"),
+                    _ => failure,
+                }
             }
         }
     }
 }
 
-fn recovering(log: Result<FileLog, OpenError>, recover: bool) -> Result<FileLog, LogError> {
-    let log = match recover {
-        true => log.and_then(FileLog::recovering),
-        false => log,
+/// Why an archive, or a file in it, can't be read, and what to do.
+pub(crate) fn archive_failure(name: &str, error: &ArchiveError) -> Failure {
+    let failure = match error {
+        ArchiveError::Io(e) => return Failure::new(format!("{name}: {}", plain(e))),
+        error => Failure::new(format!("{name}: {error}")),
     };
-    Ok(log?)
+    match error {
+        ArchiveError::Encrypted => failure.hint("unpack it with its password first"),
+        ArchiveError::Nested | ArchiveError::Method(_) => failure.hint("unpack it first"),
+        ArchiveError::TooLarge { .. } | ArchiveError::Entries => {
+            failure.hint("if it is to be trusted, unpack it first")
+        }
+        _ => failure,
+    }
 }
 
-/// Whether a file begins as archives and compressed files do.
-fn is_packed(path: &Path) -> bool {
-    const MAGIC: [&[u8]; 6] =
-        [b"\x1f\x8b", b"PK\x03\x04", b"7z\xbc\xaf", b"\xfd7zX", b"BZh", b"\x28\xb5\x2f\xfd"];
-    if is_pipe(path) {
-        return false;
-    }
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(4).read_to_end(&mut start));
-    read.is_ok() && MAGIC.iter().any(|magic| start.starts_with(magic))
+/// How a file is packed, if it is in a way that is read.
+pub(crate) fn packing(file: &impl ReadAt) -> io::Result<Option<Packing>> {
+    start(file).map(|start| Packing::of(&start))
+}
+
+fn start(file: &impl ReadAt) -> io::Result<Vec<u8>> {
+    let mut start = vec![0; 6];
+    let read = file.read_full_at(&mut start, 0)?;
+    start.truncate(read);
+    Ok(start)
+}
+
+/// Whether a file begins as archives and compressed files do that are not read.
+fn is_packed(start: &[u8]) -> bool {
+    const MAGIC: [&[u8]; 4] = [b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\0", b"BZh", b"Rar!"];
+    MAGIC.iter().any(|magic| start.starts_with(magic))
 }
 
 fn is_pipe(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
-/// Standard input as a file: itself where it is one, else a temporary copy.
-fn open_stdin(stop: &Stop) -> io::Result<File> {
+/// Standard input, where it is a file.
+fn stdin_file() -> io::Result<Option<File>> {
     #[cfg(unix)]
     {
         use std::os::fd::AsFd;
         let file = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         if file.metadata()?.is_file() {
-            return Ok(file);
+            return Ok(Some(file));
         }
     }
-    spool(|| Ok(io::stdin()), stop)
+    Ok(None)
 }
 
 /// Copies what is read from a pipe to a temporary file, of which any part can be read.
@@ -113,13 +338,14 @@ fn spool<R: io::Read>(
     std::thread::spawn(move || {
         let copy = tempfile::tempfile().and_then(|mut file| {
             io::copy(&mut open()?, &mut file)?;
+            io::Seek::rewind(&mut file)?;
             Ok(file)
         });
         // Nobody listens when the run was interrupted.
         let _ = sender.send(copy);
     });
     loop {
-        match receiver.recv_timeout(GLANCE) {
+        match receiver.recv_timeout(std::time::Duration::from_millis(50)) {
             Ok(copy) => return copy,
             Err(mpsc::RecvTimeoutError::Disconnected) => return Err(io::ErrorKind::Other.into()),
             Err(mpsc::RecvTimeoutError::Timeout) if stop.is_set() => {
@@ -127,5 +353,37 @@ fn spool<R: io::Read>(
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
         }
+    }
+}
+
+/// Which files have records that another has too. A log goes on at its beginning when it is full,
+/// so that copies of different days begin with different records; but a chunk that both have
+/// begins with the same one.
+#[derive(Default)]
+struct Copies {
+    /// Which file has a chunk that begins so.
+    seen: HashMap<(u64, u64), Arc<str>>,
+}
+
+impl Copies {
+    /// The most beginnings that are remembered: of 64 GiB of logs.
+    const MOST: usize = 1 << 20;
+
+    /// Adds a file; gives the name of one that has records of it.
+    fn add(&mut self, name: &str, log: &FileLog) -> Option<String> {
+        let name: Arc<str> = name.into();
+        let mut other = None;
+        for begin in log.beginnings() {
+            match self.seen.get(&begin) {
+                Some(known) => {
+                    other.get_or_insert_with(|| known.to_string());
+                }
+                None if self.seen.len() < Self::MOST => {
+                    self.seen.insert(begin, Arc::clone(&name));
+                }
+                None => {}
+            }
+        }
+        other.filter(|other| **other != *name)
     }
 }

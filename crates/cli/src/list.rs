@@ -26,7 +26,8 @@ use crate::texts::{LocalTexts, TextArgs};
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
-    run.recover = args.files.recover;
+    run.file_options.recover = args.files.recover;
+    run.ansi = args.code_page.ansi_codepage;
     // So that -g searches what scan -g does.
     run.texts = LocalTexts::open(&TextArgs::default(), &run.console);
     let fields = count_by::fields(args)?;
@@ -109,7 +110,7 @@ fn list(
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
         None => Cell::new(Json::Null, ""),
     };
-    let recover = run.recover;
+    let recover = run.file_options.recover;
     let row = |source: &str, log: &str, tally: &Tally| {
         let number = |number: u64| Cell::new(number, grouped(number));
         let records = number(tally.events - tally.recovered);

@@ -37,6 +37,7 @@ mod tail;
 mod texts;
 mod trace;
 mod undumped;
+mod unique;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,8 @@ use quarry_collect::{Found, Output, Work};
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::{EventTime, Field, FieldSource};
 
+use crate::unique::{Identifier, Unique};
+
 /// The memory that is kept for the next batch, in bytes.
 const KEPT: usize = 1 << 20;
 
@@ -18,6 +20,8 @@ pub(crate) struct Print {
     pub(crate) apart: bool,
     /// Whether the events' times are kept as well.
     pub(crate) times: bool,
+    /// What tells events, where each is wanted once: then they have to be apart, too.
+    pub(crate) identifier: Option<Identifier>,
 }
 
 /// Printed events.
@@ -27,20 +31,22 @@ pub(crate) struct Printed {
     count: u64,
     /// Of each event where its text ends, and its time.
     ends: Vec<(usize, EventTime)>,
+    /// What tells each, where that is wanted.
+    identities: Vec<u128>,
 }
 
 impl Work for Print {
-    type Worker = Scratch;
+    type Worker = (Scratch, Vec<u8>);
     type Output = Printed;
 
-    fn worker(&self) -> Scratch {
-        Scratch::default()
+    fn worker(&self) -> Self::Worker {
+        Default::default()
     }
 
     #[inline]
     fn event<S: FieldSource>(
         &self,
-        scratch: &mut Scratch,
+        (scratch, identity): &mut Self::Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Printed,
@@ -50,6 +56,9 @@ impl Work for Print {
         }
         self.printer.event(event, &found.origin, found.texts, scratch, &mut output.text);
         output.count += 1;
+        if let Some(identifier) = &self.identifier {
+            output.identities.push(identifier.of(event, &found.origin, identity));
+        }
         if self.apart {
             let time = match self.times {
                 true => event.field(Field::TimeCreated).as_time().unwrap_or_default(),
@@ -63,7 +72,7 @@ impl Work for Print {
 impl Output for Printed {
     #[inline]
     fn bytes(&self) -> usize {
-        self.text.len() + size_of_val(&self.ends[..])
+        self.text.len() + size_of_val(&self.ends[..]) + size_of_val(&self.identities[..])
     }
 
     fn clear(&mut self) {
@@ -72,16 +81,46 @@ impl Output for Printed {
         self.count = 0;
         self.ends.clear();
         self.ends.shrink_to(KEPT / size_of::<(usize, EventTime)>());
+        self.identities.clear();
+        self.identities.shrink_to(KEPT / size_of::<u128>());
     }
 
     fn truncate(&mut self, events: u64) {
         self.count = self.count.min(events);
-        self.ends.truncate(usize::try_from(events).unwrap_or(usize::MAX));
+        let kept = usize::try_from(events).unwrap_or(usize::MAX);
+        self.ends.truncate(kept);
+        self.identities.truncate(kept);
         self.text.truncate(self.ends.last().map_or(0, |&(end, _)| end));
     }
 }
 
 impl Printed {
+    /// How many events there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Keeps only the events that are none of those before; `separator` stands between two.
+    pub(crate) fn keep_new(&mut self, unique: &mut Unique, separator: &[u8]) {
+        let (mut start, mut kept) = (0, 0);
+        let mut ends = Vec::with_capacity(self.ends.len());
+        for (n, (&(end, time), &identity)) in self.ends.iter().zip(&self.identities).enumerate() {
+            if unique.is_new(identity) {
+                // The first one has none before it.
+                let is_moved_up = n > 0 && ends.is_empty();
+                let from = if is_moved_up { start + separator.len() } else { start };
+                self.text.copy_within(from..end, kept);
+                kept += end - from;
+                ends.push((kept, time));
+            }
+            start = end;
+        }
+        self.text.truncate(kept);
+        self.count = ends.len() as u64;
+        self.ends = ends;
+        self.identities.clear();
+    }
+
     /// Each event's time and text.
     pub(crate) fn each(
         &self,

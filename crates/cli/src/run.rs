@@ -7,11 +7,12 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use encoding_rs::Encoding;
 use quarry_collect::{
     Alike, CursorError, CursorStore, Delivery, FileCursors, FleetInput, Next, Notice, Output,
     Pipeline, RunError, Selection, Sink, Source, Stop, Summary, Work,
 };
-use quarry_eventlog::{Direction, EventLog, LogError};
+use quarry_eventlog::{Damage, Direction, EventLog, LogError};
 use quarry_fleet::{Ask, FollowOptions, Health, SourceId};
 use tokio::runtime::{Builder, Runtime};
 
@@ -19,9 +20,9 @@ use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
 use crate::error::{Failure, Outcome, plain};
 use crate::hints;
-use crate::input;
+use crate::input::{FileOptions, Files, Input};
 use crate::servers::{Server, Servers};
-use crate::source::{Input, Inputs, expand};
+use crate::source::{Inputs, expand};
 use crate::texts::LocalTexts;
 
 /// Set by Ctrl-C.
@@ -88,8 +89,11 @@ pub(crate) struct Run {
     options: quarry_fleet::Options,
     threads: NonZeroUsize,
     pub(crate) direction: Direction,
-    /// Whether files give what is in their slack, too.
-    pub(crate) recover: bool,
+    /// How files are read, and the files once they are.
+    pub(crate) file_options: FileOptions,
+    files: Option<Arc<Files>>,
+    /// The code page of ANSI strings.
+    pub(crate) ansi: &'static Encoding,
     /// What knows message text for the sources' events.
     pub(crate) texts: LocalTexts,
     runtime: Option<Runtime>,
@@ -116,7 +120,9 @@ impl Run {
             options: quarry_fleet::Options::default(),
             threads: work.threads.unwrap_or_else(cores),
             direction,
-            recover: false,
+            file_options: FileOptions { recover: false, tell_copies: true },
+            files: None,
+            ansi: encoding_rs::WINDOWS_1252,
             texts: LocalTexts::default(),
             runtime: None,
         }
@@ -154,23 +160,28 @@ impl Run {
         take: &mut T,
     ) -> Result<(), Closed> {
         let (mut files, mut failed) = (Vec::new(), 0);
-        for file in inputs.files {
-            match file {
-                Input::File(path) => {
-                    let texts = self.texts.of_file(&path, &self.console);
-                    files.push(input::file(path, self.recover, selection).with_texts(texts));
-                }
-                Input::Stdin => {
-                    let input = input::stdin(self.recover, selection);
-                    files.push(input.with_texts(self.texts.shared()));
-                }
+        let mut texts = Vec::new();
+        for input in inputs.files {
+            match input {
                 Input::Failed(failure) => {
                     failed += 1;
                     self.console.error(&failure);
                 }
+                Input::File(path) => {
+                    texts.push(self.texts.of_file(&path, &self.console));
+                    files.push(Input::File(path));
+                }
+                input => {
+                    texts.push(self.texts.shared());
+                    files.push(input);
+                }
             }
         }
         self.summary.add_unread(failed, 0);
+        let files = Arc::new(Files::new(files, self.file_options));
+        self.files = Some(Arc::clone(&files));
+        let files = Files::inputs(&files, selection).into_iter().zip(texts);
+        let files = files.map(|(file, texts)| file.with_texts(texts)).collect();
         self.console.start_progress();
         let mut pipeline = Pipeline::scan(files).direction(self.direction);
         if !inputs.servers.is_empty() {
@@ -206,7 +217,7 @@ impl Run {
         take: &mut T,
         cursors: Option<&mut dyn CursorStore>,
     ) -> Result<(), Closed> {
-        let pipeline = pipeline.threads(self.threads).stop(INTERRUPTED.clone());
+        let pipeline = pipeline.threads(self.threads).ansi(self.ansi).stop(INTERRUPTED.clone());
         let mut reporting = Reporting { run: self, take };
         let (summary, result) = pipeline.run(work, &mut reporting, cursors);
         self.summary.add(summary);
@@ -424,7 +435,14 @@ impl<T: Take> Sink for Reporting<'_, T> {
 
     fn take(&mut self, delivery: &mut Delivery<T::Output>) -> Result<Next, Closed> {
         for damage in std::mem::take(&mut delivery.damage) {
-            self.run.warn(&delivery.source.shown, &damage);
+            let source = &delivery.source.shown;
+            match damage {
+                Damage::Copy { .. } => {
+                    let hint = "quarry scan --unique prints each event once";
+                    self.run.warn(source, &format_args!("{damage} ({hint})"));
+                }
+                damage => self.run.warn(source, &damage),
+            }
         }
         self.take.take(&self.run.console, delivery)
     }
@@ -470,7 +488,11 @@ impl<T: Take> Sink for Reporting<'_, T> {
                 .detail(|| format!("{name}: refuses the filter, and sends {selection}")),
             Notice::LeftOut(failure) => self.run.left_out(&failure),
             Notice::Failed(failure) => self.run.server_failed(&failure),
-            Notice::FileFailed(error) => self.run.console.error(&input::refusal(name, &error)),
+            Notice::FileFailed(error) => {
+                let told = self.run.files.as_ref().and_then(|files| files.failure(source.index));
+                let failure = told.unwrap_or_else(|| Failure::new(format!("{name}: {error}")));
+                self.run.console.error(&failure);
+            }
             _ => {}
         }
         Ok(())

@@ -1,8 +1,9 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use quarry_collect::{Delivery, Next};
+use quarry_collect::{Delivery, Next, Output as _};
 use quarry_eventlog::Direction;
 
 use crate::args::{ScanArgs, ScanFormat};
@@ -10,12 +11,14 @@ use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::evtx;
 use crate::filter::{Question, Zone};
+use crate::input::FileOptions;
 use crate::out::{self, Out};
 use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{Closed, Run, Take};
 use crate::sort::Sorter;
 use crate::texts::LocalTexts;
+use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
@@ -37,27 +40,36 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     if args.lines == Some(0) {
         return Err(Failure::new("--lines: 0 events are none").hint("quarry count counts them"));
     }
-    // What is put into one order can only be counted when all of it is there.
+    // What is put into one order, and what is no copy of another, can only be counted when all of it is there.
     let (of_each, of_all) = match args.sort.is_some() && !args.per_source {
         true => (None, args.lines),
         false => (args.lines, None),
     };
     let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
     let mut run = Run::new(&args.terminal, &args.work, direction);
-    run.recover = args.files.recover;
+    run.file_options = FileOptions { recover: args.files.recover, tell_copies: !args.unique };
+    run.ansi = args.code_page.ansi_codepage;
     run.texts = LocalTexts::open(&args.texts, &run.console);
     question.warn(&run.console);
-    let selection = Arc::new(question.selection.with_limit(of_each));
+    let selection = Arc::new(question.selection.with_limit(of_each.filter(|_| !args.unique)));
     let inputs = run.inputs(&args.sources, &args.servers)?;
+    let mut unique = Unique::default();
     let printed = Out::new(&printer, false).and_then(|out| {
         let sorter = args.sort.map(|_| Sorter::new(args.reverse, of_all));
         let print = Print {
             separator: if sorter.is_some() { b"" } else { printer.separator() },
             printer,
-            apart: args.lines.is_some() || sorter.is_some(),
+            apart: args.lines.is_some() || sorter.is_some() || args.unique,
             times: sorter.is_some(),
+            identifier: args.unique.then(Identifier::default),
         };
-        let mut printing = Printing { out, sorter };
+        let unique = args.unique.then(|| Once {
+            unique: &mut unique,
+            separator: print.separator,
+            of_each,
+            printed: HashMap::new(),
+        });
+        let mut printing = Printing { out, sorter, unique };
         run.read(inputs, &selection, &print, &mut printing)?;
         printing.finish(run.outcome().interrupted)
     });
@@ -68,18 +80,43 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         Ok(()) => {
             missing.warn(&run.console);
             run.summarize();
+            unique.summarize(&run.console);
         }
     }
     Ok(run.outcome())
 }
 
 /// Writes printed events as they come, or sorts them first.
-struct Printing {
+struct Printing<'u> {
     out: Out,
     sorter: Option<Sorter>,
+    /// Where each event is wanted once.
+    unique: Option<Once<'u>>,
 }
 
-impl Take for Printing {
+/// Leaves out events that were printed, and then those of a source that are too many.
+struct Once<'u> {
+    unique: &'u mut Unique,
+    separator: &'static [u8],
+    /// The most events of a source.
+    of_each: Option<u64>,
+    /// How many of each there were, by its place.
+    printed: HashMap<usize, u64>,
+}
+
+impl Once<'_> {
+    /// Whether more of the source is wanted.
+    fn keep(&mut self, delivery: &mut Delivery<Printed>) -> bool {
+        delivery.output.keep_new(self.unique, self.separator);
+        let Some(most) = self.of_each else { return true };
+        let printed = self.printed.entry(delivery.source.index).or_default();
+        delivery.output.truncate(most - *printed);
+        *printed += delivery.output.count();
+        *printed < most
+    }
+}
+
+impl Take for Printing<'_> {
     type Output = Printed;
 
     fn take(
@@ -87,6 +124,7 @@ impl Take for Printing {
         console: &Console,
         delivery: &mut Delivery<Printed>,
     ) -> Result<Next, Closed> {
+        let is_wanted = self.unique.as_mut().is_none_or(|once| once.keep(delivery));
         let printed = &delivery.output;
         match &mut self.sorter {
             Some(sorter) => printed
@@ -94,7 +132,7 @@ impl Take for Printing {
                 .map_err(|error| out::of_sorting(&error))?,
             None => console.beside(|| self.out.deliver(&printed.text))?,
         }
-        Ok(Next::Go)
+        Ok(if is_wanted { Next::Go } else { Next::Skip })
     }
 
     fn check(&self) -> Result<(), Closed> {
@@ -102,7 +140,7 @@ impl Take for Printing {
     }
 }
 
-impl Printing {
+impl Printing<'_> {
     /// Ends the output; what was to be sorted isn't, if not all of it came.
     fn finish(mut self, is_interrupted: bool) -> Result<(), Closed> {
         let out = &mut self.out;

@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use quarry_archive::{Member, Packing, ZipFile, member_kind};
 use quarry_fleet::ServerUrl;
 
 use crate::error::{Failure, plain};
+use crate::input::{Input, archive_failure, packing};
 use crate::servers::{Server, Servers};
 
 /// What a SOURCE on the command line means.
@@ -38,14 +40,6 @@ impl Source {
             _ => Source::Path(text.into()),
         }
     }
-}
-
-/// A file that can be read, or why a source can't be.
-#[derive(Debug)]
-pub(crate) enum Input {
-    File(PathBuf),
-    Stdin,
-    Failed(Failure),
 }
 
 /// What sources stand for.
@@ -119,9 +113,12 @@ fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     let shown = path.display();
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => search(path, &mut inputs.files),
+        Ok(metadata) if metadata.is_file() && is_zip(&path) => {
+            search_archive(path, &mut inputs.files, true);
+        }
         Ok(_) => inputs.files.push(Input::File(path)),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let is_path = path.components().count() > 1 || is_log(&path);
+            let is_path = path.components().count() > 1 || kind(&path).is_some();
             match path.to_str() {
                 Some(name) if !is_path => {
                     let before = (inputs.failed_servers.len(), inputs.mistakes.len());
@@ -146,10 +143,37 @@ fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     }
 }
 
-/// Whether a name is that of a log file.
-fn is_log(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default();
-    ["evtx", "evt"].iter().any(|log| extension.eq_ignore_ascii_case(log))
+/// What a file's name says that it is.
+fn kind(path: &Path) -> Option<Member> {
+    member_kind(&path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Whether a file is a zip archive, by what is in it.
+fn is_zip(path: &Path) -> bool {
+    let packing = fs::File::open(path).and_then(|file| packing(&file));
+    packing.is_ok_and(|packing| packing == Some(Packing::Zip))
+}
+
+/// Finds the logs in a zip archive, in the order of their names. Where nobody named it, one
+/// without logs is left alone.
+fn search_archive(path: PathBuf, inputs: &mut Vec<Input>, is_named: bool) {
+    let shown = path.display().to_string();
+    let opened = fs::File::open(&path).map_err(Into::into).and_then(ZipFile::open);
+    let archive = match opened {
+        Ok(archive) => Arc::new(archive),
+        Err(error) => return inputs.push(Input::Failed(archive_failure(&shown, &error))),
+    };
+    let mut entries = archive.entries().to_vec();
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    if entries.is_empty() && is_named {
+        let failure =
+            Failure::new(format!("there are no .evtx or .evt files in the archive {shown}"));
+        return inputs.push(Input::Failed(failure));
+    }
+    for entry in entries {
+        let (archive, path) = (Arc::clone(&archive), path.clone());
+        inputs.push(Input::Member { archive, path, entry });
+    }
 }
 
 /// Searches a folder and those in it. Links to folders are not followed, so that it ends.
@@ -158,7 +182,10 @@ fn search(folder: PathBuf, inputs: &mut Vec<Input>) {
     let mut open = vec![folder.clone()];
     while let Some(path) = open.pop() {
         if path != folder && path.is_file() {
-            inputs.push(Input::File(path));
+            match kind(&path) {
+                Some(Member::Archive) => search_archive(path, inputs, false),
+                _ => inputs.push(Input::File(path)),
+            }
             continue;
         }
         let entries = match fs::read_dir(&path).and_then(|entries| entries.collect()) {
@@ -175,7 +202,7 @@ fn search(folder: PathBuf, inputs: &mut Vec<Input>) {
         for entry in entries {
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
             let path = entry.path();
-            if is_folder || is_log(&path) && path.is_file() {
+            if is_folder || kind(&path).is_some() && path.is_file() {
                 open.push(path);
             }
         }

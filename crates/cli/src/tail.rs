@@ -11,11 +11,11 @@ use crate::args::{Format, TailArgs, WorkArgs};
 use crate::console::Console;
 use crate::error::Failure;
 use crate::filter::{Question, Zone};
+use crate::input::Input;
 use crate::out::Out;
 use crate::print::Wanted;
 use crate::printed::{Print, Printed};
 use crate::run::{self, Closed, Run, Take};
-use crate::source::Input;
 use crate::texts::LocalTexts;
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
             .hint("name the values that are wanted, or choose table or jsonl"));
     }
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
+    run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
     let selection = Arc::new(question.selection);
     run.texts = LocalTexts::open(&args.texts, &run.console);
@@ -60,6 +61,10 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
                 let source = Arc::new(FileSource::new(path));
                 let input = FleetInput::file(source, Arc::clone(&selection));
                 sources.push(input.with_texts(texts));
+            }
+            Input::Member { .. } => {
+                let failure = Failure::new(format!("{}: it can't be followed", input.name()));
+                failed.push(failure.hint("quarry scan reads the logs in an archive"));
             }
             Input::Stdin => failed.push(Failure::new("-: standard input can't be followed")),
             Input::Failed(failure) => failed.push(failure),
@@ -78,7 +83,8 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     }
     let followed = Out::new(&printer, true).and_then(|out| {
         let separator = printer.separator();
-        let print = Print { printer, separator, apart: false, times: false };
+        let identifier = None;
+        let print = Print { printer, separator, apart: false, times: false, identifier };
         run.follow(sources, args.lines, cursors.as_mut(), &print, &mut Printing { out })
     });
     if let Err(Closed::Failed(failure)) = followed {

@@ -10,6 +10,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use encoding_rs::Encoding;
 use quarry_eventlog::Direction;
 use quarry_fleet::{Follow, FollowOptions, FollowRequest, Job, Request, Scan};
 use tokio::runtime::Handle;
@@ -40,6 +41,7 @@ pub struct Pipeline<S = ()> {
     mode: Mode,
     stage: S,
     threads: NonZeroUsize,
+    ansi: &'static Encoding,
     direction: Direction,
     output_bytes: usize,
     stop: Stop,
@@ -76,6 +78,7 @@ impl Pipeline {
             mode: Mode::None,
             stage: (),
             threads,
+            ansi: encoding_rs::WINDOWS_1252,
             direction: Direction::Forward,
             output_bytes: OUTPUT_BYTES,
             stop: Stop::default(),
@@ -111,16 +114,31 @@ impl<S: Stage> Pipeline<S> {
     /// Adds a stage, after those there are.
     #[must_use]
     pub fn stage<T: Stage>(self, stage: T) -> Pipeline<(S, T)> {
-        let Pipeline { files, fleet, mode, stage: first, threads, direction, output_bytes, stop } =
-            self;
+        let Pipeline {
+            files,
+            fleet,
+            mode,
+            stage: first,
+            threads,
+            ansi,
+            direction,
+            output_bytes,
+            stop,
+        } = self;
         let stage = (first, stage);
-        Pipeline { files, fleet, mode, stage, threads, direction, output_bytes, stop }
+        Pipeline { files, fleet, mode, stage, threads, ansi, direction, output_bytes, stop }
     }
 
     /// Decodes on so many threads; as many as there are cores, if nothing is said.
     #[must_use]
     pub fn threads(self, threads: NonZeroUsize) -> Self {
         Pipeline { threads, ..self }
+    }
+
+    /// The code page of ANSI strings in events; 1252, if nothing is said.
+    #[must_use]
+    pub fn ansi(self, ansi: &'static Encoding) -> Self {
+        Pipeline { ansi, ..self }
     }
 
     /// The order of records. What is followed comes in order in any case.
@@ -179,7 +197,8 @@ impl<S: Stage> Pipeline<S> {
         );
         let skips = jobs.skips();
         let spare = Mutex::new(Vec::new());
-        let decoding = Decoding { work, stage: &self.stage, stop: &self.stop, spare: &spare };
+        let (stage, stop, ansi) = (&self.stage, &self.stop, self.ansi);
+        let decoding = Decoding { work, stage, stop, ansi, spare: &spare };
         let mut result = Ok(());
         order::in_order(
             order::Limits { threads: self.threads, bytes: self.output_bytes },

@@ -6,13 +6,15 @@ mod winevt;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 
-use quarry_binxml::{BinXmlError, ChunkDecoder, Decoder};
+use quarry_binxml::{BinXmlError, ChunkDecoder, Decoder, Definitions};
 use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
 use quarry_event::filter::Matcher;
 use quarry_event::{Event, EventTime, Field, FieldSource, PartialSource};
 use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
-use quarry_logfile::{Chunk, DamageKind, EvtItem, EvtLog, EvtxLog, Item, RecordHeader};
+use quarry_logfile::{
+    Chunk, DamageKind, EvtItem, EvtLog, EvtxLog, Item, ReadAt, RecordHeader, Run, RunRecords,
+};
 
 use crate::types::{Damage, Direction, LogName, RecordId};
 #[cfg(windows)]
@@ -35,7 +37,11 @@ enum Raw {
         only: Option<RangeInclusive<u64>>,
         /// Whether what is meant are the records of its slack, rather than its own.
         slack: bool,
+        /// Where records are recovered, the definitions for those whose own are gone.
+        definitions: Option<Arc<Definitions>>,
     },
+    /// Records that stand outside of any log's.
+    Found { name: Arc<LogName>, found: Arc<Found>, runs: Range<usize> },
     /// A block of an `.evt` file, whose events are of a channel.
     Evt { name: Arc<LogName>, channel: Arc<str>, log: Arc<EvtLog>, n: u64 },
     /// Classic records, one behind the other, all of which can be read.
@@ -45,6 +51,13 @@ enum Raw {
     /// Events of this machine, not rendered yet.
     #[cfg(windows)]
     Local(LocalBatch),
+}
+
+/// Records that were found in a file.
+pub(crate) struct Found {
+    pub(crate) file: Arc<dyn ReadAt>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) definitions: Arc<Definitions>,
 }
 
 impl Batch {
@@ -57,9 +70,32 @@ impl Batch {
         log: Arc<EvtxLog>,
         n: u64,
         direction: Direction,
-        slack: bool,
     ) -> Self {
-        Batch { direction, raw: Raw::Chunk { name, log, n, only: None, slack } }
+        let raw = Raw::Chunk { name, log, n, only: None, slack: false, definitions: None };
+        Batch { direction, raw }
+    }
+
+    /// The records of a chunk, or those of its slack, where records are recovered.
+    pub(crate) fn chunk_recovered(
+        name: Arc<LogName>,
+        log: Arc<EvtxLog>,
+        n: u64,
+        direction: Direction,
+        slack: bool,
+        definitions: Arc<Definitions>,
+    ) -> Self {
+        let definitions = Some(definitions);
+        Batch { direction, raw: Raw::Chunk { name, log, n, only: None, slack, definitions } }
+    }
+
+    /// Some of the runs that were found in a file.
+    pub(crate) fn found(
+        name: Arc<LogName>,
+        found: Arc<Found>,
+        runs: Range<usize>,
+        direction: Direction,
+    ) -> Self {
+        Batch { direction, raw: Raw::Found { name, found, runs } }
     }
 
     pub(crate) fn evt(
@@ -80,7 +116,7 @@ impl Batch {
         n: u64,
         only: RangeInclusive<u64>,
     ) -> Self {
-        let raw = Raw::Chunk { name, log, n, only: Some(only), slack: false };
+        let raw = Raw::Chunk { name, log, n, only: Some(only), slack: false, definitions: None };
         Batch { direction: Direction::Forward, raw }
     }
 
@@ -121,7 +157,7 @@ impl Batch {
     pub fn is_empty(&self) -> bool {
         match &self.raw {
             Raw::Damage(damage) => damage.is_empty(),
-            Raw::Chunk { .. } | Raw::Evt { .. } => false,
+            Raw::Chunk { .. } | Raw::Found { .. } | Raw::Evt { .. } => false,
             Raw::Classic { sizes, .. } => sizes.is_empty(),
             Raw::Wire { batch, .. } => batch.is_empty(),
             #[cfg(windows)]
@@ -149,7 +185,11 @@ impl Batch {
             }
             #[cfg(windows)]
             Raw::Local(batch) => batch.keep(is_kept),
-            Raw::Damage(_) | Raw::Chunk { .. } | Raw::Evt { .. } | Raw::Classic { .. } => {}
+            Raw::Damage(_)
+            | Raw::Chunk { .. }
+            | Raw::Found { .. }
+            | Raw::Evt { .. }
+            | Raw::Classic { .. } => {}
         }
     }
 
@@ -174,7 +214,7 @@ impl Batch {
     /// How many records there are, where that is known before they are read.
     pub fn records(&self) -> u64 {
         match &self.raw {
-            Raw::Damage(_) | Raw::Chunk { .. } | Raw::Evt { .. } => 0,
+            Raw::Damage(_) | Raw::Chunk { .. } | Raw::Found { .. } | Raw::Evt { .. } => 0,
             Raw::Classic { sizes, .. } => sizes.len() as u64,
             Raw::Wire { batch, .. } => batch.len() as u64,
             #[cfg(windows)]
@@ -185,7 +225,7 @@ impl Batch {
     /// How many bytes of memory the batch holds; about so many, where Windows holds them.
     pub fn bytes(&self) -> usize {
         match &self.raw {
-            Raw::Damage(_) | Raw::Chunk { .. } | Raw::Evt { .. } => 0,
+            Raw::Damage(_) | Raw::Chunk { .. } | Raw::Found { .. } | Raw::Evt { .. } => 0,
             Raw::Classic { bytes, .. } => bytes.len(),
             Raw::Wire { batch, .. } => batch.buffer().len(),
             #[cfg(windows)]
@@ -243,6 +283,11 @@ impl Default for BatchReader {
 }
 
 impl BatchReader {
+    /// A reader that takes ANSI text to be in the given code page.
+    pub fn with_code_page(ansi: &'static encoding_rs::Encoding) -> Self {
+        BatchReader::new(Decoder::with_code_page(ansi))
+    }
+
     /// A reader that uses the given decoder.
     pub fn new(decoder: Decoder) -> Self {
         BatchReader {
@@ -260,32 +305,60 @@ impl BatchReader {
     pub fn read(&mut self, batch: &Batch, visitor: &mut impl Visitor) {
         match &batch.raw {
             Raw::Damage(damage) => damage.iter().for_each(|damage| visitor.damage(damage)),
-            Raw::Chunk { name, log, n, only, slack } => match log.chunk(*n, &mut self.bytes) {
-                Ok(chunk) => {
-                    chunk.items(&mut self.items);
-                    let decoder = self.decoder.chunk(chunk.bytes());
-                    if *slack {
-                        chunk.slack(&self.items, &mut self.slack);
-                        let generations = Chunk::generations(&self.items, &self.slack);
-                        if batch.direction == Direction::Backward {
-                            self.slack.reverse();
+            Raw::Chunk { name, log, n, only, slack, definitions } => {
+                match log.chunk(*n, &mut self.bytes) {
+                    Ok(chunk) => {
+                        chunk.items(&mut self.items);
+                        if let Some(definitions) = definitions {
+                            self.decoder.set_definitions(Arc::clone(definitions));
                         }
-                        return read_slack(decoder, &self.slack, generations, &name.0, visitor);
+                        let mut decoder = self.decoder.chunk(chunk.bytes());
+                        if *slack {
+                            chunk.slack(&self.items, &mut self.slack);
+                            decoder.set_generations(Chunk::generations(&self.items, &self.slack));
+                            if batch.direction == Direction::Backward {
+                                self.slack.reverse();
+                            }
+                            for record in &self.slack {
+                                read_leftover(&mut decoder, record, &name.0, visitor);
+                            }
+                            return;
+                        }
+                        if definitions.is_some() {
+                            decoder.set_generations(Chunk::generations(&self.items, &[]));
+                        }
+                        if let Some(only) = only {
+                            self.items.retain(
+                                |item| matches!(item, Item::Record(r) if only.contains(&r.number)),
+                            );
+                        }
+                        if batch.direction == Direction::Backward {
+                            self.items.reverse();
+                        }
+                        let is_recovered = definitions.is_some();
+                        read_chunk(decoder, &self.items, is_recovered, &name.0, visitor);
                     }
-                    if let Some(only) = only {
-                        self.items.retain(
-                            |item| matches!(item, Item::Record(r) if only.contains(&r.number)),
-                        );
-                    }
-                    if batch.direction == Direction::Backward {
-                        self.items.reverse();
-                    }
-                    read_chunk(decoder, &self.items, &name.0, visitor);
+                    // It is told with the chunk's own records.
+                    Err(_) if *slack => {}
+                    Err(damage) => visitor.damage(&damage.into()),
                 }
-                // It is told with the chunk's own records.
-                Err(_) if *slack => {}
-                Err(damage) => visitor.damage(&damage.into()),
-            },
+            }
+            Raw::Found { name, found, runs } => {
+                self.decoder.set_definitions(Arc::clone(&found.definitions));
+                let runs = &found.runs[runs.clone()];
+                match batch.direction {
+                    Direction::Forward => {
+                        for run in runs {
+                            self.read_run(run, found, batch.direction, &name.0, visitor);
+                        }
+                    }
+                    Direction::Backward => {
+                        for run in runs.iter().rev() {
+                            self.read_run(run, found, batch.direction, &name.0, visitor);
+                        }
+                    }
+                }
+            }
             Raw::Evt { name, channel, log, n } => {
                 log.block(*n, &mut self.bytes, &mut self.evt_items);
                 if batch.direction == Direction::Backward {
@@ -299,6 +372,44 @@ impl BatchReader {
             Raw::Wire { batch, logs } => read_wire(&mut self.decoder, batch, logs, visitor),
             #[cfg(windows)]
             Raw::Local(batch) => self.local.read(batch, visitor),
+        }
+    }
+}
+
+impl BatchReader {
+    /// Reads records that stand one right after the other, outside of any log's.
+    fn read_run(
+        &mut self,
+        run: &Run,
+        found: &Found,
+        direction: Direction,
+        log: &str,
+        visitor: &mut impl Visitor,
+    ) {
+        match run.read(&*found.file, &mut self.bytes) {
+            Ok(RunRecords::Evtx { mut records, generation }) => {
+                if direction == Direction::Backward {
+                    records.reverse();
+                }
+                let mut decoder = self.decoder.chunk(&self.bytes);
+                decoder.set_generations([generation]);
+                for record in &records {
+                    read_leftover(&mut decoder, record, log, visitor);
+                }
+            }
+            Ok(RunRecords::Evt(mut records)) => {
+                if direction == Direction::Backward {
+                    records.reverse();
+                }
+                for bytes in records {
+                    // The channel is told by the name of the log's file, which is lost.
+                    read_evt_record(&self.bytes[bytes], true, log, "", visitor);
+                }
+            }
+            Err(e) => {
+                let (offset, kind) = (run.offset(), DamageKind::Io(e.kind()));
+                visitor.damage(&quarry_logfile::Damage { offset, record: None, kind }.into());
+            }
         }
     }
 }
@@ -360,6 +471,7 @@ impl Visitor for Events<'_> {
 fn read_chunk<V: Visitor>(
     mut decoder: ChunkDecoder<'_>,
     items: &[Item],
+    is_recovered: bool,
     log: &str,
     visitor: &mut V,
 ) {
@@ -374,33 +486,34 @@ fn read_chunk<V: Visitor>(
         match decoder.event_if(record.binxml.clone(), |head| visitor.wants(head)) {
             Ok(Some(event)) => visitor.event(&event, log, Some(record.number)),
             Ok(None) => {}
+            // Where its template is damaged, another place may have it.
+            Err(_) if is_recovered => read_leftover(&mut decoder, record, log, visitor),
             Err(error) => visitor.damage(&unread(record, error)),
         }
     }
 }
 
-/// The records that were left over in a chunk.
-fn read_slack(
-    mut decoder: ChunkDecoder<'_>,
-    slack: &[RecordHeader],
-    generations: Vec<Range<usize>>,
+/// A record that was left over.
+fn read_leftover(
+    decoder: &mut ChunkDecoder<'_>,
+    record: &RecordHeader,
     log: &str,
     visitor: &mut impl Visitor,
 ) {
-    decoder.set_generations(generations);
-    for record in slack {
-        match decoder.leftover(record.binxml.clone()) {
-            Ok(left) => {
-                if !visitor.wants(&left.record) {
-                    continue;
-                }
-                visitor.recovered(&left.record, log, Some(record.number));
-                if left.has_lost_names {
-                    visitor.damage(&of_record(record, DamageKind::LostNames));
-                }
+    match decoder.leftover(record.binxml.clone()) {
+        Ok(left) => {
+            if !visitor.wants(&left.record) {
+                return;
             }
-            Err(error) => visitor.damage(&unread(record, error)),
+            visitor.recovered(&left.record, log, Some(record.number));
+            if left.has_lost_names {
+                visitor.damage(&of_record(record, DamageKind::LostNames));
+            }
+            if left.has_borrowed_template {
+                visitor.damage(&of_record(record, DamageKind::BorrowedTemplate));
+            }
         }
+        Err(error) => visitor.damage(&unread(record, error)),
     }
 }
 
@@ -417,21 +530,29 @@ fn read_evt(bytes: &[u8], items: &[EvtItem], log: &str, channel: &str, visitor: 
         match item {
             EvtItem::Damage(damage) => visitor.damage(&(*damage).into()),
             EvtItem::Record { bytes: range, recovered, .. } => {
-                // The damage of what is left out of it is an item of its own.
-                let Some((record, _)) = ClassicRecord::salvage(&bytes[range.clone()]) else {
-                    continue;
-                };
-                let event = ClassicEvent { record, log: channel };
-                if !visitor.wants(&event) {
-                    continue;
-                }
-                let number = Some(record.number().into());
-                match recovered {
-                    true => visitor.recovered(&event, log, number),
-                    false => visitor.event(&event, log, number),
-                }
+                read_evt_record(&bytes[range.clone()], *recovered, log, channel, visitor);
             }
         }
+    }
+}
+
+fn read_evt_record(
+    bytes: &[u8],
+    recovered: bool,
+    log: &str,
+    channel: &str,
+    visitor: &mut impl Visitor,
+) {
+    // The damage of what is left out of it is told apart.
+    let Some((record, _)) = ClassicRecord::salvage(bytes) else { return };
+    let event = ClassicEvent { record, log: channel };
+    if !visitor.wants(&event) {
+        return;
+    }
+    let number = Some(record.number().into());
+    match recovered {
+        true => visitor.recovered(&event, log, number),
+        false => visitor.event(&event, log, number),
     }
 }
 

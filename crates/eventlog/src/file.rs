@@ -1,18 +1,20 @@
 //! A log file as an [`EventLog`].
 
 mod follower;
+mod recovery;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use quarry_event::{EventTime, Field, FieldSource};
-use quarry_logfile::{DamageKind, EvtLog, EvtxLog, OpenError, ReadAt};
+use quarry_logfile::{DamageKind, Definitions, EvtLog, EvtxLog, OpenError, ReadAt};
 
 use crate::batch::{Batch, BatchReader, Visitor};
 use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
 use crate::types::{Damage, Direction, LogError, LogName, Query, Subscription};
 use follower::Follower;
+use recovery::{Recovery, survey};
 
 /// An `.evtx` or `.evt` file. It has one log, named after the file, whatever the channels of its
 /// events.
@@ -20,8 +22,12 @@ pub struct FileLog {
     source: String,
     name: Arc<LogName>,
     log: LogFile,
-    /// Whether records of slack are wanted too.
+    /// Whether what has been given up is wanted too.
     recover: bool,
+    /// Template definitions of other sources, for what is recovered.
+    others: Option<Arc<Definitions>>,
+    /// A file that has records of this one, too.
+    copy_of: Option<String>,
     /// Where it can be opened again, to see what it has become.
     path: Option<PathBuf>,
 }
@@ -32,6 +38,8 @@ enum LogFile {
     Evtx(Arc<EvtxLog>),
     /// With the channel that its events are of; empty where nobody knows.
     Evt(Arc<EvtLog>, Arc<str>),
+    /// No log: something that may have records in it.
+    Other(Arc<dyn ReadAt>),
 }
 
 impl LogFile {
@@ -50,6 +58,7 @@ impl LogFile {
         match self {
             LogFile::Evtx(log) => log.chunks(),
             LogFile::Evt(log, _) => log.blocks(),
+            LogFile::Other(_) => 0,
         }
     }
 
@@ -57,6 +66,7 @@ impl LogFile {
         match self {
             LogFile::Evtx(log) => log.damage(),
             LogFile::Evt(log, _) => log.damage(),
+            LogFile::Other(_) => &[],
         }
     }
 }
@@ -87,26 +97,69 @@ fn channel(name: &LogName) -> &str {
 
 impl FileLog {
     /// Opens a file.
+    ///
+    /// # Errors
+    /// [`OpenError`]: it can't be read, or is no log.
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let name = log_name(path);
+        let name = LogName::of_file(path);
         let mut log = FileLog::new(path.to_string_lossy().into_owned(), name, File::open(path)?)?;
         log.path = Some(path.to_owned());
         Ok(log)
     }
 
     /// A log in a file, or in anything that can be read at a position.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
     pub fn new(
         source: String,
         name: LogName,
         file: impl ReadAt + 'static,
     ) -> Result<Self, OpenError> {
         let log = LogFile::open(file, &name)?;
-        Ok(FileLog { source, name: Arc::new(name), log, recover: false, path: None })
+        Ok(FileLog {
+            source,
+            name: Arc::new(name),
+            log,
+            recover: false,
+            others: None,
+            copy_of: None,
+            path: None,
+        })
     }
 
-    /// The log with the records of slack too, which a [`Visitor`] is given as
-    /// [`recovered`](Visitor::recovered): what is left of records that the log has given up. It
-    /// can't be followed so.
+    /// A file of any kind, from which records are recovered: a log as [`recovering`] has it, and of
+    /// anything else, an image of a disk or a memory dump, the records that are anywhere in it.
+    ///
+    /// [`recovering`]: Self::recovering
+    ///
+    /// # Errors
+    /// The file can't be read, or is empty.
+    pub fn of_any(
+        source: String,
+        name: LogName,
+        file: impl ReadAt + 'static,
+    ) -> Result<Self, OpenError> {
+        if file.size()? == 0 {
+            return Err(OpenError::Empty);
+        }
+        if EvtxLog::is_one(&file)? || EvtLog::is_one(&file)? {
+            return FileLog::new(source, name, file)?.recovering();
+        }
+        let log = LogFile::Other(Arc::new(file));
+        Ok(FileLog {
+            source,
+            name: Arc::new(name),
+            log,
+            recover: true,
+            others: None,
+            copy_of: None,
+            path: None,
+        })
+    }
+
+    /// The log with the records too that it has given up, which a [`Visitor`] is given as
+    /// [`recovered`](Visitor::recovered). It can't be followed so.
     ///
     /// Its batches of before give none, so it can't have any any more.
     ///
@@ -121,6 +174,40 @@ impl FileLog {
         Ok(self)
     }
 
+    /// What tells files that are copies of one log, or of parts of it: one thing that both have.
+    pub fn beginnings(&self) -> Vec<(u64, u64)> {
+        match &self.log {
+            LogFile::Evtx(log) => log.beginnings(),
+            LogFile::Evt(log, _) => log.beginning().into_iter().collect(),
+            LogFile::Other(_) => Vec::new(),
+        }
+    }
+
+    /// Has the log tell, as [`Damage::Copy`], that another file has records of it too.
+    pub fn set_copy_of(&mut self, other: String) {
+        self.copy_of = Some(other);
+    }
+
+    /// Has template definitions of other sources serve records whose own are gone. Such a record
+    /// is told of as [`DamageKind::BorrowedTemplate`].
+    pub fn set_other_definitions(&mut self, others: Arc<Definitions>) {
+        self.others = Some(others);
+    }
+
+    /// The template definitions that are anywhere in the file, for
+    /// [`set_other_definitions`](Self::set_other_definitions) of others. Reads the file whole,
+    /// until `is_wanted` says that nobody wants them any more.
+    ///
+    /// # Errors
+    /// The file can't be read.
+    pub fn definitions(&self, is_wanted: impl Fn() -> bool) -> std::io::Result<Definitions> {
+        let Some(mut survey) = survey(&self.log, None)? else { return Ok(Definitions::default()) };
+        while is_wanted() && survey.step()? {
+            survey.take_runs();
+        }
+        Ok(survey.definitions().clone())
+    }
+
     /// The name of the log.
     pub fn name(&self) -> &LogName {
         &self.name
@@ -132,23 +219,24 @@ impl FileLog {
     }
 
     /// The file's batches, one after the other: what is wrong with it as a whole, and a batch for
-    /// each part. None of them is read yet.
+    /// each part. None of them is read yet. Where records are recovered, empty batches come first,
+    /// while the file is searched.
     pub fn batches(&self, direction: Direction) -> FileBatches {
+        let (name, log) = (Arc::clone(&self.name), self.log.clone());
+        let recovery = self
+            .recover
+            .then(|| Recovery::new(name, log, direction, self.others.as_ref()))
+            .map(Box::new);
         FileBatches {
             name: Arc::clone(&self.name),
             log: self.log.clone(),
-            recover: self.recover,
+            recovery,
+            copy_of: self.copy_of.clone(),
             direction,
             next: 0,
             told_damage: false,
         }
     }
-}
-
-/// The name of the log that a file was saved from: Windows writes `/` as `%4` in a file's name.
-fn log_name(path: &Path) -> LogName {
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    LogName(stem.replace("%4", "/"))
 }
 
 /// A bookmark isn't used: a file is read whole.
@@ -211,7 +299,8 @@ impl FileLog {
 pub struct FileBatches {
     name: Arc<LogName>,
     log: LogFile,
-    recover: bool,
+    recovery: Option<Box<Recovery>>,
+    copy_of: Option<String>,
     direction: Direction,
     next: u64,
     told_damage: bool,
@@ -223,20 +312,19 @@ impl Iterator for FileBatches {
     fn next(&mut self) -> Option<Batch> {
         if !std::mem::replace(&mut self.told_damage, true) {
             // What is slack is shown rather than told of.
-            let is_shown = |kind| matches!(kind, DamageKind::UnusedChunks { .. }) && self.recover;
+            let is_shown =
+                |kind| matches!(kind, DamageKind::UnusedChunks { .. }) && self.recovery.is_some();
             let damage = self.log.damage().iter().filter(|damage| !is_shown(damage.kind));
-            let damage: Vec<Damage> = damage.map(|&damage| damage.into()).collect();
+            let copy = self.copy_of.take().map(|of| Damage::Copy { of });
+            let damage: Vec<Damage> = damage.map(|&damage| damage.into()).chain(copy).collect();
             if !damage.is_empty() {
                 return Some(Batch::damage(damage));
             }
         }
-        let parts = self.log.parts();
-        // The slack of all chunks is older than what any has now.
-        let passes = match &self.log {
-            LogFile::Evtx(_) if self.recover => 2,
-            LogFile::Evtx(_) | LogFile::Evt(..) => 1,
-        };
-        let all = passes * parts;
+        if let Some(recovery) = &mut self.recovery {
+            return recovery.next();
+        }
+        let all = self.log.parts();
         let at = self.next;
         if at >= all {
             return None;
@@ -246,15 +334,14 @@ impl Iterator for FileBatches {
             Direction::Forward => at,
             Direction::Backward => all - 1 - at,
         };
-        let slack = passes == 2 && n < parts;
-        let n = n % parts;
         let (name, direction) = (Arc::clone(&self.name), self.direction);
-        Some(match &self.log {
-            LogFile::Evtx(log) => Batch::chunk(name, Arc::clone(log), n, direction, slack),
+        match &self.log {
+            LogFile::Evtx(log) => Some(Batch::chunk(name, Arc::clone(log), n, direction)),
             LogFile::Evt(log, channel) => {
-                Batch::evt(name, Arc::clone(channel), Arc::clone(log), n, direction)
+                Some(Batch::evt(name, Arc::clone(channel), Arc::clone(log), n, direction))
             }
-        })
+            LogFile::Other(_) => None,
+        }
     }
 }
 

@@ -22,17 +22,33 @@ pub trait EventLog: Send + Sync {
     }
 
     /// The logs that the source has.
+    ///
+    /// # Errors
+    /// [`LogError`]: the source didn't answer, or refused.
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>>;
 
     /// How many records a log has, and from when to when.
+    ///
+    /// # Errors
+    /// [`LogError::NoSuchLog`], [`LogError::AccessDenied`], or that the source didn't answer.
     fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>>;
 
     /// The records of some logs, as a stream of batches.
+    ///
+    /// # Errors
+    /// [`LogError::HowManyLogs`], [`LogError::NoSuchLog`], [`LogError::AccessDenied`],
+    /// [`LogError::DirectLog`] of a log that can't be read in this direction,
+    /// [`LogError::QueryRefused`] if not even a query without a filter is taken, or that the source
+    /// didn't answer.
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>>;
 
     /// New records as they come: batches that don't end, and are empty when nothing came for some
-    /// time. Where records are gone that were still to come, it fails with
+    /// time. Where records are gone that were still to come, the stream fails with
     /// [`LogError::Overwritten`].
+    ///
+    /// # Errors
+    /// As [`query`](Self::query), and [`LogError::Overwritten`] or [`LogError::Recreated`] at
+    /// [`Start::After`](crate::Start::After).
     fn subscribe<'a>(
         &'a self,
         subscription: &'a Subscription,
@@ -43,6 +59,10 @@ pub trait EventLog: Send + Sync {
 pub trait Batches: Send {
     /// The next batch; nothing at the end. A batch may be empty: the source lives, and searches
     /// on. After an error there is no more.
+    ///
+    /// # Errors
+    /// [`LogError`], as the item of a stream that it ends: [`LogError::NoProgress`],
+    /// [`LogError::Overwritten`], what makes no sense, or a connection that is lost.
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>>;
 
     /// How many bytes the next batch will probably hold, for those who have to keep to a budget.

@@ -51,6 +51,11 @@ fn seeds_of_old_log_files_are_read() {
 }
 
 #[test]
+fn seeds_of_files_of_any_kind_are_searched() {
+    run_seeds("recover", targets::recover::run);
+}
+
+#[test]
 fn seeds_of_classic_records_are_read() {
     run_seeds("classic", targets::classic::run);
 }

@@ -8,7 +8,7 @@ use quarry_rpc::smb::SMB_PORT;
 
 use crate::inventory::{Inventory, MAPPER_PORT, ProtocolChoice, ServerEntry};
 use crate::name::{self, NameProblem};
-use crate::server::Protocol;
+use crate::protocol::Protocol;
 
 /// A server's URL. Ports that it doesn't name are the inventory's, or the usual ones.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

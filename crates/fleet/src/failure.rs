@@ -9,7 +9,7 @@ use quarry_rpc::security::kerberos::KerberosError;
 use quarry_rpc::smb::SmbError;
 use quarry_rpc::{Blame, Error as RpcError, FaultStatus, NetworkError, NetworkErrorKind, Stage};
 
-use crate::server::Protocol;
+use crate::protocol::Protocol;
 use crate::source::Source;
 
 /// A source that failed, wholly or in part.

@@ -1,6 +1,5 @@
 //! A server, and the two protocols in which one may be read.
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use tokio::time::Instant;
 use crate::address::ServerUrl;
 use crate::failure::{Failure, Listener};
 use crate::inventory::ServerEntry;
+use crate::protocol::Protocol;
 use crate::retry::CREDENTIAL_PAUSE;
 use crate::source::Source;
 
@@ -25,24 +25,6 @@ pub const DEFAULT_LOG: &str = "System";
 
 /// How long SMB's port has to answer where the endpoint mapper doesn't.
 const KNOCK: Duration = Duration::from_secs(1);
-
-/// How a server's event log is read.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Protocol {
-    /// MS-EVEN6, over TCP: Windows Vista, 2008 and later.
-    Even6,
-    /// MS-EVEN, over SMB: every Windows, as far as it speaks SMB 2, and Samba.
-    Even,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protocol::Even6 => "MS-EVEN6",
-            Protocol::Even => "MS-EVEN over SMB",
-        })
-    }
-}
 
 /// A server that speaks MS-EVEN6, or MS-EVEN over SMB. Where neither is asked for, MS-EVEN6 comes
 /// first; MS-EVEN is spoken where that can't be reached or isn't served, and from then on.

@@ -7,7 +7,7 @@ use quarry_event::filter::Glob;
 use quarry_eventlog::{BoxFuture, EventLog, LogError};
 
 use crate::failure::{Failure, Listener};
-use crate::server::Protocol;
+use crate::protocol::Protocol;
 
 /// Something that can be opened as an event log, perhaps several times: a lost connection is made
 /// again.

@@ -64,6 +64,12 @@ impl<'b> Chunk<'b> {
         self.offset
     }
 
+    /// Whether it is one: by its header, or by a record where the first one stands.
+    pub(crate) fn is_one(&self) -> bool {
+        ChunkHeader::parse(self.bytes).is_some()
+            || self.record_at(ChunkHeader::LEN, self.bytes.len()).is_some()
+    }
+
     fn damage(&self, at: usize, kind: DamageKind) -> Item {
         Item::Damage(Damage { offset: self.offset + at as u64, record: None, kind })
     }

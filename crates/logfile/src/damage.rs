@@ -102,6 +102,12 @@ pub enum DamageKind {
          as EventData"
     )]
     LostNames,
+    /// A record of slack whose template is gone, and was found in another file.
+    #[error(
+        "the template of a recovered record is gone: one of another file, with its identifier and \
+         the types of its values, was used"
+    )]
+    BorrowedTemplate,
     /// The file can't be read here.
     #[error("the file can't be read here: {0}")]
     Io(std::io::ErrorKind),
@@ -121,6 +127,7 @@ impl DamageKind {
                 | DamageKind::EndOfLog
                 | DamageKind::OldestRecord
                 | DamageKind::LostNames
+                | DamageKind::BorrowedTemplate
         )
     }
 }

@@ -9,6 +9,9 @@
 //! [`classic`] reads the records of the time before: those of `ReadEventLog`. An [`EvtLog`] is a
 //! file of them.
 //!
+//! A [`Survey`] goes over a file of any kind before records are recovered from it: those that stand
+//! outside of chunks are its [`Run`]s.
+//!
 //! What can be read of a damaged file is read; what can't is a [`Damage`] that says where it is.
 #![forbid(unsafe_code)]
 
@@ -19,11 +22,14 @@ mod evt;
 mod header;
 mod log;
 mod read_at;
+mod recover;
 mod writer;
 
 pub use chunk::{CHUNK_SIZE, Chunk, Item, RecordHeader};
 pub use damage::{Damage, DamageKind};
 pub use evt::{EvtItem, EvtLog, MAX_EVT_RECORD};
 pub use log::{EvtxLog, OpenError};
+pub use quarry_binxml::Definitions;
 pub use read_at::ReadAt;
+pub use recover::{Run, RunRecords, Survey};
 pub use writer::{EvtxWriteError, EvtxWriter};

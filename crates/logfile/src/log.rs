@@ -1,16 +1,17 @@
 //! An `.evtx` file as its chunks, in the order of their records.
 
 use std::io;
+use std::sync::Arc;
 
 use crate::chunk::{CHUNK_SIZE, Chunk, RECORD_HEADER, RECORD_MAGIC};
 use crate::classic;
 use crate::damage::{Damage, DamageKind};
-use crate::header::{ChunkHeader, FileHeader, u64_at};
+use crate::header::{ChunkHeader, FileHeader, u32_at, u64_at};
 use crate::read_at::ReadAt;
 
 /// An `.evtx` file.
 pub struct EvtxLog {
-    file: Box<dyn ReadAt>,
+    file: Arc<dyn ReadAt>,
     /// Where the first chunk begins.
     first_chunk: u64,
     /// How many chunks there are, the last perhaps in part.
@@ -96,7 +97,7 @@ impl EvtxLog {
         let chunks = size.saturating_sub(first_chunk).div_ceil(CHUNK_SIZE as u64);
         // It is counted in 16 bits.
         used = used.filter(|(used, _)| (1..chunks).contains(used) && chunks <= u16::MAX.into());
-        let file = Box::new(file);
+        let file = Arc::new(file);
         let mut log = EvtxLog { file, first_chunk, chunks, oldest: 0, used, dirty, damage };
         let unused = log.find_oldest()?;
         if let Some((place, chunks)) = unused {
@@ -115,6 +116,39 @@ impl EvtxLog {
     /// What is wrong with the file as a whole.
     pub fn damage(&self) -> &[Damage] {
         &self.damage
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Arc<dyn ReadAt> {
+        &self.file
+    }
+
+    /// Where the `n`th of [`chunks`](Self::chunks) begins, in bytes from the beginning of the file.
+    pub(crate) fn chunk_offset(&self, n: u64) -> u64 {
+        let place = if n < self.chunks { (self.oldest + n) % self.chunks } else { self.chunks };
+        self.offset_of(place)
+    }
+
+    /// The number of the first record of each chunk, and a checksum of its beginning. A chunk never
+    /// changes its first record, so two files that have one alike are copies of one log, or of
+    /// parts of it. What can't be read is left out.
+    pub fn beginnings(&self) -> Vec<(u64, u64)> {
+        /// What is read of a chunk, in bytes.
+        const START: usize = 4096;
+        let mut start = vec![0; START];
+        let mut beginnings = Vec::new();
+        for place in 0..self.chunks {
+            let Ok(START) = self.file.read_full_at(&mut start, self.offset_of(place)) else {
+                continue;
+            };
+            let record = &start[ChunkHeader::LEN..];
+            if record.starts_with(RECORD_MAGIC) && !self.is_unused(place, &start) {
+                let len = (u32_at(record, 4) as usize).min(record.len());
+                let checksum = crc32fast::hash(&record[..len]);
+                beginnings.push((u64_at(record, 8), checksum.into()));
+            }
+        }
+        beginnings
     }
 
     /// Reads a chunk into a buffer: the `n`th of [`chunks`](Self::chunks), in the order of the

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::blame::Blame;
 use crate::fault::FaultStatus;
 use crate::pdu::{ContextReason, NakReason, PduType};
 use crate::security::kerberos::KerberosError;
@@ -10,21 +11,6 @@ use crate::smb::{NtStatus, SmbError};
 
 /// Results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Who is to act on an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Blame {
-    /// The peer broke the protocol, or answered what makes no sense.
-    Peer,
-    /// The peer answered, lawfully, that it will not.
-    Refusal,
-    /// The credential was refused.
-    Credential,
-    /// The network, or a peer that is silent or gone.
-    Network,
-    /// The caller, or this machine.
-    Us,
-}
 
 /// An RPC connection or call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

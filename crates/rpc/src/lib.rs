@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod association;
+mod blame;
 mod client;
 mod error;
 mod fault;
@@ -30,9 +31,10 @@ pub mod tcp;
 pub mod tickets;
 
 pub use association::{Associations, Member, Seat};
+pub use blame::Blame;
 pub use client::{CallId, ClientConfig, ClientEvent, ClientHalf};
 pub use error::{
-    Blame, Error, LogonRefusal, NdrError, NetworkError, NetworkErrorKind, ProtocolError, Result,
+    Error, LogonRefusal, NdrError, NetworkError, NetworkErrorKind, ProtocolError, Result,
     SecurityError, Stage, UsageError,
 };
 pub use fault::FaultStatus;

@@ -18,6 +18,7 @@ mod error;
 mod event;
 mod packed;
 mod value;
+mod value_type;
 
 pub use chunk::ChunkTables;
 pub use describe::{Attribute, Content, Element, Fragment, Instance, Piece, Template};
@@ -25,4 +26,5 @@ pub use encode::wire;
 pub use error::WriteError;
 pub use event::{Templated, templated};
 pub use packed::{Packed, Packer};
-pub use value::{TypedValue, ValueType};
+pub use value::TypedValue;
+pub use value_type::ValueType;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout)] // What a run leaves out is said.
 
+mod archives;
 mod corpus;
 mod errors;
 mod evt;

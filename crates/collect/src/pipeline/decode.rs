@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use encoding_rs::Encoding;
 use quarry_event::filter::{Matcher, Verdict};
 use quarry_event::{FieldSource, Message, Origin, PartialSource, Texts};
 use quarry_eventlog::{BatchReader, Damage, Visitor};
@@ -37,6 +38,8 @@ pub(super) struct Decoding<'a, W: Work, S> {
     pub(super) work: &'a W,
     pub(super) stage: &'a S,
     pub(super) stop: &'a Stop,
+    /// The code page of ANSI text.
+    pub(super) ansi: &'static Encoding,
     /// Outputs to be used again.
     pub(super) spare: &'a Mutex<Vec<W::Output>>,
 }
@@ -55,7 +58,7 @@ pub(super) struct Worker<W: Work, S: Stage> {
 impl<W: Work, S: Stage> Worker<W, S> {
     pub(super) fn new(decoding: &Decoding<'_, W, S>) -> Self {
         Worker {
-            reader: BatchReader::default(),
+            reader: BatchReader::with_code_page(decoding.ansi),
             work: decoding.work.worker(),
             stage: decoding.stage.worker(),
             notes: Notes::default(),

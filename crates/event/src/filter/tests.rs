@@ -327,6 +327,18 @@ proptest! {
 }
 
 #[test]
+fn ids_widened_to_all_are_not_asked_for() {
+    // Found by a property test: a number below 0 is in a range from 0 on, and not in `>=0`.
+    let filter = Filter { ids: Some(Ids::parse("!4618,!4624").unwrap()), ..Filter::default() };
+    let event = event("<Event><System><EventID>-5</EventID></System></Event>");
+    assert!(filter.matcher(now()).matches(&event, None));
+    for expressions in 0..8 {
+        let pushed = filter.to_xpath(&XPathLimits { expressions, selects: 1 });
+        assert!(is_selected(&pushed, &event), "{pushed:?}");
+    }
+}
+
+#[test]
 fn generated_filters_and_events_do_meet() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;

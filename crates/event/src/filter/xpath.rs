@@ -282,6 +282,10 @@ fn cut(group: &Group, room: usize, selects: usize) -> Option<(Vec<Group>, bool)>
         return Some((parts, true));
     }
     let ranges = group.ids.as_ref()?.widened(room / 2 * selects);
+    if *ranges.as_slice() == [(0, u64::MAX)] {
+        // Below 0 are numbers that a range from 0 has and this one hasn't.
+        return None;
+    }
     packed(&ids_group(&ranges), room, selects).map(|parts| (parts, false))
 }
 
@@ -308,8 +312,6 @@ fn ids_group(ranges: &Ranges) -> Group {
 fn numbers(path: &str, ranges: &Ranges) -> Vec<(String, usize)> {
     let condition = |&(low, high): &(u64, u64)| match (low, high) {
         _ if low == high => (format!("{path}={low}"), 1),
-        // A negative number is one of these, too.
-        (0, u64::MAX) => (format!("({path}>=0 or {path}<=0)"), 2),
         (_, u64::MAX) => (format!("{path}>={low}"), 1),
         (0, _) => (format!("{path}<={high}"), 1),
         _ => (format!("({path}>={low} and {path}<={high})"), 2),

@@ -156,14 +156,20 @@ fn others(plain: bool) -> BoxedStrategy<String> {
         .prop_map(|(path, value)| format!("{path}={value}"));
     let user = (one_of(&["X", "Y", "*"]), name(), one_of(&["<", ">", "<="]), leaf)
         .prop_map(|(element, name, op, value)| format!("UserData/{element}[{name}{op}{value}]"));
-    // Each of at most one node: of several, XPath 1.0 looks at the first.
+    // Each of at most one node, of which XPath 1.0 looks at the first, and for that one of nodes
+    // without elements inside, of which it takes all the text.
+    let function = || one_of(&["contains", "starts-with"]);
+    let in_text = if plain { "@Name" } else { "." };
+    let wanted = prop_oneof![plain_value(), one_of(&["Target", "A", "User", "param"])];
     let search = prop_oneof![
-        (one_of(&["contains", "starts-with"]), plain_value()).prop_map(|(function, text)| {
-            format!("EventData/Data[{function}(., {})]", quoted(&text))
+        2 => (function(), wanted).prop_map(move |(function, text)| {
+            format!("EventData/Data[{function}({in_text}, {})]", quoted(&text))
         }),
-        plain_value().prop_map(|text| format!("contains(System/Computer,{})", quoted(&text))),
-        name().prop_map(|name| format!("not(EventData/Data[@Name='{name}'])")),
-        Just("not(System[Level=2] or starts-with(System/Channel,'S'))".to_owned()),
+        1 => (function(), plain_value()).prop_map(|(function, text)| {
+            format!("{function}(System/Computer,{})", quoted(&text))
+        }),
+        1 => name().prop_map(|name| format!("not(EventData/Data[@Name='{name}'])")),
+        1 => Just("not(System[Level=2] or starts-with(System/Channel,'S'))".to_owned()),
     ];
     let exists = one_of(&[
         "UserData",

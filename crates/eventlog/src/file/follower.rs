@@ -204,6 +204,7 @@ impl Follower {
                             let (bytes, sizes) = records(log, n, &only);
                             Batch::classic_of(name, Arc::clone(channel), bytes, sizes)
                         }
+                        LogFile::Other(_) => continue,
                     });
                 }
                 self.last = newest;
@@ -282,6 +283,7 @@ fn ends(log: &LogFile, n: u64, sought: RecordId, is_written: bool) -> Option<End
     match log {
         LogFile::Evtx(log) => chunk_ends(log, n, sought, is_written),
         LogFile::Evt(log, _) => block_ends(log, n, sought),
+        LogFile::Other(_) => None,
     }
 }
 

@@ -33,6 +33,12 @@ pub enum Damage {
         /// Whether the event came, without its data.
         in_part: bool,
     },
+    /// No damage: another file of the same scan has records of this one, too.
+    #[error("it is a copy: records of it are in {of} too")]
+    Copy {
+        /// The other file.
+        of: String,
+    },
     /// Records that are larger than the source can send.
     #[error("{0} missing: too large for the server to send")]
     TooLarge(Hole),
@@ -105,7 +111,7 @@ impl Damage {
         match self {
             Damage::File(FileDamage(damage)) => damage.record.map(RecordId),
             Damage::Record { record, .. } | Damage::Local { record, .. } => Some(*record),
-            Damage::TooLarge(_) | Damage::Overwritten(_) => None,
+            Damage::TooLarge(_) | Damage::Overwritten(_) | Damage::Copy { .. } => None,
         }
     }
 
@@ -118,7 +124,7 @@ impl Damage {
             Damage::Record { .. } => 1,
             Damage::TooLarge(hole) => hole.records.unwrap_or(0),
             Damage::Local { in_part, .. } => (!in_part).into(),
-            Damage::Overwritten(_) => 0,
+            Damage::Overwritten(_) | Damage::Copy { .. } => 0,
         }
     }
 
@@ -129,7 +135,7 @@ impl Damage {
         match self {
             Damage::TooLarge(_) | Damage::Overwritten(_) | Damage::Record { .. } => true,
             Damage::Local { in_part, .. } => !in_part,
-            Damage::File(_) => false,
+            Damage::File(_) | Damage::Copy { .. } => false,
         }
     }
 }

@@ -10,6 +10,14 @@ use super::{Bookmark, LogError};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct LogName(pub String);
 
+impl LogName {
+    /// The name of the log that a file was saved from: Windows writes `/` as `%4` in a file's name.
+    pub fn of_file(path: &std::path::Path) -> Self {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        LogName(stem.replace("%4", "/"))
+    }
+}
+
 impl std::fmt::Display for LogName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)

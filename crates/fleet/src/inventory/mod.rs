@@ -53,7 +53,7 @@ use quarry_cred::{Account, SecretSource};
 use quarry_rpc::smb::SMB_PORT;
 
 use crate::name;
-use crate::server::Protocol;
+use crate::protocol::Protocol;
 use groups::Groups;
 use overrides::Overrides;
 

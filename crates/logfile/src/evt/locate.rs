@@ -43,16 +43,20 @@ pub(super) struct Located {
 
 /// Whether a file is an `.evt` file: by its signature, or by a whole record near its beginning.
 pub(super) fn is_evt(file: &impl ReadAt) -> io::Result<bool> {
-    let mut start = vec![0; 8];
-    let read = file.read_full_at(&mut start, 0)?;
-    if read == 8 && &start[4..] == SIGNATURE {
+    if has_signature(file)? {
         return Ok(true);
     }
-    start.resize(SEARCHED, 0);
+    let mut start = vec![0; SEARCHED];
     let read = file.read_full_at(&mut start, 0)?;
     start.truncate(read);
     let mut places = memmem::find_iter(&start, SIGNATURE).filter_map(|place| place.checked_sub(4));
     Ok(places.any(|place| record(&start[place..]).is_some()))
+}
+
+/// Whether a file begins with the signature of a header.
+pub(super) fn has_signature(file: &impl ReadAt) -> io::Result<bool> {
+    let mut start = [0; 8];
+    Ok(file.read_full_at(&mut start, 0)? == 8 && &start[4..] == SIGNATURE)
 }
 
 /// Finds the parts of a file.

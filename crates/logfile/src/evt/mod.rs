@@ -18,6 +18,7 @@ mod span;
 mod walk;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use memchr::memmem;
 
@@ -28,6 +29,7 @@ use crate::read_at::ReadAt;
 use index::{Block, Kind, index};
 use locate::{Located, locate};
 use span::Span;
+pub(crate) use walk::record as evt_record;
 use walk::{Piece, Walker};
 
 /// The largest record that is read, in bytes. Windows writes none of over 256 KiB.
@@ -35,11 +37,12 @@ pub const MAX_EVT_RECORD: usize = 1 << 20;
 
 /// An `.evt` file.
 pub struct EvtLog {
-    file: Box<dyn ReadAt>,
+    file: Arc<dyn ReadAt>,
     /// Where the log's records are, and where slack is, in the order of their time.
     live: Vec<Span>,
     slack: Vec<Span>,
     blocks: Vec<Block>,
+    has_lost_header: bool,
     damage: Vec<Damage>,
 }
 
@@ -71,7 +74,8 @@ impl EvtLog {
     pub fn open(file: impl ReadAt + 'static) -> Result<Self, OpenError> {
         let Located { live, slack, before, damage } = locate(&file)?;
         let blocks = index(&file, &live, before, false)?;
-        Ok(EvtLog { file: Box::new(file), live, slack, blocks, damage })
+        let has_lost_header = !locate::has_signature(&file)?;
+        Ok(EvtLog { file: Arc::new(file), live, slack, blocks, has_lost_header, damage })
     }
 
     /// Whether a file is one, by what is in it: also one whose header is damaged.
@@ -94,6 +98,31 @@ impl EvtLog {
         blocks.append(&mut self.blocks);
         self.blocks = blocks;
         Ok(())
+    }
+
+    /// Whether the file doesn't begin as one does: it [is one](Self::is_one) only by a record in
+    /// it, and may be something else that has records.
+    pub fn has_lost_header(&self) -> bool {
+        self.has_lost_header
+    }
+
+    /// The file.
+    pub fn file(&self) -> &Arc<dyn ReadAt> {
+        &self.file
+    }
+
+    /// The number of the oldest record that is whole, and a checksum of it: what tells that two
+    /// files are copies of one log.
+    pub fn beginning(&self) -> Option<(u64, u64)> {
+        let (mut buffer, mut items) = (Vec::new(), Vec::new());
+        let first = (0..self.blocks()).find(|n| self.get(*n).is_some_and(|block| !block.recovered));
+        self.block(first?, &mut buffer, &mut items);
+        items.iter().find_map(|item| match item {
+            EvtItem::Record { number, bytes, is_whole: true, .. } => {
+                Some(((*number).into(), crc32fast::hash(&buffer[bytes.clone()]).into()))
+            }
+            _ => None,
+        })
     }
 
     /// What is wrong with the file as a whole.

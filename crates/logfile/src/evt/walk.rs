@@ -51,7 +51,7 @@ impl Piece {
 }
 
 /// The size and number of the whole record that bytes begin with.
-pub(super) fn record(bytes: &[u8]) -> Option<(usize, u32)> {
+pub(crate) fn record(bytes: &[u8]) -> Option<(usize, u32)> {
     let len = u32_at(bytes, 0) as usize;
     let is_whole = (MIN_RECORD_LEN..=MAX_EVT_RECORD.min(bytes.len())).contains(&len)
         && &bytes[4..8] == SIGNATURE

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Command;
-use crate::error::Blame;
+use crate::blame::Blame;
 
 /// An SMB connection that failed. It is of no further use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

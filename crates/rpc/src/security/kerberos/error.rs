@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::error::Blame;
+use crate::blame::Blame;
 
 /// Why there is no ticket, or why a server doesn't take it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
