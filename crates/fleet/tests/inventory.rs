@@ -181,7 +181,7 @@ fn what_selects_nothing_says_why_and_what_is_near() {
         ("*.example", "`*.example` matches no server of the inventory"),
         (
             "dc[1-",
-            "a bracket is not closed; globs have *, ?, [a-z], [!a-z] and {a,b}, and [*] stands for a star itself",
+            "a bracket is not closed; globs have *, ?, [a-z], [!a-z] and {a,b}; in brackets a wildcard stands for itself: [*], [[]",
         ),
         ("dc[3:1]", "the range `[3:1]` ends before it begins"),
         ("fred:135", "`fred:135` is neither a name nor an IPv6 address"),

@@ -140,7 +140,7 @@ fn values_of_another_kind_are_told_with_what_is_expected() {
         ),
         (
             "servers.a.logs = ['System', 'Sec▸[']",
-            "a bracket is not closed; globs have *, ?, [a-z], [!a-z] and {a,b}, and [*] stands for a star itself",
+            "a bracket is not closed; globs have *, ?, [a-z], [!a-z] and {a,b}; in brackets a wildcard stands for itself: [*], [[]",
             None,
         ),
     ]);
@@ -362,7 +362,7 @@ fn groups_that_can_not_be_are_refused() {
         ("[groups]\na = []\n▸A = []", "there is a group `A` already, at line 2, column 1", None),
         (
             "[groups]\na = ['x', 'y▸[']",
-            "a bracket is not closed; globs have *, ?, [a-z], [!a-z] and {a,b}, and [*] stands for a star itself",
+            "a bracket is not closed; globs have *, ?, [a-z], [!a-z] and {a,b}; in brackets a wildcard stands for itself: [*], [[]",
             None,
         ),
     ]);
