@@ -102,6 +102,7 @@ impl Files {
             log.set_other_definitions(self.definitions(stop));
         }
         if self.options.tell_copies
+            && self.inputs.len() > 1
             && let Some(other) = self.shared().copies.add(&input.name(), &log)
         {
             log.set_copy_of(other);
