@@ -81,6 +81,7 @@ fn set_up() -> Result<()> {
         "libpam-winbind",
         "samba-ad-provision",
         "samba-dsdb-modules",
+        "samba-vfs-modules",
         "smbclient",
     ];
     let missing: Vec<&str> =
