@@ -274,7 +274,7 @@ async fn a_server_that_refuses_a_filter_gets_the_next_weaker_one_and_says_which_
     let filter = Filter {
         since: EventTime::parse("2020-01-01T00:00:00Z"),
         ids: Ids::parse("4624").ok(),
-        data: vec![DataTest::parse("TargetUserName=SYSTEM").unwrap()],
+        data: vec![DataTest::parse("IpAddress=10.0.0.5").unwrap()],
         query: quarry_event::query::Query::parse("*[EventData[Data!='nothing']]").ok(),
         ..Filter::default()
     };
