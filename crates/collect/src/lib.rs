@@ -22,6 +22,7 @@
 
 mod ask;
 mod cursor;
+mod live;
 mod pipeline;
 mod selection;
 mod sink;
@@ -31,9 +32,10 @@ mod summary;
 
 pub use ask::ask;
 pub use cursor::{CursorError, CursorStore, FileCursors, LogCursor};
+pub use live::{LiveOptions, LiveTexts, NoTexts, ServerTexts};
 pub use pipeline::{Pipeline, RunError};
 pub use selection::Selection;
-pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Sink, Stage, Work};
+pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Searched, Sink, Stage, Work};
 pub use source::{FileInput, FleetInput, Source};
 pub use stop::Stop;
 pub use summary::{Alike, Summary, Tally};

@@ -6,6 +6,7 @@ mod even;
 mod even6;
 mod file;
 mod log;
+mod publisher;
 mod resume;
 mod types;
 #[cfg(windows)]
@@ -16,6 +17,8 @@ pub use even::LegacyServerLog;
 pub use even6::ServerLog;
 pub use file::FileLog;
 pub use log::{Batches, BoxFuture, EventLog, LogInfo};
+pub use publisher::{EventMetadata, Publisher, Rendering};
+pub use quarry_even::wire::EventDescriptor;
 pub use quarry_event::filter::Selection;
 pub use types::{
     Bookmark, BookmarkEntry, Cursor, Damage, Direction, FileDamage, Hole, LogError, LogName,

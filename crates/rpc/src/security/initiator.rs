@@ -10,9 +10,11 @@ use sspi::{
 
 use zeroize::Zeroizing;
 
-use super::ntlm::{MessageType, NtHash, NtlmKeys, Side, message_flags, missing_protection};
+use super::ntlm::{
+    MessageType, NtHash, NtlmKeys, Side, challenge_version, message_flags, missing_protection,
+};
 use super::spnego::{NegState, NegTokenResp};
-use super::{Initiator, Step};
+use super::{Initiator, Step, SystemVersion};
 use crate::error::{Error, LogonRefusal, SecurityError};
 use crate::pdu::AuthType;
 
@@ -28,12 +30,13 @@ const REQUIREMENTS: ClientRequestFlags = ClientRequestFlags::MUTUAL_AUTH
 pub struct NtlmInitiator {
     ntlm: Ntlm,
     identity: Option<AuthIdentityBuffers>,
+    server_version: Option<SystemVersion>,
 }
 
 impl NtlmInitiator {
     /// A fresh handshake for a credential.
     pub fn new(credential: &Credential) -> Self {
-        Self { ntlm: Ntlm::new(), identity: Some(buffers(credential)) }
+        Self { ntlm: Ntlm::new(), identity: Some(buffers(credential)), server_version: None }
     }
 }
 
@@ -45,6 +48,7 @@ impl Initiator for NtlmInitiator {
     fn step(&mut self, token: Option<&[u8]>) -> Result<Step, Error> {
         if let Some(challenge) = token {
             check_flags(challenge, MessageType::Challenge)?;
+            self.server_version = challenge_version(challenge);
         }
         let (status, out) = run(&mut self.ntlm, &mut self.identity, token)?;
         match status {
@@ -67,6 +71,10 @@ impl Initiator for NtlmInitiator {
         self.identity.is_none()
     }
 
+    fn server_version(&self) -> Option<SystemVersion> {
+        self.server_version
+    }
+
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
         if self.identity.is_some() {
             return None;
@@ -80,6 +88,7 @@ pub struct NegotiateInitiator {
     negotiate: Negotiate,
     identity: Option<CredentialsBuffers>,
     authenticated: bool,
+    server_version: Option<SystemVersion>,
 }
 
 impl NegotiateInitiator {
@@ -98,6 +107,7 @@ impl NegotiateInitiator {
             negotiate: Negotiate::new_client(config).map_err(local)?,
             identity: Some(CredentialsBuffers::AuthIdentity(buffers(credential))),
             authenticated: false,
+            server_version: None,
         })
     }
 }
@@ -116,6 +126,7 @@ impl Initiator for NegotiateInitiator {
             }
             if let Some(inner) = &answer.token {
                 check_flags(inner, MessageType::Challenge)?;
+                self.server_version = challenge_version(inner);
             }
             mic_came = answer.mic.is_some();
         }
@@ -143,6 +154,10 @@ impl Initiator for NegotiateInitiator {
 
     fn presents_credential(&self) -> bool {
         self.authenticated
+    }
+
+    fn server_version(&self) -> Option<SystemVersion> {
+        self.server_version
     }
 
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
