@@ -30,7 +30,7 @@ const SEED: u64 = 2007;
 /// The longest that a round may take, in a debug build on a busy machine.
 const HANG: Duration = Duration::from_secs(60);
 /// What the whole program may take, of which the simulation and its threads are a part.
-const MEMORY: u64 = 400 << 20;
+const MEMORY: usize = 400 << 20;
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
