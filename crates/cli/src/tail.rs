@@ -16,7 +16,7 @@ use crate::out::Out;
 use crate::print::Wanted;
 use crate::printed::{Print, Printed};
 use crate::run::{self, Run, Take};
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     if args.output == Some(Format::Json) {
@@ -50,7 +50,8 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
     let selection = Arc::new(question.selection);
-    run.texts = LocalTexts::open(&args.texts, &run.console);
+    let is_searched = !selection.filter().grep.is_empty();
+    run.texts = RunTexts::open(&args.texts, is_searched || printer.shows_texts(), &run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let mut sources = Vec::new();
     let mut failed = Vec::new();
@@ -72,9 +73,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     }
     failed.iter().for_each(|failure| run.console.error(failure));
     run.summary.add_unread(failed.len() as u64, 0);
-    let texts = run.texts.shared();
-    let server =
-        |server| FleetInput::server(server, Arc::clone(&selection)).with_texts(texts.clone());
+    let server = |server| run.texts.server(server, &selection);
     sources.extend(inputs.servers.into_iter().map(server));
     let mut cursors = args.cursor_file.as_deref().map(run::cursors).transpose()?;
     if let Some(cursors) = &cursors {

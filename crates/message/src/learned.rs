@@ -11,12 +11,12 @@ use quarry_event::Guid;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event as Xml};
 
+use crate::MessageTable;
 use crate::catalogue::CatalogueBuilder;
 use crate::format::Text;
 use crate::kinds::{InType, OutType};
 use crate::manifest::{EventDefinition, Extent, Manifest, Name, Template, TemplateField};
 use crate::provider::{Provider, ProviderTexts, Tables};
-use crate::MessageTable;
 
 /// Values that stand for their places in a message: what a server is asked to insert.
 ///

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{FieldKind, Fill, Text, Words, push_value, replace_parameters};
 use crate::kinds::OutType;
-use crate::manifest::Manifest;
 use crate::learned::TextOf;
+use crate::manifest::Manifest;
 use crate::{MessageTable, standard};
 
 /// A provider in a catalogue: what its manifest says, and which message tables it uses.

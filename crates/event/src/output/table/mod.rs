@@ -82,6 +82,11 @@ impl Table {
         Table { places, gap, width, color, zone, highlight }
     }
 
+    /// The columns.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.places.iter().map(|place| &place.column)
+    }
+
     pub(super) fn event<S: FieldSource>(
         &self,
         source: &S,
