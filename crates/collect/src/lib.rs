@@ -32,7 +32,7 @@ mod summary;
 
 pub use ask::ask;
 pub use cursor::{CursorError, CursorStore, FileCursors, LogCursor};
-pub use live::{LiveOptions, LiveTexts, NoTexts, ServerTexts};
+pub use live::{LiveOptions, LiveTexts, NoTexts, ServerCatalogue, ServerTexts, read_server};
 pub use pipeline::{Pipeline, RunError};
 pub use selection::Selection;
 pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Searched, Sink, Stage, Work};

@@ -192,6 +192,9 @@ impl Learned {
 
     /// Takes what another one knows and this one doesn't.
     pub fn merge(&mut self, other: Learned) {
+        if self.name.is_empty() {
+            self.name = other.name;
+        }
         self.guid = self.guid.or(other.guid);
         for (of, text) in other.texts {
             if !self.texts.contains_key(&of) {

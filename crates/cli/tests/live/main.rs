@@ -10,6 +10,7 @@ mod logon;
 mod mistakes;
 mod output;
 mod relay;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read};

@@ -14,7 +14,7 @@ use super::server::{ByProvider, Item, ServerTexts};
 use super::{Opened, lock};
 
 /// Calls to a server at once.
-const CALLS: usize = 8;
+pub(super) const CALLS: usize = 8;
 
 /// How long a connection is kept that nothing is asked over.
 const IDLE: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ pub(super) async fn run(server: Arc<ServerTexts>, opened: Arc<Opened>) {
     }
 }
 
-async fn fetch(server: &ServerTexts, opened: &Opened) -> Result<(), String> {
+async fn fetch(server: &ServerTexts, opened: &Arc<Opened>) -> Result<(), String> {
     // Nobody closes it.
     let _connection = server.shared.connections.acquire().await;
     let first = Line::open(server).await?;
@@ -53,8 +53,16 @@ async fn fetch(server: &ServerTexts, opened: &Opened) -> Result<(), String> {
             let _ = server.has_caught_up();
             tokio::select! {
                 () = server.work.notified() => continue,
-                () = tokio::time::sleep(IDLE) => break,
+                () = tokio::time::sleep(IDLE) => {}
             }
+            // What goes on for ever isn't saved when it ends only.
+            let opened = Arc::clone(opened);
+            if let Ok(Err((path, error))) =
+                tokio::task::spawn_blocking(move || opened.store.save()).await
+            {
+                debug!(%error, path = %path.display(), "message text is not kept");
+            }
+            break;
         }
         debug!(source = server.source.name(), texts = items.len(), "fetching message text");
         let wanted = items.len().div_ceil(calls).min(most);
@@ -241,7 +249,7 @@ async fn parameter(
     Ok(rendered.as_deref().and_then(|text| carrier.parameter(text)).map(str::to_owned))
 }
 
-async fn name(
+pub(super) async fn name(
     publisher: &dyn Publisher,
     event: EventDescriptor,
     of: TextOf,
@@ -261,6 +269,6 @@ async fn name(
 }
 
 /// Whether the server says no, and can be asked for something else.
-fn is_refusal(error: &LogError) -> bool {
+pub(super) fn is_refusal(error: &LogError) -> bool {
     error.leaves_connection_usable() && !error.is_not_served()
 }

@@ -11,6 +11,7 @@
 //! asked for. In [`LiveOptions::folder`] it is kept as a catalogue of that build, so that the next
 //! run asks for nothing that this one was told.
 
+mod all;
 mod fetch;
 mod server;
 mod store;
@@ -26,6 +27,7 @@ use quarry_message::{Catalogue, CatalogueInfo, CatalogueKind, Error, LanguageId,
 use tokio::sync::Semaphore;
 
 use crate::selection::Selection;
+pub use all::{ServerCatalogue, read_server};
 pub use server::ServerTexts;
 use store::Store;
 

@@ -120,7 +120,7 @@ fn descriptor(event: &impl AnyEvent) -> EventDescriptor {
 }
 
 /// The names of an event's numbers that the standard doesn't know.
-fn names(event: &EventDescriptor, want: &mut impl FnMut(TextOf)) {
+pub(super) fn names(event: &EventDescriptor, want: &mut impl FnMut(TextOf)) {
     if standard::level(event.level).is_none() {
         want(TextOf::Level(event.level));
     }
