@@ -72,6 +72,7 @@ pub(crate) enum Command {
     /// The inventory: list servers, test whether they can be read
     Hosts(HostsArgs),
     /// Scan four simulated servers, one of which dies, over the real protocol
+    #[command(after_help = AFTER_DEMO)]
     Demo(DemoArgs),
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
@@ -274,7 +275,15 @@ pub(crate) struct DemoArgs {
     /// The format [default: table on a terminal, jsonl elsewhere]
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
+    /// Leave the servers up until Ctrl-C, with events still coming, and print commands to try on them
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
+
+const AFTER_DEMO: &str = "\
+Examples:
+  quarry demo
+  quarry demo --keep        in one terminal, and what it says to try in another";
 
 #[derive(Debug, Args)]
 pub(crate) struct DecodeArgs {

@@ -11,7 +11,7 @@ use quarry_event::MessageSource;
 use quarry_message::{Catalogue, CatalogueKind, LanguageId, Mta, Sources};
 
 use crate::args::{MessagesFrom, TextArgs};
-use crate::catalogues::{data_folder, installed};
+use crate::catalogues::{data_folder, in_folder};
 use crate::console::Console;
 use crate::error::plain;
 use crate::servers::Server;
@@ -39,8 +39,9 @@ impl RunTexts {
         if from == MessagesFrom::Never {
             return RunTexts { from, ..RunTexts::default() };
         }
+        let folder = args.folder.clone().or_else(data_folder);
         let mut catalogues = Vec::new();
-        for path in installed() {
+        for path in folder.as_deref().map_or_else(Vec::new, in_folder) {
             match Catalogue::open(&path) {
                 Ok(catalogue) => catalogues.push(Arc::new(catalogue)),
                 Err(quarry_message::Error::Io(e)) => {
@@ -61,7 +62,7 @@ impl RunTexts {
         texts.shared = texts.is_wanted(&shared).then(|| Arc::new(shared));
         if is_shown && matches!(from, MessagesFrom::Auto | MessagesFrom::Server) {
             let mut options = LiveOptions::default();
-            options.folder = data_folder();
+            options.folder = folder;
             options.patience = patience;
             options.catalogues = texts.catalogues.clone();
             texts.live = Some(LiveTexts::new(options));

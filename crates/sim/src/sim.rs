@@ -35,8 +35,9 @@ use crate::pending;
 use crate::plan::Testers;
 use crate::server::{Server, Stats, World, now};
 
-/// The build of Windows Server 2022.
-const BUILD: u16 = 20348;
+/// A build that no Windows has, so that what a client keeps of the servers' message text never
+/// serves a real server.
+const BUILD: u16 = 65_535;
 
 /// The most servers in one simulation.
 pub const MAX_SERVERS: usize = 10_000;
@@ -259,6 +260,11 @@ impl Sim {
     /// What lets one in.
     pub fn credential(&self) -> &Credential {
         &self.credential
+    }
+
+    /// The same, to sign in with.
+    pub fn shared_credential(&self) -> Arc<Credential> {
+        Arc::clone(&self.credential)
     }
 
     /// The queries and subscriptions that clients registered or tried to, in order; the last

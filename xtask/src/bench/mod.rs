@@ -9,6 +9,7 @@ mod fleet;
 pub(crate) mod lock;
 pub(crate) mod logon;
 mod measure;
+mod message;
 mod save;
 mod scan;
 mod tail;
@@ -18,8 +19,9 @@ use anyhow::{Result, bail};
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 7] = [
+const ALL: [Benchmark; 8] = [
     ("scan", scan::run),
+    ("message", message::run),
     ("save", save::run),
     ("lock", lock::run),
     ("fleet", fleet::run),

@@ -1,5 +1,6 @@
 //! The options that say where message text comes from.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -12,29 +13,33 @@ pub(crate) struct TextArgs {
     /// Where message text comes from
     #[arg(long, value_name = "WHERE", default_value = "auto", help_heading = "Output")]
     pub(crate) messages: MessagesFrom,
-    /// Print events without their text when a server hasn't sent it after this long
+    /// Print a server's events without their text if it doesn't send that within this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "2s",
         help_heading = "Output")]
     pub(crate) message_timeout: Duration,
+    /// Where catalogues are, if that isn't the data folder.
+    #[arg(skip)]
+    pub(crate) folder: Option<PathBuf>,
 }
 
 impl Default for TextArgs {
     fn default() -> Self {
-        TextArgs { messages: MessagesFrom::default(), message_timeout: Duration::from_secs(2) }
+        let message_timeout = Duration::from_secs(2);
+        TextArgs { messages: MessagesFrom::default(), message_timeout, folder: None }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum MessagesFrom {
-    /// server for servers; for files local, where a catalogue or saved display strings know
+    /// As server for servers; as local for files, if a catalogue or saved display strings have
     /// messages
     #[default]
     Auto,
-    /// The servers that are read, each text once: what they send is kept as a catalogue of their
-    /// build. Before that, what local has
+    /// What local has, and then the servers that are read: each is asked for a text once, and what
+    /// it sends is kept in the data folder
     Server,
-    /// Catalogues in the data folder (quarry messages), and the .MTA file beside an exported log;
-    /// names and codes of the standard too
+    /// Catalogues in the data folder (quarry messages), the .MTA file beside an exported log, and the
+    /// standard's names and codes
     Local,
     /// None: values only
     Never,

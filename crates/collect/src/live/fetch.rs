@@ -152,6 +152,13 @@ impl Line {
                     refusals.served();
                     !is_known
                 }
+                // A server that doesn't serve definitions may well render messages.
+                Err(error)
+                    if item.of == TextOf::Definitions && error.leaves_connection_usable() =>
+                {
+                    debug!(provider = item.provider, %error, "no definitions");
+                    true
+                }
                 Err(error) if is_refusal(&error) => {
                     debug!(provider = item.provider, of = ?item.of, %error, "refused");
                     refusals.refused(&error)?;

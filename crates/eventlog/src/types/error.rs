@@ -54,7 +54,7 @@ pub enum LogError {
     #[error("the server's answer makes no sense: {0}")]
     Nonsense(&'static str),
     /// The source can't be asked for message text in the way in which it is read.
-    #[error("no message text can be had in this way")]
+    #[error("it can't be asked for in this way")]
     NoMessages,
     /// A mistake of the caller: no log, or over [`MAX_LOGS`](crate::MAX_LOGS).
     #[error("a query is of 1 to 64 logs, not of {0}")]
