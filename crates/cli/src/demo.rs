@@ -54,14 +54,10 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
     write_private(&folder.path().join(PASSWORD_FILE), password.as_bytes())?;
     write_private(&inventory, sim.inventory(PASSWORD_FILE).as_bytes())?;
     let names = SERVERS.map(|(name, _)| name);
-    console.note(&format!(
-        "Four simulated servers listen on this machine: {}. They are read",
-        names.join(", ")
-    ));
-    console.note(
-        "over the real protocol, signed in and sealed. Which services ended by themselves in",
-    );
-    console.note("the last eight hours, and which logons failed?");
+    console.note(&format!("Four simulated servers listen on this machine: {}.", names.join(", ")));
+    console
+        .note("They are read over the real protocol, signed in and sealed. Which services ended");
+    console.note("by themselves in the last eight hours, and which logons failed?");
     console.note(&format!("  quarry scan {} {} \\", names.join(" "), QUESTION[..4].join(" ")));
     console.note(&format!("      {} {}", QUESTION[4..].join(" "), ORDER.join(" ")));
     console.note("");

@@ -262,11 +262,6 @@ impl Sim {
         &self.credential
     }
 
-    /// The same, to sign in with.
-    pub fn shared_credential(&self) -> Arc<Credential> {
-        Arc::clone(&self.credential)
-    }
-
     /// The queries and subscriptions that clients registered or tried to, in order; the last
     /// [`MAX_QUERIES`](crate::MAX_QUERIES) of them.
     pub fn queries(&self) -> Vec<QueryEntry> {

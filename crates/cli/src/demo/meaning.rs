@@ -10,6 +10,7 @@ use quarry_collect::{Delivery, FleetInput, Found, Next, Output, Pipeline, Select
 use quarry_even::ConnectOptions;
 use quarry_event::filter::{Filter, Glob, Ids};
 use quarry_event::{EventTime, Field, FieldSource};
+use quarry_eventlog::Direction;
 use quarry_fleet::{Options, Server};
 use quarry_sim::Sim;
 use tokio::runtime::Handle;
@@ -32,17 +33,19 @@ pub(super) fn of(sim: &Sim, runtime: &Handle) -> Result<Vec<String>, Failure> {
     let logs = logs.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| failed(&e))?;
     let selection = Arc::new(Selection::new(logs, filter, now).map_err(|e| failed(&e))?);
     let input = |server: &quarry_sim::SimServer| {
-        let logon = sim.shared_credential();
-        let mut connect = ConnectOptions::new(server.address().to_string(), logon);
+        let (address, credential) = (server.address().to_string(), sim.credential().clone());
+        let mut connect = ConnectOptions::new(address, credential);
         connect.mapper_port = server.mapper_port();
         let server = Server::new(server.name(), connect);
         FleetInput::server(Arc::new(server), Arc::clone(&selection))
     };
     let servers = sim.servers().iter().map(input).collect();
-    // No second attempt of the one that dies.
-    let options = Options::default().retries(0);
+    // The one that dies is tried again as often as before, and needs no pause.
+    let options = Options::default().first_pause(Duration::from_millis(1));
     let mut tally = Tally::default();
     let pipeline = Pipeline::scan(Vec::new()).and_servers(runtime, servers, options);
+    // As they were shown, so that as much comes of the one that dies.
+    let pipeline = pipeline.direction(Direction::Backward);
     let (_, Ok(())) = pipeline.run(&Facts, &mut tally, None) else {
         return Err(failed(&"they can't be counted"));
     };
@@ -129,11 +132,11 @@ impl Tally {
         };
         let service = most(7031).map(|((_, service), (times, servers))| {
             let servers = counted(servers.len(), "server", "servers");
-            format!("{service} ended unexpectedly {times} times on {servers};")
+            format!("{service} ended unexpectedly {times} times on {servers}")
         });
         let user = most(4625).map(|((_, user), (times, addresses))| {
             let addresses = counted(addresses.len(), "address", "addresses");
-            format!("user {user} failed to log on {times} times from {addresses}.")
+            format!("and user {user} failed to log on {times} times from {addresses}.")
         });
         service.into_iter().chain(user).collect()
     }

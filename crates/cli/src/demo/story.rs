@@ -69,9 +69,9 @@ fn add(
     let before_now = HOURS - step * place - step * server_number / 5;
     let now = EventTime::from_timestamp(jiff::Timestamp::now()).as_filetime();
     let time = now.saturating_sub((before_now.as_nanos() / 100) as u64);
-    let time = EventTime::from_filetime(time).to_text();
+    let time = EventTime::from_filetime(time).to_string();
     if let Some(created) = find(&mut event.root, "TimeCreated") {
-        created.attributes = vec![("SystemTime".to_owned(), time.to_string())];
+        created.attributes = vec![("SystemTime".to_owned(), time)];
     }
     server.append(log, &event).map_err(|e| failed(&e))?;
     Ok(())

@@ -177,7 +177,8 @@ impl Line {
         opened: &Opened,
         item: &Item,
     ) -> Result<bool, LogError> {
-        let Item { provider, guid, of, event } = item;
+        let Item { provider, guid, of, example } = item;
+        let event = &example.event;
         let cell = Arc::clone(lock(&self.publishers).entry(provider.clone()).or_default());
         let locale = server.shared.options.language.0.into();
         let open = || self.log.publisher(provider, locale);
@@ -199,12 +200,18 @@ impl Line {
             return Ok(true);
         }
         let text = match *of {
-            TextOf::Event { id, qualifiers, .. } => {
-                message(publisher, *event, id, qualifiers).await?.map(|text| Asked::message(&text))
-            }
+            TextOf::Event { .. } => message(publisher, *event, *of).await?,
             TextOf::Parameter(number) => {
-                let carrier = store.look(provider, *guid, |learned| learned.carrier(number));
-                match carrier.flatten() {
+                let carrier = || store.look(provider, *guid, |known| known.carrier(number));
+                let mut found = carrier().flatten();
+                if found.is_none() {
+                    // The event's message may be on its way from another server.
+                    if let Some(text) = message(publisher, *event, example.message).await? {
+                        store.learn(provider, *guid, |learned| learned.add(example.message, text));
+                        found = carrier().flatten();
+                    }
+                }
+                match found {
                     Some(carrier) => parameter(publisher, *event, &carrier).await?,
                     None => return Ok(false),
                 }
@@ -219,23 +226,14 @@ impl Line {
     }
 }
 
-/// The message of an event, by the identifier that it makes with its qualifiers where it has
-/// some.
+/// The message of an event.
 async fn message(
     publisher: &dyn Publisher,
     event: EventDescriptor,
-    id: u16,
-    qualifiers: Option<u16>,
+    of: TextOf,
 ) -> Result<Option<String>, LogError> {
-    let values = Asked::values();
-    if let Some(qualifiers) = qualifiers {
-        let message = Rendering::Message(u32::from(qualifiers) << 16 | u32::from(id));
-        let text = publisher.render(message, event, &values).await?;
-        if text.is_some() {
-            return Ok(text);
-        }
-    }
-    publisher.render(Rendering::Event, event, &values).await
+    let rendered = render(publisher, event, of, &Asked::values()).await?;
+    Ok(rendered.map(|text| Asked::message(&text)))
 }
 
 async fn parameter(
@@ -243,17 +241,28 @@ async fn parameter(
     event: EventDescriptor,
     carrier: &Carrier,
 ) -> Result<Option<String>, LogError> {
-    let TextOf::Event { id, version, qualifiers } = carrier.of else { return Ok(None) };
-    let event = EventDescriptor { id, version, ..event };
-    let message = qualifiers.map(|q| Rendering::Message(u32::from(q) << 16 | u32::from(id)));
-    let mut rendered = None;
-    for what in message.into_iter().chain([Rendering::Event]) {
-        rendered = publisher.render(what, event, &carrier.values).await?;
-        if rendered.is_some() {
-            break;
+    let rendered = render(publisher, event, carrier.of, &carrier.values).await?;
+    Ok(rendered.as_deref().and_then(|text| carrier.parameter(text)).map(str::to_owned))
+}
+
+/// The text of an event with some values: by the identifier that the event makes with its
+/// qualifiers, where it has some, or else by its number and version.
+async fn render(
+    publisher: &dyn Publisher,
+    event: EventDescriptor,
+    of: TextOf,
+    values: &[String],
+) -> Result<Option<String>, LogError> {
+    let TextOf::Event { id, version, qualifiers } = of else { return Ok(None) };
+    if let Some(qualifiers) = qualifiers {
+        let message = Rendering::Message(u32::from(qualifiers) << 16 | u32::from(id));
+        let text = publisher.render(message, event, values).await?;
+        if text.is_some() {
+            return Ok(text);
         }
     }
-    Ok(rendered.as_deref().and_then(|text| carrier.parameter(text)).map(str::to_owned))
+    let event = EventDescriptor { id, version, ..event };
+    publisher.render(Rendering::Event, event, values).await
 }
 
 pub(super) async fn name(

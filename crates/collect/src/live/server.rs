@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use quarry_event::filter::Matcher;
 use quarry_event::{AnyEvent, Guid, MessageBy, MessageSource, NameOf, Value};
-use quarry_eventlog::{Batch, BoxFuture, EventDescriptor, EventLog};
+use quarry_eventlog::{Batch, BoxFuture, EventLog};
 use quarry_message::{Sources, TextOf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::wanted::{Looking, Wanted};
+use super::wanted::{Example, Looking, Wanted};
 use super::{NoTexts, Opened, Shared, fetch, lock};
 use crate::selection::Selection;
 
@@ -60,7 +60,7 @@ pub(super) struct Item {
     pub(super) guid: Option<Guid>,
     pub(super) of: TextOf,
     /// An event that has it.
-    pub(super) event: EventDescriptor,
+    pub(super) example: Example,
 }
 
 impl std::fmt::Debug for ServerTexts {
@@ -103,8 +103,8 @@ impl ServerTexts {
         let mut items = Vec::new();
         for (provider, of_provider) in looking.wanted {
             let guid = of_provider.guid;
-            for (of, event) in of_provider.texts {
-                items.push(Item { provider: provider.clone(), guid, of, event });
+            for (of, example) in of_provider.texts {
+                items.push(Item { provider: provider.clone(), guid, of, example });
             }
         }
         items

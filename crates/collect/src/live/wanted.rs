@@ -12,7 +12,15 @@ use quarry_message::{TextOf, standard};
 #[derive(Debug, Default)]
 pub(super) struct OfProvider {
     pub(super) guid: Option<Guid>,
-    pub(super) texts: HashMap<TextOf, EventDescriptor>,
+    pub(super) texts: HashMap<TextOf, Example>,
+}
+
+/// An event that has a text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Example {
+    pub(super) event: EventDescriptor,
+    /// Its message.
+    pub(super) message: TextOf,
 }
 
 /// Texts of a batch, by the providers' names.
@@ -61,7 +69,7 @@ impl Visitor for Looking<'_> {
         provider.guid = provider.guid.or_else(|| guid(&event.field(Field::ProviderGuid)));
         let before = provider.texts.len();
         let mut want = |text| {
-            provider.texts.entry(text).or_insert(descriptor);
+            provider.texts.entry(text).or_insert(Example { event: descriptor, message: key });
         };
         want(key);
         names(&descriptor, &mut want);
