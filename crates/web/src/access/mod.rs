@@ -30,6 +30,11 @@ impl Person {
         &self.0.name
     }
 
+    /// What tells this person, and what they may read, from others.
+    pub(crate) fn key(&self) -> &str {
+        &self.0.name
+    }
+
     /// Whether this person may read events of a log: `log` is where they were read, `channel` what
     /// they say of themselves, which differ in files and in forwarded events.
     pub fn may_read(&self, source: &str, log: &str, channel: &str) -> bool {
