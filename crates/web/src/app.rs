@@ -8,7 +8,8 @@ use axum::routing::get;
 use tower_http::compression::CompressionLayer;
 
 use crate::sources::Sources;
-use crate::{api, assets, pages};
+use crate::stream::hub::Hubs;
+use crate::{api, assets, pages, stream};
 
 /// What all requests share.
 #[derive(Debug)]
@@ -16,12 +17,23 @@ pub struct App {
     pub(crate) started: Instant,
     pub(crate) sources: Sources,
     pub(crate) views: pages::views::Views,
+    pub(crate) hubs: Hubs,
 }
 
 impl App {
     /// The page over some sources.
     pub fn new(sources: Sources) -> Self {
-        App { started: Instant::now(), sources, views: pages::views::Views::default() }
+        App {
+            started: Instant::now(),
+            sources,
+            views: pages::views::Views::default(),
+            hubs: Hubs::default(),
+        }
+    }
+
+    /// Ends what is followed, so that streams end: before the page stops being served.
+    pub fn stop(&self) {
+        self.hubs.stop();
     }
 }
 
@@ -33,6 +45,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/server/{name}", get(pages::server::get))
         .route("/events", get(pages::events::get))
         .route("/event", get(pages::event::get))
+        .route("/tail", get(pages::tail::get))
         .route("/views", get(pages::views::get).post(pages::views::post))
         .route("/v/{name}", get(pages::views::go))
         .route("/status", get(pages::status::get))
@@ -43,6 +56,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/facets", get(api::counts::facets))
         .route("/api/v1/event", get(api::events::one))
         .route("/api/v1/servers", get(api::servers::get))
+        .route("/api/v1/ask", get(stream::ask::get))
+        .route("/api/v1/tail", get(stream::tail::get))
         .route("/healthz", get(api::health::get))
         .route("/assets/{name}", get(assets::get))
         .layer(CompressionLayer::new())

@@ -10,6 +10,7 @@ mod parts;
 mod problem;
 mod serve;
 pub mod sources;
+mod stream;
 pub mod view;
 
 pub use app::{App, router};

@@ -61,6 +61,10 @@ async fn write(parts: &Parts, app: &App, person: &Person, view: &View, waits: Op
     let frame = html! {
         h1.hidden { "Events" }
         (pills::form(view, PAGE, None, None))
+        nav.times aria-label="Also" {
+            a href=(view.at(At::Start).address("/tail")) { "Tail" }
+            a href=(format!("/views?{}", view.query())) { "Save" }
+        }
         (pills::pills(view, PAGE))
     };
     if !parts.send(before + &frame.into_string()).await {
@@ -95,7 +99,10 @@ async fn answer(parts: &Parts, app: &App, person: &Person, view: &View) {
     wanted.counts = is_start || !has_files;
     let search = match app.sources.ask(view, person, wanted.clone()) {
         Ok(search) => search,
-        Err(error) => return drop(parts.send(problem(&error)).await),
+        Err(error) => {
+            parts.send(problem(&error)).await;
+            return;
+        }
     };
     let all = match is_start || !has_files {
         true => None,

@@ -6,6 +6,7 @@ pub(crate) mod fleet;
 pub(crate) mod help;
 pub(crate) mod server;
 pub(crate) mod status;
+pub(crate) mod tail;
 pub(crate) mod views;
 
 use std::convert::Infallible;

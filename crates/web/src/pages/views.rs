@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
@@ -65,7 +65,13 @@ fn address(name: &str) -> String {
     format!("/v/{}", name.replace('+', "%20"))
 }
 
-pub(crate) async fn get(State(app): State<Arc<App>>, person: Person) -> Response {
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    person: Person,
+    RawQuery(query): RawQuery,
+) -> Response {
+    // A page that is to be saved says so in the address.
+    let given = View::parse(&query.unwrap_or_default()).unwrap_or_default();
     let views = app.views.of(&person);
     let content = html! {
         h1 { "Views" }
@@ -94,7 +100,9 @@ pub(crate) async fn get(State(app): State<Arc<App>>, person: Person) -> Response
         h2 { "Save a view" }
         form.save method="post" action="/views" {
             label for="name" { "name" } input #name name="name" required maxlength=(NAME);
-            label for="words" { "words" } input #words name="q" size="50" placeholder="on:@dcs level:error since:8h";
+            label for="words" { "words" } input #words name="q" size="50" value=(given.words.to_string())
+                placeholder="on:@dcs level:error since:8h";
+            @for (name, value) in given.page_pairs() { input type="hidden" name=(name) value=(value); }
             button type="submit" { "Save" }
         }
     };

@@ -6,9 +6,10 @@ use crate::access::Person;
 use crate::assets;
 
 /// The pages that the head of every page leads to.
-const PLACES: [(&str, &str); 5] = [
+const PLACES: [(&str, &str); 6] = [
     ("/", "Fleet"),
     ("/events", "Events"),
+    ("/tail", "Tail"),
     ("/views", "Views"),
     ("/status", "Status"),
     ("/help", "Help"),

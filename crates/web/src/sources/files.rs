@@ -7,16 +7,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quarry_collect::{
-    Delivery, FileInput, Next, Notice, Pipeline, Selection, Sink, Source, Stop, Summary,
+    Delivery, FileInput, FleetInput, Next, Notice, Pipeline, Selection, Sink, Source, Stop, Summary,
 };
 use quarry_event::MessageSource;
+use quarry_fleet::FileSource;
 use quarry_fleet::eventlog::{EventLog as _, FileLog, LogError, LogName};
 use tokio::sync::watch;
 
+use super::follow::follow;
 use super::gather::{Allowed, Gather, Gathered};
 use super::health::{Health, Known};
 use super::search::{Feed, Trouble};
 use super::{Asked, Backend, SourceInfo, SourceKind};
+use crate::stream::hub::Hub;
 
 /// Opens a file, or says why it can't be read.
 pub type OpenFile = dyn Fn(&Stop) -> Result<FileLog, Trouble> + Send + Sync;
@@ -81,6 +84,24 @@ impl Backend for Files {
             }
         }
         Some(hasher.finish())
+    }
+
+    fn follow(&self, asked: Asked, sources: Vec<usize>, hub: Arc<Hub>) -> bool {
+        let selection = asked.question.selection(&asked.wanted, true, false);
+        let Ok(selection) = selection.map(Arc::new) else { return false };
+        let files = sources.into_iter().filter_map(|n| {
+            let file = &self.files[n];
+            let source = Arc::new(FileSource::new(file.path.clone()?));
+            let input = FleetInput::file(source, Arc::clone(&selection));
+            Some(input.with_texts(file.texts.clone()))
+        });
+        let files: Vec<FleetInput> = files.collect();
+        let is_any = !files.is_empty();
+        if is_any {
+            let runtime = self.runtime.clone();
+            self.runtime.spawn_blocking(move || follow(&asked, files, &runtime, None, &hub));
+        }
+        is_any
     }
 
     fn health(&self) -> Vec<Health> {

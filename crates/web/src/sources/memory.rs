@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use quarry_event::{Event, Field, FieldSource, Origin, Texts};
@@ -13,6 +13,7 @@ use super::gather::{Allowed, Gather, Gathered, Worker};
 use super::health::Health;
 use super::search::{Feed, Trouble};
 use super::{Asked, Backend, SourceInfo, SourceKind};
+use crate::stream::hub::Hub;
 
 /// Events that were stored, of some sources.
 #[derive(Debug)]
@@ -104,6 +105,11 @@ impl Backend for Memory {
 
     fn state(&self) -> Option<u64> {
         Some(self.changes.load(Ordering::Relaxed))
+    }
+
+    fn follow(&self, _: Asked, _: Vec<usize>, _: Arc<Hub>) -> bool {
+        // What is stored doesn't happen.
+        false
     }
 
     fn health(&self) -> Vec<Health> {

@@ -8,6 +8,7 @@
 mod cache;
 mod counts;
 mod files;
+mod follow;
 mod gather;
 mod health;
 mod memory;
@@ -15,6 +16,8 @@ mod question;
 mod row;
 mod search;
 mod servers;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,8 @@ use quarry_fleet::pattern::Pattern;
 
 use crate::access::Person;
 use crate::problem::Problem;
+pub use crate::stream::hub::Hub;
+use crate::stream::hub::Hubs;
 use crate::view::{From, View};
 
 pub(crate) use counts::{Facet, Histogram};
@@ -33,8 +38,10 @@ pub(crate) use gather::{USUAL, Usual};
 pub use health::Health;
 pub use memory::Memory;
 pub(crate) use question::{Question, Wanted, literal_text};
+#[cfg(test)]
+pub(crate) use row::row_of_a_test;
 pub(crate) use row::{Detail, Row};
-pub(crate) use search::{Exactness, Search, SourceState, State, Status};
+pub(crate) use search::{Exactness, Search, State, Status};
 pub use search::{Feed, Trouble};
 pub use servers::{Remedy, ServerSpec, Servers};
 
@@ -51,6 +58,10 @@ pub trait Backend: Send + Sync {
     /// Begins to answer a question about some of its sources, by their places, and returns. What is
     /// found goes to the feed; the answer is complete when the feed is dropped.
     fn answer(&self, asked: Asked, sources: Vec<usize>, feed: Feed);
+
+    /// Begins to follow some of its sources, by their places, until the hub is stopped, and returns.
+    /// Whether there is anything to follow.
+    fn follow(&self, asked: Asked, sources: Vec<usize>, hub: Arc<Hub>) -> bool;
 
     /// A number that changes when the sources' events do, as far as one can tell without reading
     /// them; nothing where they change all the time.
@@ -244,6 +255,38 @@ impl Sources {
         let chosen = self.choose(&view.words, view.from)?;
         let question = Question::new(view, person)?;
         self.ask_these(chosen, question, wanted)
+    }
+
+    /// Follows what a person asks; for others who ask the same too. Nothing where too much is followed
+    /// already.
+    ///
+    /// # Errors
+    /// What the words say can't be asked.
+    pub(crate) fn follow(
+        &self,
+        hubs: &Hubs,
+        view: &View,
+        person: &Person,
+        wanted: Wanted,
+    ) -> Result<Option<Arc<Hub>>, Problem> {
+        let chosen = self.choose(&view.words, view.from)?;
+        let question = Question::new(view, person)?;
+        // It is one question however its relative times move on.
+        let key = format!("{} {} {}", view.query(), person.key(), wanted.key());
+        let asked = Asked { question: Arc::new(question), wanted: Arc::new(wanted) };
+        Ok(hubs.get(&key, |hub| {
+            let mut is_followed = false;
+            for (place, backend) in self.backends.iter().enumerate() {
+                let mine = chosen.iter().filter(|at| at.0 == place).map(|at| at.1);
+                let mine: Vec<usize> = mine.collect();
+                if !mine.is_empty() {
+                    is_followed |= backend.follow(asked.clone(), mine, Arc::clone(&hub));
+                }
+            }
+            if !is_followed {
+                hub.end();
+            }
+        }))
     }
 
     /// Asks some sources, which were chosen before.

@@ -75,3 +75,27 @@ impl Row {
             + detail
     }
 }
+
+/// A row with a number.
+#[cfg(test)]
+pub(crate) fn row_of_a_test(number: u64, level: LevelName) -> Row {
+    Row {
+        place: Place {
+            time: quarry_event::EventTime::from_filetime(number),
+            source: "a".to_owned(),
+            log: "System".to_owned(),
+            record: Some(number),
+        },
+        on: "a".into(),
+        level,
+        id: Some(1),
+        channel: "System".to_owned(),
+        provider: "P".to_owned(),
+        computer: "c".to_owned(),
+        message: String::new(),
+        has_message: false,
+        more: Vec::new(),
+        printed: Vec::new(),
+        detail: None,
+    }
+}

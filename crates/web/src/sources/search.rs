@@ -181,13 +181,6 @@ impl Search {
         at(&self.shared.lock())
     }
 
-    /// Ends the asking.
-    pub(crate) fn stop(&self) {
-        self.shared.lock().is_stopped = true;
-        self.shared.stop.set();
-        self.shared.change();
-    }
-
     /// Is told of changes.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()

@@ -13,10 +13,12 @@ use quarry_fleet::{Ask, DEFAULT_LOG, Failure, Options, SourceId};
 use tokio::sync::watch;
 
 use super::files::{Feeding, limited};
+use super::follow::follow;
 use super::gather::{Allowed, Gather, Gathered};
 use super::health::{Health, Known};
 use super::search::{Feed, Trouble};
 use super::{Asked, Backend, SourceInfo, SourceKind};
+use crate::stream::hub::Hub;
 
 /// When a live question has to be answered.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -89,6 +91,19 @@ impl Backend for Servers {
 
     fn state(&self) -> Option<u64> {
         None
+    }
+
+    fn follow(&self, asked: Asked, sources: Vec<usize>, hub: Arc<Hub>) -> bool {
+        let selection = asked.question.selection(&asked.wanted, false, false);
+        let Ok(selection) = selection.map(Arc::new) else { return false };
+        let input = |n: usize| {
+            let ServerSpec { source, texts, .. } = self.servers[n].clone();
+            FleetInput::server(source, Arc::clone(&selection)).with_texts(texts)
+        };
+        let servers: Vec<FleetInput> = sources.into_iter().map(input).collect();
+        let (runtime, remedy) = (self.runtime.clone(), Arc::clone(&self.remedy));
+        self.runtime.spawn_blocking(move || follow(&asked, servers, &runtime, Some(&remedy), &hub));
+        true
     }
 
     fn health(&self) -> Vec<Health> {
