@@ -15,5 +15,5 @@ pub mod view;
 
 pub use app::{App, router};
 pub use problem::Problem;
-pub use serve::{Peer, Serving, serve};
+pub use serve::{Serving, serve};
 pub use sources::{Backend, Sources};

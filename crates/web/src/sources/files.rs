@@ -115,12 +115,12 @@ impl Backend for Files {
             let runtime = self.runtime.clone();
             self.runtime.spawn_blocking(move || {
                 for (n, file) in files.iter().enumerate() {
-                    let info = (file.open)(&Stop::default()).and_then(|log| {
+                    let info = (file.open)(&Stop::default()).map(|log| {
                         let name = runtime.block_on(log.logs()).unwrap_or_default().pop();
                         let name = name.unwrap_or_else(|| LogName(file.name.clone()));
                         let info = runtime.block_on(log.info(&name));
                         let info = info.map_err(|error| error.to_string());
-                        Ok(vec![(name.0, info)])
+                        vec![(name.0, info)]
                     });
                     health.set(n, info);
                 }

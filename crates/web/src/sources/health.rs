@@ -22,8 +22,11 @@ pub struct Health {
     /// Since when it can't be.
     pub since: Option<jiff::Timestamp>,
     /// Its logs, each with what is in it or why that can't be told.
-    pub logs: Vec<(String, Result<LogInfo, String>)>,
+    pub logs: Vec<LogHealth>,
 }
+
+/// A log, and what is in it or why that can't be told.
+pub type LogHealth = (String, Result<LogInfo, String>);
 
 impl Health {
     /// The time of the newest event of all its logs.
@@ -90,7 +93,7 @@ impl Known {
     pub(super) fn set(
         &self,
         source: usize,
-        result: Result<Vec<(String, Result<LogInfo, String>)>, Trouble>,
+        result: Result<Vec<LogHealth>, Trouble>,
     ) {
         {
             let mut inner = self.lock();

@@ -35,7 +35,7 @@ use crate::view::{From, View};
 pub(crate) use counts::{Facet, Histogram};
 pub use files::{FileSpec, Files, OpenFile};
 pub(crate) use gather::{USUAL, Usual};
-pub use health::Health;
+pub use health::{Health, LogHealth};
 pub use memory::Memory;
 pub(crate) use question::{Question, Wanted, literal_text};
 #[cfg(test)]
@@ -210,7 +210,7 @@ impl Sources {
         }
         let mut chosen = Vec::new();
         for text in wanted {
-            let matches = matcher(text)?;
+            let matches = matcher(text);
             let before = chosen.len();
             let mut is_known = false;
             for at in self.all.iter().filter(|&&(b, n)| matches(&self.backends[b].sources()[n])) {
@@ -334,26 +334,26 @@ impl Sources {
 }
 
 /// Tests whether a source is meant by the value of a word `on`.
-fn matcher(text: &str) -> Result<Box<dyn Fn(&SourceInfo) -> bool>, Problem> {
+fn matcher(text: &str) -> Box<dyn Fn(&SourceInfo) -> bool> {
     let text = text.to_owned();
     if let Some(group) = text.strip_prefix('@') {
         let group = group.to_owned();
-        return Ok(Box::new(move |source| {
+        return Box::new(move |source| {
             group == "all" && source.kind != SourceKind::File
                 || source.groups.iter().any(|name| name.eq_ignore_ascii_case(&group))
-        }));
+        });
     }
     let names: Vec<String> = match Pattern::parse(&text) {
         Ok(pattern) if pattern.has_range() => pattern.names().collect(),
         _ => Vec::new(),
     };
     let glob = Glob::parse(&text).ok();
-    Ok(Box::new(move |source| {
+    Box::new(move |source| {
         source.name.eq_ignore_ascii_case(&text)
             || source.is_file_called(&text)
             || names.iter().any(|name| name.eq_ignore_ascii_case(&source.name))
             || glob.as_ref().is_some_and(|glob| glob.is_match(&source.name))
-    }))
+    })
 }
 
 /// How many letters two names differ by (Levenshtein's distance).
