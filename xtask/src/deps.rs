@@ -35,7 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
-            "eventlog", "lock", "logon", "fleet", "collect", "sim",
+            "eventlog", "lock", "logon", "fleet", "collect", "web", "sim",
         ],
     ),
     (

@@ -16,12 +16,12 @@ use serde_json::Value as Json;
 
 use crate::args::CountArgs;
 use crate::console::{Console, grouped};
-use crate::error::Failure;
+use crate::error::{Closed, Failure};
 use crate::filter::{Question, Zone};
 use crate::list::{Count, Key, Tallies, Tally};
 use crate::listing::{self, Cell, Column};
 use crate::print;
-use crate::run::{Closed, Run, Take};
+use crate::run::{Run, Take};
 
 /// Groups that are told apart.
 const MAX_GROUPS: usize = 1_000_000;

@@ -11,10 +11,9 @@ use quarry_logfile::{Damage, DamageKind, OpenError};
 
 use crate::args::{DecodeArgs, When};
 use crate::console::Console;
-use crate::error::{Failure, plain};
+use crate::error::{Closed, Failure, plain};
 use crate::filter::Zone;
 use crate::print::Wanted;
-use crate::run::Closed;
 
 /// The longest fragment: a record of a server is far shorter.
 const MAX_LENGTH: u64 = 64 << 20;

@@ -56,6 +56,23 @@ pub(crate) fn plain(error: &std::io::Error) -> String {
     }
 }
 
+/// Why nothing more can be taken.
+#[derive(Debug)]
+pub(crate) enum Closed {
+    /// Nobody reads any more, which is no error.
+    Pipe,
+    Failed(Failure),
+}
+
+impl From<std::io::Error> for Closed {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Closed::Pipe,
+            _ => Closed::Failed(Failure::io("standard output", &error)),
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Outcome {

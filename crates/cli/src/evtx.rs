@@ -13,10 +13,10 @@ use quarry_logfile::{EvtxWriteError, EvtxWriter};
 
 use crate::args::ScanArgs;
 use crate::console::Console;
-use crate::error::{Failure, Outcome};
+use crate::error::{Closed, Failure, Outcome};
 use crate::filter::{Question, Zone};
 use crate::out;
-use crate::run::{Closed, Run, Take};
+use crate::run::{Run, Take};
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {

@@ -9,9 +9,9 @@ use serde_json::{Value as Json, json};
 
 use crate::args::{HostsArgs, HostsCommand, HostsListArgs, HostsTestArgs, ListArgs, WorkArgs};
 use crate::console::Console;
-use crate::error::Failure;
+use crate::error::{Closed, Failure};
 use crate::listing::{self, Cell, Column};
-use crate::run::{Closed, Run};
+use crate::run::Run;
 use crate::servers::{Server, Servers, default_path};
 
 pub(crate) fn run(args: &HostsArgs) -> Result<ExitCode, Failure> {

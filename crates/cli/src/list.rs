@@ -14,16 +14,16 @@ use quarry_eventlog::{Direction, LogInfo};
 use quarry_fleet::SourceId;
 use serde_json::Value as Json;
 
-use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs};
+use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs, TextArgs};
 use crate::console::{Console, grouped};
 use crate::count_by;
-use crate::error::Failure;
+use crate::error::{Closed, Failure};
 use crate::filter::{Question, Zone};
 use crate::input::Input;
 use crate::listing::{Cell, Column, Rows};
-use crate::run::{Closed, Run, Take};
+use crate::run::{Run, Take};
 use crate::servers::Server;
-use crate::texts::{LocalTexts, TextArgs};
+use crate::texts::LocalTexts;
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {

@@ -10,8 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::args::{ListArgs, ListFormat};
 use crate::console::{stdout_color, stdout_width};
-use crate::error::Failure;
-use crate::run::Closed;
+use crate::error::{Closed, Failure};
 
 /// A column of a list.
 #[derive(Clone)]

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod catalogues;
 mod console;
 mod count_by;
 mod decode;
@@ -15,6 +16,7 @@ mod filter;
 mod hints;
 mod hosts;
 mod input;
+mod interrupt;
 mod kerberos;
 mod list;
 mod listing;
@@ -29,6 +31,7 @@ mod run_as;
 mod scan;
 mod secret;
 mod servers;
+mod signals;
 mod sim;
 mod sort;
 mod source;

@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueHint};
 use quarry_event::text::harmless;
 use quarry_message::build::{BuildOptions, build};
 use quarry_message::{
@@ -13,108 +12,14 @@ use quarry_message::{
     import,
 };
 
-use crate::args::ListArgs;
+use crate::args::{
+    BuildArgs, CataloguesArgs, ImportArgs, MessagesArgs, MessagesCommand, OutputArgs, ShowArgs,
+    VerifyArgs, When,
+};
+use crate::catalogues::{EXTENSION, data_folder, installed};
 use crate::console::Console;
-use crate::error::{Failure, plain};
+use crate::error::{Closed, Failure, plain};
 use crate::listing::{self, Cell, Column};
-use crate::run::Closed;
-
-/// Build message catalogues, and look into them
-///
-/// A catalogue has the message text of one build of Windows in one language. Scans use those in the
-/// user's data folder.
-#[derive(Debug, Args)]
-#[command(after_help = AFTER_MESSAGES)]
-pub(crate) struct MessagesArgs {
-    #[command(subcommand)]
-    command: MessagesCommand,
-}
-
-const AFTER_MESSAGES: &str = "\
-Examples:
-  quarry messages build --from /mnt/c               of a mounted system disk
-  quarry messages build --from dlls/ -o own.catalogue
-  quarry messages import winevt-rc.db
-  quarry messages list
-  quarry messages show Microsoft-Windows-Security-Auditing 4625";
-
-#[derive(Debug, Subcommand)]
-enum MessagesCommand {
-    /// Build a catalogue of provider files, of folders of them, or of a mounted system disk
-    Build(BuildArgs),
-    /// Make a catalogue of a database: plaso's winevt-rc.db, or one of the NSA's WELM
-    Import(ImportArgs),
-    /// List the catalogues that scans use, or the providers in one
-    List(CataloguesArgs),
-    /// Print what a catalogue has of a provider, or of one of its events
-    Show(ShowArgs),
-    /// Read catalogues whole, and say which are damaged
-    Verify(VerifyArgs),
-}
-
-#[derive(Debug, Args)]
-struct BuildArgs {
-    /// Provider files (.dll, .exe, .sys, .mui), folders of them, or the root of a mounted Windows
-    /// disk
-    #[arg(long, value_name = "PATH", required = true, num_args = 1.., value_hint = ValueHint::AnyPath)]
-    from: Vec<PathBuf>,
-    /// The language of the messages
-    #[arg(long, value_name = "NAME", default_value = "en-US")]
-    language: String,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-struct ImportArgs {
-    /// The database
-    #[arg(value_name = "DATABASE", value_hint = ValueHint::FilePath)]
-    database: PathBuf,
-    #[command(flatten)]
-    output: OutputArgs,
-}
-
-#[derive(Debug, Args)]
-struct OutputArgs {
-    /// The catalogue to write [default: one in the data folder, named after build and language]
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    output: Option<PathBuf>,
-    /// Don't say what was done
-    #[arg(short, long)]
-    quiet: bool,
-}
-
-#[derive(Debug, Args)]
-struct CataloguesArgs {
-    /// A catalogue whose providers to list [default: list the catalogues in the data folder]
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    catalogue: Option<PathBuf>,
-    #[command(flatten)]
-    list: ListArgs,
-}
-
-#[derive(Debug, Args)]
-struct ShowArgs {
-    /// The provider's name, in any case
-    #[arg(value_name = "PROVIDER")]
-    provider: String,
-    /// The event's number
-    #[arg(value_name = "ID")]
-    id: Option<u16>,
-    /// The catalogue [default: those in the data folder]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    catalogue: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct VerifyArgs {
-    /// The catalogues [default: those in the data folder]
-    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
-    catalogues: Vec<PathBuf>,
-}
-
-/// The ending of a catalogue's name.
-const EXTENSION: &str = "catalogue";
 
 pub(crate) fn run(args: &MessagesArgs) -> Result<ExitCode, Failure> {
     match &args.command {
@@ -126,25 +31,8 @@ pub(crate) fn run(args: &MessagesArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-/// The folder that scans find catalogues in.
-pub(crate) fn data_folder() -> Option<PathBuf> {
-    use etcetera::BaseStrategy as _;
-    let folders = etcetera::choose_base_strategy().ok()?;
-    Some(folders.data_dir().join("quarry").join("catalogues"))
-}
-
-/// The catalogues in the data folder, in the order of their names.
-pub(crate) fn installed() -> Vec<PathBuf> {
-    let entries = data_folder().and_then(|folder| fs::read_dir(folder).ok());
-    let mut paths: Vec<PathBuf> =
-        entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
-    paths.sort();
-    paths
-}
-
 fn build_catalogue(args: &BuildArgs) -> Result<ExitCode, Failure> {
-    let console = Console::new(crate::args::When::Auto, args.output.quiet);
+    let console = Console::new(When::Auto, args.output.quiet);
     let language = LanguageId::from_name(&args.language).ok_or_else(|| {
         Failure::new(format!("--language: {} is not a language that Windows has", args.language))
             .hint("say it as Windows does, as in de-DE")
@@ -170,7 +58,7 @@ fn build_catalogue(args: &BuildArgs) -> Result<ExitCode, Failure> {
 }
 
 fn import_database(args: &ImportArgs) -> Result<ExitCode, Failure> {
-    let console = Console::new(crate::args::When::Auto, args.output.quiet);
+    let console = Console::new(When::Auto, args.output.quiet);
     let name = args.database.display().to_string();
     let read = || -> Result<Vec<u8>, Error> {
         let metadata = fs::metadata(&args.database)?;
@@ -347,7 +235,7 @@ fn describe(provider: &ProviderTexts, id: Option<u16>, out: &mut Vec<u8>) {
 }
 
 fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let console = Console::new(crate::args::When::Auto, false);
+    let console = Console::new(When::Auto, false);
     let paths = match args.catalogues.is_empty() {
         true => installed(),
         false => args.catalogues.clone(),

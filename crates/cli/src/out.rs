@@ -6,8 +6,7 @@ use std::io::{self, IsTerminal, Write};
 
 use quarry_event::output::{Document, Printer, TooManyNames};
 
-use crate::error::Failure;
-use crate::run::Closed;
+use crate::error::{Closed, Failure};
 use crate::spool::Spool;
 
 /// Bytes that are gathered before they are written, where nobody waits for each event.

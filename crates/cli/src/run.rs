@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use quarry_collect::{
     Alike, CursorError, CursorStore, Delivery, FileCursors, FleetInput, Next, Notice, Output,
-    Pipeline, RunError, Selection, Sink, Source, Stop, Summary, Work,
+    Pipeline, RunError, Selection, Sink, Source, Summary, Work,
 };
 use quarry_eventlog::{Damage, Direction, EventLog, LogError};
 use quarry_fleet::{Ask, FollowOptions, Health, SourceId};
@@ -18,15 +18,13 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
-use crate::error::{Failure, Outcome, plain};
+use crate::error::{Closed, Failure, Outcome, plain};
 use crate::hints;
 use crate::input::{FileOptions, Files, Input};
+use crate::interrupt;
 use crate::servers::{Server, Servers};
 use crate::source::{Inputs, expand};
 use crate::texts::LocalTexts;
-
-/// Set by Ctrl-C.
-static INTERRUPTED: LazyLock<Stop> = LazyLock::new(Stop::default);
 
 /// Warnings of one source that are shown each.
 const MAX_WARNINGS: u64 = 10;
@@ -61,23 +59,6 @@ pub(crate) trait Take {
     /// Fails when nobody wants what is taken, which would else show with the next delivery.
     fn check(&self) -> Result<(), Closed> {
         Ok(())
-    }
-}
-
-/// Why nothing more can be taken.
-#[derive(Debug)]
-pub(crate) enum Closed {
-    /// Nobody reads any more, which is no error.
-    Pipe,
-    Failed(Failure),
-}
-
-impl From<std::io::Error> for Closed {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::BrokenPipe => Closed::Pipe,
-            _ => Closed::Failed(Failure::io("standard output", &error)),
-        }
     }
 }
 
@@ -146,14 +127,14 @@ impl Run {
         }
         self.summary.add_unread(0, inputs.failed_servers.len() as u64);
         self.mistakes += inputs.mistakes.len() as u64;
-        catch_interrupts(&mut self.console);
+        interrupt::catch(&mut self.console);
         Ok(inputs)
     }
 
     /// Servers that are asked something, without other sources.
     pub(crate) fn expect_servers(&mut self, args: &ServerArgs) {
         self.options = options(args);
-        catch_interrupts(&mut self.console);
+        interrupt::catch(&mut self.console);
     }
 
     /// Reads the sources once.
@@ -222,7 +203,8 @@ impl Run {
         take: &mut T,
         cursors: Option<&mut dyn CursorStore>,
     ) -> Result<(), Closed> {
-        let pipeline = pipeline.threads(self.threads).ansi(self.ansi).stop(INTERRUPTED.clone());
+        let pipeline =
+            pipeline.threads(self.threads).ansi(self.ansi).stop(interrupt::stop().clone());
         let mut reporting = Reporting { run: self, take };
         let (summary, result) = pipeline.run(work, &mut reporting, cursors);
         self.summary.add(summary);
@@ -259,7 +241,7 @@ impl Run {
         };
         let names = servers.iter().map(|server| server.name().to_owned());
         let mut asked = Summary::new(0, names);
-        quarry_collect::ask(&runtime, &INTERRUPTED, ask, |answer| {
+        quarry_collect::ask(&runtime, interrupt::stop(), ask, |answer| {
             let n = answer.source.index();
             let failures = match answer.result {
                 Ok(told) => {
@@ -367,7 +349,7 @@ impl Run {
             failed: files.failed + servers.failed,
             holes: *holes,
             mistakes: self.mistakes,
-            interrupted: INTERRUPTED.is_set(),
+            interrupted: interrupt::is_set(),
         }
     }
 
@@ -411,7 +393,7 @@ impl Run {
             }
         }
         parts.extend_from_slice(records);
-        let is_interrupted = INTERRUPTED.is_set();
+        let is_interrupted = interrupt::is_set();
         let before = if is_interrupted { "interrupted: " } else { "" };
         self.console.note(&format!("{before}{}", parts.join("; ")));
         if let (true, Some(awaited)) = (is_interrupted, names(self.summary.awaited())) {
@@ -558,28 +540,5 @@ fn options(args: &ServerArgs) -> quarry_fleet::Options {
     match args.connections {
         Some(connections) => options.connections(connections.get()),
         None => options,
-    }
-}
-
-/// Ends the run as Ctrl-C does, where that was typed as an answer.
-pub(crate) fn interrupt() {
-    INTERRUPTED.set();
-}
-
-/// Whether the run was interrupted.
-pub(crate) fn is_interrupted() -> bool {
-    INTERRUPTED.is_set()
-}
-
-/// Lets Ctrl-C end the reading, so that what was read is printed and summed up; a second one ends
-/// the process.
-fn catch_interrupts(console: &mut Console) {
-    let handler = || {
-        if !INTERRUPTED.set() {
-            std::process::exit(130);
-        }
-    };
-    if let Err(e) = ctrlc::set_handler(handler) {
-        console.warning(&format!("Ctrl-C will end quarry without a summary: {e}"));
     }
 }

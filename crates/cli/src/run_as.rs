@@ -3,22 +3,22 @@
 #[cfg(unix)]
 mod terminal;
 
-use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::ValueEnum;
 use quarry_cred::{Account, AccountForm, Secret, SecretSource};
 #[cfg(windows)]
 use quarry_logon::Child;
 use quarry_logon::{Command, Environment, Error, Folder, Logon, LogonType, Provider};
 
-use crate::args::When;
+#[cfg(windows)]
+use crate::args::ProviderName;
+use crate::args::{RunAsArgs, TypeName, When};
 use crate::console::Console;
 use crate::error::Failure;
-use crate::lock::child::{Forwarder, exit_code};
+use crate::lock::child::exit_code;
 use crate::secret::{self, NoSecret};
+use crate::signals::Forwarder;
 use crate::undumped::Undumped;
 
 /// Exit codes of env(1), nohup(1) and their kin, which no command of its own is likely to have.
@@ -26,106 +26,6 @@ const FAILED: u8 = 125;
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 const INTERRUPTED: u8 = 130;
-
-/// Run a command as another user.
-///
-/// The user is logged on with a password, which is asked for on the terminal. COMMAND gets the
-/// user's identity for good, a session of the user's, on Unix a terminal of its own, and the signals
-/// that are sent to quarry; without COMMAND it is the user's shell. On Unix this needs root, or
-/// CAP_SETUID and CAP_SETGID, and a PAM service called quarry.
-#[derive(Debug, clap::Args)]
-#[command(
-    override_usage = "quarry run-as [OPTIONS] USER [-- COMMAND [ARGUMENT]...]",
-    after_help = "Examples:
-  quarry run-as ann -- id
-  quarry run-as --login ann
-  quarry run-as 'CORP\\ann' --netonly -- mmc eventvwr.msc
-  quarry run-as ann --password-fd 3 -- ./job.sh  3< secret
-
-Exit status: that of COMMAND (128 + N if signal N ended it); 125 if the logon was refused or failed,
-126 if COMMAND can't be run, 127 if there is no such command, 2 usage, 130 interrupted.
-
-Becoming a user on Linux or macOS gives no identity on the network. There COMMAND runs in a session
-of its own, on a pseudo-terminal whose other side is copied to this one, so that it can't type into
-yours (a program in your session can, where the sysctl dev.tty.legacy_tiocsti is 1 and on Linux
-before 6.2). Where no standard file is a terminal, it has none. Ctrl-Z is COMMAND's."
-)]
-pub(crate) struct RunAsArgs {
-    /// The account: ann, CORP\ann, .\ann (of this machine) or ann@corp.example
-    user: String,
-
-    /// The account's domain, where USER has none
-    #[arg(short, long, value_name = "DOMAIN")]
-    domain: Option<String>,
-
-    /// What the logon is for. Windows asks for the right that goes with it; on Unix the first,
-    /// batch and service open a session
-    #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "interactive")]
-    logon_type: TypeName,
-
-    /// Be the account towards other machines only, and oneself on this one (Windows; as runas
-    /// /netonly). The password is not checked until one of them does
-    #[arg(long, conflicts_with_all = ["logon_type", "login"])]
-    netonly: bool,
-
-    /// Begin as the user would: in the home folder, with the user's environment only, and a shell
-    /// as a login shell
-    #[arg(short, long)]
-    login: bool,
-
-    /// Give COMMAND the user's environment only. Otherwise it has quarry's, in which USER, LOGNAME,
-    /// HOME and SHELL are the user's, and nothing is of the caller's session
-    #[arg(long)]
-    env_clean: bool,
-
-    /// Read the password from an open descriptor, up to the end of its first line
-    #[arg(long, value_name = "N", group = "source")]
-    password_fd: Option<u32>,
-
-    /// Read the password from a file
-    #[arg(long, value_name = "FILE", group = "source", value_hint = clap::ValueHint::FilePath)]
-    password_file: Option<PathBuf>,
-
-    /// Take the password from the system's keyring: the kernel's on Linux, the credential manager
-    /// of Windows, under the service quarry and the account
-    #[arg(long, group = "source")]
-    keyring: bool,
-
-    /// The PAM service whose rules apply
-    #[cfg(unix)]
-    #[arg(long, value_name = "NAME", default_value = "quarry")]
-    service: String,
-
-    /// Who checks the password
-    #[cfg(windows)]
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    provider: ProviderName,
-
-    /// What to run
-    #[arg(last = true, value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
-    command: Vec<OsString>,
-}
-
-/// The types of logon, as one writes them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum TypeName {
-    Interactive,
-    Network,
-    NetworkCleartext,
-    Batch,
-    Service,
-    Unlock,
-    NewCredentials,
-}
-
-/// The providers, as one writes them.
-#[cfg(windows)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum ProviderName {
-    Default,
-    Negotiate,
-    Ntlm,
-}
 
 /// What ends it before there is an exit status of the command's.
 enum End {
@@ -270,7 +170,7 @@ impl RunAsArgs {
         let mut command = token.command(&shell);
         if self.login {
             // What tells a shell that it is the first of a login.
-            let mut name = OsString::from("-");
+            let mut name = std::ffi::OsString::from("-");
             name.push(shell.file_name().unwrap_or(shell.as_os_str()));
             command = command.name(name);
         }

@@ -8,14 +8,14 @@ use quarry_eventlog::Direction;
 
 use crate::args::{ScanArgs, ScanFormat};
 use crate::console::Console;
-use crate::error::{Failure, Outcome};
+use crate::error::{Closed, Failure, Outcome};
 use crate::evtx;
 use crate::filter::{Question, Zone};
 use crate::input::FileOptions;
 use crate::out::{self, Out};
 use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
-use crate::run::{Closed, Run, Take};
+use crate::run::{Run, Take};
 use crate::sort::Sorter;
 use crate::texts::LocalTexts;
 use crate::unique::{Identifier, Unique};

@@ -200,7 +200,7 @@ mod terminal {
     use signal_hook::low_level::emulate_default_handler;
 
     use super::{NoSecret, no_terminal};
-    use crate::lock::child::is_ignored;
+    use crate::signals::is_ignored;
 
     const CTRL_C: u8 = 3;
 

@@ -18,7 +18,7 @@ use crate::console::Console;
 use crate::error::{Failure, plain};
 use crate::secret::{self, NoSecret};
 use crate::undumped::Undumped;
-use crate::{hints, kerberos, run};
+use crate::{hints, interrupt, kerberos};
 
 /// The inventory, and who signs in to servers.
 pub(crate) struct Servers<'a> {
@@ -123,7 +123,7 @@ impl Secrets for ProgramSecrets<'_> {
     type Error = Failure;
 
     fn password(&mut self, account: &Account, source: &SecretSource) -> Result<Secret, Failure> {
-        if run::is_interrupted() {
+        if interrupt::is_set() {
             return Err(Failure::new(format!("no password was asked for {account}")));
         }
         let prompt = format!("Password for {account}: ");
@@ -131,7 +131,7 @@ impl Secrets for ProgramSecrets<'_> {
             NoSecret::Failed(failure) => failure,
             NoSecret::Interrupted => {
                 // Nobody is asked for another one either.
-                run::interrupt();
+                interrupt::set();
                 Failure::new(format!("no password was given for {account}"))
             }
         })

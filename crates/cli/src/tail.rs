@@ -9,13 +9,13 @@ use quarry_fleet::{FileSource, MAX_LAST};
 
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::console::Console;
-use crate::error::Failure;
+use crate::error::{Closed, Failure};
 use crate::filter::{Question, Zone};
 use crate::input::Input;
 use crate::out::Out;
 use crate::print::Wanted;
 use crate::printed::{Print, Printed};
-use crate::run::{self, Closed, Run, Take};
+use crate::run::{self, Run, Take};
 use crate::texts::LocalTexts;
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {

@@ -5,33 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
 use quarry_event::MessageSource;
 use quarry_message::{Catalogue, CatalogueKind, LanguageId, Mta, Sources};
 
+use crate::args::{MessagesFrom, TextArgs};
+use crate::catalogues::installed;
 use crate::console::Console;
 use crate::error::plain;
-use crate::messages::installed;
-
-/// Where message text comes from.
-#[derive(Debug, Default, Args)]
-pub(crate) struct TextArgs {
-    /// Where message text comes from
-    #[arg(long, value_name = "WHERE", default_value = "auto", help_heading = "Output")]
-    messages: MessagesFrom,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
-enum MessagesFrom {
-    /// local, where a catalogue or saved display strings know messages
-    #[default]
-    Auto,
-    /// Catalogues in the data folder (quarry messages), and the .MTA file beside an exported log;
-    /// names and codes of the standard too
-    Local,
-    /// None: values only
-    Never,
-}
 
 /// The longest `.MTA` file that is read, in bytes.
 const MAX_MTA: u64 = 1 << 30;

@@ -17,8 +17,9 @@ const RATE: u32 = 200;
 
 /// The pause after a credential was refused a second time in a row by a source that had accepted
 /// it, and between two attempts of all sources once the credential's gate is closed. Accounts are
-/// locked after some wrong passwords within minutes, and this may be one.
-pub(crate) const CREDENTIAL_PAUSE: Duration = Duration::from_secs(600);
+/// locked after some wrong passwords within a time, which is 30 minutes in most domains, and this may
+/// be one of them: at most two attempts fall into such a time.
+pub(crate) const CREDENTIAL_PAUSE: Duration = Duration::from_secs(30 * 60);
 
 /// How long a source is tried again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -333,13 +333,6 @@ fn records(bytes: &[u8]) -> HashMap<u64, (u64, Vec<u8>)> {
     records
 }
 
-/// The most memory that the process has had, in bytes, where the system tells.
-fn peak_memory() -> Option<usize> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()? << 10)
-}
-
 #[test]
 fn what_stands_before_a_cut_or_a_changed_byte_is_still_read() {
     let times: usize = std::env::var(TIMES).ok().and_then(|n| n.parse().ok()).unwrap_or(1);
@@ -348,6 +341,7 @@ fn what_stands_before_a_cut_or_a_changed_byte_is_still_read() {
         .map(|path| (short_name(&path), std::fs::read(path).unwrap()))
         .collect();
     logs.push(("made here".into(), log(3)));
+    let peak_memory = || quarry_testkit::peak_memory(std::process::id());
     let before = peak_memory();
     let mut numbers = Numbers(1);
     let (mut cuts, mut changes, mut kept) = (0, 0, 0);

@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::nested;
 
 /// A fault to order. By its text it is written as on the command line: its kind, and where the
 /// kind has one, a colon and a number: `silent:500`.
@@ -67,6 +70,8 @@ pub enum Fault {
     Garbage,
     /// `oversized`: batches with absurd counts and lengths.
     Oversized,
+    /// `nested`: events of a few kilobytes whose templates nest, so that each prints megabytes.
+    Nested,
     /// `cleared[:N]`: a log is cleared when N of its records were read, once.
     Cleared(u64),
     /// `wrapped[:N]`: a log wraps when N of its records were read, once: half of those still to be
@@ -95,7 +100,7 @@ const ANY_FILTER: u32 = 4;
 
 impl Fault {
     /// Every kind, as it is written, with what it does in a few words.
-    pub const KINDS: [(&str, &str); 25] = [
+    pub const KINDS: [(&str, &str); 26] = [
         ("slow[:MS]", "alive but slow: each batch takes MS milliseconds (3000)"),
         ("silent[:N]", "says nothing more after N records of a log (100)"),
         ("reset[:N]", "connection reset after N records of a log (100)"),
@@ -119,6 +124,7 @@ impl Fault {
         ),
         ("garbage", "records that are nonsense"),
         ("oversized", "batches with absurd counts and lengths"),
+        ("nested", "events of a few kilobytes that print megabytes"),
         ("cleared[:N]", "a log is cleared after N of its records were read (100)"),
         ("wrapped[:N]", "a log wraps after N of its records were read (100)"),
         ("forwarded", "events with a foreign record id or none, of other computers"),
@@ -192,6 +198,7 @@ impl FromStr for Fault {
             }
             "garbage" => bare(Fault::Garbage)?,
             "oversized" => bare(Fault::Oversized)?,
+            "nested" => bare(Fault::Nested)?,
             "cleared" => Fault::Cleared(records()?),
             "wrapped" => Fault::Wrapped(records()?),
             "forwarded" => bare(Fault::Forwarded)?,
@@ -226,6 +233,7 @@ impl fmt::Display for Fault {
             Fault::RefuseQuery(kinds) => write!(f, "refuse-query:{kinds}"),
             Fault::Garbage => f.write_str("garbage"),
             Fault::Oversized => f.write_str("oversized"),
+            Fault::Nested => f.write_str("nested"),
             Fault::Cleared(records) => write!(f, "cleared:{records}"),
             Fault::Wrapped(records) => write!(f, "wrapped:{records}"),
             Fault::Forwarded => f.write_str("forwarded"),
@@ -259,6 +267,8 @@ pub(crate) struct Faults {
     pub(crate) refused_queries: u32,
     pub(crate) garbage: bool,
     pub(crate) oversized: bool,
+    /// What is sent for each event.
+    pub(crate) nested: Option<Arc<[u8]>>,
     pub(crate) cleared: Option<u64>,
     pub(crate) wrapped: Option<u64>,
     pub(crate) forwarded: bool,
@@ -294,6 +304,7 @@ impl Faults {
                 Fault::RefuseQuery(kinds) => all.refused_queries = *kinds,
                 Fault::Garbage => all.garbage = true,
                 Fault::Oversized => all.oversized = true,
+                Fault::Nested => all.nested = Some(nested::binxml().into()),
                 Fault::Cleared(records) => all.cleared = Some(*records),
                 Fault::Wrapped(records) => all.wrapped = Some(*records),
                 Fault::Forwarded => all.forwarded = true,

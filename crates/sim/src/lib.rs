@@ -20,6 +20,7 @@ mod handles;
 mod journal;
 mod kinds;
 mod log;
+mod nested;
 mod net;
 mod next;
 mod oversized;
@@ -35,6 +36,7 @@ pub use files::{FileError, FileLogs};
 pub use handles::MAX_HANDLES;
 pub use journal::{MAX_QUERIES, OnQuery, QueryEntry, QueryKind};
 pub use log::MAX_APPENDED;
+pub use nested::{NESTED_SIZE, nested_event};
 pub use server::Stats;
 pub use sim::{
     AlterAnswer, MAX_SERVERS, ServerOptions, Sim, SimError, SimOptions, SimServer, StreamOptions,

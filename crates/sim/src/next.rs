@@ -260,6 +260,10 @@ impl Batch {
                 reader.pass(channel, number);
                 continue;
             }
+            if let Some(nested) = &server.faults.nested {
+                self.binxml.clear();
+                self.binxml.extend_from_slice(nested);
+            }
             let channels = reader.plan.channels.len();
             let size = 48 + self.binxml.len() + 4 * self.subqueries.len() + 8 * channels;
             let max = limits.big_batch.unwrap_or(MAX_BATCH_SIZE) as usize;

@@ -27,6 +27,13 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// The most memory that a process has held so far, in bytes, where the system tells (Linux).
+pub fn peak_memory(process: u32) -> Option<usize> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse::<usize>().ok().map(|kilobytes| kilobytes << 10)
+}
+
 /// Says why a test does not run. Under `CI=true` that is a failure.
 pub fn skip(what: &str, why: &str) {
     assert!(

@@ -14,7 +14,7 @@ use rustix::pty::OpenptFlags;
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGSTOP, SIGTSTP, SIGWINCH};
 
-use crate::lock::child::{Event, Forwarder, send};
+use crate::signals::{Event, Forwarder, send};
 
 /// Bytes that are copied at once.
 const PIECE: usize = 8192;

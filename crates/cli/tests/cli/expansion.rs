@@ -5,7 +5,10 @@
 use std::io::Read as _;
 use std::process::Child;
 
-use super::nested::{PRINTED, nested, peak};
+use quarry_sim::NESTED_SIZE as PRINTED;
+use quarry_testkit::peak_memory;
+
+use super::nested::nested;
 use super::*;
 
 fn scan(folder: &Path, threads: &str) -> Child {
@@ -28,7 +31,7 @@ fn a_small_file_that_prints_gigabytes_takes_little_memory() {
     let mut buffer = vec![0; 1 << 20];
     loop {
         // It is still there: its memory isn't looked at after the end.
-        most = most.max(peak(&child));
+        most = most.max(peak_memory(child.id()).unwrap());
         match stdout.read(&mut buffer).unwrap() {
             0 => break,
             count => printed += count,

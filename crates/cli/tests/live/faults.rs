@@ -139,7 +139,7 @@ fn case(kind: &str, mapper: u16, event: u16) -> Case {
             ..well("wrapped:100")
         },
         // It matters to who waits for new records, or asks for some only.
-        "forwarded" | "no-wait" | "refuse-query" => well(kind),
+        "forwarded" | "no-wait" | "refuse-query" | "nested" => well(kind),
         "hollow" => fails(
             kind,
             format!("{name}: no event log service in MS-EVEN6"),

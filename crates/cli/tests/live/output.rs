@@ -287,3 +287,33 @@ fn quiet_is_quiet_but_for_errors() {
         )
     );
 }
+
+/// What waits to be printed is bounded by its bytes, whatever a server's few kilobytes expand to.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_whose_events_print_gigabytes_takes_little_memory() {
+    use std::io::Read as _;
+    const RECORDS: usize = 90;
+    let fleet = Fleet::new(
+        vec![ServerOptions::new(name(1)).with(quarry_sim::Fault::Nested)],
+        RECORDS as u64,
+    );
+    let _turn = Turn::take();
+    let (mut child, _) = spawn(fleet.command(&["scan", "@all", "-o", "jsonl", "--threads", "4"]));
+    let mut stdout = child.stdout.take().unwrap();
+    let (mut printed, mut most) = (0, 0);
+    let mut buffer = vec![0; 1 << 20];
+    // While it is there: its memory can't be looked at after the end.
+    while printed <= (RECORDS - 1) * quarry_sim::NESTED_SIZE {
+        most = most.max(quarry_testkit::peak_memory(child.id()).unwrap());
+        match stdout.read(&mut buffer).unwrap() {
+            0 => break,
+            count => printed += count,
+        }
+    }
+    assert!(printed > (RECORDS - 1) * quarry_sim::NESTED_SIZE, "{printed} bytes");
+    drop(stdout);
+    child.wait().unwrap();
+    // 360 MB of output; 16 MiB of it may wait, and each thread has one event in hand.
+    assert!(most < 150 << 20, "{} MiB", most >> 20);
+}

@@ -30,7 +30,7 @@ const SEED: u64 = 2007;
 /// The longest that a round may take, in a debug build on a busy machine.
 const HANG: Duration = Duration::from_secs(60);
 /// What the whole program may take, of which the simulation and its threads are a part.
-const MEMORY: u64 = 400 << 20;
+const MEMORY: usize = 400 << 20;
 
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
@@ -140,13 +140,6 @@ fn run(seed: u64, rounds: u64) -> Sum {
     sum
 }
 
-/// The most memory that this process had at once, where that can be told.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
-}
-
 #[test]
 fn nothing_that_a_server_sends_makes_the_client_panic_hang_or_lie() {
     let before = std::panic::take_hook();
@@ -170,7 +163,7 @@ fn nothing_that_a_server_sends_makes_the_client_panic_hang_or_lie() {
         }
         _ => drop(run(fixed.unwrap_or(random), rounds.unwrap_or(ROUNDS))),
     }
-    if let Some(peak) = peak_memory() {
+    if let Some(peak) = quarry_testkit::peak_memory(std::process::id()) {
         eprintln!("{} MiB at most", peak >> 20);
         assert!(peak < MEMORY, "{peak} bytes");
     }

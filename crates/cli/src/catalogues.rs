@@ -1,0 +1,24 @@
+//! The message catalogues in the user's data folder.
+
+use std::fs;
+use std::path::PathBuf;
+
+/// The ending of a catalogue's name.
+pub(crate) const EXTENSION: &str = "catalogue";
+
+/// The folder that scans find catalogues in.
+pub(crate) fn data_folder() -> Option<PathBuf> {
+    use etcetera::BaseStrategy as _;
+    let folders = etcetera::choose_base_strategy().ok()?;
+    Some(folders.data_dir().join("quarry").join("catalogues"))
+}
+
+/// The catalogues in the data folder, in the order of their names.
+pub(crate) fn installed() -> Vec<PathBuf> {
+    let entries = data_folder().and_then(|folder| fs::read_dir(folder).ok());
+    let mut paths: Vec<PathBuf> =
+        entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));
+    paths.sort();
+    paths
+}

@@ -1,0 +1,3 @@
+//! Parts that pages are made of.
+
+pub(crate) mod layout;
