@@ -58,7 +58,8 @@ pub(crate) fn event(text: &str) {
 }
 
 fn of_lines(channel: &str, lines: &str) -> Event {
-    let element = |name: &str, children| Element { name: name.into(), children, ..Element::default() };
+    let element =
+        |name: &str, children| Element { name: name.into(), children, ..Element::default() };
     let text = |name: &str, text: &str| element(name, vec![Node::Text(text.into())]);
     let mut data = Vec::new();
     for line in lines.lines().take(100) {

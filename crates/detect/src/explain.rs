@@ -130,7 +130,8 @@ fn write(expr: &Expr, depth: usize, event: Option<&Evaluator<'_>>, out: &mut Str
                     None => out.push_str(": such events don't have the field"),
                     Some(values) if values.is_empty() => out.push_str(": missing"),
                     Some(values) if one.field.is_some() => {
-                        let values: Vec<String> = values.iter().map(|(text, _)| shown(text)).collect();
+                        let values: Vec<String> =
+                            values.iter().map(|(text, _)| shown(text)).collect();
                         let _ = write!(out, ": {}", values.join(", "));
                     }
                     Some(_) => {}

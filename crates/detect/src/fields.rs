@@ -23,16 +23,27 @@ pub(crate) struct Slot {
 pub(crate) enum Origin {
     System(Field),
     /// Values of this name (see [`key`]); where there are none, perhaps a field of `<System>`.
-    Data { key: String, or: Option<Field> },
+    Data {
+        key: String,
+        or: Option<Field>,
+    },
     /// Made of values of data of these names.
-    Computed { name: String, computed: Computed, inputs: Vec<String> },
+    Computed {
+        name: String,
+        computed: Computed,
+        inputs: Vec<String>,
+    },
     /// Every value of the data.
     Every,
 }
 
 impl Slot {
     /// Where a rule's field is in events with the fields of a map; nothing where it can't be.
-    pub(crate) fn of(field: Option<&str>, map: Option<&FieldMap>, mapping: &Mapping) -> Option<Slot> {
+    pub(crate) fn of(
+        field: Option<&str>,
+        map: Option<&FieldMap>,
+        mapping: &Mapping,
+    ) -> Option<Slot> {
         let Some(name) = field else {
             return Some(Slot { origin: Origin::Every, padded: false });
         };

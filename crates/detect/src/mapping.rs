@@ -193,7 +193,9 @@ impl Mapping {
                 };
                 let both: Vec<Source> = category.into_iter().filter(is_in).collect();
                 match both.is_empty() {
-                    true => Err("its category and its service have no channel in common".to_owned()),
+                    true => {
+                        Err("its category and its service have no channel in common".to_owned())
+                    }
                     false => Ok(both),
                 }
             }

@@ -194,7 +194,9 @@ impl Pattern {
                     retry = Some((piece, at));
                     continue;
                 }
-                Some(Piece::Text(wanted)) => text[at..].starts_with(&**wanted).then_some(wanted.len()),
+                Some(Piece::Text(wanted)) => {
+                    text[at..].starts_with(&**wanted).then_some(wanted.len())
+                }
                 Some(Piece::One) => text[at..].chars().next().map(char::len_utf8),
                 Some(Piece::Dash) => {
                     text[at..].chars().next().filter(|c| DASHES.contains(c)).map(char::len_utf8)
@@ -305,10 +307,9 @@ mod tests {
                 slow(more, text) || text.chars().next().is_some_and(|c| slow(pieces, rest(c)))
             }
             [Piece::One, more @ ..] => text.chars().next().is_some_and(|c| slow(more, rest(c))),
-            [Piece::Dash, more @ ..] => text
-                .chars()
-                .next()
-                .is_some_and(|c| DASHES.contains(&c) && slow(more, rest(c))),
+            [Piece::Dash, more @ ..] => {
+                text.chars().next().is_some_and(|c| DASHES.contains(&c) && slow(more, rest(c)))
+            }
         }
     }
 

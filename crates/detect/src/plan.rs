@@ -155,7 +155,8 @@ impl Plan {
     /// Rules that look at every event of a channel, with the channel.
     pub fn whole_logs(&self) -> impl Iterator<Item = (usize, &str)> {
         self.rules.iter().enumerate().flat_map(|(n, rule)| {
-            let whole = rule.routes.iter().filter(|route| route.ids.is_none() && route.reach.runs());
+            let whole =
+                rule.routes.iter().filter(|route| route.ids.is_none() && route.reach.runs());
             whole.map(move |route| (n, &*route.channel))
         })
     }

@@ -8,21 +8,71 @@ use quarry_event::{Element, Event, Node};
 
 /// What values and events are made of.
 const TEXTS: &[&str] = &[
-    "a", "A", "ab", "b a", r"\", r"a\b", "*", "a*b", "?", r"\*", r"\\*", " -x", " /X ", "é", "É",
-    "10.0.0.1", "::1", "7", "0x7", "-1", "x ", "2026-11-29T10:00:00Z", "ß", "ŝ", "Kk", "\u{212a}",
+    "a",
+    "A",
+    "ab",
+    "b a",
+    r"\",
+    r"a\b",
+    "*",
+    "a*b",
+    "?",
+    r"\*",
+    r"\\*",
+    " -x",
+    " /X ",
+    "é",
+    "É",
+    "10.0.0.1",
+    "::1",
+    "7",
+    "0x7",
+    "-1",
+    "x ",
+    "2026-11-29T10:00:00Z",
+    "ß",
+    "ŝ",
+    "Kk",
+    "\u{212a}",
 ];
 
 const FIELDS: &[&str] = &["A", "B", "LogonProcessName", "EventID", "Channel", "Made"];
 
 const MODIFIERS: &[&str] = &[
-    "", "|contains", "|startswith", "|endswith", "|contains|all", "|cased", "|contains|cased",
-    "|re", "|re|i", "|windash|contains", "|windash", "|base64offset|contains", "|neq", "|gt",
-    "|lte", "|fieldref", "|fieldref|endswith", "|all", "|hour", "|wide|base64offset|contains",
+    "",
+    "|contains",
+    "|startswith",
+    "|endswith",
+    "|contains|all",
+    "|cased",
+    "|contains|cased",
+    "|re",
+    "|re|i",
+    "|windash|contains",
+    "|windash",
+    "|base64offset|contains",
+    "|neq",
+    "|gt",
+    "|lte",
+    "|fieldref",
+    "|fieldref|endswith",
+    "|all",
+    "|hour",
+    "|wide|base64offset|contains",
 ];
 
 const CONDITIONS: &[&str] = &[
-    "s1", "not s1", "s1 and s2", "s1 or s2", "s1 and not s2", "1 of s*", "all of s*", "not 1 of s*",
-    "not (s1 and not s2) or s3", "s1 and s2 and not s3", "s3 or not s2",
+    "s1",
+    "not s1",
+    "s1 and s2",
+    "s1 or s2",
+    "s1 and not s2",
+    "1 of s*",
+    "all of s*",
+    "not 1 of s*",
+    "not (s1 and not s2) or s3",
+    "s1 and s2 and not s3",
+    "s3 or not s2",
 ];
 
 fn value() -> impl Strategy<Value = String> {
@@ -118,8 +168,7 @@ fn event() -> impl Strategy<Value = Event> {
             Node::Element(data)
         });
         let system = [("EventID", "7"), ("Channel", "Test")];
-        let system =
-            system.map(|(name, text)| Node::Element(element(name, Some(text.to_owned()))));
+        let system = system.map(|(name, text)| Node::Element(element(name, Some(text.to_owned()))));
         let with = |name: &str, children| Element { children, ..element(name, None) };
         let parts = [with("System", system.to_vec()), with("EventData", data.collect())];
         Event { root: with("Event", parts.map(Node::Element).to_vec()) }

@@ -198,7 +198,9 @@ impl Builder<'_> {
             Origin::Computed { inputs, .. } => inputs
                 .clone()
                 .into_iter()
-                .map(|key| self.slot(Slot { origin: Origin::Data { key, or: None }, padded: false }))
+                .map(|key| {
+                    self.slot(Slot { origin: Origin::Data { key, or: None }, padded: false })
+                })
                 .collect(),
             _ => Vec::new(),
         };

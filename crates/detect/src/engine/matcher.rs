@@ -1,6 +1,7 @@
 //! Events against rules, on one thread.
 
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use quarry_event::text::Plain;
 use quarry_event::{Field, FieldSource, PartialSource, Value};
@@ -11,11 +12,28 @@ use crate::fields::{self, Origin};
 use crate::pattern::fold_into;
 use crate::test::Text;
 
+/// Channels told apart: what events say of theirs is anybody's.
+const MAX_CHANNELS: usize = 10_000;
+
+/// The channels that events were of, as threads note them.
+#[derive(Debug, Default)]
+pub struct Channels(Mutex<BTreeSet<String>>);
+
+impl Channels {
+    /// Their names in lowercase.
+    pub fn names(&self) -> BTreeSet<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Tests events for the rules of an [`Engine`]. It has room of its own to work in.
 pub struct Matcher {
     engine: Arc<Engine>,
     /// The channel of the event before, by its text, and the same in lowercase.
     channel: (String, String),
+    /// The channels of the events so far, in lowercase, and where they are noted.
+    seen: HashSet<String>,
+    noted: Option<Arc<Channels>>,
     room: Room,
     hits: Vec<usize>,
 }
@@ -53,9 +71,17 @@ impl Matcher {
         Matcher {
             engine,
             channel: Default::default(),
+            seen: HashSet::new(),
+            noted: None,
             room: Room::default(),
             hits: Vec::new(),
         }
+    }
+
+    /// The same, and notes the channels of the events.
+    #[must_use]
+    pub fn noting(self, channels: &Arc<Channels>) -> Self {
+        Matcher { noted: Some(Arc::clone(channels)), ..self }
     }
 
     /// The engine.
@@ -93,10 +119,20 @@ impl Matcher {
         &self.hits
     }
 
+    fn note(&mut self) {
+        let Some(noted) = &self.noted else { return };
+        let channel = &self.channel.1;
+        if self.seen.len() < MAX_CHANNELS && !self.seen.contains(channel) {
+            self.seen.insert(channel.clone());
+            noted.0.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.clone());
+        }
+    }
+
     #[inline]
     fn group(&mut self, channel: &Value<'_>, id: Option<u64>) -> Option<usize> {
         if !channel.is_text(&self.channel.0) {
             channel.with_text(|text| self.channel = (text.to_owned(), text.to_lowercase()));
+            self.note();
         }
         let Channel { ids, others } = self.engine.channels.get(&self.channel.1)?;
         id.and_then(|id| ids.get(&id).copied()).or(*others)

@@ -13,7 +13,7 @@ use crate::plan::{Plan, Route, RulePlan};
 use crate::rule::Rule;
 
 use compile::Compiled;
-pub use matcher::Matcher;
+pub use matcher::{Channels, Matcher};
 
 /// Rules, ready for events. Threads share it, each with a [`Matcher`] of its own.
 pub struct Engine {

@@ -72,7 +72,9 @@ fn ids_of(one: &Match) -> Option<BTreeSet<u64>> {
     let ids = ids?;
     match one.all {
         // An event has one id.
-        true => ids.iter().map(|id| id.iter().copied().collect()).reduce(|a: BTreeSet<_>, b| &a & &b),
+        true => {
+            ids.iter().map(|id| id.iter().copied().collect()).reduce(|a: BTreeSet<_>, b| &a & &b)
+        }
         false => Some(ids.into_iter().flatten().collect()),
     }
 }

@@ -16,7 +16,10 @@ pub(crate) enum Condition {
     /// A search by its name.
     Search(String),
     /// `1 of` or `all of` the searches that a name with wildcards, or `them`, means.
-    Of { all: bool, names: Names },
+    Of {
+        all: bool,
+        names: Names,
+    },
 }
 
 /// Which searches are meant.
@@ -64,7 +67,9 @@ pub(crate) fn parse(text: &str) -> Result<Condition, String> {
     let condition = parser.or()?;
     match parser.tokens.first() {
         None => Ok(condition),
-        Some(token) => Err(format!("the condition ends before `{token}`, or an operator is missing")),
+        Some(token) => {
+            Err(format!("the condition ends before `{token}`, or an operator is missing"))
+        }
     }
 }
 

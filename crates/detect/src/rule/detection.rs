@@ -74,9 +74,8 @@ pub(super) fn read(node: &Node) -> Result<Expr, Wrong> {
     let mut terms = Vec::new();
     for item in condition.items() {
         let wrong = |problem| (item.line, problem);
-        let text = item
-            .text()
-            .ok_or_else(|| wrong(RuleProblem::malformed("its condition is no text")))?;
+        let text =
+            item.text().ok_or_else(|| wrong(RuleProblem::malformed("its condition is no text")))?;
         let parsed = condition::parse(text).map_err(|why| {
             wrong(match why.contains("not supported") {
                 true => RuleProblem::Unsupported(why.replace(", which is not supported", "")),

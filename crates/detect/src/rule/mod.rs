@@ -46,7 +46,8 @@ impl std::fmt::Display for LogSource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let parts =
             [("product", &self.product), ("category", &self.category), ("service", &self.service)];
-        let parts = parts.iter().filter_map(|(name, part)| Some(format!("{name} {}", part.as_ref()?)));
+        let parts =
+            parts.iter().filter_map(|(name, part)| Some(format!("{name} {}", part.as_ref()?)));
         f.write_str(&parts.collect::<Vec<_>>().join(", "))
     }
 }

@@ -35,14 +35,20 @@ pub(crate) struct Match {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Test {
     /// The whole value, folded or, if `cased`, as it is.
-    Text { pattern: Pattern, cased: bool },
+    Text {
+        pattern: Pattern,
+        cased: bool,
+    },
     Regex(TextRegex),
     Cidr(Network),
     Compare(Compare, Bits),
     /// A part of a time, by its name, is a number.
     Part(TimePart, i64),
     /// The value is that of another field.
-    FieldRef { other: String, place: Place },
+    FieldRef {
+        other: String,
+        place: Place,
+    },
     /// The field is there, or not, whatever its value.
     Exists(bool),
     /// The field is missing or empty.
@@ -217,8 +223,9 @@ pub(super) fn read(node: &Node) -> Result<Expr, Wrong> {
 }
 
 fn field(key: &Node, value: &Node) -> Result<Expr, Wrong> {
-    let name =
-        key.text().ok_or_else(|| (key.line, RuleProblem::malformed("a field's name is no text")))?;
+    let name = key
+        .text()
+        .ok_or_else(|| (key.line, RuleProblem::malformed("a field's name is no text")))?;
     let values: Vec<&Node> = value.items().iter().collect();
     if values.is_empty() {
         return Err((value.line, RuleProblem::malformed(format!("`{name}` has no values"))));
@@ -263,10 +270,10 @@ impl<'m> Modifiers<'m> {
                 "neq" => modifiers.not = true,
                 "re" => modifiers.regex = true,
                 "i" | "m" | "s" if modifiers.regex => modifiers.flags.push_str(name),
-                "base64" | "base64offset" | "wide" | "utf16le" | "utf16be" | "utf16" | "windash"
-                | "expand" => modifiers.changes.push(name),
-                "cidr" | "lt" | "lte" | "gt" | "gte" | "fieldref" | "exists" | "minute" | "hour"
-                | "day" | "week" | "month" | "year" => {
+                "base64" | "base64offset" | "wide" | "utf16le" | "utf16be" | "utf16"
+                | "windash" | "expand" => modifiers.changes.push(name),
+                "cidr" | "lt" | "lte" | "gt" | "gte" | "fieldref" | "exists" | "minute"
+                | "hour" | "day" | "week" | "month" | "year" => {
                     if let Some(other) = modifiers.kind.replace(name) {
                         let why = format!("the modifiers `{other}` and `{name}` of one field");
                         return Err(RuleProblem::malformed(why));

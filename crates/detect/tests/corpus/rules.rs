@@ -49,8 +49,12 @@ fn every_rule_loads_or_is_refused_and_what_runs_where_is_counted() {
     }
     assert_eq!(on_4688, [641, 652, 18, 104]);
     // One of the registry's tests an id that only Sysmon has, which makes 495 of 494.
-    let expected =
-        [("Sysmon", 495), ("Sysmon or native", 1415 + 268 + 61 - 1), ("native", 604 - 2), ("nothing", 16)];
+    let expected = [
+        ("Sysmon", 495),
+        ("Sysmon or native", 1415 + 268 + 61 - 1),
+        ("native", 604 - 2),
+        ("nothing", 16),
+    ];
     assert_eq!(kinds, BTreeMap::from(expected));
     assert_eq!(engine.plan().reasons().values().map(Vec::len).sum::<usize>(), 16);
 }

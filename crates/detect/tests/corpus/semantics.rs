@@ -9,7 +9,8 @@ use serde_json::Value;
 
 /// An event with these fields as data.
 fn event(fields: &Value) -> Event {
-    let element = |name: &str, children| Element { name: name.into(), children, ..Element::default() };
+    let element =
+        |name: &str, children| Element { name: name.into(), children, ..Element::default() };
     let mut data = Vec::new();
     for (name, value) in fields.as_object().unwrap() {
         let values = match value {
