@@ -249,7 +249,7 @@ impl Chosen {
 
     fn has(&self, rule: &Rule) -> bool {
         let RuleName { id, title, tags, .. } = &*rule.name;
-        let file = rule.file.rsplit(['/', '\\']).next().unwrap_or_default();
+        let file = rule.file_name();
         let has_level =
             self.level.is_none_or(|least| rule.name.rank().is_some_and(|rank| rank >= least));
         let has_status =
@@ -269,7 +269,7 @@ impl Chosen {
 
 /// Whether a rule has a title, file name or id that a glob matches, or an id that begins with it.
 pub(super) fn is_named(rule: &Rule, glob: &Glob) -> bool {
-    let file = rule.file.rsplit(['/', '\\']).next().unwrap_or_default();
+    let file = rule.file_name();
     let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
     let begins = rule.name.id.get(..glob.as_str().len());
     // Fewer characters of an id are none.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use quarry_collect::Detect;
-use quarry_detect::{Engine, RuleError};
+use quarry_detect::{Counts, Engine, RuleError};
 use quarry_event::filter::{Ids, Route};
 
 use crate::args::{DetectArgs, Format, ScanFormat, TailArgs};
@@ -114,48 +114,16 @@ impl Detection {
 
     /// Says how many rules ran, and why others didn't.
     pub(crate) fn summarize(&self, console: &Console) {
-        self.summarize_plan(console);
-        self.summarize_channels(console);
-    }
-
-    /// Says how many rules can run, and why others can't.
-    fn summarize_plan(&self, console: &Console) {
-        let engine = self.engine();
-        let counts = engine.plan().counts(|_| true);
-        let mut parts = vec![format!("{} run", grouped(counts.whole as u64))];
-        for (count, what) in [
-            (counts.without_branches, "run without some branches"),
-            (counts.without_filters, "run without some filters"),
-            (counts.cannot, "can't run"),
-            (self.refused.len(), "refused"),
-        ] {
-            if count > 0 {
-                parts.push(format!("{} {what}", grouped(count as u64)));
-            }
-        }
-        let all = engine.rules().len() + self.refused.len();
-        let rules = if all == 1 { "rule" } else { "rules" };
-        console.note(&format!("{} {rules}: {}", grouped(all as u64), parts.join(", ")));
-        for (why, rules) in engine.plan().reasons() {
-            let files: Vec<&str> = rules.iter().map(|rule| &*engine.rules()[*rule].file).collect();
-            console.note(&format!("  can't run: {why}: {}", named(&files)));
-        }
-        if self.left_out > 0 {
-            console.note(&format!("  {} left out, as asked for", grouped(self.left_out as u64)));
-        }
-    }
-
-    /// Says which rules had nothing to look at.
-    fn summarize_channels(&self, console: &Console) {
         let seen = self.detect.channels();
-        let counts = self.engine().plan().counts(|channel| seen.contains(&channel.to_lowercase()));
-        let runs = self.engine().plan().counts(|_| true);
-        let without = counts.cannot - runs.cannot;
-        if without == 0 {
+        let plan = self.engine().plan();
+        let counts = plan.counts(|channel| seen.contains(&channel.to_lowercase()));
+        let idle = counts.cannot - plan.counts(|_| true).cannot;
+        self.summarize_counts(console, &counts, ["ran", "had no event to look at"], idle);
+        if idle == 0 {
             return;
         }
         let mut missing: BTreeMap<&str, usize> = BTreeMap::new();
-        for rule in self.engine().plan().rules() {
+        for rule in plan.rules() {
             let mut routes = rule.routes.iter().filter(|route| route.reach.runs());
             let first = routes.clone().next();
             if let Some(first) = first
@@ -171,8 +139,41 @@ impl Detection {
             .map(|(channel, rules)| format!("{channel} ({})", grouped(*rules as u64)))
             .collect();
         let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
-        let (count, shown) = (grouped(without as u64), named(&channels));
-        console.note(&format!("  {count} looked at logs of which no event came: {shown}"));
+        console.note(&format!("  no event came of {}", named(&channels)));
+    }
+
+    /// Says how many rules can run, and why others can't.
+    fn summarize_plan(&self, console: &Console) {
+        let counts = self.engine().plan().counts(|_| true);
+        self.summarize_counts(console, &counts, ["can run", ""], 0);
+    }
+
+    fn summarize_counts(&self, console: &Console, counts: &Counts, words: [&str; 2], idle: usize) {
+        let [ran, were_idle] = words;
+        let engine = self.engine();
+        let mut parts = vec![format!("{} {ran}", grouped(counts.whole as u64))];
+        for (count, what) in [
+            (counts.without_branches, &*format!("{ran} without some branches")),
+            (counts.without_filters, &*format!("{ran} without some filters")),
+            (idle, were_idle),
+            (counts.cannot - idle, "can't run"),
+            (self.refused.len(), "refused"),
+        ] {
+            if count > 0 {
+                parts.push(format!("{} {what}", grouped(count as u64)));
+            }
+        }
+        let all = engine.rules().len() + self.refused.len();
+        let rules = if all == 1 { "rule" } else { "rules" };
+        console.note(&format!("{} {rules}: {}", grouped(all as u64), parts.join(", ")));
+        for (why, rules) in engine.plan().reasons() {
+            let files: Vec<&str> =
+                rules.iter().map(|rule| engine.rules()[*rule].file_name()).collect();
+            console.note(&format!("  can't run: {why}: {}", named(&files)));
+        }
+        if self.left_out > 0 {
+            console.note(&format!("  {} left out, as asked for", grouped(self.left_out as u64)));
+        }
     }
 }
 

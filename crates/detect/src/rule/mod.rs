@@ -109,6 +109,11 @@ impl Rule {
         }
         documents.iter().map(|document| read(&file, document).map_err(error)).collect()
     }
+
+    /// The file's name without its folders.
+    pub fn file_name(&self) -> &str {
+        self.file.rsplit(['/', '\\']).next().unwrap_or_default()
+    }
 }
 
 fn read(file: &Arc<str>, document: &Node) -> Result<Rule, Wrong> {
