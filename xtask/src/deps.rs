@@ -30,7 +30,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Its file of cursors is locked.
     ("collect", &["event", "message", "detect", "eventlog", "lock", "fleet"]),
     ("store", &["event", "lock"]),
-    ("web", &["event", "message", "cred", "logon", "fleet", "collect", "store"]),
+    // Its audit is locked.
+    ("web", &["event", "message", "cred", "lock", "logon", "fleet", "collect", "store"]),
     ("sim", &["event", "binxml", "logfile", "cred", "rpc", "even"]),
     (
         "cli",

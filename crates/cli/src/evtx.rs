@@ -47,19 +47,7 @@ pub(crate) fn run(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome,
             }
             saving.finish()
         });
-    match saved {
-        Err(Closed::Failed(failure)) => return Err(failure),
-        Err(Closed::Pipe) => {}
-        Ok(()) => {
-            missing.warn(&run.console);
-            run.summarize();
-            if let Some(rules) = rules {
-                rules.summarize(&run.console);
-            }
-            unique.summarize(&run.console);
-        }
-    }
-    Ok(run.outcome())
+    run.conclude(saved, &missing, &unique, rules)
 }
 
 /// Writes records into a log file.

@@ -89,20 +89,7 @@ pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome
         }
         printing.finish(run.outcome().interrupted)
     });
-    match printed {
-        Err(Closed::Failed(failure)) => return Err(failure),
-        // Whoever closed the pipe has seen enough.
-        Err(Closed::Pipe) => {}
-        Ok(()) => {
-            missing.warn(&run.console);
-            run.summarize();
-            if let Some(rules) = rules {
-                rules.summarize(&run.console);
-            }
-            unique.summarize(&run.console);
-        }
-    }
-    Ok(run.outcome())
+    run.conclude(printed, &missing, &unique, rules)
 }
 
 /// Writes printed events as they come, or sorts them first.

@@ -10,7 +10,7 @@ use quarry_fleet::{FileSource, MAX_LAST};
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::console::Console;
 use crate::detect::Detection;
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::input::Input;
 use crate::out::Out;
@@ -102,9 +102,7 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
             }
         }
     });
-    if let Err(Closed::Failed(failure)) = followed {
-        return Err(failure);
-    }
+    delivered(followed)?;
     let outcome = run.outcome();
     if outcome.interrupted {
         run.summarize_awaited();

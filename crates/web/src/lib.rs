@@ -13,4 +13,4 @@ pub mod view;
 
 pub use app::{App, router};
 pub use problem::Problem;
-pub use serve::{Peer, Serving, serve};
+pub use serve::{Serving, serve};

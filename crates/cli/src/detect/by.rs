@@ -13,7 +13,7 @@ use super::Detection;
 use crate::args::{By, ListArgs, ListFormat, ScanArgs, ScanFormat};
 use crate::console::grouped;
 use crate::count_by::Groups;
-use crate::error::{Closed, Failure, Outcome};
+use crate::error::{Failure, Outcome, delivered};
 use crate::filter::{Question, Zone};
 use crate::list::{Tallies, Tally};
 use crate::listing::{self, Cell, Column};
@@ -35,10 +35,7 @@ pub(super) fn run(rules: &Detection, by: By, args: ScanArgs) -> Result<Outcome, 
     let selection = Arc::new(question.selection);
     let wanted = Wanted { files: &selection, servers: &routed };
     let mut groups = Groups::default();
-    let read = run.read_through(inputs, &wanted, rules.stage(), &CountHits(by), &mut groups);
-    if let Err(Closed::Failed(failure)) = read {
-        return Err(failure);
-    }
+    delivered(run.read_through(inputs, &wanted, rules.stage(), &CountHits(by), &mut groups))?;
     let zone = zone.get();
     let mut sorted = groups.sorted();
     if by == By::Level {
