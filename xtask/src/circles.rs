@@ -337,7 +337,7 @@ fn tokens(text: &str) -> Vec<String> {
 
 /// The length of a text or character that begins here; nothing where none does.
 fn literal(text: &str) -> Option<usize> {
-    let prefix = text.find(['"', '\'', '#']).filter(|at| *at <= 2)?;
+    let prefix = text.bytes().take(3).position(|byte| matches!(byte, b'"' | b'\'' | b'#'))?;
     if !text[..prefix].chars().all(|c| matches!(c, 'b' | 'r' | 'c')) {
         return None;
     }

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use crate::args::CountArgs;
 use crate::console::{Console, grouped};
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::list::{Count, Key, Tallies, Tally};
 use crate::listing::{self, Cell, Column};
@@ -48,10 +48,8 @@ pub(crate) fn run(
     let missing = question.missing();
     let selection = Arc::new(question.selection);
     let count = Count { key: Key::Fields(fields.clone()) };
-    let mut groups = Groups::new(MAX_GROUPS, MAX_BYTES);
-    if let Err(Closed::Failed(failure)) = run.read(inputs, &selection, &count, &mut groups) {
-        return Err(failure);
-    }
+    let mut groups = Groups::default();
+    delivered(run.read(inputs, &selection, &count, &mut groups))?;
     let zone = Zone::new(&args.output.terminal)?.get();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
@@ -109,13 +107,19 @@ fn cell(text: &str, field: &EventColumn) -> Cell {
 }
 
 /// What was counted.
-struct Groups {
+pub(crate) struct Groups {
     groups: HashMap<String, Tally>,
     bytes: usize,
     max_groups: usize,
     max_bytes: usize,
     /// Events of groups for which there was no room.
     others: Option<Tally>,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Groups::new(MAX_GROUPS, MAX_BYTES)
+    }
 }
 
 impl Take for Groups {
@@ -149,7 +153,7 @@ impl Groups {
     }
 
     /// The groups, the most frequent first; those that are as frequent in the order of their texts.
-    fn sorted(self) -> Vec<(String, Tally)> {
+    pub(crate) fn sorted(self) -> Vec<(String, Tally)> {
         let mut groups: Vec<(String, Tally)> = self.groups.into_iter().collect();
         groups.sort_unstable_by(|(a, x), (b, y)| y.events.cmp(&x.events).then_with(|| a.cmp(b)));
         groups

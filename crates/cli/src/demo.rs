@@ -1,4 +1,4 @@
-//! `quarry demo`: a fleet of four simulated servers, scanned as real ones are.
+//! `quarry demo`: a fleet of simulated servers, four scanned as real ones are, or twelve on a page.
 
 mod meaning;
 mod story;
@@ -18,7 +18,7 @@ use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::interrupt;
 use crate::scan;
-use crate::sim::write_private;
+use crate::sim::{grow, write_private};
 
 /// The servers, and after how many records each dies.
 const SERVERS: [(&str, Option<u64>); 4] =
@@ -33,13 +33,35 @@ const QUESTION: [&str; 8] = ["-l", "System", "-l", "Security", "-i", "7031,4625"
 /// How it is shown: the newest of all servers, in one order of time.
 const ORDER: [&str; 5] = ["--sort", "time", "-r", "-n", "20"];
 
-/// From one event to the next that come while the servers are kept.
-const GROWTH: Duration = Duration::from_secs(2);
-
 const INVENTORY: &str = "demo.toml";
 const PASSWORD_FILE: &str = "demo.password";
 
+/// The servers of a page, and what is wrong with each.
+const FLEET: [(&str, Option<Fault>); 12] = [
+    ("dc01", None),
+    ("dc02", None),
+    ("dc03", Some(Fault::BlackHole)),
+    ("dc04", None),
+    ("web01", None),
+    ("web02", None),
+    ("web03", Some(Fault::Slow(Duration::from_millis(1500)))),
+    ("web04", None),
+    ("sql01", Some(Fault::Wrapped(40))),
+    ("sql02", None),
+    ("file01", None),
+    ("file02", None),
+];
+
+/// Its groups.
+const GROUPS: &str = "\n[groups]\ndcs = [\"dc*\"]\nweb = [\"web*\"]\n";
+
+/// How often each log grows.
+const GROWTH: Duration = Duration::from_secs(3);
+
 pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
+    if args.web {
+        return web(args);
+    }
     let console = Console::new(When::Auto, false);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -47,7 +69,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|e| Failure::io("the simulated servers", &e))?;
     let password = password()?;
-    let sim = runtime.block_on(start(&password))?;
+    let sim = runtime.block_on(start(&password, SERVERS.map(server).into()))?;
     story::tell(&sim)?;
     let folder = tempfile::tempdir().map_err(|e| Failure::io("a temporary folder", &e))?;
     let inventory = folder.path().join(INVENTORY);
@@ -86,14 +108,58 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-async fn start(password: &str) -> Result<Sim, Failure> {
-    let server = |(name, dies_after): (&str, Option<u64>)| match dies_after {
+/// Twelve servers on a page, until it is interrupted.
+fn web(args: &DemoArgs) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("the simulated servers", &e))?;
+    let password = password()?;
+    let server = |(name, fault): (&str, Option<Fault>)| {
+        let server = ServerOptions::new(name);
+        fault.map_or(server.clone(), |fault| server.with(fault))
+    };
+    let sim = runtime.block_on(start(&password, FLEET.map(server).into()))?;
+    let folder = tempfile::tempdir().map_err(|e| Failure::io("a temporary folder", &e))?;
+    let inventory = folder.path().join(INVENTORY);
+    write_private(&folder.path().join(PASSWORD_FILE), password.as_bytes())?;
+    let text = sim.inventory(PASSWORD_FILE) + GROUPS;
+    write_private(&inventory, text.as_bytes())?;
+    let console = Console::new(When::Auto, false);
+    console
+        .note("Twelve simulated servers listen on this machine. One is dead, one is slow, one has");
+    console.note("a gap, and all of them grow. Their page:");
+    let mut words = vec!["quarry".into(), "serve".into(), "@all".into()];
+    words.extend(["--inventory".into(), inventory.as_os_str().to_owned()]);
+    words.extend(args.open.then(|| "--open".into()));
+    let Ok(Command::Serve(args)) = Cli::try_parse_from(words).map(|cli| cli.command) else {
+        return Err(Failure::new("the demo's own command can't be read"));
+    };
+    let sim = std::sync::Arc::new(sim);
+    let growing = std::sync::Arc::clone(&sim);
+    runtime.spawn(async move {
+        loop {
+            tokio::time::sleep(GROWTH).await;
+            grow(&growing);
+        }
+    });
+    let served = crate::serve::run(&args);
+    runtime.shutdown_background();
+    served
+}
+
+fn server((name, dies_after): (&str, Option<u64>)) -> ServerOptions {
+    match dies_after {
         Some(records) => ServerOptions::new(name).with(Fault::Reset(records)),
         None => ServerOptions::new(name),
-    };
+    }
+}
+
+async fn start(password: &str, servers: Vec<ServerOptions>) -> Result<Sim, Failure> {
     let account = ACCOUNT.parse().map_err(|e| failed(&e))?;
     let secret = Secret::new(password.to_owned()).map_err(|e| failed(&e))?;
-    let mut options = SimOptions::new(SERVERS.map(server).into(), account, secret);
+    let mut options = SimOptions::new(servers, account, secret);
     // Of the 1,000 events that each has in its log, eight hours are some 120.
     options.every = Duration::from_secs(240);
     Sim::start(options).await.map_err(|e| failed(&e))
@@ -149,10 +215,7 @@ fn keep(sim: &Sim, inventory: &Path, console: &Console) {
     while !interrupt::is_set() {
         // Nobody sends anything: this is a pause.
         let _ = waiting.recv_timeout(GROWTH);
-        for server in sim.servers() {
-            // A log that is full has no more.
-            let _ = server.append_generated("System", 1);
-        }
+        grow(sim);
     }
     drop(ended);
 }

@@ -10,6 +10,7 @@ mod console;
 mod count_by;
 mod decode;
 mod demo;
+mod detect;
 mod error;
 mod evtx;
 mod filter;
@@ -30,6 +31,7 @@ mod run;
 mod run_as;
 mod scan;
 mod secret;
+mod serve;
 mod servers;
 mod signals;
 mod sim;
@@ -60,10 +62,15 @@ fn main() -> ExitCode {
     });
     let (result, color) = match cli.command {
         Command::Scan(args) => (scan::run(&args).map(Outcome::exit_code), args.terminal.color),
+        Command::Detect(args) => {
+            let color = args.scan.terminal.color;
+            (detect::run(*args), color)
+        }
         Command::Tail(args) => (tail::run(&args), args.terminal.color),
         Command::Count(args) => (list::count(&args), args.output.terminal.color),
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
         Command::Hosts(args) => (hosts::run(&args), When::Auto),
+        Command::Serve(args) => (serve::run(&args), When::Auto),
         Command::Demo(args) => (demo::run(&args), When::Auto),
         Command::Messages(args) => (messages::run(&args), When::Auto),
         Command::Decode(args) => (decode::run(&args), When::Auto),

@@ -81,6 +81,11 @@ impl RunTexts {
         }
     }
 
+    /// What fetches the servers' own text, where that is wanted.
+    pub(crate) fn live(&self) -> Option<&LiveTexts> {
+        self.live.as_ref()
+    }
+
     /// The servers that turned out to have no text since this was last asked.
     pub(crate) fn without_texts(&self) -> Vec<NoTexts> {
         self.live.as_ref().map(LiveTexts::without_texts).unwrap_or_default()

@@ -13,6 +13,7 @@
 //!
 //! Nothing here does I/O, reads a clock or knows where an event comes from.
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 mod event;
 mod field;
@@ -24,6 +25,7 @@ mod message;
 pub mod output;
 mod place;
 pub mod query;
+mod rule;
 mod sid;
 mod source;
 #[cfg(any(test, feature = "testing"))]
@@ -41,6 +43,7 @@ pub use guid::Guid;
 pub use level::{Keywords, Level, LevelName};
 pub use message::{AnyEvent, Message, MessageBy, MessageSource, NameOf, Texts, VisitData};
 pub use place::Place;
+pub use rule::RuleName;
 pub use sid::Sid;
 pub use source::{DataName, FieldSource, Fields, Origin, PartialSource, Sink};
 pub use text::{Ansi, Utf16};

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 mod batch;
 mod even;
@@ -19,7 +20,7 @@ pub use file::FileLog;
 pub use log::{Batches, BoxFuture, EventLog, LogInfo};
 pub use publisher::{EventMetadata, Publisher, Rendering};
 pub use quarry_even::wire::EventDescriptor;
-pub use quarry_event::filter::Selection;
+pub use quarry_event::filter::Strength;
 pub use types::{
     Bookmark, BookmarkEntry, Cursor, Damage, Direction, FileDamage, Hole, LogError, LogName,
     MAX_LOGS, Query, ReadOptions, RecordId, Start, Subscription,

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use quarry_cred::{Account, Credential, Secret};
 
+#[cfg(unix)]
+use crate::Identity;
 use crate::{Error, Task, Token, sys, task};
 
 /// The delay of a refusal where nothing else is said.
@@ -15,6 +17,7 @@ const REFUSAL_DELAY: Duration = Duration::from_secs(3);
 /// service's file; the type decides only whether a session is opened. On Windows the account needs
 /// the right that goes with the type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LogonType {
     /// At the console. On Windows needs "allow log on locally", and the password is cached for
     /// when no domain controller is there.
@@ -38,6 +41,7 @@ pub enum LogonType {
 
 /// Who checks the password, on Windows. Unix has its PAM service for that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Provider {
     /// The system's choice.
     #[default]
@@ -186,6 +190,20 @@ impl Logon {
         let logon = self.clone();
         task::on_a_thread("quarry-logon", move || logon.log_on(secret))
             .unwrap_or_else(|error| Task::ready(Err(error)))
+    }
+
+    /// Asks whether the account may still be used, without its password: PAM's account step, for
+    /// somebody who logged on a while ago. Returns who it is now, with the groups of now. Blocks, as
+    /// another machine may be asked.
+    ///
+    /// It is no logon: whoever has no [`Token`] yet gets none by it.
+    ///
+    /// # Errors
+    /// [`Error::Restricted`] and [`Error::PasswordExpired`] where it may not;
+    /// [`Error::UnknownToSystem`] where it is gone.
+    #[cfg(unix)]
+    pub fn check(&self) -> Result<Identity, Error> {
+        crate::stack::as_base(|| sys::check(self))
     }
 
     /// A program to be run as the user, whom the system logs on as it starts it. For an interactive

@@ -12,6 +12,9 @@ pub struct Ids {
 impl Ids {
     /// Reads ids, ranges of them and exclusions of both, with commas between. Exclusions alone
     /// mean all other ids.
+    ///
+    /// # Errors
+    /// [`FilterError`], with the place in the text, if a part is no id and no range of ids.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         let (mut included, mut excluded) = (Vec::new(), Vec::new());
         for item in text.split(',') {
@@ -33,6 +36,28 @@ impl Ids {
             });
         }
         Ok(Ids { ranges })
+    }
+
+    /// These ids; there may be none, which no event has.
+    pub fn of(ids: impl IntoIterator<Item = u64>) -> Self {
+        Ids { ranges: Ranges::of(ids.into_iter().map(|id| (id, id)).collect()) }
+    }
+
+    /// Whether no event has any of them.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The ids that both have.
+    #[must_use]
+    pub fn intersection(&self, other: &Ids) -> Ids {
+        Ids { ranges: self.ranges.intersection(&other.ranges) }
+    }
+
+    /// The ids that either has.
+    #[must_use]
+    pub fn union(&self, other: &Ids) -> Ids {
+        Ids { ranges: self.ranges.union(&other.ranges) }
     }
 }
 

@@ -40,7 +40,7 @@ impl Default for XPathLimits {
 /// through at least what the one before it does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 #[non_exhaustive]
-pub enum Selection {
+pub enum Strength {
     /// All that can be written as XPath.
     #[default]
     Filter,
@@ -54,40 +54,40 @@ pub enum Selection {
     Everything,
 }
 
-impl Selection {
+impl Strength {
     /// All of them, the strongest first.
-    pub const ALL: [Selection; 5] = [
-        Selection::Filter,
-        Selection::NoWildcards,
-        Selection::System,
-        Selection::Time,
-        Selection::Everything,
+    pub const ALL: [Strength; 5] = [
+        Strength::Filter,
+        Strength::NoWildcards,
+        Strength::System,
+        Strength::Time,
+        Strength::Everything,
     ];
 
     /// Whether a part of the filter is written.
     fn has(self, group: &Group) -> bool {
         match self {
-            Selection::Filter => true,
-            Selection::NoWildcards => {
+            Strength::Filter => true,
+            Strength::NoWildcards => {
                 !group.any_of.iter().any(|(condition, _)| has_wildcard(condition))
             }
-            Selection::System => group.place == Place::System,
-            Selection::Time => {
+            Strength::System => group.place == Place::System,
+            Strength::Time => {
                 group.any_of.iter().all(|(condition, _)| condition.starts_with("TimeCreated["))
             }
-            Selection::Everything => false,
+            Strength::Everything => false,
         }
     }
 }
 
-impl std::fmt::Display for Selection {
+impl std::fmt::Display for Strength {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Selection::Filter => "the filter",
-            Selection::NoWildcards => "the filter without wildcards",
-            Selection::System => "the filter's System fields",
-            Selection::Time => "the filter's time",
-            Selection::Everything => "everything",
+            Strength::Filter => "the filter",
+            Strength::NoWildcards => "the filter without wildcards",
+            Strength::System => "the filter's System fields",
+            Strength::Time => "the filter's time",
+            Strength::Everything => "everything",
         })
     }
 }
@@ -146,10 +146,10 @@ impl Group {
     }
 }
 
-pub(super) fn push_down(filter: &Filter, selection: Selection, limits: &XPathLimits) -> Pushed {
+pub(super) fn push_down(filter: &Filter, strength: Strength, limits: &XPathLimits) -> Pushed {
     let (mut groups, mut exact) = groups(filter);
     let all = groups.len();
-    groups.retain(|group| selection.has(group));
+    groups.retain(|group| strength.has(group));
     exact &= groups.len() == all;
     groups.sort_by_key(Group::cost);
     let mut room = limits.expressions;
@@ -185,23 +185,25 @@ pub fn query_lists<C: AsRef<str>>(channels: &[C], selects: &[String]) -> Vec<Str
     let every = ["*".to_owned()];
     let selects = if selects.is_empty() { &every } else { selects };
     let at_once = (MAX_CHANNELS / selects.len()).max(1);
-    channels
-        .chunks(at_once)
-        .map(|channels| {
-            let mut list = String::from("<QueryList>");
-            for (id, channel) in channels.iter().enumerate() {
-                let path = escaped::<XmlAttribute>(channel.as_ref());
-                list.push_str(&format!("<Query Id=\"{id}\" Path=\"{path}\">"));
-                for select in selects {
-                    let select = escaped::<XmlText>(select);
-                    list.push_str(&format!("<Select Path=\"{path}\">{select}</Select>"));
-                }
-                list.push_str("</Query>");
-            }
-            list.push_str("</QueryList>");
-            list
-        })
-        .collect()
+    let list =
+        |channels: &[C]| query_list(channels.iter().map(|channel| (channel.as_ref(), selects)));
+    channels.chunks(at_once).map(list).collect()
+}
+
+/// Writes a structured query for channels with the selects of each.
+pub fn query_list<'c>(channels: impl Iterator<Item = (&'c str, &'c [String])>) -> String {
+    let mut list = String::from("<QueryList>");
+    for (id, (channel, selects)) in channels.enumerate() {
+        let path = escaped::<XmlAttribute>(channel);
+        list.push_str(&format!("<Query Id=\"{id}\" Path=\"{path}\">"));
+        for select in selects {
+            let select = escaped::<XmlText>(select);
+            list.push_str(&format!("<Select Path=\"{path}\">{select}</Select>"));
+        }
+        list.push_str("</Query>");
+    }
+    list.push_str("</QueryList>");
+    list
 }
 
 /// The parts of the filter that can be written, and whether these are all.
@@ -210,7 +212,8 @@ fn groups(filter: &Filter) -> (Vec<Group>, bool) {
     let mut exact = filter.users.is_empty()
         && filter.grep.is_empty()
         && filter.not.is_empty()
-        && filter.not_channels.is_empty();
+        && filter.not_channels.is_empty()
+        && filter.routes.is_empty();
     if let Some((group, is_exact)) = time(filter.since, filter.until) {
         groups.push(group);
         exact &= is_exact;
@@ -472,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn each_selection_writes_less_than_the_one_before() {
+    fn each_strength_writes_less_than_the_one_before() {
         let filter = Filter {
             since: EventTime::parse("2026-08-22T10:00:00Z"),
             ids: ids("4624"),
@@ -480,19 +483,18 @@ mod tests {
             query: Some(crate::query::Query::parse("*[EventData[Data='5 * 5']]").unwrap()),
             ..Filter::default()
         };
-        let select =
-            |selection| filter.select(selection, &XPathLimits::default()).selects.join(" ");
-        let whole = select(Selection::Filter);
+        let select = |strength| filter.select(strength, &XPathLimits::default()).selects.join(" ");
+        let whole = select(Strength::Filter);
         assert_eq!(whole, push(&filter).selects.join(" "));
         assert!(whole.contains("bob") && whole.contains("5 * 5"), "{whole}");
         let time = "TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']";
-        let no_wildcards = select(Selection::NoWildcards);
+        let no_wildcards = select(Strength::NoWildcards);
         assert!(no_wildcards.contains("5 * 5") && !no_wildcards.contains("bob"), "{no_wildcards}");
         assert!(no_wildcards.contains("EventID=4624"), "{no_wildcards}");
-        let system = select(Selection::System);
+        let system = select(Strength::System);
         assert!(!system.contains("EventData") && system.contains("EventID=4624"), "{system}");
-        assert_eq!(select(Selection::Time), format!("*[System[{time}]]"));
-        assert_eq!(select(Selection::Everything), "*");
+        assert_eq!(select(Strength::Time), format!("*[System[{time}]]"));
+        assert_eq!(select(Strength::Everything), "*");
     }
 
     #[test]
