@@ -124,7 +124,7 @@ mod tests {
     #[tokio::test]
     async fn nobody_gets_a_page_without_being_a_person() {
         let router = router(Arc::new(App::new(Sources::new())));
-        let request = |page| Request::get(page).body(Body::empty()).unwrap();
+        let request = |page: &str| Request::get(page).body(Body::empty()).unwrap();
         let pages = [
             "/",
             "/events",
