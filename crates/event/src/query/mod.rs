@@ -27,6 +27,7 @@ pub use compile::{CompiledQuery, Scratch};
 pub use error::{QueryError, QueryProblem};
 pub(crate) use list::escaped;
 pub(crate) use number::Number;
+pub(crate) use weaken::Part;
 
 use crate::{EventTime, Place};
 use ast::{Expr, Operand, Path};

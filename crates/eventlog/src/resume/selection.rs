@@ -49,7 +49,7 @@ pub(crate) struct Ladder {
 impl Ladder {
     pub(crate) fn new(logs: &[LogName], filter: &Filter) -> Self {
         let rungs = Selection::ALL.map(|selection| QueryText::new(logs, filter, selection));
-        let mut texts: Vec<QueryText> = document(logs, filter).into_iter().chain(rungs).collect();
+        let mut texts: Vec<QueryText> = documents(logs, filter).into_iter().chain(rungs).collect();
         texts.dedup_by(|weaker, stronger| weaker.query == stronger.query);
         texts.reverse();
         let text = texts
@@ -82,18 +82,22 @@ impl Ladder {
     }
 }
 
-/// A structured query that is all that is asked for, of just these logs, as it is.
-fn document(logs: &[LogName], filter: &Filter) -> Option<QueryText> {
-    let query = filter.query.as_ref().filter(|query| query.is_list() && query.is_for_servers())?;
+/// A structured query that is all that is asked for, of just these logs: as it is, and the weaker
+/// ones that it becomes.
+fn documents(logs: &[LogName], filter: &Filter) -> Vec<QueryText> {
+    let query = filter.query.as_ref();
+    let Some(query) = query.filter(|query| query.is_list() && query.is_for_servers()) else {
+        return Vec::new();
+    };
     let channels = query.channels();
     let is_one = |log: &LogName| channels.iter().any(|name| name.eq_ignore_ascii_case(&log.0));
     let rest = Filter { query: None, ..filter.clone() };
-    let is_all = channels.len() == logs.len() && logs.iter().all(is_one) && rest.is_empty();
-    is_all.then(|| QueryText {
-        path: None,
-        query: query.to_string(),
-        is_exact: false,
-        filters: true,
-        selection: Selection::Filter,
-    })
+    if channels.len() != logs.len() || !logs.iter().all(is_one) || !rest.is_empty() {
+        return Vec::new();
+    }
+    let text = |selection: Selection| {
+        let query = selection.of_list(query)?.to_string();
+        Some(QueryText { path: None, query, is_exact: false, filters: true, selection })
+    };
+    Selection::ALL.into_iter().filter_map(text).collect()
 }

@@ -294,6 +294,36 @@ async fn a_server_that_refuses_a_filter_gets_the_next_weaker_one_and_says_which_
 }
 
 #[tokio::test]
+async fn of_a_query_that_a_server_refuses_it_still_tests_what_it_bears() {
+    use quarry_eventlog::Selection;
+    let xpath = "*[System[TimeCreated[@SystemTime>='2020-01-01'] and EventID=4624]] and \
+        *[EventData[*='10.0.0.5' or Data[@Name='TargetUserName']!='']]";
+    let list = format!(
+        "<QueryList><Query><Select Path='Security'>{}</Select></Query></QueryList>",
+        xpath.replace('>', "&gt;")
+    );
+    for text in [xpath, &*list] {
+        let mut sent = Vec::new();
+        for (kinds, taken) in Selection::ALL.into_iter().enumerate() {
+            let sim = fred(&[&*format!("refuse-query:{kinds}")]).await;
+            let log = open(&sim).await;
+            let event_query = quarry_event::query::Query::parse(text).unwrap();
+            let now = EventTime::parse("2026-08-22T10:00:00Z").unwrap();
+            let filter = Filter { query: Some(event_query.fixed(now)), ..Filter::default() };
+            let query = Query { filter, ..query(&["Security"], Direction::Forward) };
+            let mut batches = log.query(&query).await.unwrap();
+            assert_eq!(batches.selection(), taken, "{kinds}: {text}");
+            let mut came = Came::default();
+            rest(&mut *batches, &mut came).await.unwrap();
+            sent.push(came.records.len() as u64);
+        }
+        assert!(0 < sent[0] && sent[0] <= sent[2], "{sent:?}");
+        assert!(sent[2] < EVENTS, "the id is tested where data can't be: {sent:?}");
+        assert_eq!(sent[3..], [EVENTS, EVENTS]);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_fails_every_batch_after_some_records_leaves_a_hole_that_names_the_rest() {
     let sim = fred_with(&["big-batch:20000"], 0).await;
     let server = &sim.servers()[0];
