@@ -22,6 +22,7 @@ use spool::Budget;
 
 /// How a file is packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Packing {
     /// One file, compressed by gzip (RFC 1952).
     Gzip,

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use crate::args::CountArgs;
 use crate::console::{Console, grouped};
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::list::{Count, Key, Tallies, Tally};
 use crate::listing::{self, Cell, Column};
@@ -49,9 +49,7 @@ pub(crate) fn run(
     let selection = Arc::new(question.selection);
     let count = Count { key: Key::Fields(fields.clone()) };
     let mut groups = Groups::new(MAX_GROUPS, MAX_BYTES);
-    if let Err(Closed::Failed(failure)) = run.read(inputs, &selection, &count, &mut groups) {
-        return Err(failure);
-    }
+    delivered(run.read(inputs, &selection, &count, &mut groups))?;
     let zone = Zone::new(&args.output.terminal)?.get();
     let time = |time: Option<EventTime>| match time {
         Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),

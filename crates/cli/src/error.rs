@@ -64,6 +64,14 @@ pub(crate) enum Closed {
     Failed(Failure),
 }
 
+/// The result of writing, where a closed pipe is no failure: whoever closed it has seen enough.
+pub(crate) fn delivered(result: Result<(), Closed>) -> Result<(), Failure> {
+    match result {
+        Err(Closed::Failed(failure)) => Err(failure),
+        Err(Closed::Pipe) | Ok(()) => Ok(()),
+    }
+}
+
 impl From<std::io::Error> for Closed {
     fn from(error: std::io::Error) -> Self {
         match error.kind() {

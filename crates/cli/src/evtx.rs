@@ -38,16 +38,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
             run.read(inputs, &selection, &pack, &mut saving)?;
             saving.finish()
         });
-    match saved {
-        Err(Closed::Failed(failure)) => return Err(failure),
-        Err(Closed::Pipe) => {}
-        Ok(()) => {
-            missing.warn(&run.console);
-            run.summarize();
-            unique.summarize(&run.console);
-        }
-    }
-    Ok(run.outcome())
+    run.conclude(saved, &missing, &unique)
 }
 
 /// Writes records into a log file.

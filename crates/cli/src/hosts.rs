@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::args::{HostsArgs, HostsCommand, HostsListArgs, HostsTestArgs, ListArgs, WorkArgs};
 use crate::console::Console;
-use crate::error::{Closed, Failure};
+use crate::error::{Failure, delivered};
 use crate::listing::{self, Cell, Column};
 use crate::run::Run;
 use crate::servers::{Server, Servers, default_path};
@@ -122,9 +122,7 @@ fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
         ]);
         Vec::new()
     });
-    if let Err(Closed::Failed(failure)) = asked {
-        return Err(failure);
-    }
+    delivered(asked)?;
     for failure in &run.summary.failures {
         let Some(n) = entries.iter().position(|entry| entry.name == failure.source) else {
             continue;

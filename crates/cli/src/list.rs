@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 use crate::args::{CountArgs, ListArgs, LogsArgs, ServerArgs, SourceArgs, TextArgs};
 use crate::console::{Console, grouped};
 use crate::count_by;
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::input::Input;
 use crate::listing::{Cell, Column, Rows};
@@ -119,9 +119,7 @@ fn list(
         run.read(inputs, &selection, &Count { key }, &mut lists)?;
         lists.finish()
     })();
-    if let Err(Closed::Failed(failure)) = read {
-        return Err(failure);
-    }
+    delivered(read)?;
     missing.iter().for_each(|missing| missing.warn(&run.console));
     run.summarize();
     Ok(run.outcome().exit_code())

@@ -10,7 +10,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::args::{ListArgs, ListFormat};
 use crate::console::{stdout_color, stdout_width};
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, delivered};
 
 /// A column of a list.
 #[derive(Clone)]
@@ -76,10 +76,7 @@ pub(crate) fn print(
     args: &ListArgs,
 ) -> Result<(), Failure> {
     let mut list = Rows::new(columns.to_vec(), args);
-    match list.add(rows).and_then(|()| list.finish()) {
-        Err(Closed::Failed(failure)) => Err(failure),
-        Err(Closed::Pipe) | Ok(()) => Ok(()),
-    }
+    delivered(list.add(rows).and_then(|()| list.finish()))
 }
 
 /// A list that is printed on standard output as its rows come. A table's columns get wider when a

@@ -18,7 +18,7 @@ use crate::args::{
 };
 use crate::catalogues::{EXTENSION, data_folder, installed};
 use crate::console::Console;
-use crate::error::{Closed, Failure, plain};
+use crate::error::{Closed, Failure, delivered, plain};
 use crate::listing::{self, Cell, Column};
 
 pub(crate) fn run(args: &MessagesArgs) -> Result<ExitCode, Failure> {
@@ -196,11 +196,8 @@ fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     let plain = |c: char| if matches!(c, '\n' | '\t') { c } else { harmless(c) };
     let text: String = String::from_utf8_lossy(&out).replace('\r', "").chars().map(plain).collect();
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Closed::from) {
-        Err(Closed::Failed(failure)) => Err(failure),
-        // Whoever closed the pipe has seen enough.
-        Err(Closed::Pipe) | Ok(()) => Ok(ExitCode::SUCCESS),
-    }
+    delivered(out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Closed::from))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Writes what is known of a provider's events, or of one.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use crate::args::{Cli, CompletionsArgs, ManArgs};
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, delivered};
 
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<ExitCode, Failure> {
     let mut text = Vec::new();
@@ -33,8 +33,6 @@ pub(crate) fn man(args: &ManArgs) -> Result<ExitCode, Failure> {
 
 fn print(text: &[u8]) -> Result<ExitCode, Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()).map_err(Closed::from) {
-        Err(Closed::Failed(failure)) => Err(failure),
-        Err(Closed::Pipe) | Ok(()) => Ok(ExitCode::SUCCESS),
-    }
+    delivered(stdout.write_all(text).and_then(|()| stdout.flush()).map_err(Closed::from))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -19,12 +19,14 @@ use tokio::runtime::{Builder, Runtime};
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
 use crate::error::{Closed, Failure, Outcome, plain};
+use crate::filter::Missing;
 use crate::hints;
 use crate::input::{FileOptions, Files, Input};
 use crate::interrupt;
 use crate::servers::{Server, Servers};
 use crate::source::{Inputs, expand};
 use crate::texts::LocalTexts;
+use crate::unique::Unique;
 
 /// Warnings of one source that are shown each.
 const MAX_WARNINGS: u64 = 10;
@@ -340,6 +342,27 @@ impl Run {
         self.console.end_progress();
     }
 
+    /// How it went, once it has been said: the names that no event had, the sum, and the events that
+    /// were left out because they had come before. `ended` is how the output ended.
+    pub(crate) fn conclude(
+        &self,
+        ended: Result<(), Closed>,
+        missing: &Missing,
+        unique: &Unique,
+    ) -> Result<Outcome, Failure> {
+        match ended {
+            Err(Closed::Failed(failure)) => return Err(failure),
+            // Whoever closed the pipe has seen enough.
+            Err(Closed::Pipe) => {}
+            Ok(()) => {
+                missing.warn(&self.console);
+                self.summarize();
+                unique.summarize(&self.console);
+            }
+        }
+        Ok(self.outcome())
+    }
+
     /// How it went.
     pub(crate) fn outcome(&self) -> Outcome {
         let Summary { files, servers, matched, holes, .. } = &self.summary;
@@ -470,10 +493,10 @@ impl<T: Take> Sink for Reporting<'_, T> {
                 let what = error.what();
                 self.run.warn(&error.source, &format_args!("{what}; trying again"));
             }
-            Notice::Weakened(selection) => self
+            Notice::Weakened(strength) => self
                 .run
                 .console
-                .detail(|| format!("{name}: refuses the filter, and sends {selection}")),
+                .detail(|| format!("{name}: refuses the filter, and sends {strength}")),
             Notice::LeftOut(failure) => self.run.left_out(&failure),
             Notice::Failed(failure) => self.run.server_failed(&failure),
             Notice::FileFailed(error) => {

@@ -73,17 +73,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         run.read(inputs, &selection, &print, &mut printing)?;
         printing.finish(run.outcome().interrupted)
     });
-    match printed {
-        Err(Closed::Failed(failure)) => return Err(failure),
-        // Whoever closed the pipe has seen enough.
-        Err(Closed::Pipe) => {}
-        Ok(()) => {
-            missing.warn(&run.console);
-            run.summarize();
-            unique.summarize(&run.console);
-        }
-    }
-    Ok(run.outcome())
+    run.conclude(printed, &missing, &unique)
 }
 
 /// Writes printed events as they come, or sorts them first.

@@ -9,7 +9,7 @@ use quarry_fleet::{FileSource, MAX_LAST};
 
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::console::Console;
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::input::Input;
 use crate::out::Out;
@@ -87,9 +87,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         let print = Print { printer, separator, apart: false, times: false, identifier };
         run.follow(sources, args.lines, cursors.as_mut(), &print, &mut Printing { out })
     });
-    if let Err(Closed::Failed(failure)) = followed {
-        return Err(failure);
-    }
+    delivered(followed)?;
     let outcome = run.outcome();
     if outcome.interrupted {
         run.summarize_awaited();

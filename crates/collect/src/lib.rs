@@ -19,6 +19,7 @@
 //! parts, so that besides that budget each thread holds no more than a part and the one event that
 //! made it full. A sink that is slow stops the reading.
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 mod ask;
 mod cursor;

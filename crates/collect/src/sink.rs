@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use quarry_event::{FieldSource, Origin, Texts};
-use quarry_eventlog::{Damage, LogName, Selection};
+use quarry_eventlog::{Damage, LogName, Strength};
 use quarry_fleet::Room;
 
 use crate::cursor::LogCursor;
@@ -232,7 +232,7 @@ pub enum Notice {
     /// followed again.
     Lost(quarry_fleet::Failure),
     /// The source refused the filter as it is, and was asked for this much of it.
-    Weakened(Selection),
+    Weakened(Strength),
     /// A log that nobody named can't be read.
     LeftOut(quarry_fleet::Failure),
     /// The source, or a log of it that was named, can't be read.

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 
 /// How to sign in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Authentication {
     /// SPNEGO, authentication type 9.
     #[default]

@@ -12,6 +12,7 @@ use crate::wire::*;
 
 /// Why an operation has no response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Refuse {
     /// A fault instead.
     Fault(FaultStatus),

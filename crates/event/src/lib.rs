@@ -13,6 +13,7 @@
 //!
 //! Nothing here does I/O, reads a clock or knows where an event comes from.
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 mod event;
 mod field;

@@ -45,6 +45,7 @@ pub enum NameOf {
 
 /// Who knew an event's message text; in this order they are asked.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum MessageBy {
     /// The event itself, in its `<RenderingInfo>`: a forwarded event carries it.
     Event,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 mod batch;
 mod even;
@@ -16,7 +17,7 @@ pub use even::LegacyServerLog;
 pub use even6::ServerLog;
 pub use file::FileLog;
 pub use log::{Batches, BoxFuture, EventLog, LogInfo};
-pub use quarry_event::filter::Selection;
+pub use quarry_event::filter::Strength;
 pub use types::{
     Bookmark, BookmarkEntry, Cursor, Damage, Direction, FileDamage, Hole, LogError, LogName,
     MAX_LOGS, Query, ReadOptions, RecordId, Start, Subscription,

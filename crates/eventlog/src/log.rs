@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use quarry_event::EventTime;
-use quarry_event::filter::Selection;
+use quarry_event::filter::Strength;
 
 use crate::batch::Batch;
 use crate::types::{Bookmark, Damage, LogError, LogName, Query, Subscription};
@@ -82,10 +82,10 @@ pub trait Batches: Send {
         false
     }
 
-    /// How much of the filter the source takes. It is less than [`Selection::Filter`] where the
+    /// How much of the filter the source takes. It is less than [`Strength::Filter`] where the
     /// source refused the query, and was asked for more than the filter passes.
-    fn selection(&self) -> Selection {
-        Selection::Filter
+    fn strength(&self) -> Strength {
+        Strength::Filter
     }
 
     /// Tells the source that no more is wanted, where it would otherwise keep something.

@@ -9,6 +9,7 @@
 //! Nothing here reads the environment, asks anybody or opens a file, but for a [`FileSource`]: the
 //! program hands in texts, and reads the secrets that an inventory refers to.
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 pub mod address;
 mod ask;

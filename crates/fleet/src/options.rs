@@ -38,42 +38,44 @@ impl Default for Options {
     }
 }
 
-impl Options {
+/// A setter for each public field: the same field has the same setter in [`Options`] and
+/// [`FollowOptions`].
+macro_rules! setters {
+    ($of:ty: $($(#[$doc:meta])* $field:ident: $type:ty,)*) => {
+        impl $of {
+            $(
+                $(#[$doc])*
+                #[must_use]
+                pub fn $field(mut self, $field: $type) -> Self {
+                    self.$field = $field;
+                    self
+                }
+            )*
+        }
+    };
+    // What both have.
+    (shared $of:ty: $($more:tt)*) => {
+        setters! {
+            $of:
+            /// Sets how many connections are being made at once.
+            connecting: usize,
+            /// Sets the bytes of records in flight over all sources.
+            bytes_in_flight: usize,
+            /// Sets the pause before the first retry.
+            first_pause: Duration,
+            /// Sets when all has to be done, from the beginning; `None` for no deadline.
+            deadline: Option<Duration>,
+            $($more)*
+        }
+    };
+}
+
+setters! {
+    shared Options:
     /// Sets how many sources are open at once.
-    pub fn connections(mut self, connections: usize) -> Self {
-        self.connections = connections;
-        self
-    }
-
-    /// Sets how many connections are being made at once.
-    pub fn connecting(mut self, connecting: usize) -> Self {
-        self.connecting = connecting;
-        self
-    }
-
-    /// Sets the bytes of records in flight over all sources.
-    pub fn bytes_in_flight(mut self, bytes: usize) -> Self {
-        self.bytes_in_flight = bytes;
-        self
-    }
-
+    connections: usize,
     /// Sets how often a lost connection is made again before a record comes.
-    pub fn retries(mut self, retries: u32) -> Self {
-        self.retries = retries;
-        self
-    }
-
-    /// Sets the pause before the first retry.
-    pub fn first_pause(mut self, pause: Duration) -> Self {
-        self.first_pause = pause;
-        self
-    }
-
-    /// Sets when all has to be done, from the beginning; `None` for no deadline.
-    pub fn deadline(mut self, deadline: Option<Duration>) -> Self {
-        self.deadline = deadline;
-        self
-    }
+    retries: u32,
 }
 
 /// What a [`Follow`](crate::Follow) may use at once, and for how long.
@@ -108,36 +110,10 @@ impl Default for FollowOptions {
     }
 }
 
-impl FollowOptions {
-    /// Sets how many connections are being made at once.
-    pub fn connecting(mut self, connecting: usize) -> Self {
-        self.connecting = connecting;
-        self
-    }
-
-    /// Sets the bytes of records in flight over all sources.
-    pub fn bytes_in_flight(mut self, bytes: usize) -> Self {
-        self.bytes_in_flight = bytes;
-        self
-    }
-
-    /// Sets the pause before the first retry.
-    pub fn first_pause(mut self, pause: Duration) -> Self {
-        self.first_pause = pause;
-        self
-    }
-
+setters! {
+    shared FollowOptions:
     /// Sets the longest pause before a retry.
-    pub fn longest_pause(mut self, pause: Duration) -> Self {
-        self.longest_pause = pause;
-        self
-    }
-
-    /// Sets when the following ends, from its beginning; `None` for never.
-    pub fn deadline(mut self, deadline: Option<Duration>) -> Self {
-        self.deadline = deadline;
-        self
-    }
+    longest_pause: Duration,
 }
 
 const CONNECTING: usize = 256;

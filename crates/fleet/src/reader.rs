@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quarry_event::filter::Glob;
-use quarry_eventlog::{Batches, LogError, LogName, MAX_LOGS, Query, Selection};
+use quarry_eventlog::{Batches, LogError, LogName, MAX_LOGS, Query, Strength};
 use tokio::time::Instant;
 
 use crate::connection::{Connection, Connections, Fleet};
@@ -27,7 +27,7 @@ pub struct Health {
     /// How often its connection was lost and made again.
     pub retries: u32,
     /// How much of the filter the source takes: less than all of it where it refused the query.
-    pub selection: Selection,
+    pub strength: Strength,
 }
 
 impl Health {
@@ -51,7 +51,7 @@ pub(crate) struct Reader<'a> {
     began: Instant,
     records: u64,
     bytes: u64,
-    selection: Selection,
+    strength: Strength,
     /// Logs that were asked for by name and can't be read, and those that a glob found.
     failures: Vec<Failure>,
     left_out: Vec<Failure>,
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
             began: Instant::now(),
             records: 0,
             bytes: 0,
-            selection: Selection::Filter,
+            strength: Strength::Filter,
             failures: Vec::new(),
             left_out: Vec::new(),
         }
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
         let health = Health {
             records: self.records,
             bytes: self.bytes,
-            selection: self.selection,
+            strength: self.strength,
             ..Health::of(connections, self.began)
         };
         let (failures, left_out) = (self.failures, self.left_out);
@@ -176,7 +176,7 @@ impl<'a> Reader<'a> {
             let log = self.connection.open().await?;
             let mut batches = match log.query(&query).await {
                 Ok(batches) => {
-                    self.selection = self.selection.max(batches.selection());
+                    self.strength = self.strength.max(batches.strength());
                     batches
                 }
                 Err(error) => {

@@ -12,6 +12,7 @@ use crate::{Error, Token, stack, sys};
 
 /// The environment that a program starts with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Environment {
     /// This process's own, except that what names the user is the user's (`USER`, `LOGNAME`,
     /// `HOME`, `SHELL`; on Windows `USERNAME`, `USERDOMAIN`, `USERPROFILE` and their kin), and
@@ -26,6 +27,7 @@ pub enum Environment {
 
 /// The folder that a program starts in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Folder {
     /// The one that this process is in.
     #[default]
@@ -40,6 +42,7 @@ pub enum Folder {
 /// of a terminal may read what is typed there, and on Linux type into it himself where
 /// `dev.tty.legacy_tiocsti` is 1, which it always is before Linux 6.2.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub enum Session {
     /// The one that this process is in, with its terminal.
     #[default]

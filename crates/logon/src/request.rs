@@ -15,6 +15,7 @@ const REFUSAL_DELAY: Duration = Duration::from_secs(3);
 /// service's file; the type decides only whether a session is opened. On Windows the account needs
 /// the right that goes with the type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum LogonType {
     /// At the console. On Windows needs "allow log on locally", and the password is cached for
     /// when no domain controller is there.
@@ -38,6 +39,7 @@ pub enum LogonType {
 
 /// Who checks the password, on Windows. Unix has its PAM service for that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Provider {
     /// The system's choice.
     #[default]

@@ -28,6 +28,7 @@ pub struct Key<'h> {
 
 /// The value of a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum RegistryValue {
     /// Text (REG_SZ, REG_EXPAND_SZ, REG_LINK).
     Text(String),

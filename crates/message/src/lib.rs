@@ -14,6 +14,7 @@
 //! Files are hostile: counts, lengths and depths in them are bounded, and what breaks the bounds or
 //! the format is a typed [`Error`].
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 pub mod build;
 mod bytes;

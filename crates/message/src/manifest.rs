@@ -124,6 +124,7 @@ pub struct TemplateField {
 
 /// A count or a length.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Extent {
     /// It isn't given: one, or as long as the value is.
     #[default]

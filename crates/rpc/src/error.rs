@@ -105,6 +105,7 @@ pub struct NetworkError {
 
 /// What was being done when the network failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Stage {
     /// Looking up the host's addresses.
     Resolve,

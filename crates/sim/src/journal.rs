@@ -32,6 +32,7 @@ pub struct QueryEntry {
 
 /// What a query was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum QueryKind {
     /// Events that are there.
     Query,

@@ -6,6 +6,7 @@ use crate::value::ARRAY;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 #[allow(missing_docs)] // They are called as in the specification.
+#[non_exhaustive]
 pub enum ValueType {
     Null = 0x00,
     String = 0x01,

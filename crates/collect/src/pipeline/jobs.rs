@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use quarry_eventlog::{Batch, Direction, LogName, Selection};
+use quarry_eventlog::{Batch, Direction, LogName, Strength};
 use quarry_fleet::{Control, Follow, FollowReport, Report, Room, Scan, SourceId};
 use tokio::runtime::Handle;
 
@@ -220,8 +220,8 @@ fn of_scan(fleet: &mut [Member], report: Report) -> Option<Job> {
             Job::Notices(Arc::clone(&fleet[source.index()].source), vec![Notice::Lost(error)])
         }
         Report::Ended { source, failures, left_out, health } => {
-            let is_weaker = health.selection > Selection::Filter;
-            let weakened = is_weaker.then_some(Notice::Weakened(health.selection));
+            let is_weaker = health.strength > Strength::Filter;
+            let weakened = is_weaker.then_some(Notice::Weakened(health.strength));
             let failed = failures.into_iter().map(Notice::Failed);
             let notices =
                 weakened.into_iter().chain(failed).chain(left_out.into_iter().map(Notice::LeftOut));

@@ -34,6 +34,7 @@ impl FilterError {
 
 /// What is wrong with an option's text.
 #[derive(Clone, PartialEq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FilterProblem {
     /// Nothing, or nothing between two commas.
     #[error("there is nothing here; {0}")]

@@ -12,6 +12,9 @@ pub struct Ids {
 impl Ids {
     /// Reads ids, ranges of them and exclusions of both, with commas between. Exclusions alone
     /// mean all other ids.
+    ///
+    /// # Errors
+    /// [`FilterError`], with the place in the text, if a part is no id and no range of ids.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         let (mut included, mut excluded) = (Vec::new(), Vec::new());
         for item in text.split(',') {

@@ -23,6 +23,9 @@ type Rank = u64;
 
 impl Levels {
     /// Reads levels, ranges of them and audits, with commas between: an event of any of these.
+    ///
+    /// # Errors
+    /// [`FilterError`], with the place in the text, if a part is no level, range or audit.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         let (mut ranges, mut audits) = (Vec::new(), Keywords::default());
         for item in text.split(',') {

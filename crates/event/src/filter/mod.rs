@@ -35,7 +35,7 @@ pub use matcher::{Matcher, Verdict};
 pub use names::{MissingName, Names};
 pub use pattern::Pattern;
 pub use time::{parse_time, parse_zone};
-pub use xpath::{MAX_CHANNELS, Pushed, Selection, XPathLimits, query_lists};
+pub use xpath::{MAX_CHANNELS, Pushed, Strength, XPathLimits, query_lists};
 
 use crate::EventTime;
 use crate::query::Query;
@@ -89,13 +89,13 @@ impl Filter {
 
     /// XPath for a server: an event that the filter passes is selected by one of the selects.
     pub fn to_xpath(&self, limits: &XPathLimits) -> Pushed {
-        self.select(Selection::Filter, limits)
+        self.select(Strength::Filter, limits)
     }
 
     /// XPath for a server that doesn't take all of the filter: it selects what the filter passes,
     /// and the more besides, the less is written.
-    pub fn select(&self, selection: Selection, limits: &XPathLimits) -> Pushed {
-        xpath::push_down(self, selection, limits)
+    pub fn select(&self, strength: Strength, limits: &XPathLimits) -> Pushed {
+        xpath::push_down(self, strength, limits)
     }
 }
 

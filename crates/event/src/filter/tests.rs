@@ -249,16 +249,16 @@ proptest! {
         limits in limits(),
     ) {
         let mut matcher = filter.matcher(now());
-        for selection in Selection::ALL {
-            let pushed = filter.select(selection, &limits);
+        for strength in Strength::ALL {
+            let pushed = filter.select(strength, &limits);
             prop_assert!(!pushed.selects.is_empty());
             prop_assert!(pushed.selects.len() <= limits.selects.max(1));
             for event in &events {
                 let passes = matcher.matches(event, None);
                 let selected = is_selected(&pushed, event);
-                prop_assert!(selected || !passes, "{:?} {:?}", selection, pushed);
+                prop_assert!(selected || !passes, "{:?} {:?}", strength, pushed);
                 if pushed.exact {
-                    prop_assert_eq!(selected, passes, "{:?} {:?}", selection, pushed);
+                    prop_assert_eq!(selected, passes, "{:?} {:?}", strength, pushed);
                 }
             }
         }

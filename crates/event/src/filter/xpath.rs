@@ -40,7 +40,7 @@ impl Default for XPathLimits {
 /// through at least what the one before it does.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 #[non_exhaustive]
-pub enum Selection {
+pub enum Strength {
     /// All that can be written as XPath.
     #[default]
     Filter,
@@ -54,39 +54,39 @@ pub enum Selection {
     Everything,
 }
 
-impl Selection {
+impl Strength {
     /// All of them, the strongest first.
-    pub const ALL: [Selection; 5] = [
-        Selection::Filter,
-        Selection::NoWildcards,
-        Selection::System,
-        Selection::Time,
-        Selection::Everything,
+    pub const ALL: [Strength; 5] = [
+        Strength::Filter,
+        Strength::NoWildcards,
+        Strength::System,
+        Strength::Time,
+        Strength::Everything,
     ];
 
     /// Whether a part of the filter is written.
     fn has(self, group: &Group) -> bool {
         match self {
-            Selection::Filter => true,
-            Selection::NoWildcards => {
+            Strength::Filter => true,
+            Strength::NoWildcards => {
                 !group.any_of.iter().any(|(condition, _)| has_wildcard(condition))
             }
-            Selection::System => group.place == Place::System,
-            Selection::Time => {
+            Strength::System => group.place == Place::System,
+            Strength::Time => {
                 group.any_of.iter().all(|(condition, _)| condition.starts_with("TimeCreated["))
             }
-            Selection::Everything => false,
+            Strength::Everything => false,
         }
     }
 
     /// How much of a query is written; nothing of it for `Everything`.
     fn part(self) -> Option<Part> {
         match self {
-            Selection::Filter => Some(Part::Whole),
-            Selection::NoWildcards => Some(Part::NoWildcards),
-            Selection::System => Some(Part::System),
-            Selection::Time => Some(Part::Time),
-            Selection::Everything => None,
+            Strength::Filter => Some(Part::Whole),
+            Strength::NoWildcards => Some(Part::NoWildcards),
+            Strength::System => Some(Part::System),
+            Strength::Time => Some(Part::Time),
+            Strength::Everything => None,
         }
     }
 
@@ -96,14 +96,14 @@ impl Selection {
     }
 }
 
-impl std::fmt::Display for Selection {
+impl std::fmt::Display for Strength {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Selection::Filter => "the filter",
-            Selection::NoWildcards => "the filter without wildcards",
-            Selection::System => "the filter's System fields",
-            Selection::Time => "the filter's time",
-            Selection::Everything => "everything",
+            Strength::Filter => "the filter",
+            Strength::NoWildcards => "the filter without wildcards",
+            Strength::System => "the filter's System fields",
+            Strength::Time => "the filter's time",
+            Strength::Everything => "everything",
         })
     }
 }
@@ -162,13 +162,13 @@ impl Group {
     }
 }
 
-pub(super) fn push_down(filter: &Filter, selection: Selection, limits: &XPathLimits) -> Pushed {
+pub(super) fn push_down(filter: &Filter, strength: Strength, limits: &XPathLimits) -> Pushed {
     let (mut groups, mut exact) = groups(filter);
     let all = groups.len();
-    groups.retain(|group| selection.has(group));
+    groups.retain(|group| strength.has(group));
     exact &= groups.len() == all;
     if let Some(query) = &filter.query {
-        let (group, is_exact) = query_group(query, selection, limits);
+        let (group, is_exact) = query_group(query, strength, limits);
         groups.extend(group);
         exact &= is_exact;
     }
@@ -225,10 +225,10 @@ pub fn query_lists<C: AsRef<str>>(channels: &[C], selects: &[String]) -> Vec<Str
         .collect()
 }
 
-/// The largest part of the query that a server takes, of those that the selection has, and whether
+/// The largest part of the query that a server takes, of those that the strength has, and whether
 /// it is all of it.
-fn query_group(query: &Query, selection: Selection, limits: &XPathLimits) -> (Option<Group>, bool) {
-    let Some(most) = selection.part() else { return (None, false) };
+fn query_group(query: &Query, strength: Strength, limits: &XPathLimits) -> (Option<Group>, bool) {
+    let Some(most) = strength.part() else { return (None, false) };
     let parts = Part::ALL.into_iter().filter(|&part| part >= most);
     let mut conditions = parts.map(|part| query.condition(part));
     let Some(condition) = conditions.find(|condition| condition.expressions <= limits.expressions)
@@ -506,25 +506,25 @@ mod tests {
     }
 
     #[test]
-    fn each_selection_asks_for_the_part_of_a_query_that_it_has() {
+    fn each_strength_asks_for_the_part_of_a_query_that_it_has() {
         let text = "*[System[EventID=4625 and TimeCreated[@SystemTime>='2026-08-22 10:00']] and \
             EventData[Data[@Name='TargetUserName']='alice'] and UserData/*/A='b']";
         let query = Some(Query::parse(text).unwrap());
         let filter = Filter { query, ..Filter::default() };
         let select =
-            |selection| filter.select(selection, &XPathLimits::default()).selects.join(" ");
+            |strength| filter.select(strength, &XPathLimits::default()).selects.join(" ");
         let time = "TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']";
         let system = format!("*[System[EventID=4625 and {time}]]");
         let data = "EventData[Data[@Name='TargetUserName']='alice']";
-        assert_eq!(select(Selection::Filter), text.replace("2026-08-22 10:00", "2026-08-22T10:00:00.000Z"));
-        assert_eq!(select(Selection::NoWildcards), format!("*[System[EventID=4625 and {time}] and {data}]"));
-        assert_eq!(select(Selection::System), system);
-        assert_eq!(select(Selection::Time), format!("*[System[{time}]]"));
-        assert_eq!(select(Selection::Everything), "*");
+        assert_eq!(select(Strength::Filter), text.replace("2026-08-22 10:00", "2026-08-22T10:00:00.000Z"));
+        assert_eq!(select(Strength::NoWildcards), format!("*[System[EventID=4625 and {time}] and {data}]"));
+        assert_eq!(select(Strength::System), system);
+        assert_eq!(select(Strength::Time), format!("*[System[{time}]]"));
+        assert_eq!(select(Strength::Everything), "*");
     }
 
     #[test]
-    fn each_selection_writes_less_than_the_one_before() {
+    fn each_strength_writes_less_than_the_one_before() {
         let filter = Filter {
             since: EventTime::parse("2026-08-22T10:00:00Z"),
             ids: ids("4624"),
@@ -532,19 +532,18 @@ mod tests {
             query: Some(crate::query::Query::parse("*[EventData[Data='5 * 5']]").unwrap()),
             ..Filter::default()
         };
-        let select =
-            |selection| filter.select(selection, &XPathLimits::default()).selects.join(" ");
-        let whole = select(Selection::Filter);
+        let select = |strength| filter.select(strength, &XPathLimits::default()).selects.join(" ");
+        let whole = select(Strength::Filter);
         assert_eq!(whole, push(&filter).selects.join(" "));
         assert!(whole.contains("bob") && whole.contains("5 * 5"), "{whole}");
         let time = "TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']";
-        let no_wildcards = select(Selection::NoWildcards);
+        let no_wildcards = select(Strength::NoWildcards);
         assert!(no_wildcards.contains("5 * 5") && !no_wildcards.contains("bob"), "{no_wildcards}");
         assert!(no_wildcards.contains("EventID=4624"), "{no_wildcards}");
-        let system = select(Selection::System);
+        let system = select(Strength::System);
         assert!(!system.contains("EventData") && system.contains("EventID=4624"), "{system}");
-        assert_eq!(select(Selection::Time), format!("*[System[{time}]]"));
-        assert_eq!(select(Selection::Everything), "*");
+        assert_eq!(select(Strength::Time), format!("*[System[{time}]]"));
+        assert_eq!(select(Strength::Everything), "*");
     }
 
     #[test]

@@ -127,6 +127,9 @@ impl UnknownColumn {
 
 impl Column {
     /// The column that has the name. `id` is `event_id`.
+    ///
+    /// # Errors
+    /// [`UnknownColumn`], with the names there are, if there is no such column.
     pub fn parse(name: &str) -> Result<Self, UnknownColumn> {
         let name = name.trim();
         if name.eq_ignore_ascii_case(EACH_DATA) {

@@ -20,6 +20,7 @@ pub struct CsvOptions {
 
 /// What stands in the cells of CSV.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum CsvCells {
     /// Text that no spreadsheet takes for a formula: an apostrophe stands before one of `=`, `+`,
     /// `-`, `@`, a tab or a carriage return that a cell begins with, unless the cell is a number or

@@ -15,6 +15,7 @@ pub struct QueryError {
 
 /// What is wrong with a query, and what is allowed instead.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum QueryProblem {
     /// Something else should stand here.
     #[error("expected {wanted}, found {found}")]

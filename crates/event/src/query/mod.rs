@@ -77,6 +77,10 @@ enum Body {
 
 impl Query {
     /// Reads an XPath expression, or a whole `<QueryList>` document.
+    ///
+    /// # Errors
+    /// [`QueryError`], with the place in the text, if it is neither in Windows' subset of XPath 1.0
+    /// nor such a document, or is over the bounds on its size and depth.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
         // Editors on Windows write a byte order mark before a saved query.
         let document = text.trim_start_matches('\u{feff}');

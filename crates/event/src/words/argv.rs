@@ -5,6 +5,7 @@ use crate::filter::{FilterError, FilterProblem};
 
 /// The shell that a command is quoted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Shell {
     /// A shell of POSIX.
     Sh,

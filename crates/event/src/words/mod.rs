@@ -37,6 +37,7 @@ pub const MAX_LENGTH: usize = 1 << 20;
 
 /// What a word is about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum Key {
     /// A source: a server, a range, a glob or a group of servers, a file.
     On,

@@ -8,10 +8,10 @@
 //! all, go on after a gap, and report what is missing.
 
 mod cursor;
+mod ladder;
 mod position;
 mod query;
 mod recovery;
-mod selection;
 mod size;
 mod subscription;
 #[cfg(test)]
@@ -20,6 +20,6 @@ mod tests;
 pub(crate) use cursor::{
     Answer, Fetched, Place, Rest, ResultCursor, SeekTo, Sought, SubscriptionCursor,
 };
+pub(crate) use ladder::{Ladder, QueryText};
 pub(crate) use query::ResumingQuery;
-pub(crate) use selection::{Ladder, QueryText};
 pub(crate) use subscription::ResumingSubscription;

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use quarry_event::filter::Selection;
+use quarry_event::filter::Strength;
 use tokio::time::Instant;
 
 use super::cursor::{Answer, Fetched, ResultCursor, SeekTo, Sought};
+use super::ladder::QueryText;
 use super::position::Position;
 use super::recovery::{MAX_EMPTY, PAUSE, Recovery};
-use super::selection::QueryText;
 use super::size::BatchSize;
 use crate::batch::Batch;
 use crate::log::{Batches, BoxFuture};
@@ -17,7 +17,7 @@ use crate::types::{Bookmark, LogError, LogName, Query, ReadOptions};
 /// The records of a query.
 pub(crate) struct ResumingQuery<C> {
     cursor: C,
-    selection: Selection,
+    strength: Strength,
     position: Position,
     size: BatchSize,
     /// Records that are still wanted.
@@ -54,7 +54,7 @@ impl<C: ResultCursor> ResumingQuery<C> {
     ) -> Result<Self, LogError> {
         let mut batches = ResumingQuery {
             cursor,
-            selection: text.selection,
+            strength: text.strength,
             position: Position::new(logs, query.direction, query.after.as_ref()),
             size: BatchSize::new(options.batch_bytes),
             wanted: query.limit.filter(|_| text.is_exact),
@@ -285,8 +285,8 @@ impl<C: ResultCursor + 'static> Batches for ResumingQuery<C> {
         }
     }
 
-    fn selection(&self) -> Selection {
-        self.selection
+    fn strength(&self) -> Strength {
+        self.strength
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {

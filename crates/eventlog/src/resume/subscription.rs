@@ -1,12 +1,12 @@
 //! A subscription that goes on after a batch that is too large.
 
-use quarry_event::filter::Selection;
+use quarry_event::filter::Strength;
 use tokio::time::Instant;
 
 use super::cursor::{Answer, Rest, SubscriptionCursor};
+use super::ladder::QueryText;
 use super::position::Position;
 use super::recovery::{MAX_EMPTY, MAX_SKIPPED, Missing};
-use super::selection::QueryText;
 use super::size::BatchSize;
 use crate::batch::Batch;
 use crate::log::{Batches, BoxFuture};
@@ -167,8 +167,8 @@ impl<C: SubscriptionCursor + 'static> Batches for ResumingSubscription<C> {
         self.text.filters
     }
 
-    fn selection(&self) -> Selection {
-        self.text.selection
+    fn strength(&self) -> Strength {
+        self.text.strength
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {

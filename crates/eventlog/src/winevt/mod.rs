@@ -6,6 +6,7 @@
 //! and its number there are what the API's bookmark says of it: the event itself says where it was
 //! written first, which differs where it was forwarded.
 
+mod blocking;
 mod queries;
 mod records;
 mod subscriptions;
@@ -20,6 +21,7 @@ use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
 use crate::types::{
     Bookmark, Damage, Direction, LogError, LogName, Query, ReadOptions, Subscription, check_logs,
 };
+use blocking::{OnThreads, blocking};
 
 /// The most channels that are listed; Windows has somewhat over 1,000.
 const MAX_CHANNELS: usize = 100_000;
@@ -99,33 +101,9 @@ impl EventLog for LocalLog {
     }
 }
 
-/// Closes what may wait for that on a thread that may, where there is one.
-fn drop_elsewhere<T: Send + 'static>(what: Option<T>) {
-    if let (Some(what), Ok(runtime)) = (what, tokio::runtime::Handle::try_current()) {
-        runtime.spawn_blocking(move || drop(what));
-    }
-}
-
 /// What the API gave and can't be. The others of this machine's logs can be read all the same.
 fn nonsense(what: &'static str) -> LogError {
     LogError::Local(Error::Nonsense { call: "EvtNext", what })
-}
-
-/// What a stream fails with whose last call was given up before it returned.
-fn given_up() -> LogError {
-    nonsense("a call that was given up")
-}
-
-/// Runs what may wait on a thread that may.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime ends, and with it whoever waits for this.
-            Err(_) => std::future::pending().await,
-        },
-    }
 }
 
 /// What Windows tells of a log; nothing of an analytic or debug log.

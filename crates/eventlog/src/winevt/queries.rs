@@ -6,7 +6,7 @@ use quarry_even::Win32Error;
 use quarry_winevt::{Error, Next, ResultSet, SeekFrom};
 
 use super::records::Records;
-use super::{blocking, drop_elsewhere, given_up, native, nonsense};
+use super::{OnThreads, blocking, native, nonsense};
 use crate::resume::{Answer, Ladder, QueryText, ResultCursor, ResumingQuery, SeekTo, Sought};
 use crate::types::{Direction, LogError, LogName, Query, ReadOptions, RecordId, is_nowhere};
 
@@ -30,7 +30,7 @@ pub(super) async fn open(
     .await?;
     let logs = open.records.logs().to_vec();
     let cursor = QueryCursor {
-        open: Some(open),
+        open: OnThreads::new(open),
         text: text.clone(),
         direction: query.direction,
         asked: query.logs.clone(),
@@ -41,8 +41,7 @@ pub(super) async fn open(
 
 /// A query that Windows has open.
 pub(super) struct QueryCursor {
-    /// On its way to a thread that may wait, during a call.
-    open: Option<Open>,
+    open: OnThreads<Open>,
     text: QueryText,
     direction: Direction,
     asked: Vec<LogName>,
@@ -54,39 +53,23 @@ struct Open {
     records: Records,
 }
 
-impl QueryCursor {
-    /// Calls on a thread that may wait.
-    async fn call<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Open) -> Result<T, LogError> + Send + 'static,
-    ) -> Result<T, LogError> {
-        let mut open = self.open.take().ok_or_else(given_up)?;
-        let (open, done) = blocking(move || {
-            let done = work(&mut open);
-            (open, done)
-        })
-        .await;
-        self.open = Some(open);
-        done
-    }
-}
-
 impl ResultCursor for QueryCursor {
     async fn next(&mut self, count: u32) -> Result<Answer, LogError> {
         let (wait, log) = (self.wait, self.asked[0].clone());
-        self.call(move |open| match open.results.next(count, wait) {
-            Ok(Next::End) => Ok(Answer::End),
-            Ok(Next::Events(events)) => open.records.answer(events),
-            Ok(Next::TimedOut) => Ok(Answer::Searching),
-            Err(error) if is_batch_too_large(&error) => {
-                Ok(Answer::TooLarge(LogError::of_local(error, &log)))
-            }
-            Err(error) => match LogError::of_local(error, &log) {
-                error @ LogError::Overwritten => Ok(Answer::Stale(error)),
-                error => Err(error),
-            },
-        })
-        .await
+        self.open
+            .call(move |open| match open.results.next(count, wait) {
+                Ok(Next::End) => Ok(Answer::End),
+                Ok(Next::Events(events)) => open.records.answer(events),
+                Ok(Next::TimedOut) => Ok(Answer::Searching),
+                Err(error) if is_batch_too_large(&error) => {
+                    Ok(Answer::TooLarge(LogError::of_local(error, &log)))
+                }
+                Err(error) => match LogError::of_local(error, &log) {
+                    error @ LogError::Overwritten => Ok(Answer::Stale(error)),
+                    error => Err(error),
+                },
+            })
+            .await
     }
 
     async fn seek(&mut self, to: SeekTo<'_>) -> Result<Sought, LogError> {
@@ -97,27 +80,29 @@ impl ResultCursor for QueryCursor {
             SeekTo::Near(bookmark) => (Some(bookmark), 0, false),
         };
         let bookmark = bookmark.map(|bookmark| native(bookmark, self.direction)).transpose()?;
-        self.call(move |open| {
-            let sought = open.results.seek(match &bookmark {
-                Some(bookmark) => SeekFrom::Bookmark(bookmark, position.into(), is_strict),
-                None => SeekFrom::First(position.into()),
-            });
-            match sought {
-                Ok(()) => Ok(Sought::Found),
-                Err(error) if is_nowhere(error.status().map(Win32Error)) => Ok(Sought::Nowhere),
-                Err(error) => Err(LogError::of_local(error, &log)),
-            }
-        })
-        .await
+        self.open
+            .call(move |open| {
+                let sought = open.results.seek(match &bookmark {
+                    Some(bookmark) => SeekFrom::Bookmark(bookmark, position.into(), is_strict),
+                    None => SeekFrom::First(position.into()),
+                });
+                match sought {
+                    Ok(()) => Ok(Sought::Found),
+                    Err(error) if is_nowhere(error.status().map(Win32Error)) => Ok(Sought::Nowhere),
+                    Err(error) => Err(LogError::of_local(error, &log)),
+                }
+            })
+            .await
     }
 
     async fn reopen(&mut self) -> Result<(), LogError> {
         let (text, direction, asked) = (self.text.clone(), self.direction, self.asked.clone());
-        self.call(move |open| {
-            open.results = register(&text, direction, &asked)?;
-            Ok(())
-        })
-        .await
+        self.open
+            .call(move |open| {
+                open.results = register(&text, direction, &asked)?;
+                Ok(())
+            })
+            .await
     }
 
     async fn oldest(&mut self, log: &LogName) -> Result<Option<RecordId>, LogError> {
@@ -129,9 +114,8 @@ impl ResultCursor for QueryCursor {
         Ok(known.await?.oldest.map(RecordId))
     }
 
-    async fn close(mut self) {
-        let open = self.open.take();
-        blocking(move || drop(open)).await;
+    async fn close(self) {
+        self.open.close().await;
     }
 
     fn nonsense(&self, what: &'static str) -> LogError {
@@ -140,12 +124,6 @@ impl ResultCursor for QueryCursor {
 
     fn no_answer(&self) -> LogError {
         nonsense("answers without records or an end")
-    }
-}
-
-impl Drop for QueryCursor {
-    fn drop(&mut self) {
-        drop_elsewhere(self.open.take());
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::queries::is_batch_too_large;
 use super::records::Records;
-use super::{blocking, drop_elsewhere, given_up, native, nonsense};
+use super::{OnThreads, blocking, native, nonsense};
 use crate::resume::{Answer, Ladder, QueryText, Rest, ResumingSubscription, SubscriptionCursor};
 use crate::types::{
     Bookmark, BookmarkEntry, Cursor, Direction, LogError, LogName, ReadOptions, Start,
@@ -55,7 +55,7 @@ pub(super) async fn open(
     .await?;
     let names = open.records.logs().to_vec();
     let cursor = PullCursor {
-        open: Some(open),
+        open: OnThreads::new(open),
         signal,
         text: text.clone(),
         asked: logs,
@@ -68,8 +68,7 @@ pub(super) async fn open(
 
 /// A subscription that Windows has open.
 pub(super) struct PullCursor {
-    /// On its way to a thread that may wait, during a call.
-    open: Option<Open>,
+    open: OnThreads<Open>,
     /// Notified when there is something to fetch.
     signal: Arc<Notify>,
     text: QueryText,
@@ -88,47 +87,31 @@ struct Open {
     is_searching: bool,
 }
 
-impl PullCursor {
-    /// Calls on a thread that may wait.
-    async fn call<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut Open) -> Result<T, LogError> + Send + 'static,
-    ) -> Result<T, LogError> {
-        let mut open = self.open.take().ok_or_else(given_up)?;
-        let (open, done) = blocking(move || {
-            let done = work(&mut open);
-            (open, done)
-        })
-        .await;
-        self.open = Some(open);
-        done
-    }
-}
-
 impl SubscriptionCursor for PullCursor {
     async fn next(&mut self, count: u32) -> Result<Answer, LogError> {
         self.asked_at = Instant::now();
         let (wait, log) = (self.wait, self.asked[0].clone());
-        self.call(move |open| {
-            open.is_searching = false;
-            match open.handle.next(count, wait) {
-                Ok(Next::Events(events)) => open.records.answer(events),
-                Ok(Next::End) => Ok(Answer::End),
-                Ok(Next::TimedOut) => {
-                    open.is_searching = true;
-                    Ok(Answer::Searching)
+        self.open
+            .call(move |open| {
+                open.is_searching = false;
+                match open.handle.next(count, wait) {
+                    Ok(Next::Events(events)) => open.records.answer(events),
+                    Ok(Next::End) => Ok(Answer::End),
+                    Ok(Next::TimedOut) => {
+                        open.is_searching = true;
+                        Ok(Answer::Searching)
+                    }
+                    Err(error) if is_batch_too_large(&error) => {
+                        Ok(Answer::TooLarge(LogError::of_local(error, &log)))
+                    }
+                    Err(error) => Err(LogError::of_local(error, &log)),
                 }
-                Err(error) if is_batch_too_large(&error) => {
-                    Ok(Answer::TooLarge(LogError::of_local(error, &log)))
-                }
-                Err(error) => Err(LogError::of_local(error, &log)),
-            }
-        })
-        .await
+            })
+            .await
     }
 
     async fn rest(&mut self, begun: Instant) -> Rest {
-        if self.open.as_ref().is_some_and(|open| open.is_searching) {
+        if self.open.get().is_some_and(|open| open.is_searching) {
             tokio::time::sleep_until(self.asked_at + PAUSE).await;
             return Rest::Heartbeat;
         }
@@ -146,26 +129,20 @@ impl SubscriptionCursor for PullCursor {
             (None, _) => Start::Oldest,
         };
         let (text, asked, told) = (self.text.clone(), self.asked.clone(), self.signal.clone());
-        self.call(move |open| {
-            open.handle = register(&text, &asked, &start, &told)?;
-            Ok(())
-        })
-        .await
+        self.open
+            .call(move |open| {
+                open.handle = register(&text, &asked, &start, &told)?;
+                Ok(())
+            })
+            .await
     }
 
-    async fn close(mut self) {
-        let open = self.open.take();
-        blocking(move || drop(open)).await;
+    async fn close(self) {
+        self.open.close().await;
     }
 
     fn nonsense(&self, what: &'static str) -> LogError {
         nonsense(what)
-    }
-}
-
-impl Drop for PullCursor {
-    fn drop(&mut self) {
-        drop_elsewhere(self.open.take());
     }
 }
 

@@ -270,7 +270,7 @@ async fn a_filter_of_globs_is_tested_here_and_the_limit_is_not_the_servers() {
 #[tokio::test]
 async fn a_server_that_refuses_a_filter_gets_the_next_weaker_one_and_says_which_it_took() {
     use quarry_event::filter::DataTest;
-    use quarry_eventlog::Selection;
+    use quarry_eventlog::Strength;
     let filter = Filter {
         since: EventTime::parse("2020-01-01T00:00:00Z"),
         ids: Ids::parse("4624").ok(),
@@ -278,13 +278,13 @@ async fn a_server_that_refuses_a_filter_gets_the_next_weaker_one_and_says_which_
         query: quarry_event::query::Query::parse("*[EventData[Data!='nothing']]").ok(),
         ..Filter::default()
     };
-    for (kinds, taken) in Selection::ALL.into_iter().enumerate() {
+    for (kinds, taken) in Strength::ALL.into_iter().enumerate() {
         let sim = fred(&[&*format!("refuse-query:{kinds}")]).await;
         let log = open(&sim).await;
         for logs in [&["Security"][..], &["System", "Security"]] {
             let query = Query { filter: filter.clone(), ..query(logs, Direction::Forward) };
             let mut batches = log.query(&query).await.unwrap();
-            assert_eq!(batches.selection(), taken, "{kinds}");
+            assert_eq!(batches.strength(), taken, "{kinds}");
             let mut came = Came::default();
             rest(&mut *batches, &mut came).await.unwrap();
             let all = came.records.len() as u64 == logs.len() as u64 * EVENTS;
@@ -295,7 +295,7 @@ async fn a_server_that_refuses_a_filter_gets_the_next_weaker_one_and_says_which_
 
 #[tokio::test]
 async fn of_a_query_that_a_server_refuses_it_still_tests_what_it_bears() {
-    use quarry_eventlog::Selection;
+    use quarry_eventlog::Strength;
     let xpath = "*[System[TimeCreated[@SystemTime>='2020-01-01'] and EventID=4624]] and \
         *[EventData[*='10.0.0.5' or Data[@Name='TargetUserName']!='']]";
     let list = format!(
@@ -304,7 +304,7 @@ async fn of_a_query_that_a_server_refuses_it_still_tests_what_it_bears() {
     );
     for text in [xpath, &*list] {
         let mut sent = Vec::new();
-        for (kinds, taken) in Selection::ALL.into_iter().enumerate() {
+        for (kinds, taken) in Strength::ALL.into_iter().enumerate() {
             let sim = fred(&[&*format!("refuse-query:{kinds}")]).await;
             let log = open(&sim).await;
             let event_query = quarry_event::query::Query::parse(text).unwrap();
@@ -312,7 +312,7 @@ async fn of_a_query_that_a_server_refuses_it_still_tests_what_it_bears() {
             let filter = Filter { query: Some(event_query.fixed(now)), ..Filter::default() };
             let query = Query { filter, ..query(&["Security"], Direction::Forward) };
             let mut batches = log.query(&query).await.unwrap();
-            assert_eq!(batches.selection(), taken, "{kinds}: {text}");
+            assert_eq!(batches.strength(), taken, "{kinds}: {text}");
             let mut came = Came::default();
             rest(&mut *batches, &mut came).await.unwrap();
             sent.push(came.records.len() as u64);

@@ -102,6 +102,7 @@ pub enum ContextResult {
 
 /// Why an interface was refused (C706 12.6.3.1, `p_provider_reason_t`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ContextReason {
     /// No reason given.
     NotSpecified,
@@ -237,6 +238,7 @@ impl BindAck {
 /// Why a bind was refused as a whole (C706 12.6.3.1, `p_reject_reason_t`;
 /// MS-RPCE 2.2.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NakReason {
     /// No reason given.
     NotSpecified,

@@ -5,6 +5,7 @@ use std::fmt;
 /// A dialect of SMB 2 or 3 (2.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u16)]
+#[non_exhaustive]
 pub enum Dialect {
     /// SMB 2.0.2: Windows Vista, Server 2008.
     Smb202 = 0x0202,
@@ -44,6 +45,7 @@ impl fmt::Display for Dialect {
 /// What messages are encrypted with (2.2.3.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
+#[non_exhaustive]
 pub enum Cipher {
     /// AES-128-CCM, the only one before 3.1.1.
     Aes128Ccm = 1,
@@ -88,6 +90,7 @@ impl fmt::Display for Cipher {
 /// What messages are signed with (2.2.3.1.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
+#[non_exhaustive]
 pub enum SigningAlgorithm {
     /// HMAC-SHA256, the one of SMB 2.
     HmacSha256 = 0,

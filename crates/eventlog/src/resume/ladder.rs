@@ -1,6 +1,6 @@
 //! What is asked of a source: the filter as far as the source takes it.
 
-use quarry_event::filter::{Filter, Selection};
+use quarry_event::filter::{Filter, Strength};
 
 use crate::types::{LogError, LogName};
 
@@ -14,16 +14,16 @@ pub(crate) struct QueryText {
     /// Whether anything is filtered.
     pub(crate) filters: bool,
     /// How much of the filter is asked for.
-    pub(crate) selection: Selection,
+    pub(crate) strength: Strength,
 }
 
 impl QueryText {
-    fn new(logs: &[LogName], filter: &Filter, selection: Selection) -> Self {
-        let pushed = filter.select(selection, &Default::default());
+    fn new(logs: &[LogName], filter: &Filter, strength: Strength) -> Self {
+        let pushed = filter.select(strength, &Default::default());
         let (is_exact, filters) = (pushed.exact, pushed.selects != ["*"]);
-        let selection = match filters || selection == Selection::Filter {
-            true => selection,
-            false => Selection::Everything,
+        let strength = match filters || strength == Strength::Filter {
+            true => strength,
+            false => Strength::Everything,
         };
         let (path, query) = match (logs, &*pushed.selects) {
             ([log], [select]) => (Some(log.0.clone()), select.clone()),
@@ -33,7 +33,7 @@ impl QueryText {
                 (None, quarry_event::filter::query_lists(&names, selects).concat())
             }
         };
-        QueryText { path, query, is_exact, filters, selection }
+        QueryText { path, query, is_exact, filters, strength }
     }
 }
 
@@ -48,13 +48,13 @@ pub(crate) struct Ladder {
 
 impl Ladder {
     pub(crate) fn new(logs: &[LogName], filter: &Filter) -> Self {
-        let rungs = Selection::ALL.map(|selection| QueryText::new(logs, filter, selection));
+        let rungs = Strength::ALL.map(|strength| QueryText::new(logs, filter, strength));
         let mut texts: Vec<QueryText> = documents(logs, filter).into_iter().chain(rungs).collect();
         texts.dedup_by(|weaker, stronger| weaker.query == stronger.query);
         texts.reverse();
         let text = texts
             .pop()
-            .unwrap_or_else(|| QueryText::new(logs, &Filter::default(), Selection::Everything));
+            .unwrap_or_else(|| QueryText::new(logs, &Filter::default(), Strength::Everything));
         Ladder { texts, text }
     }
 
@@ -95,9 +95,9 @@ fn documents(logs: &[LogName], filter: &Filter) -> Vec<QueryText> {
     if channels.len() != logs.len() || !logs.iter().all(is_one) || !rest.is_empty() {
         return Vec::new();
     }
-    let text = |selection: Selection| {
-        let query = selection.of_list(query)?.to_string();
-        Some(QueryText { path: None, query, is_exact: false, filters: true, selection })
+    let text = |strength: Strength| {
+        let query = strength.of_list(query)?.to_string();
+        Some(QueryText { path: None, query, is_exact: false, filters: true, strength })
     };
-    Selection::ALL.into_iter().filter_map(text).collect()
+    Strength::ALL.into_iter().filter_map(text).collect()
 }
