@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quarry_even::Error as CallError;
 use quarry_eventlog::{
-    Batch, Batches, BoxFuture, EventLog, LogError, LogInfo, LogName, Query, Subscription,
+    Batch, Batches, BoxFuture, Detail, EventLog, LogError, LogInfo, LogName, Query, Subscription,
 };
 use quarry_fleet::{
     Follow, FollowOptions, FollowReport, FollowRequest, Job, Options, Report, Request, Scan, Source,
@@ -102,7 +102,7 @@ impl EventLog for Opened {
         Box::pin(std::future::ready(Ok(vec!["System".into()])))
     }
 
-    fn info<'a>(&'a self, _: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>> {
+    fn info<'a>(&'a self, _: &'a LogName, _: Detail) -> BoxFuture<'a, Result<LogInfo, LogError>> {
         Box::pin(std::future::ready(Ok(LogInfo::default())))
     }
 

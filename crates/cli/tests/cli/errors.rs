@@ -24,6 +24,7 @@ fn every_mistake_is_named_with_what_to_do() {
         &["scan"],
         &["scan", "--lines", "x", "a.evtx"],
         &["scan", "missing.evtx"],
+        &["scan", ""],
         &["scan", "dc01"],
         &["scan", "even6://dc01"],
         &["scan", "dc01", "-k", "--authentication", "ntlm"],

@@ -41,6 +41,18 @@ fn servers_count_their_records_themselves() {
 }
 
 #[test]
+fn a_glob_that_stands_for_no_log_is_the_failure_of_each_command() {
+    let fleet = Fleet::new(servers(1), 10);
+    for command in ["scan", "count", "logs"] {
+        let ran = fleet.run(&[command, "server01", "-l", "Securty*"]);
+        assert_eq!(ran.status, Some(2), "{command}: {}", ran.shown());
+        ran.line("error: there is no log Securty* on server01");
+        let ran = fleet.run(&[command, "server01", "-l", "Securty*", "-l", "Sys*"]);
+        assert_eq!(ran.status, Some(3), "{command}: {}", ran.shown());
+    }
+}
+
+#[test]
 fn what_passes_a_filter_is_counted_here() {
     let fleet = Fleet::new(servers(2), 300);
     let args = ["count", "@all", "-l", "System", "-l", "Security", "-i", "7036,4624-4634"];

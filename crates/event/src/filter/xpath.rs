@@ -482,12 +482,12 @@ mod tests {
 
     #[test]
     fn a_query_is_written_where_the_clock_and_limits_allow() {
-        let with = |query| Filter {
+        let with = |query: &str| Filter {
             ids: ids("7"),
             query: Some(crate::query::Query::parse(query).unwrap()),
             ..Filter::default()
         };
-        let first = |query| push(&with(query)).selects.remove(0);
+        let first = |query: &str| push(&with(query)).selects.remove(0);
         assert_eq!(first("*"), "*[System[EventID=7]]");
         assert_eq!(first("*[A or B]"), "*[System[EventID=7] and (A or B)]");
         assert_eq!(first("Event/System[Level=2]"), "*[System[EventID=7] and System[Level=2]]");
@@ -511,13 +511,18 @@ mod tests {
             EventData[Data[@Name='TargetUserName']='alice'] and UserData/*/A='b']";
         let query = Some(Query::parse(text).unwrap());
         let filter = Filter { query, ..Filter::default() };
-        let select =
-            |strength| filter.select(strength, &XPathLimits::default()).selects.join(" ");
+        let select = |strength| filter.select(strength, &XPathLimits::default()).selects.join(" ");
         let time = "TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']";
         let system = format!("*[System[EventID=4625 and {time}]]");
         let data = "EventData[Data[@Name='TargetUserName']='alice']";
-        assert_eq!(select(Strength::Filter), text.replace("2026-08-22 10:00", "2026-08-22T10:00:00.000Z"));
-        assert_eq!(select(Strength::NoWildcards), format!("*[System[EventID=4625 and {time}] and {data}]"));
+        assert_eq!(
+            select(Strength::Filter),
+            text.replace("2026-08-22 10:00", "2026-08-22T10:00:00.000Z")
+        );
+        assert_eq!(
+            select(Strength::NoWildcards),
+            format!("*[System[EventID=4625 and {time}] and {data}]")
+        );
         assert_eq!(select(Strength::System), system);
         assert_eq!(select(Strength::Time), format!("*[System[{time}]]"));
         assert_eq!(select(Strength::Everything), "*");

@@ -18,8 +18,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// All of them, the most first.
-    pub(crate) const ALL: [Part; 4] =
-        [Part::Whole, Part::NoWildcards, Part::System, Part::Time];
+    pub(crate) const ALL: [Part; 4] = [Part::Whole, Part::NoWildcards, Part::System, Part::Time];
 }
 
 /// A condition that holds wherever another does.
@@ -324,16 +323,33 @@ mod tests {
                 "System[EventID=1 and TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']]",
                 "System[TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']]",
             ),
-            ("*[System[EventID=1]] and *[EventData]", "System[EventID=1] and EventData", "System[EventID=1]", ""),
+            (
+                "*[System[EventID=1]] and *[EventData]",
+                "System[EventID=1] and EventData",
+                "System[EventID=1]",
+                "",
+            ),
             ("*[System[EventID=1] or EventData]", "(System[EventID=1] or EventData)", "", ""),
-            ("*[System[EventID=1 or TimeCreated]]", "System[EventID=1 or TimeCreated]", "System[EventID=1 or TimeCreated]", ""),
+            (
+                "*[System[EventID=1 or TimeCreated]]",
+                "System[EventID=1 or TimeCreated]",
+                "System[EventID=1 or TimeCreated]",
+                "",
+            ),
             ("*[System/*=1 and System[*=2] and UserData/*/A=3]", "System", "", ""),
-            ("*/System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'", 
-             "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
-             "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
-             "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'"),
+            (
+                "*/System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
+                "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
+                "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
+                "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
+            ),
             ("*[EventData/Data[*='a'][2]='x']", "EventData/Data='x'", "", ""),
-            ("*[System[band(Keywords,8)] and System/@*='1']", "System[band(Keywords,8)]", "System[band(Keywords,8)]", ""),
+            (
+                "*[System[band(Keywords,8)] and System/@*='1']",
+                "System[band(Keywords,8)]",
+                "System[band(Keywords,8)]",
+                "",
+            ),
         ] {
             assert_eq!(part(text, Part::NoWildcards), no_wildcards, "{text}");
             assert_eq!(part(text, Part::System), system, "{text}");

@@ -385,7 +385,7 @@ async fn refusals_say_what_is_refused() {
     let error = ask(&[&direct.0], Direction::Backward).await;
     assert!(matches!(&error, LogError::DirectLog(log) if log == direct), "{error:?}");
     assert_eq!(read(&log, &query(&[&direct.0], Direction::Forward)).await.unwrap().records, []);
-    assert_eq!(log.info(direct).await.unwrap().records, 0);
+    assert_eq!(log.info(direct, Detail::Records).await.unwrap().records, 0);
 }
 
 #[tokio::test]
@@ -393,20 +393,38 @@ async fn a_logs_information_is_its_count_and_the_times_of_its_ends() {
     let sim = fred(&[]).await;
     let log = open(&sim).await;
     sim.servers()[0].wrap("System", 101).unwrap();
-    let info = log.info(&"System".into()).await.unwrap();
+    let info = log.info(&"System".into(), Detail::Records).await.unwrap();
     let came = read(&log, &query(&["System"], Direction::Forward)).await.unwrap();
     assert_eq!((info.records, came.records.len()), (200, 200));
     assert_eq!(
         (info.oldest, info.newest),
         (came.times.first().copied(), came.times.last().copied())
     );
-    let empty = log.info(&"Setup".into()).await.unwrap();
+    let empty = log.info(&"Setup".into(), Detail::Records).await.unwrap();
     assert_eq!((empty.records, empty.oldest, empty.newest), (0, None, None));
     let names: Vec<String> = log.logs().await.unwrap().into_iter().map(|log| log.0).collect();
     assert_eq!(names[..3], LOGS);
     assert_eq!(names.len(), 43);
-    let error = log.info(&"Nonsense".into()).await.unwrap_err();
+    let error = log.info(&"Nonsense".into(), Detail::Records).await.unwrap_err();
     assert!(matches!(error, LogError::NoSuchLog(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_is_asked_for_size_and_state_of_a_log_only_where_they_are_wanted() {
+    let sim = fred(&[]).await;
+    let log = open(&sim).await;
+    let mut calls = sim.servers()[0].stats().calls;
+    let mut asked = async |detail| {
+        let info = log.info(&"System".into(), detail).await.unwrap();
+        let before = std::mem::replace(&mut calls, sim.servers()[0].stats().calls);
+        (info, calls - before)
+    };
+    let (records, few) = asked(Detail::Records).await;
+    let (all, many) = asked(Detail::Properties).await;
+    assert_eq!((records.size, records.enabled), (None, None));
+    assert!(all.size.is_some() && all.enabled == Some(true), "{all:?}");
+    assert_eq!(quarry_eventlog::LogInfo { size: None, enabled: None, ..all }, records);
+    assert_eq!(many - few, 2, "its file's size and its configuration");
 }
 
 #[tokio::test]
