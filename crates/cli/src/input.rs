@@ -294,6 +294,9 @@ pub(crate) fn archive_failure(name: &str, error: &ArchiveError) -> Failure {
     match error {
         ArchiveError::Encrypted => failure.hint("unpack it with its password first"),
         ArchiveError::Nested | ArchiveError::Method(_) => failure.hint("unpack it first"),
+        ArchiveError::Damaged(_) => {
+            failure.hint("unpack it as far as that goes, and name the file that comes of it")
+        }
         ArchiveError::TooLarge { .. } | ArchiveError::Entries => {
             failure.hint("if it is to be trusted, unpack it first")
         }

@@ -285,6 +285,10 @@ fn survey(
         for (log, info) in surveyed {
             match info {
                 Ok(LogInfo { records, oldest, newest, size, enabled, .. }) => {
+                    if records > 0 && oldest.is_none() {
+                        let what = format_args!("the oldest record of {log} can't be read");
+                        run.warn(servers[n].name(), &what);
+                    }
                     run.summary.records += records;
                     run.summary.matched += records;
                     let events = records;

@@ -55,6 +55,7 @@ fn every_mistake_is_named_with_what_to_do() {
         &["scan", "a.evtx", "-o", "yaml"],
         &["scan", "a.evtx", "-n", "0"],
         &["scan", "a.evtx", "--threads", "0"],
+        &["scan", "a.evtx", "--threads", "1025"],
         &["decode", "a.evtx"],
         &["decode", "notes.txt"],
     ];

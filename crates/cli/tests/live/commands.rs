@@ -41,6 +41,17 @@ fn servers_count_their_records_themselves() {
 }
 
 #[test]
+fn a_count_whose_times_can_not_be_read_says_so() {
+    let mut options = servers(1);
+    options[0].faults.push(Fault::Garbage);
+    let fleet = Fleet::new(options, 20);
+    let ran = fleet.run(&["count", "server01", "-o", "jsonl"]);
+    let row = &ran.json()[0];
+    assert_eq!((&row["records"], &row["oldest"]), (&20.into(), &Json::Null), "{}", ran.shown());
+    ran.line("warning: server01: the oldest record of System can't be read");
+}
+
+#[test]
 fn a_glob_that_stands_for_no_log_is_the_failure_of_each_command() {
     let fleet = Fleet::new(servers(1), 10);
     for command in ["scan", "count", "logs"] {
