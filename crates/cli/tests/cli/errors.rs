@@ -26,6 +26,7 @@ fn every_mistake_is_named_with_what_to_do() {
         &["scan", "missing.evtx"],
         &["scan", ""],
         &["scan", "dc01"],
+        &["scan", "dc01:135"],
         &["scan", "even6://dc01"],
         &["scan", "dc01", "-k", "--authentication", "ntlm"],
         &["scan", "dc01", "--keytab", "missing.keytab"],

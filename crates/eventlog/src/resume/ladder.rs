@@ -48,8 +48,13 @@ pub(crate) struct Ladder {
 
 impl Ladder {
     pub(crate) fn new(logs: &[LogName], filter: &Filter) -> Self {
-        let rungs = Strength::ALL.map(|strength| QueryText::new(logs, filter, strength));
-        let mut texts: Vec<QueryText> = documents(logs, filter).into_iter().chain(rungs).collect();
+        let mut texts = documents(logs, filter);
+        // What a document's parts don't say, nothing does.
+        let rungs = match texts.is_empty() {
+            true => &Strength::ALL[..],
+            false => &[Strength::Everything],
+        };
+        texts.extend(rungs.iter().map(|&strength| QueryText::new(logs, filter, strength)));
         texts.dedup_by(|weaker, stronger| weaker.query == stronger.query);
         texts.reverse();
         let text = texts
