@@ -16,6 +16,7 @@ mod compile;
 mod error;
 mod fixed;
 mod list;
+mod names;
 mod number;
 mod parse;
 mod tree;
