@@ -101,7 +101,12 @@ fn documents(logs: &[LogName], filter: &Filter) -> Vec<QueryText> {
         return Vec::new();
     }
     let text = |strength: Strength| {
-        let query = strength.of_list(query)?.to_string();
+        let part = strength.of_list(query)?;
+        let tests = part.clauses().iter().any(|clause| clause.condition.to_string() != "*");
+        if !tests && strength != Strength::Filter {
+            return None;
+        }
+        let query = part.to_string();
         Some(QueryText { path: None, query, is_exact: false, filters: true, strength })
     };
     Strength::ALL.into_iter().filter_map(text).collect()
