@@ -126,6 +126,7 @@ fn list(
     missing.iter().for_each(|missing| missing.warn(&run.console));
     // Servers have said so, each for itself.
     for log in listing.without_log.iter().filter(|_| !files.is_empty()) {
+        let log = log.as_str();
         run.console.warning(&format!("no file that was read has events of a log {log}"));
     }
     run.summarize();
