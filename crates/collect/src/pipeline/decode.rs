@@ -274,7 +274,8 @@ where
     S: Stage,
     E: Fn() -> Delivery<W::Output>,
 {
-    #[inline]
+    // Most events of a selective scan get no further, so it is no call.
+    #[inline(always)]
     fn wants<T: PartialSource>(&mut self, event: &T) -> bool {
         if self.ends() {
             return false;
