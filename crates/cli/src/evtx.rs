@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome,
     question.warn(&run.console);
     let of_each = args.lines.filter(|_| !args.unique);
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = rules.map(|rules| question.routed(rules, &inputs)).transpose()?;
+    let routed = rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?;
     let routed = routed.map(|routed| Arc::new(routed.with_limit(of_each)));
     let selection = Arc::new(question.selection.with_limit(of_each));
     let mut unique = Unique::default();

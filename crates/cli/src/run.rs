@@ -383,7 +383,7 @@ impl Run {
                 missing.warn(&self.console);
                 self.summarize();
                 if let Some(rules) = rules {
-                    rules.summarize(&self.console);
+                    rules.summarize(self);
                 }
                 unique.summarize(&self.console);
             }

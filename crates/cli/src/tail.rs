@@ -58,7 +58,8 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     question.warn(&run.console);
     run.texts = LocalTexts::open(&args.texts, &run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = rules.map(|rules| question.routed(rules, &inputs)).transpose()?.map(Arc::new);
+    let routed =
+        rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?.map(Arc::new);
     let selection = Arc::new(question.selection);
     let mut sources = Vec::new();
     let mut failed = Vec::new();
@@ -107,7 +108,7 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     if outcome.interrupted {
         run.summarize_awaited();
         if let Some(rules) = rules {
-            rules.summarize(&run.console);
+            rules.summarize(&run);
         }
     }
     Ok(outcome.exit_code())

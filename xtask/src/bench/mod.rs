@@ -4,6 +4,7 @@
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
 //! are the same in every run and tell a change from noise.
 
+mod detect;
 mod even;
 mod fleet;
 pub(crate) mod lock;
@@ -18,7 +19,7 @@ use anyhow::{Result, bail};
 type Benchmark = (&'static str, fn() -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 7] = [
+const ALL: [Benchmark; 8] = [
     ("scan", scan::run),
     ("save", save::run),
     ("lock", lock::run),
@@ -26,6 +27,7 @@ const ALL: [Benchmark; 7] = [
     ("even", even::run),
     ("tail", tail::run),
     ("logon", logon::run),
+    ("detect", detect::run),
 ];
 
 pub(crate) fn run(which: &[&str]) -> Result<()> {

@@ -11,7 +11,7 @@ use quarry_fleet::SourceId;
 use super::{Detection, named};
 use crate::args::{ListArgs, ScanArgs};
 use crate::console::{Console, grouped};
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, Outcome};
 use crate::listing::{self, Cell, Column};
 use crate::run::Run;
 
@@ -74,7 +74,8 @@ pub(super) fn run(rules: &Detection, args: ScanArgs) -> Result<ExitCode, Failure
     ];
     listing::print(&columns, &rows, &list(args)?)?;
     run.summarize_servers();
-    Ok(run.outcome().exit_code())
+    let outcome = Outcome { matched: true, ..run.outcome() };
+    Ok(outcome.exit_code())
 }
 
 /// How many rules can run on a server with records of these channels, and why others can't.
