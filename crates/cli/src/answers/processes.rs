@@ -36,7 +36,7 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
         for Line { process, depth, parent } in tree(events) {
             let start = &process.start;
             let name = if start.command.is_empty() { &start.image } else { &start.command };
-            let shown = format!("{}{name}", "  ".repeat(depth.min(MAX_INDENT)));
+            let shown = format!("{}{name}", "· ".repeat(depth.min(MAX_INDENT)));
             let number = |n: Option<u64>| match n {
                 Some(n) => Cell::new(n, n.to_string()),
                 None => Cell::new(Json::Null, ""),

@@ -152,7 +152,7 @@ fn processes_are_a_tree_by_host_with_command_lines() {
     assert_eq!(lines[1]["ended"], "2026-08-22T00:04:00.5000000Z");
     assert_eq!(lines[0]["user"], r"CORP\ann");
     let table = run(folder.path(), &["processes", "a.evtx", "-o", "table"]);
-    assert!(table.stdout.contains("    c <script>"), "{}", table.stdout);
+    assert!(table.stdout.contains("  · · c <script>\n"), "{}", table.stdout);
     // One page that loads nothing.
     let page = run(folder.path(), &["processes", "a.evtx", "-o", "html"]).stdout;
     assert!(page.starts_with("<!doctype html>"), "{page}");
