@@ -28,6 +28,7 @@ pub(crate) fn page(title: &str, here: &str, person: &Person, content: Markup) ->
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " - Quarry" }
                 link rel="stylesheet" href=(assets::address("style.css"));
+                link rel="icon" href=(assets::address("icon.svg"));
                 @for script in assets::scripts() { script type="module" src=(script) {} }
             }
             body {

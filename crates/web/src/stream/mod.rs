@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -84,5 +84,6 @@ where
         Wire::Lines => "application/x-ndjson",
     };
     let headers: [(HeaderName, &str); 2] = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")];
-    (headers, Body::from_stream(parts)).into_response()
+    // It may be polled after its end.
+    (headers, Body::from_stream(parts.fuse())).into_response()
 }
