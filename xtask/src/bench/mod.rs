@@ -2,9 +2,10 @@
 //!
 //! Absolute times mean little where the machine is shared, so a figure is how many times as fast
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
-//! are the same in every run and tell a change from noise. `docs/performance.md` explains the rows of
-//! the table; locks and logons print lines of their own.
+//! are the same in every run and tell a change from noise. The rows of the table have floors and
+//! aims; locks, logons and detection print lines of their own.
 
+mod detect;
 mod even;
 mod fleet;
 pub(crate) mod lock;
@@ -23,7 +24,7 @@ use table::Table;
 type Benchmark = (&'static str, fn(&mut Table) -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 7] = [
+const ALL: [Benchmark; 8] = [
     ("scan", scan::run),
     ("save", save::run),
     ("lock", |_| lock::run()),
@@ -31,6 +32,7 @@ const ALL: [Benchmark; 7] = [
     ("even", even::run),
     ("tail", tail::run),
     ("logon", |_| logon::run()),
+    ("detect", |_| detect::run()),
 ];
 
 pub(crate) fn run(which: &[&str]) -> Result<()> {
