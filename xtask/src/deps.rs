@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("logfile", &["event", "binxml"]),
     // What is unpacked is read as files are.
     ("archive", &["logfile"]),
+    ("detect", &["event"]),
     ("message", &["event"]),
     ("cred", &[]),
     ("rpc", &["cred"]),
@@ -29,13 +30,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Its file of cursors is locked.
     ("collect", &["event", "message", "detect", "eventlog", "lock", "fleet"]),
     ("store", &["event", "lock"]),
-    ("web", &["event", "message", "cred", "logon", "fleet", "collect", "store"]),
+    // Its audit is locked.
+    ("web", &["event", "message", "cred", "lock", "logon", "fleet", "collect", "store"]),
     ("sim", &["event", "binxml", "logfile", "cred", "rpc", "even"]),
     (
         "cli",
         &[
             "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
-            "eventlog", "lock", "logon", "fleet", "collect", "web", "sim",
+            "eventlog", "lock", "logon", "fleet", "detect", "collect", "web", "sim",
         ],
     ),
     (

@@ -1,10 +1,13 @@
 //! The command line: one definition that the parser, the help, the man page and the completions
 //! are made of. What an option's text means is read by the part that uses it.
 
+mod answers;
 mod common;
+mod detect;
 mod lock;
 mod messages;
 mod run_as;
+mod serve;
 mod texts;
 mod values;
 
@@ -14,11 +17,13 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+pub(crate) use answers::{AnswerArgs, AnswerFormat};
 pub(crate) use common::{
     CodePageArgs, FileArgs, FilterArgs, Format, ListArgs, ListFormat, ScanFormat, ServerArgs,
     SortKey, SourceArgs, TerminalArgs, When, WorkArgs,
 };
 use common::{FILTER, ORDER, OUTPUT};
+pub(crate) use detect::{By, DetectArgs, RuleLevel};
 pub(crate) use lock::{LockArgs, bytes};
 pub(crate) use messages::{
     BuildArgs, CataloguesArgs, ImportArgs, MessagesArgs, MessagesCommand, OutputArgs, ShowArgs,
@@ -27,6 +32,7 @@ pub(crate) use messages::{
 #[cfg(windows)]
 pub(crate) use run_as::ProviderName;
 pub(crate) use run_as::{RunAsArgs, TypeName};
+pub(crate) use serve::ServeArgs;
 pub(crate) use texts::{MessagesFrom, TextArgs};
 use values::duration;
 
@@ -52,6 +58,7 @@ Examples:
   quarry scan Security.evtx -i 4624,4625 -S yesterday
   quarry scan logs/ -p error --sort time -o jsonl
   quarry count logs/
+  quarry serve logs/ --open
 
 Exit status: 0 events came, 1 none did, 2 a usage error or nothing could be read, 3 some sources
 failed (the rest was delivered), 130 interrupted.";
@@ -61,6 +68,25 @@ pub(crate) enum Command {
     /// Print the events of servers and log files
     #[command(after_help = AFTER_SCAN)]
     Scan(ScanArgs),
+    /// Find the events of servers and log files that match Sigma rules
+    #[command(
+        after_help = detect::AFTER_DETECT,
+        mut_arg("level", |arg| arg.long("event-level")),
+        mut_arg("sources", |arg| arg.required(false).required_unless_present_any(["plan", "explain"])),
+        mut_arg("log", |arg| arg.help(
+            "Of this log (channel); a glob, repeatable [default: those that the rules look at]"
+        ))
+    )]
+    Detect(Box<DetectArgs>),
+    /// List who signed in to what, from where, and who failed to and why
+    #[command(after_help = answers::AFTER_LOGONS)]
+    Logons(AnswerArgs),
+    /// List the script blocks that PowerShell ran, each whole
+    #[command(after_help = answers::AFTER_POWERSHELL)]
+    Powershell(AnswerArgs),
+    /// List processes by host, each under the one that started it
+    #[command(after_help = answers::AFTER_PROCESSES)]
+    Processes(AnswerArgs),
     /// Print the last events of servers and log files, and then new ones as they come
     #[command(after_help = AFTER_TAIL, mut_arg("connections", |arg| arg.hide(true)))]
     Tail(TailArgs),
@@ -71,7 +97,11 @@ pub(crate) enum Command {
     Messages(MessagesArgs),
     /// The inventory: list servers, test whether they can be read
     Hosts(HostsArgs),
-    /// Scan four simulated servers, one of which dies, over the real protocol
+    /// Show the events of servers and log files in a browser
+    #[command(after_help = AFTER_SERVE, mut_arg("deadline", |arg| arg.hide(true)))]
+    Serve(ServeArgs),
+    /// Scan four simulated servers, one of which dies, over the real protocol; or show twelve of
+    /// them in a browser
     Demo(DemoArgs),
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
@@ -85,6 +115,16 @@ pub(crate) enum Command {
     /// Print the man page, of quarry or of one of its commands
     Man(ManArgs),
 }
+
+const AFTER_SERVE: &str = "\
+Examples:
+  quarry serve @all                   every server of the inventory, as it is now
+  quarry serve 'dc[01:12].corp' -u ann
+  quarry serve logs/ --open           a folder of logs, in the browser
+  quarry demo --web                   twelve simulated servers
+
+The page is for who started it: the address that is printed has a token, which signs in once, within
+five minutes. Nobody but this machine can connect.";
 
 const AFTER_SCAN: &str = "\
 Examples:
@@ -271,6 +311,13 @@ pub(crate) struct HostsTestArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// Show twelve simulated servers in a browser: one is dead, one is slow, one has a gap, and all of
+    /// them grow
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) web: bool,
+    /// Open the page in the browser
+    #[arg(long, requires = "web")]
+    pub(crate) open: bool,
     /// The format [default: table on a terminal, jsonl elsewhere]
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,

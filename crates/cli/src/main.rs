@@ -4,12 +4,14 @@
 //! says. Standard output is data only; [`console`] is standard error.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod args;
 mod catalogues;
 mod console;
 mod count_by;
 mod decode;
 mod demo;
+mod detect;
 mod error;
 mod evtx;
 mod filter;
@@ -26,10 +28,12 @@ mod meta;
 mod out;
 mod print;
 mod printed;
+mod record;
 mod run;
 mod run_as;
 mod scan;
 mod secret;
+mod serve;
 mod servers;
 mod signals;
 mod sim;
@@ -60,10 +64,27 @@ fn main() -> ExitCode {
     });
     let (result, color) = match cli.command {
         Command::Scan(args) => (scan::run(&args).map(Outcome::exit_code), args.terminal.color),
+        Command::Detect(args) => {
+            let color = args.scan.terminal.color;
+            (detect::run(*args), color)
+        }
+        Command::Logons(args) => {
+            let color = args.terminal.color;
+            (answers::logons(args), color)
+        }
+        Command::Powershell(args) => {
+            let color = args.terminal.color;
+            (answers::powershell(args), color)
+        }
+        Command::Processes(args) => {
+            let color = args.terminal.color;
+            (answers::processes(args), color)
+        }
         Command::Tail(args) => (tail::run(&args), args.terminal.color),
         Command::Count(args) => (list::count(&args), args.output.terminal.color),
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
         Command::Hosts(args) => (hosts::run(&args), When::Auto),
+        Command::Serve(args) => (serve::run(&args), When::Auto),
         Command::Demo(args) => (demo::run(&args), When::Auto),
         Command::Messages(args) => (messages::run(&args), When::Auto),
         Command::Decode(args) => (decode::run(&args), When::Auto),

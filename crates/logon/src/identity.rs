@@ -34,6 +34,16 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Who an account of this system is, whether or not anybody could log on with it; `None` if there
+    /// is no such account.
+    ///
+    /// # Errors
+    /// What the name service says when it can't be asked.
+    #[cfg(unix)]
+    pub fn of(account: &quarry_cred::Account) -> Result<Option<Self>, crate::Error> {
+        crate::sys::look_up(account)
+    }
+
     /// The user's name as the system writes it, which may differ from what was typed. On Unix a
     /// domain user's name may include the domain, as the name service has it.
     pub fn user(&self) -> &str {
@@ -53,6 +63,15 @@ impl Identity {
     /// All groups, the primary one first.
     pub fn groups(&self) -> &[PrincipalId] {
         &self.groups
+    }
+
+    /// The names of all groups that have one, looked up now.
+    ///
+    /// # Errors
+    /// What the name service says when it can't be asked.
+    #[cfg(unix)]
+    pub fn group_names(&self) -> Result<Vec<String>, crate::Error> {
+        crate::sys::group_names(self)
     }
 
     /// The home folder (the profile folder on Windows, once it is known).

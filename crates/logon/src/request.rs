@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use quarry_cred::{Account, Credential, Secret};
 
+#[cfg(unix)]
+use crate::Identity;
 use crate::{Error, Task, Token, sys, task};
 
 /// The delay of a refusal where nothing else is said.
@@ -188,6 +190,20 @@ impl Logon {
         let logon = self.clone();
         task::on_a_thread("quarry-logon", move || logon.log_on(secret))
             .unwrap_or_else(|error| Task::ready(Err(error)))
+    }
+
+    /// Asks whether the account may still be used, without its password: PAM's account step, for
+    /// somebody who logged on a while ago. Returns who it is now, with the groups of now. Blocks, as
+    /// another machine may be asked.
+    ///
+    /// It is no logon: whoever has no [`Token`] yet gets none by it.
+    ///
+    /// # Errors
+    /// [`Error::Restricted`] and [`Error::PasswordExpired`] where it may not;
+    /// [`Error::UnknownToSystem`] where it is gone.
+    #[cfg(unix)]
+    pub fn check(&self) -> Result<Identity, Error> {
+        crate::stack::as_base(|| sys::check(self))
     }
 
     /// A program to be run as the user, whom the system logs on as it starts it. For an interactive

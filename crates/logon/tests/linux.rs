@@ -20,7 +20,7 @@ use std::{
 
 use common::{Status, log_on, logon, output_of, status_of, status_of_this, token, try_log_on};
 use quarry_cred::Secret;
-use quarry_logon::{Environment, Error, Folder, LogonType, PrincipalId, Token};
+use quarry_logon::{Environment, Error, Folder, Identity, LogonType, PrincipalId, Token};
 use quarry_testkit::accounts::{self, CROWD, PASSWORD, WRONG};
 
 #[test]
@@ -79,6 +79,38 @@ fn of_an_account_that_may_not_log_on_only_who_knows_its_password_is_told() {
     }
     let error = logon("alice").service("nobody").log_on(common::secret(PASSWORD));
     assert!(matches!(error, Err(Error::Restricted(_))), "{error:?}");
+}
+
+#[test]
+fn an_account_is_asked_about_without_its_password() {
+    if !accounts::inside("an_account_is_asked_about_without_its_password") {
+        return;
+    }
+    let alice = logon("alice").check().expect("it is good");
+    assert_eq!(&alice, token("alice").identity());
+    let of = |name: &str| Identity::of(&name.parse().expect("a name")).expect("it answers");
+    assert_eq!(of("alice").as_ref(), Some(&alice));
+    assert_eq!(of("no-such-user"), None);
+    // What id(1) says.
+    let id = output_of(Command::new("id").args(["-Gn", "alice"]));
+    let mut names = alice.group_names().expect("the name service answers");
+    let mut of_id: Vec<&str> = id.split_whitespace().collect();
+    names.sort_unstable();
+    of_id.sort_unstable();
+    assert_eq!(names, of_id);
+    assert!(matches!(logon("expired").check(), Err(Error::Restricted(_))));
+    for user in ["aged", "fresh"] {
+        assert!(matches!(logon(user).check(), Err(Error::PasswordExpired { .. })), "{user}");
+    }
+    assert!(logon("no-such-user").check().is_err());
+    assert!(matches!(logon("alice").service("nobody").check(), Err(Error::Restricted(_))));
+    // An account that is taken away while somebody is logged on.
+    let passwd = fs::read_to_string("/etc/passwd").expect("it is the test's");
+    let without: String =
+        passwd.lines().filter(|line| !line.starts_with("bob:")).map(|l| format!("{l}\n")).collect();
+    assert!(logon("bob").check().is_ok());
+    fs::write("/etc/passwd", without).expect("it is the test's");
+    assert!(logon("bob").check().is_err());
 }
 
 #[test]

@@ -48,7 +48,8 @@ const ACCOUNTS: &[(&str, u32, &[&str], &str)] = &[
 ];
 
 /// PAM's services. `quarry` is like the file that is shipped, without other files; `open` lets
-/// everybody in; `session` writes down what becomes of its session.
+/// everybody in; `session` writes down what becomes of its session; `hang` has a module that doesn't
+/// come back for a minute.
 const SERVICES: &[(&str, &str)] = &[
     (
         "quarry",
@@ -72,6 +73,7 @@ const SERVICES: &[(&str, &str)] = &[
          session required pam_env.so conffile=@/env.conf readenv=0\n\
          session required pam_exec.so seteuid @/hook\n",
     ),
+    ("hang", "auth required pam_exec.so quiet @/hang\n"),
     ("nobody", "auth required pam_unix.so nodelay\naccount required pam_deny.so\n"),
 ];
 
@@ -275,6 +277,7 @@ fn write(folder: &Path) {
         "#!/bin/sh\necho \"$PAM_TYPE $PAM_USER $(id -u) $(id -ru) $PAM_TTY $PAM_RUSER $PAM_RHOST\" >> {place}/sessions\n"
     );
     put(folder.join("hook"), &hook, 0o755);
+    put(folder.join("hang"), "#!/bin/sh\nexec sleep 60\n", 0o755);
     for (name, text) in SERVICES {
         put(etc.join("pam.d").join(name), &text.replace('@', &place), 0o644);
     }

@@ -27,6 +27,12 @@ pub(crate) fn address(name: &str) -> String {
     format!("/assets/{served}")
 }
 
+/// The addresses of the scripts that every page has.
+pub(crate) fn scripts() -> impl Iterator<Item = String> {
+    let entry = ASSETS.iter().filter(|asset| asset.name == "core.js");
+    entry.map(|asset| format!("/assets/{}", asset.served))
+}
+
 /// `GET /assets/NAME`.
 pub(crate) async fn get(Path(served): Path<String>, headers: HeaderMap) -> Response {
     let Some(asset) = ASSETS.iter().find(|asset| asset.served == served) else {

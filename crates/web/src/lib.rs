@@ -9,8 +9,11 @@ mod pages;
 mod parts;
 mod problem;
 mod serve;
+pub mod sources;
+mod stream;
 pub mod view;
 
 pub use app::{App, router};
 pub use problem::Problem;
-pub use serve::{Peer, Serving, serve};
+pub use serve::{Serving, serve};
+pub use sources::{Backend, Sources};

@@ -6,6 +6,8 @@ use axum::response::{IntoResponse, Response};
 use quarry_event::filter::FilterError;
 use serde_json::{Map, Value};
 
+use crate::view::ViewError;
+
 /// Why a request isn't answered with what it asked for.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -38,6 +40,18 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, "a word can't be understood", error.to_string())
             .with("text", place.text())
             .with("offset", place.byte())
+    }
+
+    /// What an address or the box says can't be asked.
+    pub(crate) fn of_view(error: &ViewError) -> Self {
+        let problem =
+            Problem::new(StatusCode::BAD_REQUEST, "a word can't be understood", error.to_string());
+        match error.filter_error() {
+            Some(error) => {
+                problem.with("text", error.place.text()).with("offset", error.place.byte())
+            }
+            None => problem,
+        }
     }
 
     /// The same, with a member besides.

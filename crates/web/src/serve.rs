@@ -1,7 +1,6 @@
 //! Connections: HTTP/1.1 and HTTP/2 over a listener, within limits, until it is stopped.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,21 +11,14 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
-/// How long the head of a request may take.
-const HEAD_TIME: Duration = Duration::from_secs(10);
-/// The most bytes of the head of a request.
-const HEAD_BYTES: usize = 16 << 10;
-/// The most streams of an HTTP/2 connection.
-const STREAMS: u32 = 100;
-/// The most connections at once.
-const CONNECTIONS: usize = 1024;
+use crate::access::Connection;
+use crate::access::limits::{CONNECTIONS, HEAD_BYTES, HEAD_TIME, STREAMS};
+
 /// How long what is being answered may take when the program stops.
 const LAST: Duration = Duration::from_secs(5);
-
-/// Where a request's connection comes from; [`serve`] puts it into the request's extensions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Peer(pub SocketAddr);
 
 /// A page that is being served; dropping it doesn't stop it.
 #[derive(Debug)]
@@ -44,14 +36,21 @@ impl Serving {
     }
 }
 
-/// Serves routes on a listener, on the runtime that this is called in.
-pub fn serve(listener: TcpListener, router: Router) -> Serving {
+/// Serves routes on a listener, on the runtime that this is called in; over TLS where there is a
+/// configuration of it. Each request has its [`Connection`] among its extensions.
+pub fn serve(listener: TcpListener, tls: Option<rustls::ServerConfig>, router: Router) -> Serving {
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(accept(listener, router, stopped));
+    let tls = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
+    let task = tokio::spawn(accept(listener, tls, router, stopped));
     Serving { stop, task }
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -84,11 +83,24 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
                 }
             },
         };
-        let router = router.clone().layer(axum::Extension(Peer(from)));
+        let router = router.clone().layer(axum::Extension(Arc::new(Connection::new(from))));
         let service = TowerToHyperService::new(router);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (builder, watcher, tls) = (builder.clone(), graceful.watcher(), tls.clone());
         tokio::spawn(async move {
+            let connection = async {
+                match tls {
+                    None => {
+                        let stream = TokioIo::new(stream);
+                        let connection = builder.serve_connection(stream, service).into_owned();
+                        watcher.watch(connection).await
+                    }
+                    Some(tls) => {
+                        let stream = TokioIo::new(timeout(HEAD_TIME, tls.accept(stream)).await??);
+                        let connection = builder.serve_connection(stream, service).into_owned();
+                        watcher.watch(connection).await
+                    }
+                }
+            };
             if let Err(error) = connection.await {
                 tracing::debug!(%from, %error, "a connection ended");
             }
@@ -96,5 +108,5 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
         });
     }
     drop(listener);
-    let _ = tokio::time::timeout(LAST, graceful.shutdown()).await;
+    let _ = timeout(LAST, graceful.shutdown()).await;
 }

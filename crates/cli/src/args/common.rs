@@ -41,7 +41,8 @@ pub(crate) struct FilterArgs {
     /// Up to this time
     #[arg(short = 'U', long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) until: Option<String>,
-    /// Around this time: from --window before it to --window after it
+    /// Around this time, or that of an event (LOG.evtx#RECORD): from --window before it to --window
+    /// after it
     #[arg(long, value_name = "TIME", conflicts_with_all = ["since", "until"])]
     pub(crate) around: Option<String>,
     /// How long before and after the time of --around [default: 5m]

@@ -20,6 +20,16 @@ fn the_help_of_scan_explains_every_option() {
 }
 
 #[test]
+fn the_help_of_detect_explains_every_option() {
+    insta::assert_snapshot!(help(&["detect", "--help"]));
+}
+
+#[test]
+fn the_help_of_logons_explains_every_option() {
+    insta::assert_snapshot!(help(&["logons", "--help"]));
+}
+
+#[test]
 fn the_help_of_tail_explains_every_option() {
     insta::assert_snapshot!(help(&["tail", "--help"]));
 }
@@ -32,6 +42,11 @@ fn the_help_of_count_explains_every_option() {
 #[test]
 fn the_help_of_logs_explains_every_option() {
     insta::assert_snapshot!(help(&["logs", "--help"]));
+}
+
+#[test]
+fn the_help_of_serve_explains_every_option() {
+    insta::assert_snapshot!(help(&["serve", "--help"]));
 }
 
 #[test]

@@ -79,9 +79,21 @@ pub(super) fn push<S: FieldSource>(
             let _ = message(source, texts, &mut scratch.text.tree, out);
             return;
         }
+        Member::Rules => {
+            for (n, rule) in texts.rules.iter().enumerate() {
+                out.extend_from_slice(if n == 0 { b"" } else { b", " });
+                out.extend_from_slice(rule.title.as_bytes());
+                if !rule.level.is_empty() {
+                    out.extend_from_slice(format!(" ({})", rule.level).as_bytes());
+                }
+            }
+            return;
+        }
         Member::MessageSource | Member::Names | Member::Data | Member::UserData | Member::Other => {
             let start = out.len();
-            json::member(source, origin, texts, member, &mut scratch.json, out);
+            let field = |field| source.field(field);
+            scratch.json.begin();
+            json::member(source, field, origin, texts, member, &mut scratch.json, out);
             match &out[start..] {
                 b"null" | b"{}" => out.truncate(start),
                 [b'"', name @ .., b'"'] if member == Member::MessageSource => {

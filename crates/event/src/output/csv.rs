@@ -12,6 +12,8 @@ pub struct CsvOptions {
     pub columns: Option<Vec<Column>>,
     /// Whether there is a column `recovered` without being asked for, for those who look at slack.
     pub recovered: bool,
+    /// Whether there is a column `rules` without being asked for, for those who test rules.
+    pub rules: bool,
     /// What stands in cells.
     pub cells: CsvCells,
     /// Whether it is written to a terminal, on which only harmless characters are shown.
@@ -43,10 +45,11 @@ pub(super) struct Csv {
 
 impl Csv {
     pub(super) fn new(options: CsvOptions) -> Self {
-        let CsvOptions { columns, recovered, cells, terminal } = options;
+        let CsvOptions { columns, recovered, rules, cells, terminal } = options;
         let is_usual = |member: &Member| match member {
             Member::V => false,
             Member::Recovered => recovered,
+            Member::Rules => rules,
             _ => true,
         };
         let all = || Member::all().filter(is_usual).map(Column::Member);
@@ -187,13 +190,30 @@ fn settle(start: usize, cells: CsvCells, terminal: bool, out: &mut Vec<u8>) {
         out.truncate(start);
         out.extend_from_slice(text.as_bytes());
     }
-    if cells == CsvCells::Spreadsheet {
+    let has_special = out[start..].iter().any(|&b| SPECIAL[usize::from(b)]);
+    // Without any of these a formula can only begin with the cell.
+    if cells == CsvCells::Spreadsheet && (has_special || !is_harmless_start(&out[start..])) {
         defuse(start, out);
     }
-    let is_special = |b: &u8| matches!(b, b',' | b'"' | b'\r' | b'\n' | b';' | b'\t');
-    if out[start..].iter().any(is_special) {
+    if has_special {
         quote(start, out);
     }
+}
+
+/// The bytes that make a cell need quotes.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut bytes: &[u8] = b",\"\r\n;\t";
+    while let [first, rest @ ..] = bytes {
+        special[*first as usize] = true;
+        bytes = rest;
+    }
+    special
+};
+
+/// Whether a cell begins with what begins no formula, whatever comes behind it.
+fn is_harmless_start(cell: &[u8]) -> bool {
+    cell.first().is_none_or(|first| first.is_ascii_alphanumeric() || *first == b'{')
 }
 
 /// The names that columns for each value have.
@@ -364,7 +384,8 @@ mod tests {
     /// Cells, read by the crate `csv`.
     fn cells(columns: &[&str], cells: CsvCells, terminal: bool, event: Fake) -> Vec<Vec<String>> {
         let columns = columns.iter().map(|name| Column::parse(name).unwrap()).collect();
-        let options = CsvOptions { columns: Some(columns), cells, terminal, recovered: false };
+        let options =
+            CsvOptions { columns: Some(columns), cells, terminal, ..CsvOptions::default() };
         let printed = made(options, &[event]);
         let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(&printed[..]);
         let text = |record: ::csv::StringRecord| record.iter().map(str::to_owned).collect();

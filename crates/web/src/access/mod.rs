@@ -1,48 +1,53 @@
 //! Who asks, and what they may read.
 //!
-//! Everything that reads events takes a [`Person`]. A request has one once it was let in; one that
-//! has none is answered 401 by the extractor, so that a route can't forget to ask.
+//! Everything that reads events takes a [`Person`]. A request has one once the [`gate`] has let it
+//! in; one that has none is answered 401 by the extractor, so that a route can't forget to ask.
+//! [`Visit`] is the same with the session, the audit and the bounds: a question begins with
+//! [`Visit::question`].
+//!
+//! | module | has |
+//! |---|---|
+//! | `gate` | what stands before all routes, in order |
+//! | `origin` | our hosts; changes from our own pages only |
+//! | `headers` | what every answer says to browsers |
+//! | `session`, `token` | who is signed in; the first visit's token, and those of programs |
+//! | `accounts`, `helper` | passwords, and files opened as the person who asks |
+//! | `rules` | which logs of which servers somebody may read |
+//! | `limits` | bounds on a person, an address and everybody |
+//! | `audit` | who read what |
+//! | `tls` | certificates |
 
-use std::sync::Arc;
+pub mod accounts;
+pub mod audit;
+pub mod clock;
+pub mod gate;
+pub mod headers;
+#[cfg(target_os = "linux")]
+pub mod helper;
+pub mod limits;
+pub mod origin;
+mod person;
+pub mod rules;
+mod secret;
+pub mod session;
+mod sign_in;
+pub mod tls;
+pub mod token;
+mod visit;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
+pub use gate::{Connection, Gate, GateError};
+pub use person::Person;
+pub use visit::{Question, Visit};
 
-use crate::problem::Problem;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::Path;
 
-/// Who asks. Clones are one and the same person.
-#[derive(Clone, Debug)]
-pub struct Person(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    name: String,
-}
-
-impl Person {
-    /// Who started the program, and may read whatever it can.
-    pub fn owner(name: impl Into<String>) -> Self {
-        Person(Arc::new(Inner { name: name.into() }))
-    }
-
-    /// The name, as it is shown.
-    pub fn name(&self) -> &str {
-        &self.0.name
-    }
-
-    /// Whether this person may read events of a log: `log` is where they were read, `channel` what
-    /// they say of themselves, which differ in files and in forwarded events.
-    pub fn may_read(&self, source: &str, log: &str, channel: &str) -> bool {
-        // Nobody but the owner can be made.
-        let _ = (source, log, channel);
-        true
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Person {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Person>().cloned().ok_or_else(Problem::not_signed_in)
-    }
+/// Makes or empties a file that only its owner may read.
+fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }

@@ -102,6 +102,35 @@ pub(crate) fn log_on(logon: &Logon, secret: &Secret) -> Result<(Token, Identity)
     Ok((Token { ids, environment, said, keyring, session: Mutex::new(session) }, identity))
 }
 
+/// Whether an account may be used now, without its password, and who it is.
+pub(crate) fn check(logon: &Logon) -> Result<Identity, Error> {
+    let name = system_name(&logon.account);
+    let user = pam::check(logon, &name)?;
+    identity_by_name(&user, logon.account.authority())?.ok_or(Error::UnknownToSystem { user: name })
+}
+
+/// Who an account is, by the name service.
+pub(crate) fn look_up(account: &Account) -> Result<Option<Identity>, Error> {
+    identity_by_name(&system_name(account), account.authority())
+}
+
+fn identity_by_name(name: &str, asked: Option<&str>) -> Result<Option<Identity>, Error> {
+    let Some(known) = nss::user_by_name(name)? else { return Ok(None) };
+    let ids = Ids::new(known.uid, known.gid, nss::groups_of(name, known.gid)?);
+    Ok(Some(identity_of(&ids, known, asked)))
+}
+
+/// The names of a user's groups, as far as they have any.
+pub(crate) fn group_names(identity: &Identity) -> Result<Vec<String>, Error> {
+    let mut names = Vec::new();
+    for group in identity.groups() {
+        if let PrincipalId::Unix(gid) = group {
+            names.extend(nss::group_name(*gid)?);
+        }
+    }
+    Ok(names)
+}
+
 /// Whoever this process is.
 pub(crate) fn current() -> Result<(Token, Identity), Error> {
     let ids = thread::effective_ids()?;

@@ -70,6 +70,38 @@ pub(super) fn groups_of(name: &str, primary: libc::gid_t) -> Result<Vec<libc::gi
     }
 }
 
+/// The name of a group, if it has one.
+pub(super) fn group_name(gid: libc::gid_t) -> Result<Option<String>, Error> {
+    let mut size = 1024;
+    loop {
+        let mut entry = MaybeUninit::<libc::group>::uninit();
+        let mut buffer: Vec<c_char> = vec![0; size];
+        let mut found = ptr::null_mut();
+        // SAFETY: the entry and the result can be written to, and the buffer has the size that is
+        // said.
+        let status = unsafe {
+            libc::getgrgid_r(gid, entry.as_mut_ptr(), buffer.as_mut_ptr(), size, &mut found)
+        };
+        match status {
+            0 if found.is_null() => return Ok(None),
+            0 => {
+                // SAFETY: a result was found, so the entry is filled, with pointers into `buffer`,
+                // which lives until the end of this block.
+                let name = text(unsafe { entry.assume_init_ref() }.gr_name, &buffer);
+                return Ok(Some(String::from_utf8_lossy(name).into_owned()));
+            }
+            // A group with many members has a long entry.
+            libc::ERANGE if size < LONGEST_ENTRY => size *= 2,
+            libc::EINTR => {}
+            libc::ENOENT | libc::ESRCH => return Ok(None),
+            error => {
+                let source = io::Error::from_raw_os_error(error);
+                return Err(Error::System { what: "look up a group", source });
+            }
+        }
+    }
+}
+
 fn look_up(
     ask: impl Fn(*mut libc::passwd, *mut c_char, usize, *mut *mut libc::passwd) -> libc::c_int,
 ) -> Result<Option<User>, Error> {

@@ -94,27 +94,12 @@ impl Accepted {
 
 /// Asks PAM whether the password is right and the account may be used.
 pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accepted, Error> {
-    if !is_service_there(&logon.service) {
-        return Err(Error::NotSetUp {
-            what: format!("PAM has no service {}", logon.service),
-            reason: format!("there is no file /etc/pam.d/{}", logon.service),
-        });
-    }
-    let mut handle = Handle::start(&logon.service, name)?;
-    handle.set_text(TTY, logon.terminal.as_deref())?;
-    handle.set_text(RUSER, logon.asked_by.as_deref())?;
-    handle.set_text(RHOST, logon.asked_from.as_deref())?;
-
+    let mut handle = Handle::of(logon, name)?;
     let status = handle.authenticate(secret);
     // Whatever depends on the account is a refusal: here the password has not been proven yet.
     match status {
         code::SUCCESS => {}
-        code::OPEN_ERR
-        | code::SYMBOL_ERR
-        | code::SERVICE_ERR
-        | code::SYSTEM_ERR
-        | code::BUF_ERR
-        | code::ABORT => return Err(handle.not_set_up(logon, status)),
+        status if is_not_set_up(status) => return Err(handle.not_set_up(logon, status)),
         _ => {
             let mut refusal = Refusal::new(handle.text(status));
             refusal.delay = handle.talk.delay();
@@ -122,21 +107,30 @@ pub(super) fn accept(logon: &Logon, name: &str, secret: &Secret) -> Result<Accep
         }
     }
     // The password is proven: from here on what the modules say is for whoever gave it.
-    match handle.call(handle.pam.acct_mgmt, code::DISALLOW_NULL_AUTHTOK) {
-        code::SUCCESS => {}
-        code::NEW_AUTHTOK_REQD => {
-            return Err(Error::PasswordExpired { said: handle.said().join("; ") });
-        }
-        status @ (code::OPEN_ERR
-        | code::SYMBOL_ERR
-        | code::SERVICE_ERR
-        | code::SYSTEM_ERR
-        | code::BUF_ERR
-        | code::ABORT) => return Err(handle.not_set_up(logon, status)),
-        status => return Err(Error::Restricted(Refusal::new(handle.text(status)))),
-    }
+    handle.check_account(logon)?;
     let user = handle.user().unwrap_or_else(|| name.to_owned());
     Ok(Accepted { handle, user })
+}
+
+/// Asks PAM whether an account may be used, without its password, and for the name that the modules
+/// settle on.
+pub(super) fn check(logon: &Logon, name: &str) -> Result<String, Error> {
+    let mut handle = Handle::of(logon, name)?;
+    handle.check_account(logon)?;
+    Ok(handle.user().unwrap_or_else(|| name.to_owned()))
+}
+
+/// Whether a status says that PAM itself doesn't work, whoever the user is.
+fn is_not_set_up(status: c_int) -> bool {
+    [
+        code::OPEN_ERR,
+        code::SYMBOL_ERR,
+        code::SERVICE_ERR,
+        code::SYSTEM_ERR,
+        code::BUF_ERR,
+        code::ABORT,
+    ]
+    .contains(&status)
 }
 
 impl Accepted {
@@ -339,6 +333,31 @@ impl Talk {
 }
 
 impl Handle {
+    /// A transaction of a logon's service about a user.
+    fn of(logon: &Logon, name: &str) -> Result<Self, Error> {
+        if !is_service_there(&logon.service) {
+            return Err(Error::NotSetUp {
+                what: format!("PAM has no service {}", logon.service),
+                reason: format!("there is no file /etc/pam.d/{}", logon.service),
+            });
+        }
+        let mut handle = Self::start(&logon.service, name)?;
+        handle.set_text(TTY, logon.terminal.as_deref())?;
+        handle.set_text(RUSER, logon.asked_by.as_deref())?;
+        handle.set_text(RHOST, logon.asked_from.as_deref())?;
+        Ok(handle)
+    }
+
+    /// PAM's account step: whether the account may be used now.
+    fn check_account(&mut self, logon: &Logon) -> Result<(), Error> {
+        match self.call(self.pam.acct_mgmt, code::DISALLOW_NULL_AUTHTOK) {
+            code::SUCCESS => Ok(()),
+            code::NEW_AUTHTOK_REQD => Err(Error::PasswordExpired { said: self.said().join("; ") }),
+            status if is_not_set_up(status) => Err(self.not_set_up(logon, status)),
+            status => Err(Error::Restricted(Refusal::new(self.text(status)))),
+        }
+    }
+
     fn start(service: &str, user: &str) -> Result<Self, Error> {
         let pam = Pam::get()?;
         let nul = |_| Error::NotSetUp {

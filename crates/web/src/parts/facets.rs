@@ -1,0 +1,158 @@
+//! How many events there are with each value of a field; each value is a link that asks for it, or
+//! for what is without it.
+
+use maud::{Markup, html};
+use quarry_event::output::Column;
+use quarry_event::words::{Key, Word};
+
+use super::text::{grouped, marked};
+use crate::sources::{Facet, State, USUAL, Usual, literal_text};
+use crate::view::{View, keep};
+
+/// Values that are shown of a field.
+const SHOWN: usize = 10;
+
+/// The facets of an answer.
+pub(crate) fn facets(view: &View, state: &State) -> Markup {
+    let named = USUAL.iter().map(|usual| Field::Usual(*usual));
+    let fields: Vec<Field<'_>> = named.chain(view.facets.iter().map(Field::Column)).collect();
+    html! {
+        @for (field, facet) in fields.iter().zip(&state.counts.facets) {
+            @if field.is_shown(facet, state) { (one(view, field, facet)) }
+        }
+        form.add action="/events" method="get" {
+            label for="facet" { "+ data field" }
+            @for (name, value) in pairs(view) { input type="hidden" name=(name) value=(value); }
+            @let known = view.facets.iter().map(|column| column.name().into_owned() + ",").collect::<String>();
+            input #facet name="facets" value=(known) size="16" placeholder="data.IpAddress";
+            button type="submit" { "Count" }
+        }
+    }
+}
+
+/// Names and values of a view's address, but for its facets and its place.
+fn pairs(view: &View) -> Vec<(String, String)> {
+    let plain = View { facets: Vec::new(), at: crate::view::At::Start, ..view.clone() };
+    form_urlencoded::parse(plain.query().as_bytes()).into_owned().collect()
+}
+
+/// A field of which values are counted.
+enum Field<'v> {
+    Usual(Usual),
+    Column(&'v Column),
+}
+
+impl Field<'_> {
+    fn name(&self) -> String {
+        match self {
+            Field::Usual(Usual::Level) => "level".to_owned(),
+            Field::Usual(Usual::On) => "server".to_owned(),
+            Field::Usual(Usual::Log) => "log".to_owned(),
+            Field::Usual(Usual::Id) => "id".to_owned(),
+            Field::Usual(Usual::Provider) => "provider".to_owned(),
+            Field::Usual(Usual::Computer) => "computer".to_owned(),
+            Field::Column(column) => column.name().into_owned(),
+        }
+    }
+
+    /// Whether it tells events apart; a field that was asked for is shown in any case.
+    fn is_shown(&self, facet: &Facet, state: &State) -> bool {
+        match self {
+            Field::Usual(Usual::On) => state.sources.len() > 1,
+            // Of a server it says what its name says.
+            Field::Usual(Usual::Computer) => {
+                facet.len() > 1
+                    && state
+                        .sources
+                        .iter()
+                        .any(|s| s.info.kind != crate::sources::SourceKind::Server)
+            }
+            Field::Usual(_) => facet.len() > 0,
+            Field::Column(_) => true,
+        }
+    }
+
+    /// The words that ask for a value; none where there are no words for it.
+    fn words(&self, value: &str) -> Option<(Key, Vec<Word>)> {
+        let word = |key, value: String| Some((key, vec![Word::new(key, value)]));
+        match self {
+            Field::Usual(Usual::Level) if value.starts_with("audit") => {
+                word(Key::Level, value.to_owned())
+            }
+            Field::Usual(Usual::Level) => {
+                let level = Word::new(Key::Level, format!("{value}..{value}"));
+                let mut words = vec![level];
+                if value == "information" {
+                    // Audits rank with information.
+                    let audits = Word::new(Key::Level, "audit-success,audit-failure");
+                    words.extend(audits.negated().ok());
+                }
+                Some((Key::Level, words))
+            }
+            Field::Usual(Usual::On) => word(Key::On, literal_text(value)),
+            Field::Usual(Usual::Log) => word(Key::Log, literal_text(value)),
+            Field::Usual(Usual::Id) => word(Key::Id, value.to_owned()),
+            Field::Usual(Usual::Provider) => word(Key::Provider, literal_text(value)),
+            Field::Usual(Usual::Computer) => word(Key::Computer, literal_text(value)),
+            Field::Column(Column::Data(name)) => {
+                word(Key::Data, format!("{name}={}", literal_text(value)))
+            }
+            Field::Column(_) => None,
+        }
+    }
+
+    /// The view that asks for a value and no other one of the field.
+    fn only(&self, view: &View, value: &str) -> Option<View> {
+        let (key, words) = self.words(value)?;
+        let replaces = key != Key::Data;
+        let mut kept = keep(&view.words, |word| !(replaces && word.key() == key));
+        words.into_iter().for_each(|word| drop(kept.push(word)));
+        Some(view.with_words(kept))
+    }
+
+    /// The view that asks for what is without a value.
+    fn without(&self, view: &View, value: &str) -> Option<View> {
+        let (_, mut words) = self.words(value)?;
+        match (words.pop(), words.pop()) {
+            // What is between two words can't be left out by one.
+            (Some(word), None) => Some(view.and(word.negated().ok()?)),
+            _ => None,
+        }
+    }
+
+    /// Whether the question asks for a value.
+    fn is_chosen(&self, view: &View, value: &str) -> bool {
+        self.words(value).is_some_and(|(_, words)| {
+            words.iter().all(|word| view.words.iter().any(|known| known == word))
+        })
+    }
+}
+
+fn one(view: &View, field: &Field<'_>, facet: &Facet) -> Markup {
+    let name = field.name();
+    let top = facet.top(SHOWN);
+    let most = top.first().map_or(1, |(_, events)| (*events).max(1));
+    html! {
+        details.facet open {
+            summary { (name) @if facet.len() > SHOWN { span.count { (grouped(facet.len() as u64)) " values" } } }
+            ul {
+                @for (value, events) in &top {
+                    @let chosen = field.is_chosen(view, value);
+                    li.chosen[chosen] {
+                        meter min="0" max=(most) value=(events) aria-hidden="true" {}
+                        @match field.only(view, value) {
+                            Some(only) => a href=(only.address("/events")) title={"only " (marked(value))} { bdi { (marked(value)) } },
+                            None => bdi { (marked(value)) },
+                        }
+                        span.count { (grouped(*events)) }
+                        @if let Some(without) = field.without(view, value) {
+                            a.not href=(without.address("/events")) aria-label={"not " (name) " " (marked(value))} title={"not " (marked(value))} { "\u{2212}" }
+                        }
+                    }
+                }
+                @if facet.others > 0 { li { "others " span.count { (grouped(facet.others)) } } }
+                @if top.is_empty() { li.none { "no event has it" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Stored events in memory: what a store answers as, small enough to be read in one go.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
+
+use quarry_event::{Event, Field, FieldSource, Origin, Texts};
+use quarry_fleet::eventlog::LogInfo;
+use tokio::sync::watch;
+
+use super::gather::{Allowed, Gather, Gathered, Worker};
+use super::health::Health;
+use super::search::{Feed, Trouble};
+use super::{Asked, Backend, SourceInfo, SourceKind};
+use crate::stream::hub::Hub;
+
+/// Events that were stored, of some sources.
+#[derive(Debug)]
+pub struct Memory {
+    infos: Vec<SourceInfo>,
+    events: RwLock<Vec<Stored>>,
+    changes: AtomicU64,
+}
+
+#[derive(Clone, Debug)]
+struct Stored {
+    source: usize,
+    log: String,
+    record: u64,
+    event: Event,
+}
+
+impl Memory {
+    /// No events, of sources with these names.
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        let infos = names.into_iter().map(|name| SourceInfo::new(name, SourceKind::Stored));
+        Memory { infos: infos.collect(), events: RwLock::default(), changes: AtomicU64::new(0) }
+    }
+
+    /// Stores an event of a source, by its place; one of the same log and number is replaced.
+    pub fn store(&self, source: usize, log: &str, record: u64, event: Event) {
+        let mut events = self.events.write().unwrap_or_else(PoisonError::into_inner);
+        let is_same =
+            |other: &Stored| other.source == source && other.log == log && other.record == record;
+        events.retain(|other| !is_same(other));
+        events.push(Stored { source, log: log.to_owned(), record, event });
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Backend for Memory {
+    fn is_stored(&self) -> bool {
+        true
+    }
+
+    fn sources(&self) -> &[SourceInfo] {
+        &self.infos
+    }
+
+    fn answer(&self, asked: Asked, sources: Vec<usize>, feed: Feed) {
+        let selection = match asked.question.selection(&asked.wanted, false, asked.wanted.counts) {
+            Ok(selection) => selection,
+            Err(problem) => {
+                let trouble = Trouble::new("", problem.detail, None);
+                return (0..sources.len()).for_each(|n| feed.trouble(n, trouble.clone(), true));
+            }
+        };
+        let logs = selection.logs().to_vec();
+        let mut matcher = selection.matcher(false);
+        let allowed = Allowed::new(&asked, asked.wanted.counts);
+        let gather = Gather::new(&asked.wanted, asked.wanted.counts, &feed.threshold());
+        let mut worker = Worker::default();
+        let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        for (n, &source) in sources.iter().enumerate() {
+            let mut gathered = Gathered::default();
+            let (mut records, mut matched) = (0, 0);
+            for stored in events.iter().filter(|stored| stored.source == source) {
+                if feed.is_over() {
+                    return;
+                }
+                records += 1;
+                let is_of_log = logs.is_empty() || logs.iter().any(|log| log.is_match(&stored.log));
+                let origin = Origin {
+                    source: &self.infos[source].name,
+                    host: None,
+                    log: &stored.log,
+                    log_record: Some(stored.record),
+                    recovered: false,
+                };
+                let event = &stored.event;
+                if is_of_log
+                    && matcher.as_mut().is_none_or(|matcher| matcher.matches(event, None))
+                    && allowed.passes(event, &origin)
+                {
+                    matched += 1;
+                    gather.take(&mut worker, event, &origin, Texts::default(), &mut gathered);
+                }
+            }
+            feed.opened(n);
+            feed.gathered(n, records, matched, &mut gathered, asked.wanted.counts);
+            feed.ended(n, None);
+        }
+    }
+
+    fn state(&self) -> Option<u64> {
+        Some(self.changes.load(Ordering::Relaxed))
+    }
+
+    fn follow(&self, _: Asked, _: Vec<usize>, _: Arc<Hub>) -> bool {
+        // What is stored doesn't happen.
+        false
+    }
+
+    fn health(&self) -> Vec<Health> {
+        let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
+        let of = |n: usize| {
+            let mut logs: BTreeMap<&str, LogInfo> = BTreeMap::new();
+            for stored in events.iter().filter(|stored| stored.source == n) {
+                let info = logs.entry(&stored.log).or_default();
+                let time = stored.event.field(Field::TimeCreated).as_time();
+                info.records += 1;
+                info.oldest = info.oldest.into_iter().chain(time).min();
+                info.newest = info.newest.max(time);
+            }
+            let logs = logs.into_iter().map(|(log, info)| (log.to_owned(), Ok(info))).collect();
+            Health { checked: Some(Instant::now()), logs, ..Health::default() }
+        };
+        (0..self.infos.len()).map(of).collect()
+    }
+
+    fn survey(&self) -> watch::Receiver<u64> {
+        watch::channel(0).1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    // What is stored is asked in `crate::sources::tests`, beside the other kinds.
+    use super::*;
+
+    #[test]
+    fn an_event_that_is_stored_again_is_one() {
+        let memory = Memory::new(["dc01".to_owned()]);
+        let event = Event { root: quarry_event::Element::new("Event") };
+        memory.store(0, "System", 1, event.clone());
+        memory.store(0, "System", 1, event);
+        assert_eq!(memory.events.read().unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,214 @@
+//! `GET /api/v1/ask`: servers asked now, their rows in the order of time.
+//!
+//! | event | data |
+//! |---|---|
+//! | `row` | a row as a page shows it, and `late`: whether it belongs before one that was sent |
+//! | `sources` | `line`, in words, `awaited` and `failed`: what happened, what to do, the names |
+//! | `end` | how it went |
+//!
+//! A row is sent once every server that is still asked has passed its time, or after
+//! [`PATIENCE`]. Closing the stream ends the asking.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::extract::{RawQuery, State};
+use axum::http::header::{ACCEPT, HeaderMap};
+use axum::response::Response;
+use quarry_event::EventTime;
+use serde_json::{Value, json};
+
+use super::{Stream, Wire, response};
+use crate::access::audit::Act;
+use crate::access::{Question, Visit};
+use crate::api::{Format, Request, outcome};
+use crate::app::App;
+use crate::parts::row::Shown;
+use crate::parts::sources::line;
+use crate::problem::Problem;
+use crate::sources::{Search, SourceKind, State as Answer, Wanted};
+use crate::view::Place;
+
+/// How long a row waits for servers that haven't passed its time.
+const PATIENCE: Duration = Duration::from_millis(800);
+/// How often rows that wait are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How often the line of sources is sent at most.
+const LINE: Duration = Duration::from_secs(1);
+
+pub(crate) async fn get(
+    State(app): State<Arc<App>>,
+    visit: Visit,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let Request { view, format, .. } = Request::parse(&query.unwrap_or_default(), &headers)?;
+    let wire = wire(&headers, format);
+    let mut wanted = Wanted { counts: false, ..Wanted::of(&view) };
+    if wire == Wire::Lines {
+        wanted.print = Some(Format::Ndjson.printer(&view, false)?);
+        wanted.format = "ask";
+    }
+    let begun = app.begin(&visit, Act::Ask, &view).await?;
+    let search = app.sources.ask(&view, visit.person(), wanted.clone())?;
+    let zone = view.time_zone();
+    Ok(response(wire, move |stream| async move {
+        let show =
+            |row: &crate::sources::Row| Shown::of(row, wanted.columns.len(), &zone).to_json();
+        tokio::select! {
+            () = stream.gone() => {}
+            () = write(&stream, &search, &wanted, &begun, show) => {
+                begun.end(search.look(Answer::outcome));
+            }
+        }
+    }))
+}
+
+/// Pages ask for events, programs for lines.
+pub(crate) fn wire(headers: &HeaderMap, format: Format) -> Wire {
+    let is_page = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.contains("text/event-stream"));
+    if is_page && format != Format::Ndjson { Wire::Events } else { Wire::Lines }
+}
+
+async fn write(
+    stream: &Stream,
+    search: &Search,
+    wanted: &Wanted,
+    begun: &Question,
+    show: impl Fn(&crate::sources::Row) -> Value,
+) {
+    let mut changes = search.changes();
+    let mut placing = Placing::new(wanted.keeps_newest());
+    let mut told: Option<(Instant, Value)> = None;
+    loop {
+        changes.borrow_and_update();
+        let now = Instant::now();
+        let (ready, sources, end) = search.look(|state| {
+            let ready: Vec<(bool, Value, Vec<u8>)> = placing
+                .ready(state, wanted, now)
+                .into_iter()
+                .map(|(row, late)| (late, show(row), row.printed.clone()))
+                .collect();
+            (ready, sources(state), state.is_complete().then(|| outcome(state)))
+        });
+        for (late, mut row, printed) in ready {
+            let sent = match stream.wire() {
+                Wire::Events => {
+                    row["late"] = late.into();
+                    stream.send("row", None, &row).await
+                }
+                Wire::Lines => stream.send_printed(&printed).await,
+            };
+            if !sent {
+                return;
+            }
+            begun.sent(1);
+        }
+        let is_news = told.as_ref().is_none_or(|(at, before)| {
+            *before != sources && (end.is_some() || at.elapsed() >= LINE)
+        });
+        if is_news && stream.wire() == Wire::Events {
+            if !stream.send("sources", None, &sources).await {
+                return;
+            }
+            told = Some((now, sources));
+        }
+        if let Some(end) = end {
+            stream.send("end", None, &end).await;
+            return;
+        }
+        // A row that waits is due without anything changing.
+        let _ = tokio::time::timeout(TICK, changes.changed()).await;
+    }
+}
+
+fn sources(state: &Answer) -> Value {
+    let failed: Vec<Value> = state
+        .alike()
+        .into_iter()
+        .map(|(what, remedy, names)| json!({ "what": what, "remedy": remedy, "names": names }))
+        .collect();
+    json!({ "line": line(state), "awaited": state.awaited().count(), "failed": failed })
+}
+
+/// Decides when rows are sent.
+#[derive(Debug)]
+struct Placing {
+    newest_first: bool,
+    /// Of each row that was seen, when; nothing once it was sent.
+    seen: HashMap<Place, Option<Instant>>,
+    last: Option<Place>,
+}
+
+impl Placing {
+    fn new(newest_first: bool) -> Self {
+        Placing { newest_first, seen: HashMap::new(), last: None }
+    }
+
+    /// The rows to send now, in order, each with whether it belongs before one that was sent.
+    fn ready<'s>(
+        &mut self,
+        state: &'s Answer,
+        wanted: &Wanted,
+        now: Instant,
+    ) -> Vec<(&'s crate::sources::Row, bool)> {
+        let passed = passed(state, self.newest_first);
+        let mut ready = Vec::new();
+        let (mut rows, _) = state.rows(wanted);
+        if (wanted.order == crate::view::Order::Newest) != self.newest_first {
+            rows.reverse();
+        }
+        for row in rows {
+            let seen = self.seen.entry(row.place.clone()).or_insert(Some(now));
+            let Some(since) = *seen else { continue };
+            let is_settled = match passed {
+                Passed::All => true,
+                Passed::None => false,
+                Passed::Time(time) if self.newest_first => row.place.time >= time,
+                Passed::Time(time) => row.place.time <= time,
+            };
+            if !is_settled && now.duration_since(since) < PATIENCE {
+                // What comes after it in the list waits for it.
+                break;
+            }
+            *seen = None;
+            let is_late = self.last.as_ref().is_some_and(|last| match self.newest_first {
+                true => row.place > *last,
+                false => row.place < *last,
+            });
+            if !is_late {
+                self.last = Some(row.place.clone());
+            }
+            ready.push((row, is_late));
+        }
+        ready
+    }
+}
+
+/// The time that every server which is still asked has passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Passed {
+    All,
+    None,
+    Time(EventTime),
+}
+
+fn passed(state: &Answer, newest_first: bool) -> Passed {
+    let mut passed = Passed::All;
+    for source in state.awaited() {
+        // The events of files come in no order over all files.
+        let reached = source.reached.filter(|_| source.info.kind == SourceKind::Server);
+        passed = match (passed, reached) {
+            (_, None) => return Passed::None,
+            (Passed::Time(before), Some(time)) if newest_first => Passed::Time(before.max(time)),
+            (Passed::Time(before), Some(time)) => Passed::Time(before.min(time)),
+            (_, Some(time)) => Passed::Time(time),
+        };
+    }
+    passed
+}

@@ -1,0 +1,25 @@
+//! What the fuzz targets of this crate do, done with their seeds, and with the beginnings and small
+//! changes of these.
+#![cfg(target_os = "linux")]
+
+#[path = "../../../fuzz/targets/helper.rs"]
+mod helper;
+
+#[test]
+fn seeds_of_the_helpers_frames_are_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/helper");
+    let seeds: Vec<_> = std::fs::read_dir(folder).expect("there are seeds").collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let seed = std::fs::read(seed.expect("an entry").path()).expect("it can be read");
+        helper::run(&seed);
+        for at in 0..seed.len() {
+            helper::run(&seed[..at]);
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut changed = seed.clone();
+                changed[at] = value;
+                helper::run(&changed);
+            }
+        }
+    }
+}
