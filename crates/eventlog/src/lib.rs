@@ -17,7 +17,7 @@ pub use batch::{Batch, BatchReader, ReadEvent, Visitor};
 pub use even::LegacyServerLog;
 pub use even6::ServerLog;
 pub use file::FileLog;
-pub use log::{Batches, BoxFuture, EventLog, LogInfo};
+pub use log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
 pub use publisher::{EventMetadata, Publisher, Rendering};
 pub use quarry_even::wire::EventDescriptor;
 pub use quarry_event::filter::Strength;
