@@ -83,8 +83,11 @@ impl<'u> Saving<'u> {
     }
 }
 
-fn of_file(error: &dyn std::fmt::Display) -> Closed {
-    Closed::Failed(Failure::new(format!("the .evtx file: {error}")))
+fn of_file(error: &EvtxWriteError) -> Closed {
+    Closed::Failed(match error {
+        EvtxWriteError::Io(e) => Failure::io("the .evtx file", e),
+        error => Failure::new(format!("the .evtx file: {error}")),
+    })
 }
 
 impl Take for Saving<'_> {
