@@ -169,11 +169,7 @@ impl Printer {
     pub fn shows_texts(&self) -> bool {
         let any = |columns: &[Column]| columns.iter().any(Column::shows_texts);
         match &*self.style {
-            Style::Json { columns: None, .. } => true,
-            // Values stand there as they are.
-            Style::Json { columns: Some(columns), .. } => columns
-                .iter()
-                .any(|column| matches!(column, Column::Member(member) if member.shows_texts())),
+            Style::Json { chosen, .. } => chosen.as_ref().is_none_or(json::Chosen::shows_texts),
             Style::Csv(csv) => any(csv.columns()),
             Style::Table(table) => table.columns().any(Column::shows_texts),
             Style::List(list) => list.shows_texts(),
