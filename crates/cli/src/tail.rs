@@ -12,12 +12,12 @@ use crate::console::Console;
 use crate::detect::Detection;
 use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
-use crate::input::Input;
+use crate::input::{self, Input};
 use crate::out::Out;
-use crate::print::Wanted;
+use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{self, Run, Take};
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     follow(args, None)
@@ -38,7 +38,9 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
             .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
     }
     let zone = Zone::new(&args.terminal)?;
-    let question = Question::new(&args.filter, &zone, &[])?;
+    let columns = print::columns("--fields", &args.fields)?;
+    let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
+    let missing = question.missing();
     let printer = Wanted {
         format: args.output,
         fields: &args.fields,
@@ -56,7 +58,8 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
     run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
-    run.texts = LocalTexts::open(&args.texts, &run.console);
+    let is_searched = !question.selection.filter().grep.is_empty();
+    run.texts = RunTexts::open(&args.texts, is_searched || printer.shows_texts(), &run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let routed =
         rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?.map(Arc::new);
@@ -65,6 +68,10 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     let mut failed = Vec::new();
     for input in inputs.files {
         match input {
+            Input::File(path) if input::is_packed(&path) => {
+                let failure = Failure::new(format!("{}: it can't be followed", path.display()));
+                failed.push(failure.hint("it is compressed; quarry scan reads what is in it"));
+            }
             Input::File(path) => {
                 let texts = run.texts.of_file(&path, &run.console);
                 let source = Arc::new(FileSource::new(path));
@@ -81,10 +88,8 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     }
     failed.iter().for_each(|failure| run.console.error(failure));
     run.summary.add_unread(failed.len() as u64, 0);
-    let texts = run.texts.shared();
     let of_servers = routed.as_ref().unwrap_or(&selection);
-    let server =
-        |server| FleetInput::server(server, Arc::clone(of_servers)).with_texts(texts.clone());
+    let server = |server| run.texts.server(server, of_servers);
     sources.extend(inputs.servers.into_iter().map(server));
     let mut cursors = args.cursor_file.as_deref().map(run::cursors).transpose()?;
     if let Some(cursors) = &cursors {
@@ -104,6 +109,7 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
         }
     });
     delivered(followed)?;
+    missing.warn(&run.console);
     let outcome = run.outcome();
     if outcome.interrupted {
         run.summarize_awaited();

@@ -6,6 +6,7 @@ use quarry_event::EventTime;
 use quarry_event::filter::Strength;
 
 use crate::batch::Batch;
+use crate::publisher::Publisher;
 use crate::types::{Bookmark, Damage, LogError, LogName, Query, Subscription};
 
 /// A future that an object-safe method gives.
@@ -27,11 +28,47 @@ pub trait EventLog: Send + Sync {
     /// [`LogError`]: the source didn't answer, or refused.
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>>;
 
-    /// How many records a log has, and from when to when.
+    /// The version of the source's system, where it says it: `10.0.20348`. It can say anything.
+    fn build(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the source can be asked for message text.
+    fn has_messages(&self) -> bool {
+        false
+    }
+
+    /// The names of the publishers that the source knows.
+    ///
+    /// # Errors
+    /// [`LogError::NoMessages`] where it can't be asked, or that the source didn't answer.
+    fn publishers(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>> {
+        Box::pin(std::future::ready(Err(LogError::NoMessages)))
+    }
+
+    /// Opens what the source knows of a publisher, with texts in a language (LCID), or in the
+    /// source's own where it lacks that one. `None` where it doesn't know the publisher.
+    ///
+    /// # Errors
+    /// As [`publishers`](Self::publishers).
+    fn publisher<'a>(
+        &'a self,
+        name: &'a str,
+        locale: u32,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Publisher>>, LogError>> {
+        let _ = (name, locale);
+        Box::pin(std::future::ready(Err(LogError::NoMessages)))
+    }
+
+    /// How many records a log has and from when to when, and the details of it that are asked for.
     ///
     /// # Errors
     /// [`LogError::NoSuchLog`], [`LogError::AccessDenied`], or that the source didn't answer.
-    fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>>;
+    fn info<'a>(
+        &'a self,
+        log: &'a LogName,
+        detail: Detail,
+    ) -> BoxFuture<'a, Result<LogInfo, LogError>>;
 
     /// The records of some logs, as a stream of batches.
     ///
@@ -94,6 +131,17 @@ pub trait Batches: Send {
     }
 }
 
+/// How much is asked of a log as a whole. What is more costs a server more calls.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[non_exhaustive]
+pub enum Detail {
+    /// How many records there are, and from when to when.
+    #[default]
+    Records,
+    /// The size of its file too, and whether it is enabled.
+    Properties,
+}
+
 /// What is known of a log as a whole.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LogInfo {
@@ -104,9 +152,9 @@ pub struct LogInfo {
     pub oldest: Option<EventTime>,
     /// The time of the newest event, likewise.
     pub newest: Option<EventTime>,
-    /// The size of its file in bytes, where the source tells it.
+    /// The size of its file in bytes, where it is asked for and the source tells it.
     pub size: Option<u64>,
-    /// Whether events are written to it, where the source tells it.
+    /// Whether events are written to it, where it is asked for and the source tells it.
     pub enabled: Option<bool>,
     /// What of the log can't be read.
     pub damage: Vec<Damage>,

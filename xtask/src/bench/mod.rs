@@ -11,6 +11,7 @@ mod fleet;
 pub(crate) mod lock;
 pub(crate) mod logon;
 mod measure;
+mod message;
 mod save;
 mod scan;
 mod table;
@@ -24,8 +25,9 @@ use table::Table;
 type Benchmark = (&'static str, fn(&mut Table) -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 8] = [
+const ALL: [Benchmark; 9] = [
     ("scan", scan::run),
+    ("message", |_| message::run()),
     ("save", save::run),
     ("lock", |_| lock::run()),
     ("fleet", fleet::run),

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use encoding_rs::Encoding;
 use quarry_fleet::Authentication;
 
-use super::values::{authentication, code_page, duration};
+use super::values::{authentication, code_page, duration, threads};
 
 pub(crate) const FILTER: &str = "Which events";
 const SERVERS: &str = "Servers";
@@ -179,7 +179,8 @@ pub(crate) struct TerminalArgs {
     /// Read and show times in UTC
     #[arg(long)]
     pub(crate) utc: bool,
-    /// No progress, warnings or summary on standard error; errors, and gaps of tail, only
+    /// No progress, warnings or summary on standard error; only errors, and which records are
+    /// missing
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// Say on standard error how each server is read; -vv also each call. QUARRY_LOG chooses parts,
@@ -188,11 +189,18 @@ pub(crate) struct TerminalArgs {
     pub(crate) verbose: u8,
 }
 
+impl TerminalArgs {
+    /// As by default, for a command that has no other of these options than `-q`.
+    pub(crate) fn quiet(quiet: bool) -> Self {
+        TerminalArgs { color: When::Auto, timezone: None, utc: false, quiet, verbose: 0 }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = OUTPUT)]
 pub(crate) struct WorkArgs {
     /// Decode with N threads [default: as many as there are cores]
-    #[arg(long, value_name = "N", help_heading = "Work")]
+    #[arg(long, value_name = "N", help_heading = "Work", value_parser = threads)]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use quarry_detect::{Counts, Engine, RulePlan};
 use quarry_event::filter::Glob;
-use quarry_eventlog::Direction;
+use quarry_eventlog::{Detail, Direction};
 use quarry_fleet::SourceId;
 
 use super::{Detection, named};
@@ -44,7 +44,7 @@ pub(super) fn run(rules: &Detection, args: ScanArgs) -> Result<ExitCode, Failure
     let mut rows = Vec::new();
     let question = move |_: SourceId, log| {
         let every = every.clone();
-        async move { quarry_fleet::survey(log, every).await }
+        async move { quarry_fleet::survey(log, every, Detail::Records).await }
     };
     let asked = run.ask(&inputs.servers, question, |_, n, surveyed, _| {
         let mut has = BTreeSet::new();

@@ -5,14 +5,17 @@
 use quarry_cred::Credential;
 use sspi::{
     AuthIdentityBuffers, BufferType, ClientRequestFlags, CredentialsBuffers, DataRepresentation,
-    Negotiate, NegotiateConfig, Ntlm, NtlmHash, SecurityBuffer, SecurityStatus, Sspi, SspiImpl,
+    NTLM_HASH_PREFIX, Negotiate, NegotiateConfig, Ntlm, SecurityBuffer, SecurityStatus, Sspi,
+    SspiImpl,
 };
 
 use zeroize::Zeroizing;
 
-use super::ntlm::{MessageType, NtHash, NtlmKeys, Side, message_flags, missing_protection};
+use super::ntlm::{
+    MessageType, NtHash, NtlmKeys, Side, challenge_version, message_flags, missing_protection,
+};
 use super::spnego::{NegState, NegTokenResp};
-use super::{Initiator, Step};
+use super::{Initiator, Step, SystemVersion};
 use crate::error::{Error, LogonRefusal, SecurityError};
 use crate::pdu::AuthType;
 
@@ -28,12 +31,13 @@ const REQUIREMENTS: ClientRequestFlags = ClientRequestFlags::MUTUAL_AUTH
 pub struct NtlmInitiator {
     ntlm: Ntlm,
     identity: Option<AuthIdentityBuffers>,
+    server_version: Option<SystemVersion>,
 }
 
 impl NtlmInitiator {
     /// A fresh handshake for a credential.
     pub fn new(credential: &Credential) -> Self {
-        Self { ntlm: Ntlm::new(), identity: Some(buffers(credential)) }
+        Self { ntlm: Ntlm::new(), identity: Some(buffers(credential)), server_version: None }
     }
 }
 
@@ -45,6 +49,7 @@ impl Initiator for NtlmInitiator {
     fn step(&mut self, token: Option<&[u8]>) -> Result<Step, Error> {
         if let Some(challenge) = token {
             check_flags(challenge, MessageType::Challenge)?;
+            self.server_version = challenge_version(challenge);
         }
         let (status, out) = run(&mut self.ntlm, &mut self.identity, token)?;
         match status {
@@ -67,6 +72,10 @@ impl Initiator for NtlmInitiator {
         self.identity.is_none()
     }
 
+    fn server_version(&self) -> Option<SystemVersion> {
+        self.server_version
+    }
+
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
         if self.identity.is_some() {
             return None;
@@ -80,6 +89,7 @@ pub struct NegotiateInitiator {
     negotiate: Negotiate,
     identity: Option<CredentialsBuffers>,
     authenticated: bool,
+    server_version: Option<SystemVersion>,
 }
 
 impl NegotiateInitiator {
@@ -98,6 +108,7 @@ impl NegotiateInitiator {
             negotiate: Negotiate::new_client(config).map_err(local)?,
             identity: Some(CredentialsBuffers::AuthIdentity(buffers(credential))),
             authenticated: false,
+            server_version: None,
         })
     }
 }
@@ -116,6 +127,7 @@ impl Initiator for NegotiateInitiator {
             }
             if let Some(inner) = &answer.token {
                 check_flags(inner, MessageType::Challenge)?;
+                self.server_version = challenge_version(inner);
             }
             mic_came = answer.mic.is_some();
         }
@@ -143,6 +155,10 @@ impl Initiator for NegotiateInitiator {
 
     fn presents_credential(&self) -> bool {
         self.authenticated
+    }
+
+    fn server_version(&self) -> Option<SystemVersion> {
+        self.server_version
     }
 
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
@@ -207,7 +223,20 @@ fn check_flags(message: &[u8], expected: MessageType) -> Result<(), SecurityErro
 fn buffers(credential: &Credential) -> AuthIdentityBuffers {
     let (user, domain) = credential.account().ntlm_names();
     let hash = NtHash::of_password(credential.secret().expose());
-    AuthIdentityBuffers::from_utf8_with_hash(&user, &domain, &NtlmHash::from(*hash.as_bytes()))
+    AuthIdentityBuffers::from_utf8(&user, &domain, &marked(&hash))
+}
+
+/// A hash as `sspi` takes it in a password's place. Its own conversion leaves copies behind.
+fn marked(hash: &NtHash) -> Zeroizing<String> {
+    let bytes = hash.as_bytes();
+    let mut text = Zeroizing::new(String::with_capacity(NTLM_HASH_PREFIX.len() + 2 * bytes.len()));
+    text.push_str(NTLM_HASH_PREFIX);
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    text
 }
 
 /// Whose fault it is, `sspi` doesn't always say: fields of the peer's token that it can't read are
@@ -231,4 +260,22 @@ fn from_sspi(error: sspi::Error, has_token: bool) -> Error {
 
 fn local(error: sspi::Error) -> SecurityError {
     SecurityError::Local(format!("{:?}: {}", error.error_type, error.description))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_written_as_the_crate_writes_it_and_in_one_allocation() {
+        let hash = NtHash::of_password("Yabba-dabba-d0o!");
+        let text = marked(&hash);
+        let theirs = sspi::NtlmHash::from(*hash.as_bytes());
+        assert_eq!(
+            AuthIdentityBuffers::from_utf8("ann", "CORP", &text),
+            AuthIdentityBuffers::from_utf8_with_hash("ann", "CORP", &theirs)
+        );
+        // A larger one would have left its first part behind, unwiped.
+        assert_eq!(text.capacity(), text.len());
+    }
 }
