@@ -2,8 +2,8 @@
 //!
 //! Absolute times mean little where the machine is shared, so a figure is how many times as fast
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
-//! are the same in every run and tell a change from noise. The rows of the table have floors and
-//! aims; locks, logons and detection print lines of their own.
+//! are the same in every run and tell a change from noise. `docs/performance.md` explains the rows of
+//! the table; locks, logons and detection print lines of their own.
 
 mod detect;
 mod even;
