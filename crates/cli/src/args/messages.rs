@@ -29,7 +29,7 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub(crate) enum MessagesCommand {
     /// Build a catalogue of provider files, folders of them, a mounted system disk, or a server
-    Build(BuildArgs),
+    Build(Box<BuildArgs>),
     /// Make a catalogue of a database: plaso's winevt-rc.db, or one of the NSA's WELM
     Import(ImportArgs),
     /// List the catalogues that scans use, or the providers in one

@@ -1,6 +1,6 @@
 //! Asking a server for texts: over connections of their own, several calls at a time.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use quarry_message::{Asked, Carrier, TextOf};
 use tokio::sync::OnceCell;
 use tracing::debug;
 
-use super::server::{ByProvider, Item, ServerTexts};
+use super::server::{Item, ServerTexts};
 use super::{Opened, lock};
 
 /// Calls to a server at once.
@@ -112,10 +112,13 @@ impl Refusals {
     }
 }
 
+/// A provider while it is opened and after that; nothing inside where the server doesn't have it.
+type Opening = Arc<OnceCell<Option<Box<dyn Publisher>>>>;
+
 /// A connection, and the providers that are open over it.
 struct Line {
     log: Arc<dyn EventLog>,
-    publishers: Mutex<ByProvider<Arc<OnceCell<Option<Box<dyn Publisher>>>>>>,
+    publishers: Mutex<HashMap<String, Opening>>,
 }
 
 impl Line {

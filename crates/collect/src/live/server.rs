@@ -1,6 +1,6 @@
 //! The texts of one server: what its batches wait for, and what serves its events.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use quarry_event::filter::Matcher;
@@ -288,6 +288,3 @@ impl MessageSource for ServerTexts {
         self.sources().awaits(event)
     }
 }
-
-/// Texts by their providers.
-pub(super) type ByProvider<T> = HashMap<String, T>;

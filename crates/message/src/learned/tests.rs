@@ -42,7 +42,7 @@ fn event(id: u16, version: u8, qualifiers: Option<u16>, values: &[&str]) -> Even
     provider.attributes.push(("Name".into(), "P".into()));
     let mut number = element("EventID", id.to_string());
     if let Some(qualifiers) = qualifiers {
-        number.attributes.push(("Qualifiers".into(), qualifiers.to_string().into()));
+        number.attributes.push(("Qualifiers".into(), qualifiers.to_string()));
     }
     let mut system = Element::new("System");
     system.children.push(Node::Element(provider));
