@@ -90,11 +90,7 @@ impl Known {
     }
 
     /// A source answered, or failed.
-    pub(super) fn set(
-        &self,
-        source: usize,
-        result: Result<Vec<LogHealth>, Trouble>,
-    ) {
+    pub(super) fn set(&self, source: usize, result: Result<Vec<LogHealth>, Trouble>) {
         {
             let mut inner = self.lock();
             let health = &mut inner.all[source];
