@@ -24,7 +24,7 @@ use quarry_web::access::clock::Clock;
 use quarry_web::access::headers::{ALWAYS, Transport};
 use quarry_web::access::rules::Rules;
 use quarry_web::access::{Connection, Gate, GateError, Visit};
-use quarry_web::{App, router};
+use quarry_web::{App, Sources, router};
 use tower::ServiceExt as _;
 
 const LOOPBACK: &str = "127.0.0.1:8080";
@@ -101,7 +101,7 @@ fn routes() -> Router {
     };
     let long =
         || async { Body::from_stream(futures_util::stream::iter([Ok::<_, io::Error>("whole")])) };
-    router(Arc::new(App::new()))
+    router(Arc::new(App::new(Sources::new())))
         .route("/test/rows", get(rows))
         .route("/test/endless", get(endless))
         .route("/test/long", get(long))
