@@ -8,7 +8,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, HeaderMap, LINK};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use quarry_event::output::Document;
 use serde_json::{Value, json};
 
@@ -140,9 +140,11 @@ fn all(app: &App, person: &Person, request: &Request) -> Result<Response, Proble
     let search = app.sources.ask(view, person, wanted)?;
     let parts = search.parts().ok_or_else(|| Problem::not_found("the answer has begun already"))?;
     let export = Export { search, parts, document: Some(document), format: *format };
-    let body = Body::from_stream(stream::unfold(export, |mut export| async move {
+    let parts = stream::unfold(export, |mut export| async move {
         export.next().await.map(|part| (part, export))
-    }));
+    });
+    // What compresses asks once more after the end.
+    let body = Body::from_stream(parts.fuse());
     let name = format!("attachment; filename=\"events.{}\"", format.name());
     let headers = [
         (CONTENT_TYPE, format.media_type().to_owned()),

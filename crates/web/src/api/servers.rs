@@ -14,9 +14,9 @@ use crate::sources::{Health, SourceInfo, SourceKind};
 /// How long answers are waited for.
 const WAIT: Duration = Duration::from_secs(10);
 
-pub(crate) async fn get(State(app): State<Arc<App>>, _: Person) -> Response {
+pub(crate) async fn get(State(app): State<Arc<App>>, person: Person) -> Response {
     app.sources.survey(WAIT).await;
-    let sources: Vec<Value> = app.sources.health().iter().map(source).collect();
+    let sources: Vec<Value> = app.sources.health(&person).iter().map(source).collect();
     super::json(&json!({ "sources": sources }))
 }
 

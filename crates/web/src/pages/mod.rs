@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use maud::{Markup, html};
 use tokio::sync::mpsc;
 
@@ -69,6 +69,8 @@ where
         let part = receiver.recv().await?;
         Some((Ok::<_, Infallible>(part), receiver))
     });
+    // What compresses asks once more after the end.
+    let parts = parts.fuse();
     (status, HTML, Body::from_stream(parts)).into_response()
 }
 

@@ -31,7 +31,7 @@ pub(crate) async fn get(
     Path(name): Path<String>,
 ) -> Response {
     app.sources.survey(WAIT).await;
-    let found = app.sources.health().into_iter().find(|(source, _)| source.name == name);
+    let found = app.sources.health(&person).into_iter().find(|(source, _)| source.name == name);
     let Some((source, health)) = found else {
         let brief: String = name.chars().take(60).collect();
         return wrong(&person, &Problem::not_found(format!("no source is called {brief}")));

@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -79,6 +79,8 @@ where
         let part = receiver.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(part), receiver))
     });
+    // What compresses asks once more after the end.
+    let parts = parts.fuse();
     let kind = match wire {
         Wire::Events => "text/event-stream",
         Wire::Lines => "application/x-ndjson",

@@ -24,7 +24,10 @@ function needed(name) {
 export class Program {
   static async start() {
     const program = new Program();
-    program.child = spawn(needed("QUARRY_PAGE"), { stdio: ["pipe", "pipe", "inherit"] });
+    program.child = spawn(needed("QUARRY_PAGE"), {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: { ...process.env, RUST_BACKTRACE: "0" },
+    });
     program.lines = createInterface({ input: program.child.stdout })[Symbol.asyncIterator]();
     Object.assign(program, JSON.parse((await program.lines.next()).value));
     return program;
