@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("logfile", &["event", "binxml"]),
     // What is unpacked is read as files are.
     ("archive", &["logfile"]),
+    ("detect", &["event"]),
     ("message", &["event"]),
     ("cred", &[]),
     ("rpc", &["cred"]),
@@ -36,7 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "cli",
         &[
             "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
-            "eventlog", "lock", "logon", "fleet", "collect", "web", "sim",
+            "eventlog", "lock", "logon", "fleet", "detect", "collect", "web", "sim",
         ],
     ),
     (

@@ -2,6 +2,7 @@
 //! are made of. What an option's text means is read by the part that uses it.
 
 mod common;
+mod detect;
 mod lock;
 mod messages;
 mod run_as;
@@ -19,6 +20,7 @@ pub(crate) use common::{
     SortKey, SourceArgs, TerminalArgs, When, WorkArgs,
 };
 use common::{FILTER, ORDER, OUTPUT};
+pub(crate) use detect::{By, DetectArgs, RuleLevel};
 pub(crate) use lock::{LockArgs, bytes};
 pub(crate) use messages::{
     BuildArgs, CataloguesArgs, ImportArgs, MessagesArgs, MessagesCommand, OutputArgs, ShowArgs,
@@ -61,6 +63,16 @@ pub(crate) enum Command {
     /// Print the events of servers and log files
     #[command(after_help = AFTER_SCAN)]
     Scan(ScanArgs),
+    /// Find the events of servers and log files that match Sigma rules
+    #[command(
+        after_help = detect::AFTER_DETECT,
+        mut_arg("level", |arg| arg.long("event-level")),
+        mut_arg("sources", |arg| arg.required(false).required_unless_present_any(["plan", "explain"])),
+        mut_arg("log", |arg| arg.help(
+            "Of this log (channel); a glob, repeatable [default: those that the rules look at]"
+        ))
+    )]
+    Detect(Box<DetectArgs>),
     /// Print the last events of servers and log files, and then new ones as they come
     #[command(after_help = AFTER_TAIL, mut_arg("connections", |arg| arg.hide(true)))]
     Tail(TailArgs),

@@ -48,7 +48,7 @@ pub(crate) fn run(
     let missing = question.missing();
     let selection = Arc::new(question.selection);
     let count = Count { key: Key::Fields(fields.clone()) };
-    let mut groups = Groups::new(MAX_GROUPS, MAX_BYTES);
+    let mut groups = Groups::default();
     delivered(run.read(inputs, &selection, &count, &mut groups))?;
     let zone = Zone::new(&args.output.terminal)?.get();
     let time = |time: Option<EventTime>| match time {
@@ -107,13 +107,19 @@ fn cell(text: &str, field: &EventColumn) -> Cell {
 }
 
 /// What was counted.
-struct Groups {
+pub(crate) struct Groups {
     groups: HashMap<String, Tally>,
     bytes: usize,
     max_groups: usize,
     max_bytes: usize,
     /// Events of groups for which there was no room.
     others: Option<Tally>,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Groups::new(MAX_GROUPS, MAX_BYTES)
+    }
 }
 
 impl Take for Groups {
@@ -147,7 +153,7 @@ impl Groups {
     }
 
     /// The groups, the most frequent first; those that are as frequent in the order of their texts.
-    fn sorted(self) -> Vec<(String, Tally)> {
+    pub(crate) fn sorted(self) -> Vec<(String, Tally)> {
         let mut groups: Vec<(String, Tally)> = self.groups.into_iter().collect();
         groups.sort_unstable_by(|(a, x), (b, y)| y.events.cmp(&x.events).then_with(|| a.cmp(b)));
         groups

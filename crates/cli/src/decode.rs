@@ -37,6 +37,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, Failure> {
             fields: &[],
             color: When::Auto,
             recover: false,
+            rules: false,
             grep: None,
             zone: &Zone::default(),
         }

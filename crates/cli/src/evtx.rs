@@ -13,13 +13,14 @@ use quarry_logfile::{EvtxWriteError, EvtxWriter};
 
 use crate::args::ScanArgs;
 use crate::console::Console;
+use crate::detect::Detection;
 use crate::error::{Closed, Failure, Outcome};
 use crate::filter::{Question, Zone};
 use crate::out;
-use crate::run::{Run, Take};
+use crate::run::{Run, Take, Wanted};
 use crate::unique::{Identifier, Unique};
 
-pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
+pub(crate) fn run(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome, Failure> {
     check(args)?;
     let question = Question::new(&args.filter, &Zone::new(&args.terminal)?, &[])?;
     let missing = question.missing();
@@ -29,16 +30,24 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
     let of_each = args.lines.filter(|_| !args.unique);
-    let selection = Arc::new(question.selection.with_limit(of_each));
     let inputs = run.inputs(&args.sources, &args.servers)?;
+    let routed = rules.map(|rules| question.routed(rules, &inputs)).transpose()?;
+    let routed = routed.map(|routed| Arc::new(routed.with_limit(of_each)));
+    let selection = Arc::new(question.selection.with_limit(of_each));
     let mut unique = Unique::default();
     let pack = Pack { identifier: args.unique.then(Identifier::default) };
     let saved =
         Saving::new(&mut unique, args.lines.filter(|_| args.unique)).and_then(|mut saving| {
-            run.read(inputs, &selection, &pack, &mut saving)?;
+            match (rules, &routed) {
+                (Some(rules), Some(routed)) => {
+                    let wanted = Wanted { files: &selection, servers: routed };
+                    run.read_through(inputs, &wanted, rules.stage(), &pack, &mut saving)?;
+                }
+                _ => run.read(inputs, &selection, &pack, &mut saving)?,
+            }
             saving.finish()
         });
-    run.conclude(saved, &missing, &unique)
+    run.conclude(saved, &missing, &unique, rules)
 }
 
 /// Writes records into a log file.

@@ -8,13 +8,17 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use quarry_collect::Selection;
 use quarry_event::EventTime;
-use quarry_event::filter::{Filter, FilterError, MissingName, Names, parse_time, parse_zone};
+use quarry_event::filter::{
+    Filter, FilterError, Glob, MissingName, Names, Route, parse_time, parse_zone,
+};
 use quarry_event::output::{Column, local_time};
 use quarry_event::words::{Key, Word, WordError, Words};
 
 use crate::args::{FilterArgs, TerminalArgs};
 use crate::console::Console;
+use crate::detect::Detection;
 use crate::error::Failure;
+use crate::source::Inputs;
 
 /// What the options select of each source, and what is to be said of them.
 pub(crate) struct Question {
@@ -46,6 +50,33 @@ impl Question {
         let selection = Selection::new(logs, filter, EventTime::from_timestamp(timestamp));
         let selection = of("--xpath", selection)?.watching(&names);
         Ok(Question { selection, names, warnings })
+    }
+
+    /// What servers among the sources are asked for: the events that the rules look at.
+    pub(crate) fn routed(&self, rules: &Detection, inputs: &Inputs) -> Result<Selection, Failure> {
+        let logs = self.selection.logs();
+        if inputs.servers.is_empty() {
+            return Ok(self.selection.clone());
+        }
+        let is_wanted =
+            |route: &Route| logs.is_empty() || logs.iter().any(|log| log.is_match(&route.channel));
+        let mut filter = self.selection.filter().clone();
+        filter.routes = rules.routes().into_iter().filter(is_wanted).collect();
+        // A glob, so that a log that a server doesn't have is no failure of it.
+        let names: Vec<&str> = filter.routes.iter().map(|route| &*route.channel).collect();
+        let glob = match &*names {
+            [] => {
+                return Err(Failure::new("no rule looks at any of these logs")
+                    .hint("quarry detect --rules FOLDER --plan lists where each looks"));
+            }
+            // One alternative is no choice.
+            [one] => format!("{{{one},{one}}}"),
+            names => format!("{{{}}}", names.join(",")),
+        };
+        let glob = of("--log", Glob::parse(&glob))?;
+        let now = EventTime::from_timestamp(Timestamp::now());
+        let selection = of("--xpath", Selection::new(vec![glob], filter, now))?;
+        Ok(selection.watching(&self.names))
     }
 
     /// What is to be said before anything is read.

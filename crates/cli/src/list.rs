@@ -364,14 +364,21 @@ impl Work for Count {
         // What the log has given up is not between its oldest and newest.
         let time = event.field(Field::TimeCreated).as_time().filter(|_| !origin.recovered);
         let tally = Tally { events: 1, recovered, oldest: time, newest: time, ..Tally::default() };
-        match output.logs.get_mut(&*name) {
-            Some(sum) => sum.add(&tally),
+        let is_log = !matches!(self.key, Key::Fields(_));
+        let is_new = is_log && !output.logs.contains_key(&*name);
+        let is_full = is_new && output.logs.len() >= MAX_LOGS;
+        output.add(if is_full { "" } else { &name }, &tally);
+    }
+}
+
+impl Tallies {
+    /// Adds to what is counted by a key.
+    pub(crate) fn add(&mut self, key: &str, tally: &Tally) {
+        match self.logs.get_mut(key) {
+            Some(sum) => sum.add(tally),
             None => {
-                let is_log = !matches!(self.key, Key::Fields(_));
-                let full = is_log && output.logs.len() >= MAX_LOGS;
-                let name = if full { String::new() } else { name.into_owned() };
-                output.bytes += name.len() + size_of::<(String, Tally)>();
-                output.logs.entry(name).or_default().add(&tally);
+                self.bytes += key.len() + size_of::<(String, Tally)>();
+                self.logs.insert(key.to_owned(), *tally);
             }
         }
     }

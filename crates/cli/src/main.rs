@@ -10,6 +10,7 @@ mod console;
 mod count_by;
 mod decode;
 mod demo;
+mod detect;
 mod error;
 mod evtx;
 mod filter;
@@ -60,6 +61,10 @@ fn main() -> ExitCode {
     });
     let (result, color) = match cli.command {
         Command::Scan(args) => (scan::run(&args).map(Outcome::exit_code), args.terminal.color),
+        Command::Detect(args) => {
+            let color = args.scan.terminal.color;
+            (detect::run(*args), color)
+        }
         Command::Tail(args) => (tail::run(&args), args.terminal.color),
         Command::Count(args) => (list::count(&args), args.output.terminal.color),
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),

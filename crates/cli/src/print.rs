@@ -20,6 +20,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) color: When,
     /// Whether there may be records of slack, which are marked.
     pub(crate) recover: bool,
+    /// Whether events are marked with rules.
+    pub(crate) rules: bool,
     /// What was searched for.
     pub(crate) grep: Option<&'a Pattern>,
     /// The zone that times are shown in.
@@ -39,6 +41,11 @@ impl Wanted<'_> {
                 columns.push(mark);
             }
         }
+        if self.rules && format == Format::Table && columns.is_none() {
+            use quarry_event::output::Member::{Computer, EventId, Message, Rules, Time};
+            let members = [Time, Computer, EventId, Rules, Message];
+            columns = Some(members.map(Column::Member).to_vec());
+        }
         let zone = || self.zone.get();
         let color = || stdout_color(self.color);
         Ok(match format {
@@ -47,6 +54,7 @@ impl Wanted<'_> {
             Format::Csv | Format::CsvExact => Printer::csv(CsvOptions {
                 columns,
                 recovered: self.recover,
+                rules: self.rules,
                 cells: match format {
                     Format::Csv => CsvCells::Spreadsheet,
                     _ => CsvCells::Exact,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use encoding_rs::Encoding;
 use quarry_collect::{
     Alike, CursorError, CursorStore, Delivery, FileCursors, FleetInput, Next, Notice, Output,
-    Pipeline, RunError, Selection, Sink, Source, Summary, Work,
+    Pipeline, RunError, Selection, Sink, Source, Stage, Summary, Work,
 };
 use quarry_eventlog::{Damage, Direction, EventLog, LogError};
 use quarry_fleet::{Ask, FollowOptions, Health, SourceId};
@@ -18,6 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
+use crate::detect::Detection;
 use crate::error::{Closed, Failure, Outcome, plain};
 use crate::filter::Missing;
 use crate::hints;
@@ -62,6 +63,13 @@ pub(crate) trait Take {
     fn check(&self) -> Result<(), Closed> {
         Ok(())
     }
+}
+
+/// What is wanted of files, and of servers.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'s> {
+    pub(crate) files: &'s Arc<Selection>,
+    pub(crate) servers: &'s Arc<Selection>,
 }
 
 /// Sources, how they are read and how that goes.
@@ -147,6 +155,19 @@ impl Run {
         work: &W,
         take: &mut T,
     ) -> Result<(), Closed> {
+        let wanted = Wanted { files: selection, servers: selection };
+        self.read_through(inputs, &wanted, (), work, take)
+    }
+
+    /// The same, through a stage.
+    pub(crate) fn read_through<S: Stage, W: Work, T: Take<Output = W::Output>>(
+        &mut self,
+        inputs: Inputs,
+        wanted: &Wanted<'_>,
+        stage: S,
+        work: &W,
+        take: &mut T,
+    ) -> Result<(), Closed> {
         let (mut files, mut failed) = (Vec::new(), 0);
         let mut texts = Vec::new();
         for input in inputs.files {
@@ -168,25 +189,27 @@ impl Run {
         self.summary.add_unread(failed, 0);
         let files = Arc::new(Files::new(files, self.file_options));
         self.files = Some(Arc::clone(&files));
-        let files = Files::inputs(&files, selection).into_iter().zip(texts);
+        let files = Files::inputs(&files, wanted.files).into_iter().zip(texts);
         let files = files.map(|(file, texts)| file.with_texts(texts)).collect();
         self.console.start_progress();
         let mut pipeline = Pipeline::scan(files).direction(self.direction);
         if !inputs.servers.is_empty() {
             let server = |server| {
-                FleetInput::server(server, Arc::clone(selection)).with_texts(self.texts.shared())
+                FleetInput::server(server, Arc::clone(wanted.servers))
+                    .with_texts(self.texts.shared())
             };
             let servers = inputs.servers.into_iter().map(server).collect();
             let options = self.options.clone();
             pipeline = pipeline.and_servers(self.runtime()?.handle(), servers, options);
         }
-        self.run(pipeline, work, take, None)
+        self.run(pipeline.stage(stage), work, take, None)
     }
 
     /// Follows the sources, and keeps cursors if there are any to keep.
-    pub(crate) fn follow<W: Work, T: Take<Output = W::Output>>(
+    pub(crate) fn follow<S: Stage, W: Work, T: Take<Output = W::Output>>(
         &mut self,
         sources: Vec<FleetInput>,
+        stage: S,
         last: u64,
         cursors: Option<&mut FileCursors>,
         work: &W,
@@ -195,12 +218,13 @@ impl Run {
         self.follows = true;
         let options = FollowOptions::default().deadline(self.options.deadline);
         let pipeline = Pipeline::follow(self.runtime()?.handle(), sources, last, options);
+        let pipeline = pipeline.stage(stage);
         self.run(pipeline, work, take, cursors.map(|cursors| cursors as &mut dyn CursorStore))
     }
 
-    fn run<W: Work, T: Take<Output = W::Output>>(
+    fn run<S: Stage, W: Work, T: Take<Output = W::Output>>(
         &mut self,
-        pipeline: Pipeline,
+        pipeline: Pipeline<S>,
         work: &W,
         take: &mut T,
         cursors: Option<&mut dyn CursorStore>,
@@ -349,6 +373,7 @@ impl Run {
         ended: Result<(), Closed>,
         missing: &Missing,
         unique: &Unique,
+        rules: Option<&Detection>,
     ) -> Result<Outcome, Failure> {
         match ended {
             Err(Closed::Failed(failure)) => return Err(failure),
@@ -357,6 +382,9 @@ impl Run {
             Ok(()) => {
                 missing.warn(&self.console);
                 self.summarize();
+                if let Some(rules) = rules {
+                    rules.summarize(&self.console);
+                }
                 unique.summarize(&self.console);
             }
         }

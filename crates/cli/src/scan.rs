@@ -8,6 +8,7 @@ use quarry_eventlog::Direction;
 
 use crate::args::{ScanArgs, ScanFormat};
 use crate::console::Console;
+use crate::detect::Detection;
 use crate::error::{Closed, Failure, Outcome};
 use crate::evtx;
 use crate::filter::{Question, Zone};
@@ -15,14 +16,19 @@ use crate::input::FileOptions;
 use crate::out::{self, Out};
 use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
-use crate::run::{Run, Take};
+use crate::run::{self, Run, Take};
 use crate::sort::Sorter;
 use crate::texts::LocalTexts;
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
+    read(args, None)
+}
+
+/// The same, of the events that match rules, if there are any.
+pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome, Failure> {
     if args.output == Some(ScanFormat::Evtx) {
-        return evtx::run(args);
+        return evtx::run(args, rules);
     }
     let zone = Zone::new(&args.terminal)?;
     let columns = print::columns("--fields", &args.fields)?;
@@ -33,6 +39,7 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
         fields: &args.fields,
         color: args.terminal.color,
         recover: args.files.recover,
+        rules: rules.is_some(),
         grep: question.selection.filter().grep.first(),
         zone: &zone,
     }
@@ -51,8 +58,11 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
     run.ansi = args.code_page.ansi_codepage;
     run.texts = LocalTexts::open(&args.texts, &run.console);
     question.warn(&run.console);
-    let selection = Arc::new(question.selection.with_limit(of_each.filter(|_| !args.unique)));
+    let read_of_each = of_each.filter(|_| !args.unique);
     let inputs = run.inputs(&args.sources, &args.servers)?;
+    let routed = rules.map(|rules| question.routed(rules, &inputs)).transpose()?;
+    let routed = routed.map(|routed| Arc::new(routed.with_limit(read_of_each)));
+    let selection = Arc::new(question.selection.with_limit(read_of_each));
     let mut unique = Unique::default();
     let printed = Out::new(&printer, false).and_then(|out| {
         let sorter = args.sort.map(|_| Sorter::new(args.reverse, of_all));
@@ -70,10 +80,16 @@ pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
             printed: HashMap::new(),
         });
         let mut printing = Printing { out, sorter, unique };
-        run.read(inputs, &selection, &print, &mut printing)?;
+        match (rules, &routed) {
+            (Some(rules), Some(routed)) => {
+                let wanted = run::Wanted { files: &selection, servers: routed };
+                run.read_through(inputs, &wanted, rules.stage(), &print, &mut printing)?;
+            }
+            _ => run.read(inputs, &selection, &print, &mut printing)?,
+        }
         printing.finish(run.outcome().interrupted)
     });
-    run.conclude(printed, &missing, &unique)
+    run.conclude(printed, &missing, &unique, rules)
 }
 
 /// Writes printed events as they come, or sorts them first.

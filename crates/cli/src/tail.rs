@@ -9,6 +9,7 @@ use quarry_fleet::{FileSource, MAX_LAST};
 
 use crate::args::{Format, TailArgs, WorkArgs};
 use crate::console::Console;
+use crate::detect::Detection;
 use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::input::Input;
@@ -19,6 +20,11 @@ use crate::run::{self, Run, Take};
 use crate::texts::LocalTexts;
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
+    follow(args, None)
+}
+
+/// The same, of the events that match rules, if there are any.
+pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitCode, Failure> {
     if args.output == Some(Format::Json) {
         return Err(Failure::new("-o json: one array has no end to come to here")
             .hint("choose jsonl, an object a line"));
@@ -38,6 +44,7 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         fields: &args.fields,
         color: args.terminal.color,
         recover: false,
+        rules: rules.is_some(),
         grep: question.selection.filter().grep.first(),
         zone: &zone,
     }
@@ -49,9 +56,10 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
     run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
-    let selection = Arc::new(question.selection);
     run.texts = LocalTexts::open(&args.texts, &run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
+    let routed = rules.map(|rules| question.routed(rules, &inputs)).transpose()?.map(Arc::new);
+    let selection = Arc::new(question.selection);
     let mut sources = Vec::new();
     let mut failed = Vec::new();
     for input in inputs.files {
@@ -73,8 +81,9 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     failed.iter().for_each(|failure| run.console.error(failure));
     run.summary.add_unread(failed.len() as u64, 0);
     let texts = run.texts.shared();
+    let of_servers = routed.as_ref().unwrap_or(&selection);
     let server =
-        |server| FleetInput::server(server, Arc::clone(&selection)).with_texts(texts.clone());
+        |server| FleetInput::server(server, Arc::clone(of_servers)).with_texts(texts.clone());
     sources.extend(inputs.servers.into_iter().map(server));
     let mut cursors = args.cursor_file.as_deref().map(run::cursors).transpose()?;
     if let Some(cursors) = &cursors {
@@ -85,12 +94,21 @@ pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
         let separator = printer.separator();
         let identifier = None;
         let print = Print { printer, separator, apart: false, times: false, identifier };
-        run.follow(sources, args.lines, cursors.as_mut(), &print, &mut Printing { out })
+        let (cursors, mut printing) = (cursors.as_mut(), Printing { out });
+        match rules {
+            None => run.follow(sources, (), args.lines, cursors, &print, &mut printing),
+            Some(rules) => {
+                run.follow(sources, rules.stage(), args.lines, cursors, &print, &mut printing)
+            }
+        }
     });
     delivered(followed)?;
     let outcome = run.outcome();
     if outcome.interrupted {
         run.summarize_awaited();
+        if let Some(rules) = rules {
+            rules.summarize(&run.console);
+        }
     }
     Ok(outcome.exit_code())
 }

@@ -23,6 +23,7 @@
 
 mod ask;
 mod cursor;
+mod detect;
 mod pipeline;
 mod selection;
 mod sink;
@@ -32,6 +33,7 @@ mod summary;
 
 pub use ask::ask;
 pub use cursor::{CursorError, CursorStore, FileCursors, LogCursor};
+pub use detect::Detect;
 pub use pipeline::{Pipeline, RunError};
 pub use selection::Selection;
 pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Sink, Stage, Work};

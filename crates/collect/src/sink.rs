@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use quarry_event::{FieldSource, Origin, Texts};
+use quarry_event::{FieldSource, Origin, PartialSource, RuleName, Texts};
 use quarry_eventlog::{Damage, LogName, Strength};
 use quarry_fleet::Room;
 
@@ -69,8 +69,8 @@ pub struct Found<'a> {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Notes {
-    /// Titles of the rules that it matches.
-    pub rules: Vec<Arc<str>>,
+    /// The detection rules that it matches.
+    pub rules: Vec<Arc<RuleName>>,
 }
 
 impl Notes {
@@ -88,6 +88,12 @@ pub trait Stage: Sync {
 
     /// Makes what a thread has for itself.
     fn worker(&self) -> Self::Worker;
+
+    /// Whether an event can't go on, as what is known of it tells, before it is decoded.
+    #[inline]
+    fn rules_out<S: PartialSource>(&self, _worker: &mut Self::Worker, _event: &S) -> bool {
+        false
+    }
 
     /// Whether an event goes on. What is learned about it goes into its notes.
     fn passes<S: FieldSource>(
@@ -115,6 +121,11 @@ impl<A: Stage, B: Stage> Stage for (A, B) {
 
     fn worker(&self) -> Self::Worker {
         (self.0.worker(), self.1.worker())
+    }
+
+    #[inline]
+    fn rules_out<S: PartialSource>(&self, (a, b): &mut Self::Worker, event: &S) -> bool {
+        self.0.rules_out(a, event) || self.1.rules_out(b, event)
     }
 
     #[inline]

@@ -25,6 +25,7 @@ mod message;
 pub mod output;
 mod place;
 pub mod query;
+mod rule;
 mod sid;
 mod source;
 #[cfg(any(test, feature = "testing"))]
@@ -42,6 +43,7 @@ pub use guid::Guid;
 pub use level::{Keywords, Level, LevelName};
 pub use message::{AnyEvent, Message, MessageBy, MessageSource, NameOf, Texts, VisitData};
 pub use place::Place;
+pub use rule::RuleName;
 pub use sid::Sid;
 pub use source::{DataName, FieldSource, Fields, Origin, PartialSource, Sink};
 pub use text::{Ansi, Utf16};

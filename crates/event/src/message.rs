@@ -7,8 +7,9 @@
 //! build or the file beside a log decides which text is right.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use crate::{DataName, Field, FieldSource, Sink, Value};
+use crate::{DataName, Field, FieldSource, RuleName, Sink, Value};
 
 /// Something that knows message text.
 ///
@@ -97,17 +98,19 @@ pub struct Texts<'a> {
     pub message: Option<Message<'a>>,
     /// What knows the rest, asked only for what is printed.
     pub source: Option<&'a dyn MessageSource>,
+    /// The detection rules that the event matches.
+    pub rules: &'a [Arc<RuleName>],
 }
 
 impl<'a> Texts<'a> {
     /// Text of a source.
     pub fn of(source: &'a dyn MessageSource) -> Self {
-        Texts { message: None, source: Some(source) }
+        Texts { source: Some(source), ..Texts::default() }
     }
 
     /// A message that was made already.
     pub fn given(message: Message<'a>) -> Self {
-        Texts { message: Some(message), source: None }
+        Texts { message: Some(message), ..Texts::default() }
     }
 }
 

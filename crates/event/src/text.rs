@@ -13,7 +13,7 @@ use std::borrow::Cow;
 /// same. This is Unicode's simple case folding, by which regular expressions ignore case too, up to
 /// the choice of the character that stands for all.
 #[inline]
-pub(crate) fn fold(c: char) -> char {
+pub fn fold(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_lowercase();
     }

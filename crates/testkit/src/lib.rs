@@ -15,7 +15,7 @@ mod samba;
 
 pub use domain::SambaDomain;
 pub use even6::{Even6Server, even6_python};
-pub use packages::{Package, corpus_file, package_file, unpack_xz};
+pub use packages::{Package, corpus_file, corpus_folder, package_file, unpack_xz};
 pub use samba::SambaServer;
 
 use std::fs;

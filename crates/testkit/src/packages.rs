@@ -152,6 +152,29 @@ pub fn corpus_file(name: &str) -> Option<PathBuf> {
     None
 }
 
+/// The folder that a `.tar.xz` of the corpus unpacks to, once, or `None` after saying so.
+///
+/// # Panics
+/// When it can't be unpacked.
+pub fn corpus_folder(name: &str) -> Option<PathBuf> {
+    let path = corpus_file(name)?;
+    let folder = target().join("corpus").join(name.replace('/', "_"));
+    fs::create_dir_all(&folder).expect("the target folder can be written");
+    let _lock = lock(&folder);
+    let (stamp, files) = (folder.join("stamp"), folder.join("files"));
+    // Another file of the same name has another size or time.
+    let about = fs::metadata(&path).expect("the file is there");
+    let wanted = format!("{} {:?}", about.len(), about.modified().ok());
+    if fs::read_to_string(&stamp).ok().as_ref() != Some(&wanted) {
+        let _ = fs::remove_dir_all(&files);
+        let script = "import tarfile, sys\n\
+                      tarfile.open(sys.argv[1]).extractall(sys.argv[2], filter='data')";
+        run(Command::new("python3").args(["-c", script]).arg(&path).arg(&files));
+        fs::write(&stamp, wanted).expect("the stamp can be written");
+    }
+    Some(files)
+}
+
 /// The content of a file that `xz` packed.
 ///
 /// # Panics

@@ -231,7 +231,7 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
             return;
         }
         let source = &*self.delivery.source;
-        let mut texts = Texts { message: None, source: source.texts.as_deref() };
+        let mut texts = Texts { source: source.texts.as_deref(), ..Texts::default() };
         match self.matcher.as_mut().map(|matcher| matcher.verdict(event)) {
             None | Some(Verdict::Yes) => {}
             Some(Verdict::No) => return,
@@ -250,6 +250,7 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
         if !self.decoding.stage.passes(self.stage, event, &origin, self.notes) {
             return;
         }
+        texts.rules = &self.notes.rules;
         let found = Found { origin, texts, notes: self.notes };
         self.decoding.work.event(self.work, event, &found, &mut self.delivery.output);
         self.delivery.matched += 1;
@@ -279,8 +280,9 @@ where
         if self.ends() {
             return false;
         }
-        let is_wanted =
-            self.left > 0 && !self.matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event));
+        let is_wanted = self.left > 0
+            && !self.matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event))
+            && !self.decoding.stage.rules_out(self.stage, event);
         // One that isn't wanted is read all the same.
         self.delivery.records += u64::from(!is_wanted);
         is_wanted

@@ -2,7 +2,7 @@
 
 use quarry_collect::{Notes, Stage};
 use quarry_event::filter::Pattern;
-use quarry_event::{AnyEvent, Field, MessageBy, MessageSource, NameOf, Origin, Value};
+use quarry_event::{AnyEvent, Field, MessageBy, MessageSource, NameOf, Origin, RuleName, Value};
 
 use super::*;
 
@@ -23,7 +23,8 @@ impl Stage for MultipleOf {
     ) -> bool {
         let is_multiple = origin.log_record.unwrap().is_multiple_of(self.0);
         if is_multiple {
-            notes.rules.push(format!("multiple of {}", self.0).into());
+            let title = format!("multiple of {}", self.0);
+            notes.rules.push(Arc::new(RuleName { title, ..RuleName::default() }));
         }
         is_multiple
     }
@@ -39,7 +40,8 @@ impl Work for Rules {
     fn worker(&self) {}
 
     fn event<S: FieldSource>(&self, (): &mut (), event: &S, found: &Found<'_>, output: &mut Made) {
-        let rules: Vec<&str> = found.notes.rules.iter().map(|rule| &**rule).collect();
+        let rules: Vec<&str> = found.notes.rules.iter().map(|rule| &*rule.title).collect();
+        assert_eq!(found.texts.rules, &*found.notes.rules);
         assert_eq!(rules, self.0);
         Places.event(&mut (), event, found, output);
     }

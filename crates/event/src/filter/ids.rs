@@ -37,6 +37,28 @@ impl Ids {
         }
         Ok(Ids { ranges })
     }
+
+    /// These ids; there may be none, which no event has.
+    pub fn of(ids: impl IntoIterator<Item = u64>) -> Self {
+        Ids { ranges: Ranges::of(ids.into_iter().map(|id| (id, id)).collect()) }
+    }
+
+    /// Whether no event has any of them.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The ids that both have.
+    #[must_use]
+    pub fn intersection(&self, other: &Ids) -> Ids {
+        Ids { ranges: self.ranges.intersection(&other.ranges) }
+    }
+
+    /// The ids that either has.
+    #[must_use]
+    pub fn union(&self, other: &Ids) -> Ids {
+        Ids { ranges: self.ranges.union(&other.ranges) }
+    }
 }
 
 fn range(text: &str, part: &str) -> Result<(u64, u64), FilterError> {

@@ -164,6 +164,9 @@ impl Matcher {
         {
             return true;
         }
+        if !filter.routes.is_empty() && !filter.routes.iter().any(|route| route.has(source)) {
+            return true;
+        }
         if self.has_time {
             let time = source.known_field(Field::TimeCreated).as_time();
             let is_in = |time: EventTime| {

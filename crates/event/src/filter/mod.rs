@@ -22,6 +22,7 @@ mod matcher;
 mod names;
 mod numbers;
 mod pattern;
+mod routes;
 mod time;
 mod users;
 mod xpath;
@@ -34,8 +35,9 @@ pub use levels::Levels;
 pub use matcher::{Matcher, Verdict};
 pub use names::{MissingName, Names};
 pub use pattern::Pattern;
+pub use routes::Route;
 pub use time::{parse_time, parse_zone};
-pub use xpath::{MAX_CHANNELS, Pushed, Strength, XPathLimits, query_lists};
+pub use xpath::{MAX_CHANNELS, Pushed, Strength, XPathLimits, query_list, query_lists};
 
 use crate::EventTime;
 use crate::query::Query;
@@ -74,6 +76,9 @@ pub struct Filter {
     pub not: Vec<Filter>,
     /// Channels, as the event has them, of which none must match.
     pub not_channels: Vec<Glob>,
+    /// Channels, each with the ids that are wanted of it, of which the event has to be one's; none
+    /// for any. A server is asked for each channel's own ids.
+    pub routes: Vec<Route>,
 }
 
 impl Filter {
@@ -90,6 +95,26 @@ impl Filter {
     /// XPath for a server: an event that the filter passes is selected by one of the selects.
     pub fn to_xpath(&self, limits: &XPathLimits) -> Pushed {
         self.select(Strength::Filter, limits)
+    }
+
+    /// The filter of one channel's events, without the routes, which it has settled; nothing where
+    /// none is of the channel.
+    pub fn of_channel(&self, channel: &str) -> Option<Filter> {
+        if self.routes.is_empty() {
+            return Some(self.clone());
+        }
+        let mut routes = self.routes.iter().filter(|route| route.is_of(channel));
+        let first = routes.next()?;
+        let of_routes =
+            routes.fold(first.ids.clone(), |all, route| Some(all?.union(route.ids.as_ref()?)));
+        let ids = match (&self.ids, of_routes) {
+            (Some(ids), Some(of_routes)) => Some(ids.intersection(&of_routes)),
+            (ids, of_routes) => of_routes.or_else(|| ids.clone()),
+        };
+        if ids.as_ref().is_some_and(Ids::is_empty) {
+            return None;
+        }
+        Some(Filter { ids, routes: Vec::new(), ..self.clone() })
     }
 
     /// XPath for a server that doesn't take all of the filter: it selects what the filter passes,

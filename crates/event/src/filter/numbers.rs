@@ -45,6 +45,24 @@ impl Ranges {
         &self.0
     }
 
+    /// The numbers of these ranges and no others, which may be none.
+    pub(crate) fn of(ranges: Vec<(u64, u64)>) -> Self {
+        Ranges(merged(ranges))
+    }
+
+    /// The numbers that both have.
+    pub(crate) fn intersection(&self, other: &Ranges) -> Self {
+        let pairs = self.0.iter().flat_map(|&(low, high)| {
+            other.0.iter().map(move |&(from, to)| (low.max(from), high.min(to)))
+        });
+        Ranges::of(pairs.filter(|(low, high)| low <= high).collect())
+    }
+
+    /// The numbers that either has.
+    pub(crate) fn union(&self, other: &Ranges) -> Self {
+        Ranges::of([&*self.0, &*other.0].concat())
+    }
+
     /// At most `count` ranges that hold every number of these; the nearest are joined.
     pub(crate) fn widened(&self, count: usize) -> Self {
         let mut ranges = self.0.clone();

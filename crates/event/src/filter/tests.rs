@@ -356,3 +356,30 @@ fn generated_filters_and_events_do_meet() {
     assert!(passed > tested / 20 && passed < tested / 2, "{passed} of {tested}");
     assert!(exact > 100, "{exact} of 300");
 }
+
+#[test]
+fn a_route_asks_each_channel_for_its_own_ids() {
+    let route = |channel: &str, ids: Option<&[u64]>| Route {
+        channel: channel.to_owned(),
+        ids: ids.map(|ids| Ids::of(ids.iter().copied())),
+    };
+    let routes =
+        vec![route("Security", Some(&[4624, 4625])), route("System", None), route("A", Some(&[1]))];
+    let filter = Filter { routes, ids: Some(Ids::parse("1-4624").unwrap()), ..Filter::default() };
+    let ids = |channel| filter.of_channel(channel).map(|filter| filter.ids.unwrap());
+    assert_eq!(ids("security"), Some(Ids::of([4624])));
+    assert_eq!(ids("System"), filter.ids);
+    assert_eq!(ids("Application"), None);
+    let outside = Filter { ids: Some(Ids::of([7])), ..filter.clone() };
+    assert_eq!(outside.of_channel("Security"), None);
+    let matches = |channel: &str, id: &str| {
+        let system = format!("<EventID>{id}</EventID><Channel>{channel}</Channel>");
+        let event = crate::testing::event(&format!("<Event><System>{system}</System></Event>"));
+        filter.matcher(EventTime::default()).matches(&event, None)
+    };
+    assert!(matches("SECURITY", "4624"));
+    assert!(matches("System", "12"));
+    assert!(!matches("Security", "12"));
+    assert!(!matches("Security", "4625"));
+    assert!(!matches("Application", "12"));
+}

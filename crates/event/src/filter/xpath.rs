@@ -185,23 +185,25 @@ pub fn query_lists<C: AsRef<str>>(channels: &[C], selects: &[String]) -> Vec<Str
     let every = ["*".to_owned()];
     let selects = if selects.is_empty() { &every } else { selects };
     let at_once = (MAX_CHANNELS / selects.len()).max(1);
-    channels
-        .chunks(at_once)
-        .map(|channels| {
-            let mut list = String::from("<QueryList>");
-            for (id, channel) in channels.iter().enumerate() {
-                let path = escaped::<XmlAttribute>(channel.as_ref());
-                list.push_str(&format!("<Query Id=\"{id}\" Path=\"{path}\">"));
-                for select in selects {
-                    let select = escaped::<XmlText>(select);
-                    list.push_str(&format!("<Select Path=\"{path}\">{select}</Select>"));
-                }
-                list.push_str("</Query>");
-            }
-            list.push_str("</QueryList>");
-            list
-        })
-        .collect()
+    let list =
+        |channels: &[C]| query_list(channels.iter().map(|channel| (channel.as_ref(), selects)));
+    channels.chunks(at_once).map(list).collect()
+}
+
+/// Writes a structured query for channels with the selects of each.
+pub fn query_list<'c>(channels: impl Iterator<Item = (&'c str, &'c [String])>) -> String {
+    let mut list = String::from("<QueryList>");
+    for (id, (channel, selects)) in channels.enumerate() {
+        let path = escaped::<XmlAttribute>(channel);
+        list.push_str(&format!("<Query Id=\"{id}\" Path=\"{path}\">"));
+        for select in selects {
+            let select = escaped::<XmlText>(select);
+            list.push_str(&format!("<Select Path=\"{path}\">{select}</Select>"));
+        }
+        list.push_str("</Query>");
+    }
+    list.push_str("</QueryList>");
+    list
 }
 
 /// The parts of the filter that can be written, and whether these are all.
@@ -210,7 +212,8 @@ fn groups(filter: &Filter) -> (Vec<Group>, bool) {
     let mut exact = filter.users.is_empty()
         && filter.grep.is_empty()
         && filter.not.is_empty()
-        && filter.not_channels.is_empty();
+        && filter.not_channels.is_empty()
+        && filter.routes.is_empty();
     if let Some((group, is_exact)) = time(filter.since, filter.until) {
         groups.push(group);
         exact &= is_exact;

@@ -79,6 +79,16 @@ pub(super) fn push<S: FieldSource>(
             let _ = message(source, texts, &mut scratch.text.tree, out);
             return;
         }
+        Member::Rules => {
+            for (n, rule) in texts.rules.iter().enumerate() {
+                out.extend_from_slice(if n == 0 { b"" } else { b", " });
+                out.extend_from_slice(rule.title.as_bytes());
+                if !rule.level.is_empty() {
+                    out.extend_from_slice(format!(" ({})", rule.level).as_bytes());
+                }
+            }
+            return;
+        }
         Member::MessageSource | Member::Names | Member::Data | Member::UserData | Member::Other => {
             let start = out.len();
             json::member(source, origin, texts, member, &mut scratch.json, out);

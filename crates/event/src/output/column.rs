@@ -35,11 +35,12 @@ pub enum Member {
     Message,
     MessageSource,
     Names,
+    Rules,
     Other,
 }
 
 /// Every member with its name, in the order of JSON.
-const MEMBERS: [(Member, &str); 31] = [
+const MEMBERS: [(Member, &str); 32] = [
     (Member::V, "v"),
     (Member::Time, "time"),
     (Member::Source, "source"),
@@ -70,6 +71,7 @@ const MEMBERS: [(Member, &str); 31] = [
     (Member::Message, "message"),
     (Member::MessageSource, "message_source"),
     (Member::Names, "names"),
+    (Member::Rules, "rules"),
     (Member::Other, "other"),
 ];
 

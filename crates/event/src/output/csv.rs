@@ -12,6 +12,8 @@ pub struct CsvOptions {
     pub columns: Option<Vec<Column>>,
     /// Whether there is a column `recovered` without being asked for, for those who look at slack.
     pub recovered: bool,
+    /// Whether there is a column `rules` without being asked for, for those who test rules.
+    pub rules: bool,
     /// What stands in cells.
     pub cells: CsvCells,
     /// Whether it is written to a terminal, on which only harmless characters are shown.
@@ -43,10 +45,11 @@ pub(super) struct Csv {
 
 impl Csv {
     pub(super) fn new(options: CsvOptions) -> Self {
-        let CsvOptions { columns, recovered, cells, terminal } = options;
+        let CsvOptions { columns, recovered, rules, cells, terminal } = options;
         let is_usual = |member: &Member| match member {
             Member::V => false,
             Member::Recovered => recovered,
+            Member::Rules => rules,
             _ => true,
         };
         let all = || Member::all().filter(is_usual).map(Column::Member);
@@ -364,7 +367,8 @@ mod tests {
     /// Cells, read by the crate `csv`.
     fn cells(columns: &[&str], cells: CsvCells, terminal: bool, event: Fake) -> Vec<Vec<String>> {
         let columns = columns.iter().map(|name| Column::parse(name).unwrap()).collect();
-        let options = CsvOptions { columns: Some(columns), cells, terminal, recovered: false };
+        let options =
+            CsvOptions { columns: Some(columns), cells, terminal, ..CsvOptions::default() };
         let printed = made(options, &[event]);
         let mut reader = ::csv::ReaderBuilder::new().has_headers(false).from_reader(&printed[..]);
         let text = |record: ::csv::StringRecord| record.iter().map(str::to_owned).collect();

@@ -28,7 +28,7 @@ pub(super) struct List {
 }
 
 /// What is shown of an event before its values, in this order; the message comes after them.
-const MEMBERS: [Member; 22] = {
+const MEMBERS: [Member; 23] = {
     use Member::*;
     [
         Time,
@@ -52,6 +52,7 @@ const MEMBERS: [Member; 22] = {
         ThreadId,
         ActivityId,
         RelatedActivityId,
+        Rules,
         Other,
     ]
 };

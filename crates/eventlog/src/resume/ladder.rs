@@ -1,6 +1,6 @@
 //! What is asked of a source: the filter as far as the source takes it.
 
-use quarry_event::filter::{Filter, Strength};
+use quarry_event::filter::{Filter, MAX_CHANNELS, Pushed, Strength};
 
 use crate::types::{LogError, LogName};
 
@@ -19,6 +19,9 @@ pub(crate) struct QueryText {
 
 impl QueryText {
     fn new(logs: &[LogName], filter: &Filter, strength: Strength) -> Self {
+        if !filter.routes.is_empty() {
+            return QueryText::routed(logs, filter, strength);
+        }
         let pushed = filter.select(strength, &Default::default());
         let (is_exact, filters) = (pushed.exact, pushed.selects != ["*"]);
         let strength = match filters || strength == Strength::Filter {
@@ -31,6 +34,43 @@ impl QueryText {
                 let names: Vec<&str> = logs.iter().map(|log| &*log.0).collect();
                 // One list, since there are at most `MAX_LOGS` logs.
                 (None, quarry_event::filter::query_lists(&names, selects).concat())
+            }
+        };
+        QueryText { path, query, is_exact, filters, strength }
+    }
+
+    /// Of each log what the filter wants of it.
+    fn routed(logs: &[LogName], filter: &Filter, strength: Strength) -> Self {
+        let push = |log: &LogName| {
+            match filter.of_channel(&log.0) {
+                Some(of_log) => of_log.select(strength, &Default::default()),
+                // Nothing is wanted of it, and ids have 16 bits.
+                None => {
+                    Pushed { selects: vec!["*[System[EventID=65536]]".to_owned()], exact: true }
+                }
+            }
+        };
+        let mut pushed: Vec<Pushed> = logs.iter().map(push).collect();
+        // A list has so many selects at most, and one each fits.
+        if pushed.iter().map(|pushed| pushed.selects.len()).sum::<usize>() > MAX_CHANNELS {
+            for pushed in pushed.iter_mut().filter(|pushed| pushed.selects.len() > 1) {
+                *pushed = Pushed { selects: vec!["*".to_owned()], exact: false };
+            }
+        }
+        let is_exact = pushed.iter().all(|pushed| pushed.exact);
+        let filters = pushed.iter().any(|pushed| pushed.selects != ["*"]);
+        let strength = match filters || strength == Strength::Filter {
+            true => strength,
+            false => Strength::Everything,
+        };
+        let (path, query) = match (logs, &*pushed) {
+            ([log], [Pushed { selects, .. }]) if selects.len() == 1 => {
+                (Some(log.0.clone()), selects[0].clone())
+            }
+            _ => {
+                let logs = logs.iter().zip(&pushed);
+                let logs = logs.map(|(log, pushed)| (&*log.0, &*pushed.selects));
+                (None, quarry_event::filter::query_list(logs))
             }
         };
         QueryText { path, query, is_exact, filters, strength }

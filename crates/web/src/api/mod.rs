@@ -53,6 +53,7 @@ impl Format {
             Format::Json | Format::Ndjson => Printer::jsonl(columns),
             Format::Csv => Printer::csv(CsvOptions {
                 columns,
+                rules: false,
                 recovered: false,
                 cells: if is_file { CsvCells::Spreadsheet } else { CsvCells::Exact },
                 terminal: false,

@@ -10,6 +10,7 @@
 //! | `user_data`, `other` | what has no member of its own ([`tree`]); `other` is left out where empty |
 //! | `message` | the message text; null where there is none, as the values stand in `data` |
 //! | `names` | task, opcode and keywords as text; left out where none is known |
+//! | `rules` | the detection rules that it matches; left out where there are none |
 //!
 //! `recovered` is there for records of slack only, where not asked for by name.
 //!
@@ -130,6 +131,11 @@ pub(super) fn event<S: FieldSource>(
         out.truncate(start);
     }
 
+    if !texts.rules.is_empty() {
+        put(b",\"rules\":", out);
+        rules(texts, out);
+    }
+
     let start = out.len();
     put(b",\"other\":{", out);
     let inside = out.len();
@@ -232,6 +238,7 @@ pub(super) fn member<S: FieldSource>(
                 put(b"null", out);
             }
         }
+        Member::Rules => rules(texts, out),
         Member::Other => {
             let start = out.len();
             out.push(b'{');
@@ -271,6 +278,27 @@ fn message_text<S: FieldSource>(
         None => put(b"null", out),
     }
     by
+}
+
+/// Writes the rules that an event matches.
+#[cold]
+fn rules(texts: Texts<'_>, out: &mut Vec<u8>) {
+    for (n, rule) in texts.rules.iter().enumerate() {
+        put(if n == 0 { b"[" } else { b"," }, out);
+        put(b"{\"id\":", out);
+        quoted(&rule.id, out);
+        put(b",\"title\":", out);
+        quoted(&rule.title, out);
+        put(b",\"level\":", out);
+        quoted(&rule.level, out);
+        put(b",\"tags\":[", out);
+        for (n, tag) in rule.tags.iter().enumerate() {
+            put(if n == 0 { b"" } else { b"," }, out);
+            quoted(tag, out);
+        }
+        put(b"]}", out);
+    }
+    put(if texts.rules.is_empty() { b"[]" } else { b"]" }, out);
 }
 
 /// Writes the object of the names of an event's numbers. Says whether any is known; otherwise

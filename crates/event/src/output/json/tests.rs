@@ -16,7 +16,7 @@ const FILE: Origin<'_> = Origin {
     recovered: false,
 };
 
-const NONE: Texts<'_> = Texts { message: None, source: None };
+const NONE: Texts<'_> = Texts { message: None, source: None, rules: &[] };
 
 fn printed(printer: &Printer, source: &impl FieldSource, texts: Texts<'_>) -> String {
     let mut out = Vec::new();
@@ -174,7 +174,7 @@ fn values_of_user_data_are_fields() {
         columns: Some(columns),
         recovered: false,
         cells: crate::output::CsvCells::Exact,
-        terminal: false,
+        ..crate::output::CsvOptions::default()
     };
     assert_eq!(printed(&Printer::csv(options), &event, NONE), "\"1, 2, 4\",2,4,3,,\r\n");
 }

@@ -303,7 +303,7 @@ fn usual_width(column: &Column) -> usize {
         ProviderGuid | ActivityId | RelatedActivityId | UserSid => 38,
         LevelName | MessageSource => 13,
         Keywords => 18,
-        Data | UserData | Message | Names | Other => 30,
+        Data | UserData | Message | Names | Rules | Other => 30,
         V | LogRecord | RecordId | Recovered | EventId | Qualifiers | Version | Level | Task
         | Opcode | ProcessId | ThreadId => 8,
     }
@@ -331,7 +331,7 @@ pub(super) fn is_number(column: &Column) -> bool {
 /// Whether a column's values are of any length.
 fn is_free(column: &Column) -> bool {
     use Member::*;
-    matches!(column, Column::Member(Data | UserData | Message | Names | Other))
+    matches!(column, Column::Member(Data | UserData | Message | Names | Rules | Other))
 }
 
 /// A row's tag for an event's level.

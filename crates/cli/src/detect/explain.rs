@@ -1,0 +1,265 @@
+//! `quarry detect --explain`: what a rule tests, where it looks, what a server is asked for; and
+//! which of its tests hold of an event.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use quarry_detect::{Engine, Explanation, Reach};
+use quarry_event::filter::{Filter, Glob, Ids};
+use quarry_event::{Element, Event, FieldSource, Node};
+use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
+use serde_json::Value as Json;
+
+use super::{Detection, load};
+use crate::args::ScanArgs;
+use crate::error::{Closed, Failure, plain};
+
+/// The most bytes of a file of events as JSON.
+const MAX_JSON: u64 = 16 << 20;
+/// Rules of one name that are listed.
+const MAX_LISTED: usize = 10;
+
+pub(super) fn run(rules: &Detection, wanted: &str, args: &ScanArgs) -> Result<ExitCode, Failure> {
+    let engine = rules.engine();
+    let rule = find(engine, wanted)?;
+    let mut text = head(engine, rule);
+    let mut matched = None;
+    if args.sources.sources.is_empty() {
+        text += "\n";
+        text += &engine.explain(rule).text;
+    }
+    for source in &args.sources.sources {
+        let name = source.to_string_lossy();
+        for (shown, explanation) in explain(engine, rule, &name)? {
+            text += &format!("\n{shown}: {}\n{}", verdict(&explanation), explanation.text);
+            let matches = explanation.matches == Some(true) && explanation.is_routed == Some(true);
+            matched = Some(matched.unwrap_or(false) | matches);
+        }
+    }
+    match io::stdout().lock().write_all(text.as_bytes()).map_err(Closed::from) {
+        Err(Closed::Failed(failure)) => Err(failure),
+        Err(Closed::Pipe) | Ok(()) => Ok(ExitCode::from(u8::from(matched == Some(false)))),
+    }
+}
+
+fn find(engine: &Engine, wanted: &str) -> Result<usize, Failure> {
+    let glob = Glob::parse(wanted).map_err(|e| Failure::of_option("--explain", &e))?;
+    let rules = engine.rules();
+    let found: Vec<usize> =
+        (0..rules.len()).filter(|n| load::is_named(&rules[*n], &glob)).collect();
+    match &*found {
+        [one] => Ok(*one),
+        [] => Err(Failure::new(format!("--explain: there is no rule {wanted}"))
+            .hint("name its id, the beginning of one, its title or its file, or part of one: '*mimikatz*'")),
+        many => {
+            let names = many.iter().take(MAX_LISTED).map(|n| format!("  {}  {}", rules[*n].name.id, rules[*n].name.title));
+            let mut failure = Failure::new(format!("--explain: {} rules are {wanted}", many.len()));
+            failure.shown = Some(names.collect::<Vec<_>>().join("\n"));
+            Err(failure.hint("name one by its id"))
+        }
+    }
+}
+
+/// What a rule is, and where it looks.
+fn head(engine: &Engine, rule: usize) -> String {
+    let (plan, rule) = (&engine.plan().rules()[rule], &engine.rules()[rule]);
+    let mut text = format!("{}\n", rule.name.title);
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text += &format!("  {name:<9}{value}\n");
+        }
+    };
+    line("id", &rule.name.id);
+    line("file", &format!("{}:{}", rule.file, rule.line));
+    line("level", &rule.name.level);
+    line("status", &rule.status);
+    line("tags", &rule.name.tags.join(", "));
+    line("looks at", &rule.source.to_string());
+    if let Some(why) = &plan.cannot {
+        line("can't run", why);
+    }
+    for route in &plan.routes {
+        let ids = match &route.ids {
+            Some(ids) => ids.iter().map(u64::to_string).collect::<Vec<_>>().join(","),
+            None => "all ids".to_owned(),
+        };
+        line("route", &format!("{} {ids}: {}", route.channel, route.reach));
+        if !matches!(route.reach, Reach::Never { .. }) {
+            let ids = route.ids.as_ref().map(|ids| Ids::of(ids.iter().copied()));
+            let filter = Filter { ids, ..Filter::default() };
+            for select in filter.to_xpath(&Default::default()).selects {
+                line("XPath", &select);
+            }
+        }
+    }
+    text
+}
+
+fn verdict(explanation: &Explanation) -> &'static str {
+    match (explanation.matches, explanation.is_routed) {
+        (Some(true), Some(true)) => "it matches",
+        (Some(true), _) => {
+            "the tests hold, but it is of a channel or id that the rule doesn't look at"
+        }
+        _ => "it doesn't match",
+    }
+}
+
+/// The events that a name means, explained.
+fn explain(
+    engine: &Engine,
+    rule: usize,
+    name: &str,
+) -> Result<Vec<(String, Explanation)>, Failure> {
+    if let Some((path, record)) = name.rsplit_once('#')
+        && let Ok(record) = record.parse::<u64>()
+    {
+        return of_log(engine, rule, path, record);
+    }
+    if name.to_ascii_lowercase().ends_with(".evtx") || name.to_ascii_lowercase().ends_with(".evt") {
+        return Err(Failure::new(format!("{name}: which event of it?"))
+            .hint(format!("name its record: '{name}#812'; quarry scan shows it as log_record")));
+    }
+    let mut text = String::new();
+    let read = match name {
+        "-" => io::stdin().take(MAX_JSON).read_to_string(&mut text),
+        name => File::open(name).and_then(|file| file.take(MAX_JSON).read_to_string(&mut text)),
+    };
+    read.map_err(|e| Failure::new(format!("{name}: {}", plain(&e))))?;
+    let mut explained = Vec::new();
+    for (n, event) in serde_json::Deserializer::from_str(&text).into_iter::<Json>().enumerate() {
+        let event = event.map_err(|error| {
+            Failure::new(format!("{name}: {error}")).hint(
+                "it is to have events as quarry scan -o jsonl prints them, or objects of fields",
+            )
+        })?;
+        let shown = format!("{name}, event {}", n + 1);
+        explained.push((shown, engine.explain_event(rule, &event_of(&event))));
+    }
+    match explained.is_empty() {
+        true => Err(Failure::new(format!("{name}: there is no event in it"))),
+        false => Ok(explained),
+    }
+}
+
+/// The event with a record number in a log file.
+fn of_log(
+    engine: &Engine,
+    rule: usize,
+    path: &str,
+    record: u64,
+) -> Result<Vec<(String, Explanation)>, Failure> {
+    struct Find<'e> {
+        engine: &'e Engine,
+        rule: usize,
+        record: u64,
+        found: Option<Explanation>,
+    }
+    impl Visitor for Find<'_> {
+        fn event<S: FieldSource>(&mut self, event: &S, _: &str, log_record: Option<u64>) {
+            if log_record == Some(self.record) {
+                self.found = Some(self.engine.explain_event(self.rule, event));
+            }
+        }
+        fn damage(&mut self, _: &Damage) {}
+    }
+    let log =
+        FileLog::open(Path::new(path)).map_err(|error| Failure::new(format!("{path}: {error}")))?;
+    let mut find = Find { engine, rule, record, found: None };
+    let mut reader = BatchReader::default();
+    for batch in log.batches(Direction::Forward) {
+        reader.read(&batch, &mut find);
+        if find.found.is_some() {
+            break;
+        }
+    }
+    match find.found {
+        Some(explanation) => Ok(vec![(format!("{path}, record {record}"), explanation)]),
+        None => Err(Failure::new(format!("{path} has no record {record}"))),
+    }
+}
+
+/// An event as it is printed, or an object of fields.
+fn event_of(json: &Json) -> Event {
+    let text = |value: &Json| match value {
+        Json::Null => None,
+        Json::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let leaf = |name: &str, value: &Json| Element {
+        name: name.into(),
+        children: text(value).into_iter().map(Node::Text).collect(),
+        ..Element::default()
+    };
+    let is_printed = json.get("v").is_some() && json.get("event_id").is_some();
+    let mut system = Vec::new();
+    let members = [
+        ("EventID", "event_id"),
+        ("Version", "version"),
+        ("Level", "level"),
+        ("Task", "task"),
+        ("Opcode", "opcode"),
+        ("Keywords", "keywords"),
+        ("Channel", "channel"),
+        ("Computer", "computer"),
+    ];
+    for (field, member) in members {
+        let name = if is_printed { member } else { field };
+        if let Some(value) = json.get(name).filter(|value| !value.is_null()) {
+            system.push(leaf(field, value));
+        }
+    }
+    if let Some(provider) = json.get(if is_printed { "provider" } else { "Provider_Name" }) {
+        let mut element = leaf("Provider", &Json::Null);
+        element.attributes.extend(text(provider).map(|text| ("Name".into(), text)));
+        system.push(element);
+    }
+    let mut data = Vec::new();
+    let fields = if is_printed { json.get("data") } else { Some(json) };
+    for (name, value) in fields.and_then(Json::as_object).into_iter().flatten() {
+        // An unnamed value is called so where it is printed.
+        let is_unnamed =
+            is_printed && name.strip_prefix("param").is_some_and(|n| n.parse::<u32>().is_ok());
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for value in values {
+            let mut element = leaf("Data", value);
+            if !is_unnamed {
+                element.attributes.push(("Name".into(), name.clone()));
+            }
+            data.push(element);
+        }
+    }
+    let parent = |name: &str, children: Vec<Element>| Element {
+        name: name.into(),
+        children: children.into_iter().map(Node::Element).collect(),
+        ..Element::default()
+    };
+    let mut parts = vec![parent("System", system), parent("EventData", data)];
+    if let Some(user_data) = json.get("user_data").filter(|data| is_printed && data.is_object()) {
+        parts.push(parent("UserData", nested(user_data, 0)));
+    }
+    Event { root: parent("Event", parts) }
+}
+
+/// The elements of user data as it is printed.
+fn nested(json: &Json, depth: usize) -> Vec<Element> {
+    const MAX_DEPTH: usize = 64;
+    let mut elements = Vec::new();
+    for (name, value) in json.as_object().into_iter().flatten() {
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for value in values.iter().filter(|_| depth < MAX_DEPTH && !name.starts_with(['@', '#'])) {
+            let children = match value {
+                Json::Object(_) => {
+                    nested(value, depth + 1).into_iter().map(Node::Element).collect()
+                }
+                Json::String(text) => vec![Node::Text(text.clone())],
+                Json::Null => Vec::new(),
+                other => vec![Node::Text(other.to_string())],
+            };
+            elements.push(Element { name: name.clone(), children, ..Element::default() });
+        }
+    }
+    elements
+}
