@@ -2,7 +2,7 @@
 // Keys, beside Tab and Enter, which reach everything. They act only where no field has the focus,
 // and can be turned off; that stays so in this browser.
 
-import { copy } from "./page.js";
+import { copy } from "./core.js";
 
 /** Where it is kept that keys are off. */
 const OFF = "quarry-keys-off";

@@ -4,7 +4,7 @@
 // Rows go straight in until the reader has scrolled, focused or selected something. After that they
 // wait behind a button, so that nothing moves.
 
-import { is_session_alive, session_over } from "./page.js";
+import { is_session_alive, session_over } from "./core.js";
 import { grouped, make, sortable } from "./row.js";
 
 /** Most rows that the page holds. */

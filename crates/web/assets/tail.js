@@ -3,7 +3,7 @@
 // paused it counts what waits. After an interruption it goes on where it was, by the number of what
 // it had last.
 
-import { is_session_alive, session_over } from "./page.js";
+import { is_session_alive, session_over } from "./core.js";
 import { grouped, make } from "./row.js";
 
 /** Most rows, shown or waiting. */

@@ -298,6 +298,10 @@ impl Gate {
         }
         let arrival = origin::arrival(&host, &parts.headers);
         if arrival == Arrival::Foreign {
+            let is_read = parts.uri.path().starts_with("/api/");
+            if is_read || !origin::is_visit(&parts.headers) {
+                return Err(refused(Refused::Origin));
+            }
             // What a foreign site chose next to what is secret isn't compressed together.
             parts.headers.remove(header::ACCEPT_ENCODING);
         }

@@ -77,5 +77,6 @@ where
 /// Whether another site sent the reader here: then nothing is asked of servers unless the reader
 /// says so.
 pub(crate) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site")
+    // Another port of this machine is another site's page too.
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
 }

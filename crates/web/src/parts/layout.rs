@@ -27,6 +27,7 @@ pub(crate) fn page(title: &str, here: &str, person: &Person, content: Markup) ->
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " - Quarry" }
+                link rel="icon" href=(assets::address("icon.svg"));
                 link rel="stylesheet" href=(assets::address("style.css"));
                 @for script in assets::scripts() { script type="module" src=(script) {} }
             }
@@ -39,7 +40,10 @@ pub(crate) fn page(title: &str, here: &str, person: &Person, content: Markup) ->
                             a href=(address) aria-current=[(address == here).then_some("page")] { (name) }
                         }
                     }
-                    span.person { bdi { (person.name()) } }
+                    span.person {
+                        bdi { (person.name()) }
+                        form method="post" action="/sign-out" { button type="submit" { "Sign out" } }
+                    }
                 }
                 main #main { (content) }
             }

@@ -32,8 +32,8 @@ test("two people with different rights see different lists, counts, facets, tail
     const answer = await page.request.get(program.accounts + path);
     return { status: answer.status(), text: await answer.text() };
   };
-  const everything = await seen(ann, "/api/v1/events?on=stored1,stored2&rows=all&format=ndjson");
-  const some = await seen(bob, "/api/v1/events?on=stored1,stored2&rows=all&format=ndjson");
+  const everything = await seen(ann, "/api/v1/events?on=stored1&on=stored2&rows=all&format=ndjson");
+  const some = await seen(bob, "/api/v1/events?on=stored1&on=stored2&rows=all&format=ndjson");
   const events = (text) => text.trim().split("\n").map(JSON.parse).filter((line) => !line.end);
   assert.equal(events(everything.text).length, 2400);
   const of_bob = events(some.text);
@@ -41,13 +41,13 @@ test("two people with different rights see different lists, counts, facets, tail
   assert.ok(of_bob.every((event) => event.channel === "System"), some.text.slice(0, 500));
   // Counts, facets and histograms are of the same events and no others.
   for (const path of ["count", "histogram", "facets"]) {
-    const { text } = await seen(bob, `/api/v1/${path}?on=stored1,stored2`);
+    const { text } = await seen(bob, `/api/v1/${path}?on=stored1&on=stored2`);
     assert.doesNotMatch(text, /Security|stored2/, path);
   }
-  const count = JSON.parse((await seen(bob, "/api/v1/count?on=stored1,stored2")).text);
+  const count = JSON.parse((await seen(bob, "/api/v1/count?on=stored1&on=stored2")).text);
   assert.equal(count.events ?? count.count, of_bob.length);
   // Pages, and addresses that are guessed.
-  await bob.page.goto(`${program.accounts}/events?on=stored1,stored2`, { waitUntil: "load" });
+  await bob.page.goto(`${program.accounts}/events?on=stored1&on=stored2`, { waitUntil: "load" });
   const page = await bob.page.locator("main").textContent();
   assert.doesNotMatch(page, /Security/);
   await ann.page.goto(`${program.accounts}/events?log=Security&on=stored1`, { waitUntil: "load" });
@@ -110,30 +110,30 @@ test("a foreign page's form, image, frame and link change nothing and ask no ser
       <a id="link" href="${target}/events?on=dc01">look</a>`);
   });
   await new Promise((done) => foreign.listen(0, "127.0.0.1", done));
-  // Another port of the same machine is another origin, and the same site; another name is neither.
   const { port } = foreign.address();
-  for (const host of ["127.0.0.1", "localhost"]) {
-    const evil = await context.newPage();
-    await evil.goto(`http://${host}:${port}/`, { waitUntil: "load" });
-    await evil.locator("#form button").click();
-    await evil.waitForTimeout(500);
-    assert.equal(await evil.evaluate(() => document.querySelector("#image").naturalWidth), 0);
-    for (const frame of evil.frames().slice(1)) {
-      assert.doesNotMatch(await frame.content(), /id="rows"|class="row"/);
+  const evil = await context.newPage();
+  try {
+    // Another port of this machine is the same site to a browser, which then sends our cookie; another
+    // name is another site.
+    for (const host of ["127.0.0.1", "localhost"]) {
+      await evil.goto(`http://${host}:${port}/`, { waitUntil: "load" });
+      await evil.locator("#form button").click();
+      await evil.waitForTimeout(500);
+      assert.equal(await evil.evaluate(() => document.querySelector("#image").naturalWidth), 0);
+      for (const frame of evil.frames().slice(1)) {
+        assert.doesNotMatch(await frame.content(), /id="rows"|class="row"/);
+      }
+      assert.equal((await page.request.get(`${target}/session`)).status(), 204, "still signed in");
+      await evil.locator("#link").click();
+      await evil.getByText("Another site led here").waitFor();
+      assert.equal(await program.tell("queries"), asked, "no server was asked");
     }
-    const alive = await page.request.get(`${target}/session`);
-    assert.equal(alive.status(), 204, "still signed in");
-    await evil.locator("#link").click();
-    await evil.waitForLoadState("load");
-    await evil.getByText("Another site led here").waitFor();
-    assert.equal(await program.tell("queries"), asked, "no server was asked");
     await evil.getByRole("link", { name: /^Ask/ }).click();
-    await evil.waitForLoadState("load");
     await evil.locator("#rows tr").first().waitFor();
-    assert.ok((await program.tell("queries")) > asked, "and by the button it is");
-    await evil.close();
-    break;
+    assert.ok((await program.tell("queries")) > asked, "by the button it is");
+  } finally {
+    foreign.closeAllConnections();
+    foreign.close();
+    await context.close();
   }
-  foreign.close();
-  await context.close();
 });

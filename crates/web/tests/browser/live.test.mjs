@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Program, as_owner, browser, watched } from "./page.mjs";
+import { Program, as_owner, browser, travel, watched } from "./page.mjs";
 
 let program;
 let chromium;
@@ -25,7 +25,7 @@ async function signed_in(options = {}) {
 
 test("rows of living servers come in, dead ones are named, and Stop ends the asking", async () => {
   const { context, page, faults } = await signed_in();
-  await page.goto(`${program.owner}/events?on=dc01,dc02,web01,dead1`, { waitUntil: "load" });
+  await page.goto(`${program.owner}/events?on=dc01&on=dc02&on=web01&on=dead1`, { waitUntil: "load" });
   await page.locator("#rows tr", { hasText: "web01" }).first().waitFor();
   const names = await page.locator("#rows td.on").allTextContents();
   assert.deepEqual([...new Set(names)].sort(), ["dc01", "dc02", "web01"]);
@@ -44,7 +44,7 @@ test("rows of living servers come in, dead ones are named, and Stop ends the ask
 test("a row that a script makes is the row that the server writes", async () => {
   const { context, page } = await signed_in();
   let compared = 0;
-  let address = "/events?on=stored1,stored2&n=500";
+  let address = "/events?on=stored1&on=stored2&n=500";
   for (let round = 0; round < 4; round += 1) {
     await page.goto(program.owner + address, { waitUntil: "load" });
     const query = new URL(page.url()).search;
@@ -148,7 +148,7 @@ test("back and forward restore the list, the scroll and the focus; an address is
     visited.push(await state());
     await page.keyboard.press("Enter");
     await page.waitForURL(/\/event\?/);
-    await page.goBack({ waitUntil: "load" });
+    await travel(page, -1, visited.at(-1).url);
     await page.waitForFunction((id) => document.activeElement.closest("tr")?.dataset.id === id,
       visited.at(-1).focus);
     assert.deepEqual(await state(), visited.at(-1));
@@ -156,7 +156,7 @@ test("back and forward restore the list, the scroll and the focus; an address is
     await page.waitForLoadState("load");
   }
   for (const step of visited.reverse()) {
-    await page.goBack({ waitUntil: "load" });
+    await travel(page, -1, step.url);
     const first = await page.locator("#rows tr").first().getAttribute("data-id");
     assert.deepEqual([page.url(), first], [step.url, step.first]);
   }

@@ -62,6 +62,9 @@ export async function watched(context) {
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) faults.push(message.text());
   });
+  page.on("response", (response) => {
+    if (response.status() >= 400) faults.push(`${response.status()} of ${response.url()}`);
+  });
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("dialog", (dialog) => {
     faults.push(`a dialog: ${dialog.message()}`);
@@ -107,6 +110,14 @@ export async function violations(page) {
     }));
   });
   return found;
+}
+
+/** Goes back or forward. A page out of the browser's cache has no `load`, so its address is awaited. */
+export async function travel(page, by, url) {
+  await page.evaluate((by) => setTimeout(() => history.go(by)), by);
+  await page.waitForURL(url, { waitUntil: "commit" });
+  await page.waitForFunction(() => document.readyState === "complete" &&
+    !document.body.classList.contains("unproven"));
 }
 
 export function shot(page, name) {
