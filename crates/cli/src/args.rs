@@ -6,6 +6,7 @@ mod detect;
 mod lock;
 mod messages;
 mod run_as;
+mod serve;
 mod texts;
 mod values;
 
@@ -29,6 +30,7 @@ pub(crate) use messages::{
 #[cfg(windows)]
 pub(crate) use run_as::ProviderName;
 pub(crate) use run_as::{RunAsArgs, TypeName};
+pub(crate) use serve::ServeArgs;
 pub(crate) use texts::{MessagesFrom, TextArgs};
 use values::duration;
 
@@ -54,6 +56,7 @@ Examples:
   quarry scan Security.evtx -i 4624,4625 -S yesterday
   quarry scan logs/ -p error --sort time -o jsonl
   quarry count logs/
+  quarry serve logs/ --open
 
 Exit status: 0 events came, 1 none did, 2 a usage error or nothing could be read, 3 some sources
 failed (the rest was delivered), 130 interrupted.";
@@ -83,7 +86,11 @@ pub(crate) enum Command {
     Messages(MessagesArgs),
     /// The inventory: list servers, test whether they can be read
     Hosts(HostsArgs),
-    /// Scan four simulated servers, one of which dies, over the real protocol
+    /// Show the events of servers and log files in a browser
+    #[command(after_help = AFTER_SERVE, mut_arg("deadline", |arg| arg.hide(true)))]
+    Serve(ServeArgs),
+    /// Scan four simulated servers, one of which dies, over the real protocol; or show twelve of
+    /// them in a browser
     Demo(DemoArgs),
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
@@ -97,6 +104,16 @@ pub(crate) enum Command {
     /// Print the man page, of quarry or of one of its commands
     Man(ManArgs),
 }
+
+const AFTER_SERVE: &str = "\
+Examples:
+  quarry serve @all                   every server of the inventory, as it is now
+  quarry serve 'dc[01:12].corp' -u ann
+  quarry serve logs/ --open           a folder of logs, in the browser
+  quarry demo --web                   twelve simulated servers
+
+The page is for who started it: the address that is printed has a token, which signs in once, within
+five minutes. Nobody but this machine can connect.";
 
 const AFTER_SCAN: &str = "\
 Examples:
@@ -283,6 +300,13 @@ pub(crate) struct HostsTestArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// Show twelve simulated servers in a browser: one is dead, one is slow, one has a gap, and all of
+    /// them grow
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) web: bool,
+    /// Open the page in the browser
+    #[arg(long, requires = "web")]
+    pub(crate) open: bool,
     /// The format [default: table on a terminal, jsonl elsewhere]
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,

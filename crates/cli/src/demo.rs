@@ -1,4 +1,4 @@
-//! `quarry demo`: a fleet of four simulated servers, scanned as real ones are.
+//! `quarry demo`: a fleet of simulated servers, four scanned as real ones are, or twelve on a page.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::args::{Cli, Command, DemoArgs, When};
 use crate::console::Console;
 use crate::error::{Failure, Outcome};
 use crate::scan;
-use crate::sim::write_private;
+use crate::sim::{grow, write_private};
 
 /// The servers, and after how many records each dies.
 const SERVERS: [(&str, Option<u64>); 4] =
@@ -26,7 +26,32 @@ const QUESTION: [&str; 4] = ["--since", "8h", "--level", "error"];
 const INVENTORY: &str = "demo.toml";
 const PASSWORD_FILE: &str = "demo.password";
 
+/// The servers of a page, and what is wrong with each.
+const FLEET: [(&str, Option<Fault>); 12] = [
+    ("dc01", None),
+    ("dc02", None),
+    ("dc03", Some(Fault::BlackHole)),
+    ("dc04", None),
+    ("web01", None),
+    ("web02", None),
+    ("web03", Some(Fault::Slow(Duration::from_millis(1500)))),
+    ("web04", None),
+    ("sql01", Some(Fault::Wrapped(40))),
+    ("sql02", None),
+    ("file01", None),
+    ("file02", None),
+];
+
+/// Its groups.
+const GROUPS: &str = "\n[groups]\ndcs = [\"dc*\"]\nweb = [\"web*\"]\n";
+
+/// How often each log of the fleet grows.
+const GROWTH: Duration = Duration::from_secs(3);
+
 pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
+    if args.web {
+        return web(args);
+    }
     let console = Console::new(When::Auto, false);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -34,7 +59,7 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|e| Failure::io("the simulated servers", &e))?;
     let password = password()?;
-    let sim = runtime.block_on(start(&password))?;
+    let sim = runtime.block_on(start(&password, SERVERS.map(server).into()))?;
     let folder = tempfile::tempdir().map_err(|e| Failure::io("a temporary folder", &e))?;
     let inventory = folder.path().join(INVENTORY);
     write_private(&folder.path().join(PASSWORD_FILE), password.as_bytes())?;
@@ -62,15 +87,59 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-async fn start(password: &str) -> Result<Sim, Failure> {
-    let failed = |e: &dyn std::fmt::Display| Failure::new(format!("the simulated servers: {e}"));
-    let server = |(name, dies_after): (&str, Option<u64>)| match dies_after {
+/// Twelve servers on a page, until it is interrupted.
+fn web(args: &DemoArgs) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::io("the simulated servers", &e))?;
+    let password = password()?;
+    let server = |(name, fault): (&str, Option<Fault>)| {
+        let server = ServerOptions::new(name);
+        fault.map_or(server.clone(), |fault| server.with(fault))
+    };
+    let sim = runtime.block_on(start(&password, FLEET.map(server).into()))?;
+    let folder = tempfile::tempdir().map_err(|e| Failure::io("a temporary folder", &e))?;
+    let inventory = folder.path().join(INVENTORY);
+    write_private(&folder.path().join(PASSWORD_FILE), password.as_bytes())?;
+    let text = sim.inventory(PASSWORD_FILE) + GROUPS;
+    write_private(&inventory, text.as_bytes())?;
+    let console = Console::new(When::Auto, false);
+    console
+        .note("Twelve simulated servers listen on this machine. One is dead, one is slow, one has");
+    console.note("a gap, and all of them grow. Their page:");
+    let mut words = vec!["quarry".into(), "serve".into(), "@all".into()];
+    words.extend(["--inventory".into(), inventory.as_os_str().to_owned()]);
+    words.extend(args.open.then(|| "--open".into()));
+    let Ok(Command::Serve(args)) = Cli::try_parse_from(words).map(|cli| cli.command) else {
+        return Err(Failure::new("the demo's own command can't be read"));
+    };
+    let sim = std::sync::Arc::new(sim);
+    let growing = std::sync::Arc::clone(&sim);
+    runtime.spawn(async move {
+        loop {
+            tokio::time::sleep(GROWTH).await;
+            grow(&growing);
+        }
+    });
+    let served = crate::serve::run(&args);
+    runtime.shutdown_background();
+    served
+}
+
+fn server((name, dies_after): (&str, Option<u64>)) -> ServerOptions {
+    match dies_after {
         Some(records) => ServerOptions::new(name).with(Fault::Reset(records)),
         None => ServerOptions::new(name),
-    };
+    }
+}
+
+async fn start(password: &str, servers: Vec<ServerOptions>) -> Result<Sim, Failure> {
+    let failed = |e: &dyn std::fmt::Display| Failure::new(format!("the simulated servers: {e}"));
     let account = ACCOUNT.parse().map_err(|e| failed(&e))?;
     let secret = Secret::new(password.to_owned()).map_err(|e| failed(&e))?;
-    let mut options = SimOptions::new(SERVERS.map(server).into(), account, secret);
+    let mut options = SimOptions::new(servers, account, secret);
     // Of the 1,000 events that each has in its log, eight hours are some 120.
     options.every = Duration::from_secs(240);
     Sim::start(options).await.map_err(|e| failed(&e))

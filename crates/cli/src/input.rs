@@ -95,7 +95,7 @@ impl Files {
 
     /// Opens a file, if it is wanted until it is open. Where records are recovered, the first one
     /// waits until all were gone over for the templates that are in them.
-    fn open(&self, n: usize, stop: &Stop) -> Result<FileLog, Failure> {
+    pub(crate) fn open(&self, n: usize, stop: &Stop) -> Result<FileLog, Failure> {
         let input = &self.inputs[n];
         let mut log = self.open_one(n, stop)?;
         if self.options.recover && self.inputs.len() > 1 {

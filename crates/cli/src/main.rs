@@ -31,6 +31,7 @@ mod run;
 mod run_as;
 mod scan;
 mod secret;
+mod serve;
 mod servers;
 mod signals;
 mod sim;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
         Command::Count(args) => (list::count(&args), args.output.terminal.color),
         Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
         Command::Hosts(args) => (hosts::run(&args), When::Auto),
+        Command::Serve(args) => (serve::run(&args), When::Auto),
         Command::Demo(args) => (demo::run(&args), When::Auto),
         Command::Messages(args) => (messages::run(&args), When::Auto),
         Command::Decode(args) => (decode::run(&args), When::Auto),

@@ -586,7 +586,7 @@ fn names<'n>(names: impl Iterator<Item = &'n str>) -> Option<String> {
 }
 
 /// What the options say of how servers are read.
-fn options(args: &ServerArgs) -> quarry_fleet::Options {
+pub(crate) fn options(args: &ServerArgs) -> quarry_fleet::Options {
     let options = quarry_fleet::Options::default().deadline(args.deadline);
     match args.connections {
         Some(connections) => options.connections(connections.get()),

@@ -66,7 +66,7 @@ pub(crate) fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Adds an event to each log that has some.
-fn grow(sim: &Sim) {
+pub(crate) fn grow(sim: &Sim) {
     for server in sim.servers() {
         for log in ["System", "Security", "Application"] {
             // Logs of files don't grow.

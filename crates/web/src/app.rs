@@ -7,8 +7,12 @@ use axum::Router;
 use axum::routing::get;
 use tower_http::compression::CompressionLayer;
 
+use crate::access::audit::Act;
+use crate::access::{Question, Visit};
+use crate::problem::Problem;
 use crate::sources::Sources;
 use crate::stream::hub::Hubs;
+use crate::view::View;
 use crate::{api, assets, pages, stream};
 
 /// What all requests share.
@@ -29,6 +33,21 @@ impl App {
             views: pages::views::Views::default(),
             hubs: Hubs::default(),
         }
+    }
+
+    /// Begins a question: nothing may be read before it is written down.
+    ///
+    /// # Errors
+    /// What the words say can't be asked, the person has too many questions, or the audit fails.
+    pub(crate) async fn begin(
+        &self,
+        visit: &Visit,
+        act: Act,
+        view: &View,
+    ) -> Result<Question, Problem> {
+        let chosen = self.sources.choose(&view.words, view.from)?;
+        let names = self.sources.names(&chosen);
+        visit.question(act, &view.words.to_string(), &names).await
     }
 
     /// Ends what is followed, so that streams end: before the page stops being served.

@@ -35,6 +35,11 @@ fn the_help_of_logs_explains_every_option() {
 }
 
 #[test]
+fn the_help_of_serve_explains_every_option() {
+    insta::assert_snapshot!(help(&["serve", "--help"]));
+}
+
+#[test]
 fn the_help_of_decode_explains_every_option() {
     insta::assert_snapshot!(help(&["decode", "--help"]));
 }

@@ -9,7 +9,8 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::{Request, outcome};
-use crate::access::Person;
+use crate::access::Visit;
+use crate::access::audit::Act;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::sources::{State as Answer, USUAL, Usual, Wanted};
@@ -23,7 +24,7 @@ const VALUES: usize = 1000;
 
 async fn counted(
     app: &App,
-    person: &Person,
+    visit: &Visit,
     query: Option<String>,
     headers: &HeaderMap,
     answer: impl FnOnce(&View, &Answer) -> Value,
@@ -31,24 +32,26 @@ async fn counted(
     let Request { view, .. } = Request::parse(&query.unwrap_or_default(), headers)?;
     // Counts are of all that match, wherever a page is.
     let view = view.at(At::Start);
-    let search = app.sources.ask(&view, person, Wanted::of(&view))?;
+    let begun = app.begin(visit, Act::Question, &view).await?;
+    let search = app.sources.ask(&view, visit.person(), Wanted::of(&view))?;
     search.wait_for_end(LONGEST).await;
+    begun.end(search.look(Answer::outcome));
     Ok(super::json(&search.look(|state| answer(&view, state))))
 }
 
 pub(crate) async fn count(
     State(app): State<Arc<App>>,
-    person: Person,
+    visit: Visit,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let count = |_: &View, state: &Answer| json!({ "events": state.counts.events, "outcome": outcome(state) });
-    counted(&app, &person, query, &headers, count).await
+    counted(&app, &visit, query, &headers, count).await
 }
 
 pub(crate) async fn histogram(
     State(app): State<Arc<App>>,
-    person: Person,
+    visit: Visit,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -63,12 +66,12 @@ pub(crate) async fn histogram(
         let kinds: Vec<&str> = histogram.series.iter().map(|kind| &**kind).collect();
         json!({ "seconds": seconds, "kinds": kinds, "bars": bars, "outcome": outcome(state) })
     };
-    counted(&app, &person, query, &headers, histogram).await
+    counted(&app, &visit, query, &headers, histogram).await
 }
 
 pub(crate) async fn facets(
     State(app): State<Arc<App>>,
-    person: Person,
+    visit: Visit,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -96,5 +99,5 @@ pub(crate) async fn facets(
         }
         json!({ "events": state.counts.events, "facets": facets, "outcome": outcome(state) })
     };
-    counted(&app, &person, query, &headers, facets).await
+    counted(&app, &visit, query, &headers, facets).await
 }

@@ -13,7 +13,8 @@ use quarry_event::output::Document;
 use serde_json::{Value, json};
 
 use super::{Format, Request, outcome};
-use crate::access::Person;
+use crate::access::audit::{Act, Outcome};
+use crate::access::{Question, Visit};
 use crate::app::App;
 use crate::pages::event::{Wish, find};
 use crate::problem::Problem;
@@ -25,18 +26,18 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    person: Person,
+    visit: Visit,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let request = Request::parse(&query.unwrap_or_default(), &headers)?;
     match request.is_all {
-        true => all(&app, &person, &request),
-        false => page(&app, &person, &request).await,
+        true => all(&app, &visit, &request).await,
+        false => page(&app, &visit, &request).await,
     }
 }
 
-async fn page(app: &App, person: &Person, request: &Request) -> Result<Response, Problem> {
+async fn page(app: &App, visit: &Visit, request: &Request) -> Result<Response, Problem> {
     let Request { view, format, .. } = request;
     let wanted = Wanted {
         counts: false,
@@ -44,8 +45,11 @@ async fn page(app: &App, person: &Person, request: &Request) -> Result<Response,
         format: format.name(),
         ..Wanted::of(view)
     };
-    let search = app.sources.ask(view, person, wanted.clone())?;
+    let begun = app.begin(visit, Act::Question, view).await?;
+    let search = app.sources.ask(view, visit.person(), wanted.clone())?;
     search.wait_for_end(LONGEST).await;
+    begun.sent(search.look(|state| state.rows(&wanted).0.len() as u64));
+    begun.end(search.look(Answer::outcome));
     let (body, next, failed) = search.look(|state| {
         let (rows, has_more) = state.rows(&wanted);
         let next = rows.last().filter(|_| has_more && !matches!(view.at, At::Before(_)));
@@ -119,7 +123,7 @@ fn failed(state: &Answer) -> Option<HeaderValue> {
 
 /// Every event that matches, as they come: source after source, in bounded memory. A stream that
 /// breaks is ended without its last chunk, so that a short file never looks whole.
-fn all(app: &App, person: &Person, request: &Request) -> Result<Response, Problem> {
+async fn all(app: &App, visit: &Visit, request: &Request) -> Result<Response, Problem> {
     let Request { view, format, .. } = request;
     let printer = format.printer(view, true)?;
     let document = printer.document();
@@ -137,13 +141,15 @@ fn all(app: &App, person: &Person, request: &Request) -> Result<Response, Proble
         format: format.name(),
         ..Wanted::of(view)
     };
-    let search = app.sources.ask(view, person, wanted)?;
+    let begun = app.begin(visit, Act::Export, view).await?;
+    let search = app.sources.ask(view, visit.person(), wanted)?;
     let parts = search.parts().ok_or_else(|| Problem::not_found("the answer has begun already"))?;
-    let export = Export { search, parts, document: Some(document), format: *format };
+    let export =
+        Export { search, parts, document: Some(document), format: *format, begun: Some(begun) };
     let parts = stream::unfold(export, |mut export| async move {
         export.next().await.map(|part| (part, export))
     });
-    // What compresses asks once more after the end.
+    // It may be polled after its end.
     let body = Body::from_stream(parts.fuse());
     let name = format!("attachment; filename=\"events.{}\"", format.name());
     let headers = [
@@ -160,6 +166,7 @@ struct Export {
     /// Nothing once the end was written.
     document: Option<Document>,
     format: Format,
+    begun: Option<Question>,
 }
 
 impl Export {
@@ -181,6 +188,10 @@ impl Export {
         let mut document = self.document.take()?;
         let (is_whole, end) =
             self.search.look(|state| (!state.is_stopped, json!({ "end": outcome(state) })));
+        if let Some(begun) = self.begun.take() {
+            begun.sent(self.search.look(|state| state.sources.iter().map(|s| s.events).sum()));
+            begun.end(self.search.look(Answer::outcome));
+        }
         if !is_whole {
             return Some(Err(std::io::Error::other("the answer took too long")));
         }
@@ -194,7 +205,7 @@ impl Export {
 /// One event.
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
-    person: Person,
+    visit: Visit,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -206,11 +217,14 @@ pub(crate) async fn one(
     let rest = form_urlencoded::Serializer::new(String::new()).extend_pairs(rest).finish();
     let Request { view, format, .. } = Request::parse(&rest, &headers)?;
     let printer = format.printer(&view, false)?;
-    let row = find(&app, &person, &wish, |wanted| {
+    let begun = wish.begin(&app, &visit).await?;
+    let row = find(&app, visit.person(), &wish, |wanted| {
         wanted.print = Some(printer.clone());
         wanted.format = format.name();
     })
     .await?;
+    begun.sent(1);
+    begun.end(Outcome::Complete);
     let kind = [(CONTENT_TYPE, format.media_type()), (CACHE_CONTROL, "private, no-store")];
     let mut body = Vec::new();
     match format {

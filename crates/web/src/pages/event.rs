@@ -11,7 +11,8 @@ use quarry_event::EventTime;
 use quarry_event::words::{Key, Word, Words};
 
 use super::{response, wrong};
-use crate::access::Person;
+use crate::access::audit::{Act, Outcome};
+use crate::access::{Person, Question as Begun, Visit};
 use crate::app::App;
 use crate::parts::layout::page;
 use crate::parts::row::{chip, table};
@@ -125,6 +126,15 @@ impl Wish {
         format!("/event?{}", query.finish())
     }
 
+    /// Writes down who opens it.
+    pub(crate) async fn begin(&self, app: &App, visit: &Visit) -> Result<Begun, Problem> {
+        let view = View::of(self.source());
+        let chosen = app.sources.choose(&view.words, view.from)?;
+        let record = self.record.map(|record| record.to_string()).unwrap_or_default();
+        let words = format!("{} log:{} record {record} {}", view.words, self.log, self.time);
+        visit.question(Act::Event, &words, &app.sources.names(&chosen)).await
+    }
+
     /// The words that ask for the event's source.
     fn source(&self) -> Words {
         let mut words = Words::new();
@@ -136,20 +146,27 @@ impl Wish {
 
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    person: Person,
+    visit: Visit,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
     let wish = match Wish::parse(&query.unwrap_or_default()) {
         Ok(wish) => wish,
-        Err(problem) => return wrong(&person, &problem),
+        Err(problem) => return wrong(visit.person(), &problem),
     };
-    let row = match find(&app, &person, &wish, |wanted| wanted.detail = true).await {
+    let person = visit.person();
+    let question = match wish.begin(&app, &visit).await {
+        Ok(question) => question,
+        Err(problem) => return wrong(person, &problem),
+    };
+    let row = match find(&app, person, &wish, |wanted| wanted.detail = true).await {
         Ok(row) => row,
-        Err(problem) => return wrong(&person, &problem),
+        Err(problem) => return wrong(person, &problem),
     };
     let detail = row.detail.clone().unwrap_or_default();
-    let around = around(&app, &person, &wish, &row, &detail).await;
+    let around = around(&app, person, &wish, &row, &detail).await;
+    question.sent(1);
+    question.end(Outcome::Complete);
     let back = back(&headers);
     let view = View::default();
     let zone = view.time_zone();
@@ -187,7 +204,7 @@ pub(crate) async fn get(
         (around)
     };
     let title = format!("{} on {}", row.id.map(|id| id.to_string()).unwrap_or_default(), row.on);
-    response(page(&marked(&title), "/events", &person, content))
+    response(page(&marked(&title), "/events", person, content))
 }
 
 /// Finds an event.

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use axum::http::header::{HeaderMap, LOCATION};
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, PreEscaped, html};
 
-use super::{Parts, in_parts, is_from_elsewhere};
-use crate::access::Person;
+use super::{Parts, in_parts};
+use crate::access::audit::Act;
+use crate::access::origin::Arrival;
+use crate::access::{Person, Visit};
 use crate::app::App;
 use crate::parts::layout::halves;
 use crate::parts::text::{grouped, many, marked};
@@ -33,31 +35,31 @@ const PAGE: &str = "/events";
 
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    person: Person,
-    headers: HeaderMap,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.unwrap_or_default();
     let view = match View::parse(&query) {
         Ok(view) => view,
-        Err(error) => return wrong(&person, &query, &error),
+        Err(error) => return wrong(visit.person(), &query, &error),
     };
     if view.query() != query {
         return (StatusCode::FOUND, [(LOCATION, view.address(PAGE))]).into_response();
     }
     let asks = match app.sources.choose(&view.words, view.from) {
         Ok(chosen) => app.sources.servers(&chosen),
-        Err(problem) => return wrong_source(&person, &view, &problem),
+        Err(problem) => return wrong_source(visit.person(), &view, &problem),
     };
-    let waits = asks > 0 && is_from_elsewhere(&headers);
+    // Another site may not have servers asked: somebody here says so.
+    let waits = asks > 0 && visit.arrival() == Arrival::Foreign;
     in_parts(StatusCode::OK, move |parts| async move {
-        write(&parts, &app, &person, &view, waits.then_some(asks)).await;
+        write(&parts, &app, &visit, &view, waits.then_some(asks)).await;
     })
 }
 
 /// Sends the page, and stops asking when its reader has gone.
-async fn write(parts: &Parts, app: &App, person: &Person, view: &View, waits: Option<usize>) {
-    let (before, after) = halves("Events", PAGE, person);
+async fn write(parts: &Parts, app: &App, visit: &Visit, view: &View, waits: Option<usize>) {
+    let (before, after) = halves("Events", PAGE, visit.person());
     let frame = html! {
         h1.hidden { "Events" }
         (pills::form(view, PAGE, None, None))
@@ -82,11 +84,12 @@ async fn write(parts: &Parts, app: &App, person: &Person, view: &View, waits: Op
     }
     tokio::select! {
         () = parts.gone() => {}
-        () = answer(parts, app, person, view) => { parts.send(after).await; }
+        () = answer(parts, app, visit, view) => { parts.send(after).await; }
     }
 }
 
-async fn answer(parts: &Parts, app: &App, person: &Person, view: &View) {
+async fn answer(parts: &Parts, app: &App, visit: &Visit, view: &View) {
+    let person = visit.person();
     let problem = |problem: &Problem| {
         html! { div.problem role="alert" { p { (marked(&problem.detail)) } } }.into_string()
     };
@@ -97,8 +100,14 @@ async fn answer(parts: &Parts, app: &App, person: &Person, view: &View) {
     let has_files = servers < chosen.len();
     // What is counted doesn't depend on the page: what was counted for the first one is kept.
     wanted.counts = is_start || !has_files;
-    let search = match app.sources.ask(view, person, wanted.clone()) {
-        Ok(search) => search,
+    let asked = match app.begin(visit, Act::Question, view).await {
+        Ok(question) => {
+            app.sources.ask(view, person, wanted.clone()).map(|search| (question, search))
+        }
+        Err(problem) => Err(problem),
+    };
+    let (question, search) = match asked {
+        Ok(asked) => asked,
         Err(error) => {
             parts.send(problem(&error)).await;
             return;
@@ -136,7 +145,10 @@ async fn answer(parts: &Parts, app: &App, person: &Person, view: &View) {
         all.wait_for_end(COUNTS).await;
     }
     let counted = all.look(|state| counted(view, state));
-    parts.send(counted.into_string() + "</div>").await;
+    if parts.send(counted.into_string() + "</div>").await {
+        question.sent(shown.look(|state| state.rows(&wanted).0.len() as u64));
+        question.end(all.look(Answer::outcome));
+    }
 }
 
 /// The rows, with what is before and after them.
@@ -236,7 +248,9 @@ fn counted(view: &View, state: &Answer) -> Markup {
             (sources::troubles(state))
         }
         section slot="histogram" aria-label="Histogram" { (histogram::histogram(view, &state.counts.histogram)) }
-        aside.facets slot="facets" aria-label="Facets" { (facets::facets(view, state)) }
+        aside slot="facets" aria-label="Facets" {
+            details.fold { summary { "count by field" } (facets::facets(view, state)) }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use std::convert::Infallible;
 
 use axum::body::Body;
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt as _, stream};
 use maud::{Markup, html};
@@ -69,14 +69,6 @@ where
         let part = receiver.recv().await?;
         Some((Ok::<_, Infallible>(part), receiver))
     });
-    // What compresses asks once more after the end.
-    let parts = parts.fuse();
-    (status, HTML, Body::from_stream(parts)).into_response()
-}
-
-/// Whether another site sent the reader here: then nothing is asked of servers unless the reader
-/// says so.
-pub(crate) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
-    // Another port of this machine is another site's page too.
-    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+    // It may be polled after its end.
+    (status, HTML, Body::from_stream(parts.fuse())).into_response()
 }

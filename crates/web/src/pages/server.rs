@@ -3,21 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::response::Response;
 use maud::html;
 use quarry_event::words::{Key, Word};
 
 use super::fleet::events;
 use super::{response, wrong};
-use crate::access::Person;
+use crate::access::Visit;
+use crate::access::audit::Act;
 use crate::app::App;
 use crate::parts::layout::page;
 use crate::parts::row::table;
 use crate::parts::sources;
 use crate::parts::text::{grouped, marked};
 use crate::problem::Problem;
-use crate::sources::{SourceKind, Wanted, literal_text};
+use crate::sources::{SourceKind, State, Wanted, literal_text};
 use crate::view::View;
 
 /// How long the page waits for its logs and for its newest events.
@@ -26,15 +27,15 @@ const WAIT: Duration = Duration::from_secs(2);
 const ROWS: usize = 20;
 
 pub(crate) async fn get(
-    State(app): State<Arc<App>>,
-    person: Person,
+    axum::extract::State(app): axum::extract::State<Arc<App>>,
+    visit: Visit,
     Path(name): Path<String>,
 ) -> Response {
     app.sources.survey(WAIT).await;
     let found = app.sources.health(&person).into_iter().find(|(source, _)| source.name == name);
     let Some((source, health)) = found else {
         let brief: String = name.chars().take(60).collect();
-        return wrong(&person, &Problem::not_found(format!("no source is called {brief}")));
+        return wrong(visit.person(), &Problem::not_found(format!("no source is called {brief}")));
     };
     let on = |log: Option<&str>| {
         let view = View::default().and(Word::new(Key::On, literal_text(&name)));
@@ -44,9 +45,15 @@ pub(crate) async fn get(
         }
     };
     let wanted = Wanted { rows: ROWS, counts: false, is_quick: true, ..Wanted::of(&on(None)) };
-    let newest = match app.sources.ask(&on(None), &person, wanted.clone()) {
-        Ok(search) => {
+    let begun = app.begin(&visit, Act::Question, &on(None)).await;
+    let asked = begun.and_then(|begun| {
+        app.sources.ask(&on(None), visit.person(), wanted.clone()).map(|search| (begun, search))
+    });
+    let newest = match asked {
+        Ok((begun, search)) => {
             search.wait_for_end(WAIT).await;
+            begun.sent(search.look(|state| state.rows(&wanted).0.len() as u64));
+            begun.end(search.look(State::outcome));
             search.look(|state| {
                 html! {
                     p { (sources::line(state)) "." }
@@ -97,5 +104,5 @@ pub(crate) async fn get(
         p { a href=(events(&name, None)) { "all events" } " " a href=(events(&name, Some("error"))) { "errors" } }
         (newest)
     };
-    response(page(&marked(&source.name), "/", &person, content))
+    response(page(&marked(&source.name), "/", visit.person(), content))
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
-use axum::http::header::{HeaderMap, LOCATION};
+use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
 use maud::html;
 
-use super::{is_from_elsewhere, response, wrong};
-use crate::access::Person;
+use super::{response, wrong};
+use crate::access::Visit;
+use crate::access::audit::{Act, Outcome};
+use crate::access::origin::Arrival;
 use crate::app::App;
 use crate::parts::layout::page;
 use crate::parts::text::{many, marked};
@@ -30,25 +32,25 @@ const ROWS: usize = 200;
 
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    person: Person,
-    headers: HeaderMap,
+    visit: Visit,
     RawQuery(query): RawQuery,
 ) -> Response {
     let query = query.unwrap_or_default();
+    let person = visit.person();
     let view = match View::parse(&query) {
         // What is to come has no place in a list that exists.
         Ok(view) => view.at(At::Start),
-        Err(error) => return wrong(&person, &Problem::of_view(&error)),
+        Err(error) => return wrong(person, &Problem::of_view(&error)),
     };
     if view.query() != query {
         return (StatusCode::FOUND, [(LOCATION, view.address(PAGE))]).into_response();
     }
     let chosen = match app.sources.choose(&view.words, view.from) {
         Ok(chosen) => chosen,
-        Err(problem) => return wrong(&person, &problem),
+        Err(problem) => return wrong(person, &problem),
     };
     let servers = app.sources.servers(&chosen);
-    if servers > 0 && is_from_elsewhere(&headers) {
+    if servers > 0 && visit.arrival() == Arrival::Foreign {
         let content = html! {
             h1 { "Tail" }
             p.notice {
@@ -56,11 +58,15 @@ pub(crate) async fn get(
                 a.button href=(view.address(PAGE)) { "Ask: this follows " (many(servers, "server")) }
             }
         };
-        return response(page("Tail", PAGE, &person, content));
+        return response(page("Tail", PAGE, person, content));
     }
-    let (hub, wanted) = match hub(&app, &person, &view, Wire::Events) {
+    let begun = match app.begin(&visit, Act::Tail, &view).await {
+        Ok(begun) => begun,
+        Err(problem) => return wrong(person, &problem),
+    };
+    let (hub, wanted) = match hub(&app, person, &view, Wire::Events) {
         Ok(found) => found,
-        Err(problem) => return wrong(&person, &problem),
+        Err(problem) => return wrong(person, &problem),
     };
     let mut changes = hub.changes();
     let first = async {
@@ -91,6 +97,8 @@ pub(crate) async fn get(
     }
     rows.sort_by(|a, b| b.place.cmp(&a.place));
     let shown: Vec<&Row> = rows.iter().take(ROWS).map(|row| &**row).collect();
+    begun.sent(shown.len() as u64);
+    begun.end(Outcome::Complete);
     let address = view.address("/api/v1/tail");
     let joint = if address.contains('?') { '&' } else { '?' };
     let content = html! {
@@ -106,5 +114,5 @@ pub(crate) async fn get(
             (row::table(&view, &shown, &wanted, None, "The newest events"))
         }
     };
-    response(page("Tail", PAGE, &person, content))
+    response(page("Tail", PAGE, person, content))
 }

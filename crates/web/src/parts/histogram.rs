@@ -60,7 +60,7 @@ pub(crate) fn histogram(view: &View, histogram: &Histogram) -> Markup {
                 span { (clock(begins, &zone)) }
                 span.legend {
                     (span(seconds)) " a bar: "
-                    @for kind in &histogram.series { span.kind { span.{"swatch " (class(kind, histogram))} {} (marked(kind)) } }
+                    @for kind in &ordered(histogram) { span.kind { span.{"swatch " (class(kind, histogram))} {} (marked(kind)) } }
                 }
                 span { (clock(ends, &zone)) }
             }
@@ -87,6 +87,13 @@ pub(crate) fn histogram(view: &View, histogram: &Histogram) -> Markup {
             }
         }
     }
+}
+
+/// The kinds, the worst level first.
+fn ordered(histogram: &Histogram) -> Vec<&str> {
+    let mut kinds: Vec<&str> = histogram.series.iter().map(|kind| &**kind).collect();
+    kinds.sort_by_key(|kind| rank(kind));
+    kinds
 }
 
 struct Part {

@@ -27,8 +27,8 @@ pub(crate) fn page(title: &str, here: &str, person: &Person, content: Markup) ->
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " - Quarry" }
-                link rel="icon" href=(assets::address("icon.svg"));
                 link rel="stylesheet" href=(assets::address("style.css"));
+                link rel="icon" href=(assets::address("icon.svg"));
                 @for script in assets::scripts() { script type="module" src=(script) {} }
             }
             body {

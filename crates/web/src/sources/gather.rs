@@ -147,7 +147,10 @@ impl Gather {
             true => time.as_filetime() >= threshold,
             false => time.as_filetime() <= threshold,
         };
-        if wanted.rows == 0 || !is_kept || self.counts && !is_beyond(wanted, event, origin) {
+        let is_counted_elsewhere = wanted.counts && !self.counts;
+        if !is_counted_elsewhere && (wanted.rows == 0 || !is_kept)
+            || self.counts && !is_beyond(wanted, event, origin)
+        {
             return;
         }
         let row = self.row(worker, event, origin, texts, (time, level));

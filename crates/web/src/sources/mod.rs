@@ -196,6 +196,11 @@ impl Sources {
         chosen.iter().filter(|at| self.kind(&[**at]) == SourceKind::Server).count()
     }
 
+    /// What some sources are called.
+    pub(crate) fn names(&self, chosen: &[(usize, usize)]) -> Vec<&str> {
+        chosen.iter().map(|&(b, n)| &*self.backends[b].sources()[n].name).collect()
+    }
+
     /// What the first of some sources is.
     pub(crate) fn kind(&self, chosen: &[(usize, usize)]) -> SourceKind {
         let info = |&(b, n): &(usize, usize)| self.backends[b].sources()[n].kind;

@@ -14,6 +14,7 @@ use super::gather::{Gathered, ON, USUAL, Usual};
 use super::question::{Question, Wanted};
 use super::row::Row;
 use super::{SourceInfo, SourceKind};
+use crate::access::audit::Outcome;
 use crate::view::{Bars, Place};
 
 /// The longest that a question may take.
@@ -265,6 +266,17 @@ impl State {
             None => Exactness::Exact,
             Some(source) if is_live(source) => Exactness::Fetched,
             Some(_) => Exactness::AtLeast,
+        }
+    }
+
+    /// How the question ended, for the audit.
+    pub(crate) fn outcome(&self) -> Outcome {
+        if self.is_stopped {
+            Outcome::Bounded
+        } else if !self.is_complete() || self.sources.iter().any(|s| s.status != Status::Done) {
+            Outcome::Partial
+        } else {
+            Outcome::Complete
         }
     }
 

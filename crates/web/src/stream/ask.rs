@@ -20,7 +20,8 @@ use quarry_event::EventTime;
 use serde_json::{Value, json};
 
 use super::{Stream, Wire, response};
-use crate::access::Person;
+use crate::access::audit::Act;
+use crate::access::{Question, Visit};
 use crate::api::{Format, Request, outcome};
 use crate::app::App;
 use crate::parts::row::Shown;
@@ -38,7 +39,7 @@ const LINE: Duration = Duration::from_secs(1);
 
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    person: Person,
+    visit: Visit,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -49,14 +50,17 @@ pub(crate) async fn get(
         wanted.print = Some(Format::Ndjson.printer(&view, false)?);
         wanted.format = "ask";
     }
-    let search = app.sources.ask(&view, &person, wanted.clone())?;
+    let begun = app.begin(&visit, Act::Ask, &view).await?;
+    let search = app.sources.ask(&view, visit.person(), wanted.clone())?;
     let zone = view.time_zone();
     Ok(response(wire, move |stream| async move {
         let show =
             |row: &crate::sources::Row| Shown::of(row, wanted.columns.len(), &zone).to_json();
         tokio::select! {
             () = stream.gone() => {}
-            () = write(&stream, &search, &wanted, show) => {}
+            () = write(&stream, &search, &wanted, &begun, show) => {
+                begun.end(search.look(Answer::outcome));
+            }
         }
     }))
 }
@@ -75,6 +79,7 @@ async fn write(
     stream: &Stream,
     search: &Search,
     wanted: &Wanted,
+    begun: &Question,
     show: impl Fn(&crate::sources::Row) -> Value,
 ) {
     let mut changes = search.changes();
@@ -102,6 +107,7 @@ async fn write(
             if !sent {
                 return;
             }
+            begun.sent(1);
         }
         let is_news = told.as_ref().is_none_or(|(at, before)| {
             *before != sources && (end.is_some() || at.elapsed() >= LINE)

@@ -79,12 +79,11 @@ where
         let part = receiver.recv().await?;
         Some((Ok::<_, std::convert::Infallible>(part), receiver))
     });
-    // What compresses asks once more after the end.
-    let parts = parts.fuse();
     let kind = match wire {
         Wire::Events => "text/event-stream",
         Wire::Lines => "application/x-ndjson",
     };
     let headers: [(HeaderName, &str); 2] = [(CONTENT_TYPE, kind), (CACHE_CONTROL, "no-store")];
-    (headers, Body::from_stream(parts)).into_response()
+    // It may be polled after its end.
+    (headers, Body::from_stream(parts.fuse())).into_response()
 }

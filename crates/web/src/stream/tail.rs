@@ -22,7 +22,8 @@ use serde_json::json;
 use super::ask::wire;
 use super::hub::{Hub, What};
 use super::{Stream, Wire, response};
-use crate::access::Person;
+use crate::access::audit::{Act, Outcome};
+use crate::access::{Person, Question, Visit};
 use crate::api::{Format, Request};
 use crate::app::App;
 use crate::parts::row::Shown;
@@ -63,12 +64,31 @@ pub(crate) fn hub(
 
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    person: Person,
+    visit: Visit,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
-    // A page says in its address what it shows already; a browser says on its own where it was.
+    let (rest, after) = without_last(&query);
+    let Request { view, format, .. } = Request::parse(&rest, &headers)?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let wire = wire(&headers, format);
+    let begun = app.begin(&visit, Act::Tail, &view).await?;
+    let (hub, wanted) = hub(&app, visit.person(), &view, wire)?;
+    let from = last.or(after).unwrap_or(0);
+    let zone = view.time_zone();
+    Ok(response(wire, move |stream| async move {
+        let show = |row: &Row| Shown::of(row, wanted.columns.len(), &zone).to_json();
+        tokio::select! {
+            () = stream.gone() => {}
+            () = write(&stream, &hub, from, &begun, show) => begun.end(Outcome::Complete),
+        }
+    }))
+}
+
+/// A query without `last`, and its value: a page says in its address what it shows already, as a
+/// browser says on its own where it was.
+fn without_last(query: &str) -> (String, Option<u64>) {
     let mut after = None;
     let mut rest = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -77,25 +97,14 @@ pub(crate) async fn get(
             name => drop(rest.append_pair(name, &value)),
         }
     }
-    let Request { view, format, .. } = Request::parse(&rest.finish(), &headers)?;
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let wire = wire(&headers, format);
-    let (hub, wanted) = hub(&app, &person, &view, wire)?;
-    let from = last.or(after).unwrap_or(0);
-    let zone = view.time_zone();
-    Ok(response(wire, move |stream| async move {
-        let show = |row: &Row| Shown::of(row, wanted.columns.len(), &zone).to_json();
-        tokio::select! {
-            () = stream.gone() => {}
-            () = write(&stream, &hub, from, show) => {}
-        }
-    }))
+    (rest.finish(), after)
 }
 
 async fn write(
     stream: &Stream,
     hub: &Hub,
     mut from: u64,
+    begun: &Question,
     show: impl Fn(&Row) -> serde_json::Value,
 ) {
     let mut changes = hub.changes();
@@ -122,6 +131,7 @@ async fn write(
                 return;
             }
             from = item.number;
+            begun.sent(1);
         }
         if since.is_over {
             stream.send("end", None, &json!({ "events": since.events })).await;
