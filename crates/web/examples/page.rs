@@ -182,7 +182,7 @@ fn servers(sim: &Sim) -> Servers {
         let connect = ConnectOptions {
             name: server.name().to_owned(),
             mapper_port: server.mapper_port(),
-            ..ConnectOptions::new(&server.address().to_string(), sim.credential().clone())
+            ..ConnectOptions::new(server.address().to_string(), sim.credential().clone())
         };
         let source = Arc::new(Server::new(server.name(), connect));
         ServerSpec { source, groups: vec!["all".to_owned()], texts: None }
