@@ -68,11 +68,15 @@ impl Backend for Memory {
             }
         };
         let (infos, events) = (Arc::clone(&self.infos), Arc::clone(&self.events));
-        // Who takes what is printed may be slow, and is waited for.
-        tokio::task::spawn_blocking(move || {
+        let work = move || {
             let events = events.read().unwrap_or_else(PoisonError::into_inner);
             look(&infos, &events, &asked, &selection, &sources, &feed);
-        });
+        };
+        // Who takes what is printed may be slow, and is waited for: not on a thread of a runtime.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(work)),
+            Err(_) => work(),
+        }
     }
 
     fn state(&self) -> Option<u64> {
