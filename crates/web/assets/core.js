@@ -101,7 +101,11 @@ async function start() {
   offer_copies();
   const has = (/** @type {string} */ selector) => document.querySelector(selector) !== null;
   (await import("./keys.js")).start();
-  if (has("svg[data-from]")) (await import("./brush.js")).start();
+  // Whoever comes near the histogram can drag over it then.
+  const figure = document.querySelector("figure.histogram");
+  const brush = async () => (await import("./brush.js")).start();
+  figure?.addEventListener("pointerover", brush, { once: true });
+  figure?.addEventListener("focusin", brush, { once: true });
   if (has("[data-ask]")) (await import("./live.js")).start();
   if (has("[data-tail]")) (await import("./tail.js")).start();
 }

@@ -54,7 +54,7 @@ function press(key, target) {
     case "[": return follow("a[rel=next]");
     case "]": return follow("a[rel=prev]");
     case "-": return follow("nav.times a:nth-of-type(2)");
-    case "+": return focus("button.brush");
+    case "+": return narrow();
     case ".": return follow("button.waiting:not([hidden])");
     case " ": return !is_control && follow("button.pause");
     case "c": return copy_text(document.querySelector(".copy code")?.textContent);
@@ -133,6 +133,16 @@ function back() {
     return false;
   }
   history.length > 1 && document.referrer.startsWith(location.origin) ? history.back() : follow("a[rel=up]");
+  return true;
+}
+
+/** Narrows the time by keys, where there is a histogram. */
+function narrow() {
+  if (document.querySelector("svg[data-from]") === null) return false;
+  import("./brush.js").then((brush) => {
+    brush.start();
+    focus("button.brush");
+  });
   return true;
 }
 

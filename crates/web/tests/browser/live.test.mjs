@@ -75,7 +75,7 @@ test("a row that a script makes is the row that the server writes", async () => 
 
 test("the keyboard reaches everything, and keys that are turned off stay off", async () => {
   const { context, page } = await signed_in();
-  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "load" });
+  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "networkidle" });
   await page.keyboard.press("j");
   await page.keyboard.press("j");
   const second = await page.locator("#rows td.time a").nth(1).getAttribute("href");
@@ -88,15 +88,15 @@ test("the keyboard reaches everything, and keys that are turned off stay off", a
   assert.doesNotMatch(outline, /none| 0px/);
   await page.keyboard.press("k");
   await page.keyboard.press("i");
-  await page.waitForURL(/[?&]id=\d+/);
+  await page.waitForURL(/[?&]id=\d+/, { waitUntil: "networkidle" });
   await page.keyboard.press("/");
   assert.equal(await page.evaluate(() => document.activeElement.id), "q");
   // In a field they are letters.
   await page.keyboard.type(" j?");
   assert.match(await page.locator("#q").inputValue(), / j\?$/);
-  await page.goto(`${program.owner}/help`, { waitUntil: "load" });
+  await page.goto(`${program.owner}/help`, { waitUntil: "networkidle" });
   await page.getByRole("button", { name: /Keys are on/ }).click();
-  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "load" });
+  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "networkidle" });
   await page.keyboard.press("j");
   assert.equal(await page.evaluate(() => document.activeElement.tagName), "BODY");
   await context.close();
@@ -104,11 +104,12 @@ test("the keyboard reaches everything, and keys that are turned off stay off", a
 
 test("dragging over the histogram narrows the time, and so do keys", async () => {
   const { context, page } = await signed_in();
-  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "load" });
+  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "networkidle" });
   const svg = page.locator("figure.histogram svg");
   const whole = await svg.evaluate((svg) => [svg.dataset.from, svg.dataset.to].map(Date.parse));
   const box = await svg.boundingBox();
   await page.mouse.move(box.x + box.width * 0.25, box.y + box.height / 2);
+  await page.locator("button.brush").waitFor({ state: "attached" });
   await page.mouse.down();
   await page.mouse.move(box.x + box.width * 0.5, box.y + box.height / 2, { steps: 5 });
   await page.mouse.up();
@@ -121,8 +122,9 @@ test("dragging over the histogram narrows the time, and so do keys", async () =>
   const [from, to] = span();
   assert.ok(Math.abs((from - whole[0]) / length - 0.25) < 0.05, `${(from - whole[0]) / length}`);
   assert.ok(Math.abs((to - whole[0]) / length - 0.5) < 0.05, `${(to - whole[0]) / length}`);
-  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "load" });
-  await page.locator("button.brush").focus();
+  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "networkidle" });
+  await page.keyboard.press("+");
+  await page.locator("button.brush:focus").waitFor({ state: "attached" });
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("Shift+ArrowLeft");
   await page.keyboard.press("Enter");
