@@ -50,7 +50,8 @@ impl<'d> Head<'d> {
         tidy.then_some(Head { cache, dialect, ansi, instance: Shallow { template, values } })
     }
 
-    #[inline]
+    // Several kinds of work look at heads, so without `always` it would be a call for each field.
+    #[inline(always)]
     fn text(&self, instance: &Shallow<'d>, text: Text) -> Value<'d> {
         match text {
             // Where there is text of several pieces, this isn't called.
@@ -127,7 +128,7 @@ impl<'d> Head<'d> {
 }
 
 impl PartialSource for Head<'_> {
-    #[inline]
+    #[inline(always)]
     fn known_field(&self, field: Field) -> Value<'_> {
         let instance = &self.instance;
         let place = &instance.template.fields[field as usize];

@@ -1,6 +1,7 @@
 //! The command line: one definition that the parser, the help, the man page and the completions
 //! are made of. What an option's text means is read by the part that uses it.
 
+mod answers;
 mod common;
 mod detect;
 mod lock;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+pub(crate) use answers::{AnswerArgs, AnswerFormat};
 pub(crate) use common::{
     CodePageArgs, FileArgs, FilterArgs, Format, ListArgs, ListFormat, ScanFormat, ServerArgs,
     SortKey, SourceArgs, TerminalArgs, When, WorkArgs,
@@ -76,6 +78,15 @@ pub(crate) enum Command {
         ))
     )]
     Detect(Box<DetectArgs>),
+    /// List who signed in to what, from where, and who failed to and why
+    #[command(after_help = answers::AFTER_LOGONS)]
+    Logons(AnswerArgs),
+    /// List the script blocks that PowerShell ran, each whole
+    #[command(after_help = answers::AFTER_POWERSHELL)]
+    Powershell(AnswerArgs),
+    /// List processes by host, each under the one that started it
+    #[command(after_help = answers::AFTER_PROCESSES)]
+    Processes(AnswerArgs),
     /// Print the last events of servers and log files, and then new ones as they come
     #[command(after_help = AFTER_TAIL, mut_arg("connections", |arg| arg.hide(true)))]
     Tail(TailArgs),

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome,
     question.warn(&run.console);
     let of_each = args.lines.filter(|_| !args.unique);
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = rules.map(|rules| question.routed(rules, &inputs)).transpose()?;
+    let routed = rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?;
     let routed = routed.map(|routed| Arc::new(routed.with_limit(of_each)));
     let selection = Arc::new(question.selection.with_limit(of_each));
     let mut unique = Unique::default();
@@ -83,8 +83,11 @@ impl<'u> Saving<'u> {
     }
 }
 
-fn of_file(error: &dyn std::fmt::Display) -> Closed {
-    Closed::Failed(Failure::new(format!("the .evtx file: {error}")))
+fn of_file(error: &EvtxWriteError) -> Closed {
+    Closed::Failed(match error {
+        EvtxWriteError::Io(e) => Failure::io("the .evtx file", e),
+        error => Failure::new(format!("the .evtx file: {error}")),
+    })
 }
 
 impl Take for Saving<'_> {

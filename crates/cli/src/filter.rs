@@ -7,17 +7,17 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use quarry_collect::Selection;
-use quarry_event::EventTime;
 use quarry_event::filter::{
     Filter, FilterError, Glob, MissingName, Names, Route, parse_time, parse_zone,
 };
 use quarry_event::output::{Column, local_time};
 use quarry_event::words::{Key, Word, WordError, Words};
+use quarry_event::{EventTime, Field, FieldSource as _};
 
 use crate::args::{FilterArgs, TerminalArgs};
 use crate::console::Console;
-use crate::detect::Detection;
 use crate::error::Failure;
+use crate::record;
 use crate::source::Inputs;
 
 /// What the options select of each source, and what is to be said of them.
@@ -52,8 +52,16 @@ impl Question {
         Ok(Question { selection, names, warnings })
     }
 
-    /// What servers among the sources are asked for: the events that the rules look at.
-    pub(crate) fn routed(&self, rules: &Detection, inputs: &Inputs) -> Result<Selection, Failure> {
+    /// The events of the routes, of a file.
+    pub(crate) fn only(&self, routes: Vec<Route>) -> Result<Selection, Failure> {
+        let filter = Filter { routes, ..self.selection.filter().clone() };
+        let now = EventTime::from_timestamp(Timestamp::now());
+        let selection = Selection::new(self.selection.logs().to_vec(), filter, now);
+        Ok(of("--xpath", selection)?.watching(&self.names))
+    }
+
+    /// What servers among the sources are asked for: the events of the routes.
+    pub(crate) fn routed(&self, routes: Vec<Route>, inputs: &Inputs) -> Result<Selection, Failure> {
         let logs = self.selection.logs();
         if inputs.servers.is_empty() {
             return Ok(self.selection.clone());
@@ -61,13 +69,12 @@ impl Question {
         let is_wanted =
             |route: &Route| logs.is_empty() || logs.iter().any(|log| log.is_match(&route.channel));
         let mut filter = self.selection.filter().clone();
-        filter.routes = rules.routes().into_iter().filter(is_wanted).collect();
+        filter.routes = routes.into_iter().filter(is_wanted).collect();
         // A glob, so that a log that a server doesn't have is no failure of it.
         let names: Vec<&str> = filter.routes.iter().map(|route| &*route.channel).collect();
         let glob = match &*names {
             [] => {
-                return Err(Failure::new("no rule looks at any of these logs")
-                    .hint("quarry detect --rules FOLDER --plan lists where each looks"));
+                return Err(Failure::new("--log: nothing is looked for in any of these logs"));
             }
             // One alternative is no choice.
             [one] => format!("{{{one},{one}}}"),
@@ -111,7 +118,14 @@ fn around<'a>(args: &'a FilterArgs, zone: &Zone) -> Result<Cow<'a, FilterArgs>, 
     const WINDOW: Duration = Duration::from_secs(300);
     let Some(middle) = &args.around else { return Ok(Cow::Borrowed(args)) };
     let now = Zoned::now().with_time_zone(zone.get());
-    let middle = of("--around", parse_time(middle, &now))?.as_filetime();
+    let middle = match record::named(middle) {
+        None => of("--around", parse_time(middle, &now))?,
+        Some((path, number)) => {
+            let time = record::find(path, number)?.field(Field::TimeCreated).as_time();
+            time.ok_or_else(|| Failure::new(format!("--around: {middle} has no time")))?
+        }
+    };
+    let middle = middle.as_filetime();
     // In units of 100 ns.
     let window = args.window.unwrap_or(WINDOW).as_nanos() / 100;
     let window = u64::try_from(window).unwrap_or(u64::MAX);

@@ -4,7 +4,7 @@
 use quarry_fleet::address::UrlError;
 use quarry_fleet::inventory::SelectError;
 use quarry_fleet::sign_in::SignInError;
-use quarry_fleet::{Cause, KerberosError, Listener, Protocol};
+use quarry_fleet::{Cause, KerberosError, Listener, NameProblem, Protocol};
 
 use crate::error::Failure;
 
@@ -175,6 +175,9 @@ pub(crate) fn url(error: &UrlError) -> Option<String> {
 
 /// Where servers are looked for that the inventory doesn't have.
 pub(crate) fn select(error: &SelectError, is_empty: bool) -> Option<String> {
+    if matches!(error, SelectError::Name(NameProblem::Colon(_))) {
+        return Some("a port stands in a URL: even6://HOST:PORT, or even://HOST:PORT".to_owned());
+    }
     let is_missing = matches!(
         error,
         SelectError::UnknownGroup { .. } | SelectError::NoMatch(_) | SelectError::EmptyGroup(_)

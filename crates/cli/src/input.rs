@@ -185,6 +185,9 @@ impl Files {
         stop: &Stop,
     ) -> Result<FileLog, Unread> {
         let Some(packing) = packing(&file)? else { return self.open_log(name, log_name, file) };
+        if packing == Packing::Zip {
+            return Err(Unread::Zip);
+        }
         let is_wanted = || !stop.is_set();
         let unpacked = quarry_archive::unpack(packing, &file, &is_wanted)?;
         let (log_name, _) = log_name.rsplit_once('.').unwrap_or((log_name, ""));
@@ -230,6 +233,8 @@ impl Files {
 /// Why a file can't be read as a log.
 enum Unread {
     Archive(ArchiveError),
+    /// It is a zip archive, which only a file with a name is searched as.
+    Zip,
     NoLog {
         error: OpenError,
         /// What it begins with.
@@ -260,13 +265,15 @@ impl Unread {
     fn named(self, name: &str) -> Failure {
         match self {
             Unread::Archive(error) => archive_failure(name, &error),
+            Unread::Zip => Failure::new(format!("{name}: a zip archive is only read as a file"))
+                .hint("save it, and name that file"),
             Unread::NoLog { error: OpenError::Io(e), .. } => {
                 Failure::new(format!("{name}: {}", plain(&e)))
             }
             Unread::NoLog { error, start } => {
                 let failure = Failure::new(format!("{name}: {error}"));
                 match error {
-                    OpenError::NotALog if is_packed(&start) => {
+                    OpenError::NotALog if is_packed_otherwise(&start) => {
                         failure.hint("it is compressed in a way that is not read: unpack it first")
                     }
                     OpenError::NotALog => failure
@@ -287,6 +294,9 @@ pub(crate) fn archive_failure(name: &str, error: &ArchiveError) -> Failure {
     match error {
         ArchiveError::Encrypted => failure.hint("unpack it with its password first"),
         ArchiveError::Nested | ArchiveError::Method(_) => failure.hint("unpack it first"),
+        ArchiveError::Damaged(_) => {
+            failure.hint("unpack it as far as that goes, and name the file that comes of it")
+        }
         ArchiveError::TooLarge { .. } | ArchiveError::Entries => {
             failure.hint("if it is to be trusted, unpack it first")
         }
@@ -299,6 +309,12 @@ pub(crate) fn packing(file: &impl ReadAt) -> io::Result<Option<Packing>> {
     start(file).map(|start| Packing::of(&start))
 }
 
+/// Whether a file is packed in a way that is read.
+pub(crate) fn is_packed(path: &Path) -> bool {
+    !is_pipe(path)
+        && File::open(path).and_then(|file| packing(&file)).is_ok_and(|packing| packing.is_some())
+}
+
 fn start(file: &impl ReadAt) -> io::Result<Vec<u8>> {
     let mut start = vec![0; 6];
     let read = file.read_full_at(&mut start, 0)?;
@@ -307,7 +323,7 @@ fn start(file: &impl ReadAt) -> io::Result<Vec<u8>> {
 }
 
 /// Whether a file begins as archives and compressed files do that are not read.
-fn is_packed(start: &[u8]) -> bool {
+fn is_packed_otherwise(start: &[u8]) -> bool {
     const MAGIC: [&[u8]; 4] = [b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\0", b"BZh", b"Rar!"];
     MAGIC.iter().any(|magic| start.starts_with(magic))
 }

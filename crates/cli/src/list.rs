@@ -10,7 +10,7 @@ use quarry_event::filter::Glob;
 use quarry_event::output::{Column as EventColumn, Scratch, local_time};
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource};
-use quarry_eventlog::{Direction, LogInfo};
+use quarry_eventlog::{Detail, Direction, LogInfo};
 use quarry_fleet::SourceId;
 use serde_json::Value as Json;
 
@@ -102,11 +102,13 @@ fn list(
         files: inputs.files.len(),
         found: BTreeMap::new(),
         logs: listed.logs.clone(),
+        listing: Listing { rows: 0, without_log: listed.logs.clone() },
         not_empty: listed.not_empty,
         recover: run.file_options.recover,
         zone: zone.get(),
         rows,
     };
+    let mut listing = Listing::default();
     let read = (|| {
         // Servers know their logs; only what passes a filter has to be read.
         if listed.selection().is_none_or(Selection::passes_all) {
@@ -117,12 +119,28 @@ fn list(
             Arc::new(listed.question.take().map(|question| question.selection).unwrap_or_default());
         let key = if by_channel { Key::Channel } else { Key::Log };
         run.read(inputs, &selection, &Count { key }, &mut lists)?;
-        lists.finish()
+        listing = lists.finish()?;
+        Ok(())
     })();
     delivered(read)?;
     missing.iter().for_each(|missing| missing.warn(&run.console));
+    // Servers have said so, each for itself.
+    for log in listing.without_log.iter().filter(|_| !files.is_empty()) {
+        let log = log.as_str();
+        run.console.warning(&format!("no file that was read has events of a log {log}"));
+    }
     run.summarize();
-    Ok(run.outcome().exit_code())
+    let mut outcome = run.outcome();
+    outcome.matched &= !by_channel || listing.rows > 0;
+    Ok(outcome.exit_code())
+}
+
+/// What was listed.
+#[derive(Default)]
+struct Listing {
+    rows: u64,
+    /// The logs that were asked for, and that no source has.
+    without_log: Vec<Glob>,
 }
 
 const COLUMNS: [Column; 5] = [
@@ -142,6 +160,7 @@ struct Lists {
     found: BTreeMap<Place, (String, BTreeMap<String, Tally>)>,
     /// The logs that are listed; none for all.
     logs: Vec<Glob>,
+    listing: Listing,
     /// Whether logs without records are left out.
     not_empty: bool,
     recover: bool,
@@ -169,15 +188,19 @@ impl Lists {
         };
         let listed = logs.iter().filter(is_listed);
         let rows: Vec<_> = listed.map(|(log, tally)| self.row(&source, log, tally)).collect();
+        let has_log = |glob: &Glob| logs.keys().any(|log| glob.is_match(log));
+        self.listing.without_log.retain(|glob| !has_log(glob));
+        self.listing.rows += rows.len() as u64;
         self.rows.add(&rows)
     }
 
     /// Prints what is left, as of a source that was not read to its end.
-    fn finish(mut self) -> Result<(), Closed> {
+    fn finish(mut self) -> Result<Listing, Closed> {
         while let Some(place) = self.found.keys().next().copied() {
             self.print(place)?;
         }
-        self.rows.finish()
+        self.rows.finish()?;
+        Ok(self.listing)
     }
 
     fn row(&self, source: &str, log: &str, tally: &Tally) -> Vec<Cell> {
@@ -251,7 +274,9 @@ fn survey(
         })
         .collect();
     let named: Vec<Glob> = patterns.concat();
-    let question = move |id: SourceId, log| quarry_fleet::survey(log, patterns[id.index()].clone());
+    let detail = if lists.by_channel { Detail::Properties } else { Detail::Records };
+    let question =
+        move |id: SourceId, log| quarry_fleet::survey(log, patterns[id.index()].clone(), detail);
     let mut printed = Ok(());
     run.ask(servers, question, |run, n, surveyed, _| {
         let place = (true, lists.files + n);
@@ -261,6 +286,10 @@ fn survey(
         for (log, info) in surveyed {
             match info {
                 Ok(LogInfo { records, oldest, newest, size, enabled, .. }) => {
+                    if records > 0 && oldest.is_none() {
+                        let what = format_args!("the oldest record of {log} can't be read");
+                        run.warn(servers[n].name(), &what);
+                    }
                     run.summary.records += records;
                     run.summary.matched += records;
                     let events = records;

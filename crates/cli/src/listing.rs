@@ -38,11 +38,16 @@ impl Column {
     }
 
     /// What stands over it: a value's name as the event has it, others in capitals.
-    fn heading(&self) -> String {
+    pub(crate) fn heading(&self) -> String {
         match self.name.strip_prefix("data.") {
             Some(name) => name.to_owned(),
             None => self.name.to_uppercase(),
         }
+    }
+
+    /// Whether it has numbers.
+    pub(crate) fn is_number(&self) -> bool {
+        self.right
     }
 
     /// A column that is narrowed where the table is too wide.
@@ -61,6 +66,11 @@ pub(crate) struct Cell {
 impl Cell {
     pub(crate) fn new(value: impl Into<Json>, shown: impl Into<String>) -> Self {
         Cell { value: value.into(), shown: shown.into() }
+    }
+
+    /// What the table shows, however wide.
+    pub(crate) fn whole(&self) -> &str {
+        &self.shown
     }
 
     pub(crate) fn text(text: impl Into<String>) -> Self {

@@ -4,6 +4,7 @@
 //! says. Standard output is data only; [`console`] is standard error.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod args;
 mod catalogues;
 mod console;
@@ -27,6 +28,7 @@ mod meta;
 mod out;
 mod print;
 mod printed;
+mod record;
 mod run;
 mod run_as;
 mod scan;
@@ -65,6 +67,18 @@ fn main() -> ExitCode {
         Command::Detect(args) => {
             let color = args.scan.terminal.color;
             (detect::run(*args), color)
+        }
+        Command::Logons(args) => {
+            let color = args.terminal.color;
+            (answers::logons(args), color)
+        }
+        Command::Powershell(args) => {
+            let color = args.terminal.color;
+            (answers::powershell(args), color)
+        }
+        Command::Processes(args) => {
+            let color = args.terminal.color;
+            (answers::processes(args), color)
         }
         Command::Tail(args) => (tail::run(&args), args.terminal.color),
         Command::Count(args) => (list::count(&args), args.output.terminal.color),

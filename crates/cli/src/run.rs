@@ -314,14 +314,19 @@ impl Run {
         });
     }
 
-    fn warn(&mut self, source: &str, what: &dyn Display) {
+    /// Warns of something about a source, of which the first are shown each.
+    pub(crate) fn warn(&mut self, source: &str, what: &dyn Display) {
+        self.tell(source, what, Console::warning);
+    }
+
+    fn tell(&mut self, source: &str, what: &dyn Display, how: fn(&Console, &str)) {
         let warnings = match self.warnings.get_mut(source) {
             Some(warnings) => warnings,
             None => self.warnings.entry(source.to_owned()).or_default(),
         };
         *warnings += 1;
         if self.follows || *warnings <= MAX_WARNINGS {
-            self.console.warning(&format!("{source}: {what}"));
+            how(&self.console, &format!("{source}: {what}"));
         }
     }
 
@@ -383,7 +388,7 @@ impl Run {
                 missing.warn(&self.console);
                 self.summarize();
                 if let Some(rules) = rules {
-                    rules.summarize(&self.console);
+                    rules.summarize(self);
                 }
                 unique.summarize(&self.console);
             }
@@ -479,6 +484,8 @@ impl<T: Take> Sink for Reporting<'_, T> {
                     let hint = "quarry scan --unique prints each event once";
                     self.run.warn(source, &format_args!("{damage} ({hint})"));
                 }
+                // However quiet it is, as for gaps.
+                damage if damage.is_hole() => self.run.tell(source, &damage, Console::caution),
                 damage => self.run.warn(source, &damage),
             }
         }

@@ -60,7 +60,7 @@ pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome
     question.warn(&run.console);
     let read_of_each = of_each.filter(|_| !args.unique);
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = rules.map(|rules| question.routed(rules, &inputs)).transpose()?;
+    let routed = rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?;
     let routed = routed.map(|routed| Arc::new(routed.with_limit(read_of_each)));
     let selection = Arc::new(question.selection.with_limit(read_of_each));
     let mut unique = Unique::default();

@@ -111,12 +111,19 @@ fn expand_servers(text: &str, inputs: &mut Inputs, servers: &mut Servers<'_>) {
 
 fn expand_path(path: PathBuf, inputs: &mut Inputs, servers: &mut Servers<'_>) {
     let shown = path.display();
+    if path.as_os_str().is_empty() {
+        let failure = Failure::new("a source is empty").hint("name a server, a file or a folder");
+        return inputs.mistakes.push(failure);
+    }
     match fs::metadata(&path) {
         Ok(metadata) if metadata.is_dir() => search(path, &mut inputs.files),
         Ok(metadata) if metadata.is_file() && is_zip(&path) => {
-            search_archive(path, &mut inputs.files, true);
+            search_archive(path, &mut inputs.files, Some(""));
         }
         Ok(_) => inputs.files.push(Input::File(path)),
+        Err(_) if let Some((archive, inside)) = place_in_archive(&path) => {
+            search_archive(archive, &mut inputs.files, Some(&inside));
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             let is_path = path.components().count() > 1 || kind(&path).is_some();
             match path.to_str() {
@@ -154,9 +161,17 @@ fn is_zip(path: &Path) -> bool {
     packing.is_ok_and(|packing| packing == Some(Packing::Zip))
 }
 
-/// Finds the logs in a zip archive, in the order of their names. Where nobody named it, one
-/// without logs is left alone.
-fn search_archive(path: PathBuf, inputs: &mut Vec<Input>, is_named: bool) {
+/// The archive that a path leads into, and the name of the file or folder in it, as the events of
+/// such a file have it in their source.
+fn place_in_archive(path: &Path) -> Option<(PathBuf, String)> {
+    let archive = path.ancestors().skip(1).find(|above| above.is_file())?;
+    let inside = path.strip_prefix(archive).ok()?;
+    is_zip(archive).then(|| (archive.to_owned(), inside.to_string_lossy().replace('\\', "/")))
+}
+
+/// Finds the logs in a zip archive, in the order of their names: those of a name or in a folder of
+/// it, or all where this is empty. Where nobody named it, an archive without logs is left alone.
+fn search_archive(path: PathBuf, inputs: &mut Vec<Input>, inside: Option<&str>) {
     let shown = path.display().to_string();
     let opened = fs::File::open(&path).map_err(Into::into).and_then(ZipFile::open);
     let archive = match opened {
@@ -165,9 +180,17 @@ fn search_archive(path: PathBuf, inputs: &mut Vec<Input>, is_named: bool) {
     };
     let mut entries = archive.entries().to_vec();
     entries.sort_by(|a, b| a.name.cmp(&b.name));
-    if entries.is_empty() && is_named {
-        let failure =
-            Failure::new(format!("there are no .evtx or .evt files in the archive {shown}"));
+    let folder = inside.unwrap_or_default();
+    entries.retain(|entry| {
+        let rest = entry.name.strip_prefix(folder);
+        rest.is_some_and(|rest| folder.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    });
+    if entries.is_empty() && inside.is_some() {
+        let what = match folder {
+            "" => "there are no .evtx or .evt files".to_owned(),
+            folder => format!("there is no .evtx or .evt file {folder}"),
+        };
+        let failure = Failure::new(format!("{what} in the archive {shown}"));
         return inputs.push(Input::Failed(failure));
     }
     for entry in entries {
@@ -183,7 +206,7 @@ fn search(folder: PathBuf, inputs: &mut Vec<Input>) {
     while let Some(path) = open.pop() {
         if path != folder && path.is_file() {
             match kind(&path) {
-                Some(Member::Archive) => search_archive(path, inputs, false),
+                Some(Member::Archive) => search_archive(path, inputs, None),
                 _ => inputs.push(Input::File(path)),
             }
             continue;

@@ -12,9 +12,9 @@ use crate::console::Console;
 use crate::detect::Detection;
 use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
-use crate::input::Input;
+use crate::input::{self, Input};
 use crate::out::Out;
-use crate::print::Wanted;
+use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{self, Run, Take};
 use crate::texts::LocalTexts;
@@ -38,7 +38,9 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
             .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
     }
     let zone = Zone::new(&args.terminal)?;
-    let question = Question::new(&args.filter, &zone, &[])?;
+    let columns = print::columns("--fields", &args.fields)?;
+    let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
+    let missing = question.missing();
     let printer = Wanted {
         format: args.output,
         fields: &args.fields,
@@ -58,12 +60,17 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     question.warn(&run.console);
     run.texts = LocalTexts::open(&args.texts, &run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = rules.map(|rules| question.routed(rules, &inputs)).transpose()?.map(Arc::new);
+    let routed =
+        rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?.map(Arc::new);
     let selection = Arc::new(question.selection);
     let mut sources = Vec::new();
     let mut failed = Vec::new();
     for input in inputs.files {
         match input {
+            Input::File(path) if input::is_packed(&path) => {
+                let failure = Failure::new(format!("{}: it can't be followed", path.display()));
+                failed.push(failure.hint("it is compressed; quarry scan reads what is in it"));
+            }
             Input::File(path) => {
                 let texts = run.texts.of_file(&path, &run.console);
                 let source = Arc::new(FileSource::new(path));
@@ -103,11 +110,12 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
         }
     });
     delivered(followed)?;
+    missing.warn(&run.console);
     let outcome = run.outcome();
     if outcome.interrupted {
         run.summarize_awaited();
         if let Some(rules) = rules {
-            rules.summarize(&run.console);
+            rules.summarize(&run);
         }
     }
     Ok(outcome.exit_code())

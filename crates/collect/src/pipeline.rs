@@ -4,14 +4,14 @@ mod decode;
 mod jobs;
 mod order;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use encoding_rs::Encoding;
-use quarry_eventlog::Direction;
+use quarry_eventlog::{Direction, LogName};
 use quarry_fleet::{Follow, FollowOptions, FollowRequest, Job, Request, Scan};
 use tokio::runtime::Handle;
 
@@ -200,6 +200,7 @@ impl<S: Stage> Pipeline<S> {
         let (stage, stop, ansi) = (&self.stage, &self.stop, self.ansi);
         let decoding = Decoding { work, stage, stop, ansi, spare: &spare };
         let mut result = Ok(());
+        let mut cut = Cut::default();
         order::in_order(
             order::Limits { threads: self.threads, bytes: self.output_bytes },
             jobs,
@@ -208,17 +209,25 @@ impl<S: Stage> Pipeline<S> {
             |part| {
                 let next = match part {
                     Some(Part::Notice(source, notice)) => run.notice(&source, notice),
-                    Some(Part::Cursor(cursor)) => {
-                        run.acknowledge(cursor);
+                    Some(Part::Cursor(source, cursor)) => {
+                        if !cut.has(source.index, Some(&cursor.log)) {
+                            run.acknowledge(cursor);
+                        }
                         Ok(Next::Go)
                     }
-                    Some(Part::Delivery(mut delivery)) => {
-                        let next = match skips.is_skipped(delivery.source.index) {
+                    Some(Part::Delivery { mut delivery, is_cut }) => {
+                        let index = delivery.source.index;
+                        let is_passed =
+                            skips.is_skipped(index) || cut.has(index, delivery.log.as_ref());
+                        let next = match is_passed {
                             true => Ok(Next::Go),
                             false => run.take(&mut delivery),
                         };
+                        if is_cut {
+                            cut.0.insert((index, delivery.log.clone()));
+                        }
                         if matches!(next, Ok(Next::Skip)) {
-                            skips.skip(delivery.source.index);
+                            skips.skip(index);
                         }
                         decoding.use_again(delivery.output);
                         next
@@ -238,6 +247,17 @@ impl<S: Stage> Pipeline<S> {
         tracing::debug!(records = run.summary.records, matched = run.summary.matched, "run ended");
         // What ended the run matters more than what came of it.
         (run.summary, result.and(saved))
+    }
+}
+
+/// The logs of which a batch was cut short, by their sources: what comes of them after it isn't
+/// taken, so that what was taken has no hole, and the cursor is where that ends.
+#[derive(Default)]
+struct Cut(HashSet<(usize, Option<LogName>)>);
+
+impl Cut {
+    fn has(&self, source: usize, log: Option<&LogName>) -> bool {
+        !self.0.is_empty() && self.0.contains(&(source, log.cloned()))
     }
 }
 

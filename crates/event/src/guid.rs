@@ -24,17 +24,11 @@ impl Guid {
 
     /// The canonical text: lowercase, in braces.
     pub fn to_text(self) -> [u8; 38] {
-        const ORDER: [usize; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-        let mut text = [b'-'; 38];
-        text[0] = b'{';
-        text[37] = b'}';
-        let mut at = 1;
-        for (i, &byte) in ORDER.iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                at += 1;
-            }
-            [text[at], text[at + 1]] = HEX_LOWER[usize::from(self.0[byte])];
-            at += 2;
+        /// Where each byte's digits stand.
+        const PLACES: [usize; 16] = [7, 5, 3, 1, 12, 10, 17, 15, 20, 22, 25, 27, 29, 31, 33, 35];
+        let mut text = *b"{00000000-0000-0000-0000-000000000000}";
+        for (byte, at) in self.0.into_iter().zip(PLACES) {
+            [text[at], text[at + 1]] = HEX_LOWER[usize::from(byte)];
         }
         text
     }

@@ -43,6 +43,10 @@ fn fold_other(c: char) -> char {
 /// Whether two texts are the same but for case.
 #[inline]
 pub fn eq_ignore_case(one: &str, other: &str) -> bool {
+    // As they mostly are, or of another length: case takes longer.
+    if one == other {
+        return true;
+    }
     if one.is_ascii() && other.is_ascii() {
         return one.eq_ignore_ascii_case(other);
     }
@@ -227,12 +231,18 @@ pub fn harmless(c: char) -> char {
 /// The rules of a place that text is written to. See [`Plain`], [`Json`], [`XmlText`] and
 /// [`XmlAttribute`].
 pub trait Escape {
-    /// Whether a UTF-16 unit can't be written as the one byte of the same value. Always so for
-    /// NUL and for units that are not ASCII.
-    fn is_special(unit: u16) -> bool;
+    /// Which of eight ASCII characters, the first in the lowest byte, can't be written as they are:
+    /// the high bit of each of their bytes. NUL always is one.
+    fn specials(ascii: u64) -> u64;
 
     /// Writes one character.
     fn push_char(c: char, out: &mut Vec<u8>);
+
+    /// Writes a character that [`specials`](Self::specials) told.
+    #[inline]
+    fn push_special(c: u8, out: &mut Vec<u8>) {
+        Self::push_char(char::from(c), out);
+    }
 
     /// Writes text that is UTF-8 already.
     fn push_str(text: &str, out: &mut Vec<u8>) {
@@ -245,8 +255,8 @@ pub struct Plain;
 
 impl Escape for Plain {
     #[inline(always)]
-    fn is_special(unit: u16) -> bool {
-        unit.wrapping_sub(1) >= 0x7f
+    fn specials(ascii: u64) -> u64 {
+        equal(ascii, 0)
     }
 
     #[inline]
@@ -264,8 +274,16 @@ pub struct Json;
 
 impl Escape for Json {
     #[inline(always)]
-    fn is_special(unit: u16) -> bool {
-        (unit.wrapping_sub(0x20) >= 0x5f) | (unit == 0x22) | (unit == 0x5c)
+    fn specials(ascii: u64) -> u64 {
+        controls(ascii) | equal(ascii, b'"') | equal(ascii, b'\\')
+    }
+
+    #[inline]
+    fn push_special(c: u8, out: &mut Vec<u8>) {
+        match c {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', c]),
+            c => Self::push_char(char::from(c), out),
+        }
     }
 
     fn push_char(c: char, out: &mut Vec<u8>) {
@@ -307,11 +325,9 @@ pub struct XmlText;
 
 impl Escape for XmlText {
     #[inline(always)]
-    fn is_special(unit: u16) -> bool {
-        ((unit.wrapping_sub(0x20) >= 0x5f) & (unit != 9) & (unit != 10))
-            | (unit == 0x26)
-            | (unit == 0x3c)
-            | (unit == 0x3e)
+    fn specials(ascii: u64) -> u64 {
+        let is_plain = equal(ascii, b'\t') | equal(ascii, b'\n');
+        (controls(ascii) & !is_plain) | equal(ascii, b'&') | equal(ascii, b'<') | equal(ascii, b'>')
     }
 
     fn push_char(c: char, out: &mut Vec<u8>) {
@@ -334,12 +350,12 @@ pub struct XmlAttribute;
 
 impl Escape for XmlAttribute {
     #[inline(always)]
-    fn is_special(unit: u16) -> bool {
-        (unit.wrapping_sub(0x20) >= 0x5f)
-            | (unit == 0x22)
-            | (unit == 0x26)
-            | (unit == 0x3c)
-            | (unit == 0x3e)
+    fn specials(ascii: u64) -> u64 {
+        controls(ascii)
+            | equal(ascii, b'"')
+            | equal(ascii, b'&')
+            | equal(ascii, b'<')
+            | equal(ascii, b'>')
     }
 
     fn push_char(c: char, out: &mut Vec<u8>) {
@@ -363,57 +379,96 @@ fn push_utf8(c: char, out: &mut Vec<u8>) {
     out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// Units looked at together: one vector register of them.
+/// The units that are looked at together: as bytes they are one word.
 const LANES: usize = 8;
 
-/// Writes UTF-16LE up to the first NUL. Runs of characters that need no escape are narrowed eight
-/// at a time, in a shape that compilers turn into vector instructions.
+/// A byte of 1, and one with the high bit, in each place of a word.
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x80 * ONES;
+
+/// The bytes of a word of ASCII that are a character. No byte can carry into the next here, as
+/// none has its high bit: so it is right for each, and not for the lowest only.
+#[inline(always)]
+const fn equal(ascii: u64, c: u8) -> u64 {
+    !((ascii ^ (c as u64 * ONES)) + 0x7f * ONES) & HIGHS
+}
+
+/// The bytes of a word of ASCII that are below 0x20, or DEL.
+#[inline(always)]
+const fn controls(ascii: u64) -> u64 {
+    (!(ascii + 0x60 * ONES) | (ascii + ONES)) & HIGHS
+}
+
+/// Writes UTF-16LE up to the first NUL. Characters of ASCII are narrowed eight at a time into a word,
+/// which tells which of them are special, and what stands before each of these is written at once.
 fn transcode<E: Escape>(bytes: &[u8], out: &mut Vec<u8>) {
     let mut rest = bytes;
-    while let Some((block, behind)) = rest.split_first_chunk::<{ 2 * LANES }>() {
-        let (narrow, has_special) = narrow::<E>(block);
-        if !has_special {
-            out.extend_from_slice(&narrow);
-            rest = behind;
+    while !rest.is_empty() {
+        let (low, high) = units(rest);
+        if (low | high) & 0xff80_ff80_ff80_ff80 != 0 {
+            match one_by_one::<E>(rest, LANES, out) {
+                Some(behind) => rest = behind,
+                None => return,
+            }
             continue;
         }
-        match one_by_one::<E>(rest, LANES, out) {
-            Some(behind) => rest = behind,
-            None => return,
+        let mut text = narrow(low) | narrow(high) << 32;
+        let mut special = E::specials(text);
+        if special == 0 {
+            // Units beyond the end would be NUL, so these are eight.
+            out.extend_from_slice(&text.to_le_bytes());
+            rest = &rest[2 * LANES..];
+            continue;
         }
-    }
-    // The last few together with those before them: a whole block is cheaper than a part of one,
-    // and what is written twice is the same.
-    if let Some(block) = bytes.last_chunk::<{ 2 * LANES }>() {
-        let (narrow, has_special) = narrow::<E>(block);
-        if !has_special {
-            out.truncate(out.len() - (LANES - rest.len() / 2));
-            out.extend_from_slice(&narrow);
-            return;
+        let count = LANES.min(rest.len() / 2);
+        let mut left = count;
+        loop {
+            let plain = special.trailing_zeros() as usize / 8;
+            // A whole word is cheaper than a part of one.
+            let end = out.len() + plain.min(left);
+            out.extend_from_slice(&text.to_le_bytes());
+            out.truncate(end);
+            if plain >= left {
+                break;
+            }
+            let c = (text >> (8 * plain)) as u8;
+            if c == 0 {
+                return;
+            }
+            E::push_special(c, out);
+            left -= plain + 1;
+            text = text >> (8 * plain) >> 8;
+            special = special >> (8 * plain) >> 8;
         }
+        rest = &rest[2 * count..];
     }
-    one_by_one::<E>(rest, LANES, out);
 }
 
-/// Narrows a block, and says whether there are special units in it.
+/// The next eight units in two words, NUL where there are fewer.
 #[inline(always)]
-fn narrow<E: Escape>(block: &[u8; 2 * LANES]) -> ([u8; LANES], bool) {
-    let mut special = false;
-    for unit in block.chunks_exact(2) {
-        special |= E::is_special(u16::from_le_bytes([unit[0], unit[1]]));
+fn units(bytes: &[u8]) -> (u64, u64) {
+    if let Some(block) = bytes.first_chunk() {
+        let block = u128::from_le_bytes(*block);
+        return (block as u64, (block >> 64) as u64);
     }
-    let whole = u128::from_le_bytes(*block);
-    let narrow =
-        u64::from(narrow_half(whole as u64)) | u64::from(narrow_half((whole >> 64) as u64)) << 32;
-    (narrow.to_le_bytes(), special)
+    // The first and the last of them overlap.
+    let len = bytes.len();
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let last = u128::from(u64::from_le_bytes(*last)) << (8 * (len - 8));
+        return (u64::from_le_bytes(*first), (last >> 64) as u64);
+    }
+    if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        let last = u64::from(u32::from_le_bytes(*last)) << (8 * (len - 4));
+        return (u64::from(u32::from_le_bytes(*first)) | last, 0);
+    }
+    (split_unit(bytes).map_or(0, |(unit, _)| unit.into()), 0)
 }
 
-/// The low bytes of four units, side by side.
+/// Four units of ASCII as bytes, side by side.
 #[inline(always)]
-fn narrow_half(units: u64) -> u32 {
-    let units = units & 0x00ff_00ff_00ff_00ff;
+const fn narrow(units: u64) -> u64 {
     let pairs = (units | units >> 8) & 0x0000_ffff_0000_ffff;
-    (pairs | pairs >> 16) as u32
+    (pairs | pairs >> 16) & 0xffff_ffff
 }
 
 /// Writes the next units one after the other, a surrogate pair whole, and gives what is behind
@@ -423,7 +478,7 @@ fn one_by_one<'a, E: Escape>(bytes: &'a [u8], count: usize, out: &mut Vec<u8>) -
     for _ in 0..count {
         let Some((unit, behind)) = split_unit(rest) else { break };
         rest = behind;
-        if !E::is_special(unit) {
+        if unit < 0x80 && E::specials(unit.into()) & 0x80 == 0 {
             out.push(unit as u8);
         } else if unit == 0 {
             return None;

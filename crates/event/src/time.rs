@@ -152,13 +152,23 @@ impl EventTime {
         let seconds = (in_day / Self::SECOND) as u32;
         let fraction = (in_day % Self::SECOND) as u32;
         let bytes = &mut text.bytes;
-        digits(&mut bytes[0..5], year);
-        digits(&mut bytes[6..8], month);
-        digits(&mut bytes[9..11], date);
-        digits(&mut bytes[12..14], seconds / 3600);
-        digits(&mut bytes[15..17], seconds / 60 % 60);
-        digits(&mut bytes[18..20], seconds % 60);
-        digits(&mut bytes[21..28], fraction);
+        bytes[0] = b'0' + (year / 10_000) as u8;
+        let pairs = [
+            (1, year / 100 % 100),
+            (3, year % 100),
+            (6, month),
+            (9, date),
+            (12, seconds / 3600),
+            (15, seconds / 60 % 60),
+            (18, seconds % 60),
+            (21, fraction / 100_000),
+            (23, fraction / 1000 % 100),
+            (25, fraction / 10 % 100),
+        ];
+        for (at, number) in pairs {
+            [bytes[at], bytes[at + 1]] = PAIRS[number as usize];
+        }
+        bytes[27] = b'0' + (fraction % 10) as u8;
         if year > 9999 {
             text.len = 29;
         }
@@ -206,13 +216,16 @@ fn number(text: &str) -> Option<u64> {
         .then(|| text.parse().ok())?
 }
 
-#[inline]
-fn digits(out: &mut [u8], mut value: u32) {
-    for digit in out.iter_mut().rev() {
-        *digit = b'0' + (value % 10) as u8;
-        value /= 10;
+/// The two decimal digits of each number below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
     }
-}
+    pairs
+};
 
 impl std::fmt::Display for EventTime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -11,7 +11,7 @@ use quarry_event::{EventTime, Field, FieldSource};
 use quarry_logfile::{DamageKind, Definitions, EvtLog, EvtxLog, OpenError, ReadAt};
 
 use crate::batch::{Batch, BatchReader, Visitor};
-use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
+use crate::log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
 use crate::types::{Damage, Direction, LogError, LogName, Query, Subscription};
 use follower::Follower;
 use recovery::{Recovery, survey};
@@ -249,7 +249,7 @@ impl EventLog for FileLog {
         Box::pin(async { Ok(vec![LogName::clone(&self.name)]) })
     }
 
-    fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>> {
+    fn info<'a>(&'a self, log: &'a LogName, _: Detail) -> BoxFuture<'a, Result<LogInfo, LogError>> {
         Box::pin(async move {
             self.check_name(log)?;
             let mut reader = BatchReader::default();

@@ -16,7 +16,7 @@ pub use batch::{Batch, BatchReader, ReadEvent, Visitor};
 pub use even::LegacyServerLog;
 pub use even6::ServerLog;
 pub use file::FileLog;
-pub use log::{Batches, BoxFuture, EventLog, LogInfo};
+pub use log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
 pub use quarry_event::filter::Strength;
 pub use types::{
     Bookmark, BookmarkEntry, Cursor, Damage, Direction, FileDamage, Hole, LogError, LogName,

@@ -27,11 +27,15 @@ pub trait EventLog: Send + Sync {
     /// [`LogError`]: the source didn't answer, or refused.
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>>;
 
-    /// How many records a log has, and from when to when.
+    /// How many records a log has and from when to when, and the details of it that are asked for.
     ///
     /// # Errors
     /// [`LogError::NoSuchLog`], [`LogError::AccessDenied`], or that the source didn't answer.
-    fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>>;
+    fn info<'a>(
+        &'a self,
+        log: &'a LogName,
+        detail: Detail,
+    ) -> BoxFuture<'a, Result<LogInfo, LogError>>;
 
     /// The records of some logs, as a stream of batches.
     ///
@@ -94,6 +98,17 @@ pub trait Batches: Send {
     }
 }
 
+/// How much is asked of a log as a whole. What is more costs a server more calls.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+#[non_exhaustive]
+pub enum Detail {
+    /// How many records there are, and from when to when.
+    #[default]
+    Records,
+    /// The size of its file too, and whether it is enabled.
+    Properties,
+}
+
 /// What is known of a log as a whole.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct LogInfo {
@@ -104,9 +119,9 @@ pub struct LogInfo {
     pub oldest: Option<EventTime>,
     /// The time of the newest event, likewise.
     pub newest: Option<EventTime>,
-    /// The size of its file in bytes, where the source tells it.
+    /// The size of its file in bytes, where it is asked for and the source tells it.
     pub size: Option<u64>,
-    /// Whether events are written to it, where the source tells it.
+    /// Whether events are written to it, where it is asked for and the source tells it.
     pub enabled: Option<bool>,
     /// What of the log can't be read.
     pub damage: Vec<Damage>,

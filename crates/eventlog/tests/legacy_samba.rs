@@ -141,7 +141,7 @@ async fn what_is_in_sambas_logs_comes_out_in_both_orders() {
     let log = open(&options(&server)).await;
     for (name, mut records) in [("System", plain), ("Security", wild)] {
         let name = LogName::from(name);
-        let info = log.info(&name).await.unwrap();
+        let info = log.info(&name, Detail::Records).await.unwrap();
         assert_eq!(info.records, records.len() as u64);
         let second = |time: Option<quarry_event::EventTime>| {
             time.unwrap().to_timestamp().unwrap().as_second()
@@ -169,10 +169,10 @@ async fn what_is_in_sambas_logs_comes_out_in_both_orders() {
     }
     // An empty log, and none.
     let empty = LogName::from("Application");
-    assert_eq!(log.info(&empty).await.unwrap(), LogInfo::default());
+    assert_eq!(log.info(&empty, Detail::Records).await.unwrap(), LogInfo::default());
     assert!(read(&log, &Query::new(empty, Direction::Backward)).await.is_empty());
     let none = LogName::from("Nonesuch");
-    assert!(matches!(log.info(&none).await, Err(LogError::NoSuchLog(_))));
+    assert!(matches!(log.info(&none, Detail::Records).await, Err(LogError::NoSuchLog(_))));
     let names: Vec<String> = log.logs().await.unwrap().into_iter().map(|log| log.0).collect();
     assert_eq!(names, ["Application", "System", "Security"]);
 }

@@ -376,10 +376,13 @@ fn an_unknown_log_that_windows_answers_with_application_is_refused() {
             let log = serve(WINDOWS, logs).await;
             let came = read(&log, Query::new("Nonesuch".into(), Direction::Forward)).await;
             assert!(matches!(came.error, Some(LogError::NoSuchLog(_))), "{came:?}");
-            let info = log.info(&"Nonesuch".into()).await;
+            let info = log.info(&"Nonesuch".into(), Detail::Records).await;
             assert!(matches!(info, Err(LogError::NoSuchLog(_))), "{info:?}");
             for (name, count) in [("Application", sizes.len()), ("System", 1)] {
-                assert_eq!(log.info(&name.into()).await.unwrap().records, count as u64);
+                assert_eq!(
+                    log.info(&name.into(), Detail::Records).await.unwrap().records,
+                    count as u64
+                );
             }
             let names: Vec<String> = log.logs().await.unwrap().into_iter().map(|l| l.0).collect();
             assert_eq!(names, ["Application", "System"]);

@@ -14,8 +14,8 @@ use quarry_even::ConnectOptions;
 use quarry_event::filter::{Filter, Ids, Levels, Matcher};
 use quarry_event::{Event, EventTime, Field, FieldSource};
 use quarry_eventlog::{
-    BatchReader, Damage, Direction, EventLog, LogError, Query, ReadOptions, ServerLog, Start,
-    Subscription, Visitor,
+    BatchReader, Damage, Detail, Direction, EventLog, LogError, Query, ReadOptions, ServerLog,
+    Start, Subscription, Visitor,
 };
 use quarry_testkit::{Even6Server, even6_python};
 use serde_json::Value;
@@ -406,7 +406,7 @@ async fn the_rig_tells_of_its_logs_and_refuses_what_is_not_there() {
     let log = open(&server).await;
     let names: Vec<String> = log.logs().await.unwrap().into_iter().map(|log| log.0).collect();
     assert_eq!(names, ["Security", "System", "Secret"]);
-    let info = log.info(&"System".into()).await.unwrap();
+    let info = log.info(&"System".into(), Detail::Records).await.unwrap();
     let made = &rig.events["System"];
     let time = |made: &Made| EventTime::parse(made.json["time"].as_str().unwrap());
     assert_eq!(info.records, SYSTEM as u64);

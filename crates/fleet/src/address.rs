@@ -144,10 +144,12 @@ impl fmt::Display for ServerUrl {
     }
 }
 
-/// The protocol that a scheme names, and what follows it.
+/// The protocol that a scheme names, in whatever case (RFC 3986, section 3.1), and what follows it.
 fn split_scheme(text: &str) -> Option<(Protocol, &str)> {
-    let even6 = text.strip_prefix("even6://").map(|rest| (Protocol::Even6, rest));
-    even6.or_else(|| text.strip_prefix("even://").map(|rest| (Protocol::Even, rest)))
+    let (scheme, rest) = text.split_once("://")?;
+    let schemes = [("even6", Protocol::Even6), ("even", Protocol::Even)];
+    let named = schemes.into_iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name));
+    named.map(|(_, protocol)| (protocol, rest))
 }
 
 fn even6(rest: &str) -> Result<ServerUrl, UrlProblem> {
@@ -216,6 +218,7 @@ mod tests {
         for (text, expected) in [
             ("even6://dc01", even6_url("dc01", None, None)),
             ("even6://dc01/", even6_url("dc01", None, None)),
+            ("EVEN6://dc01", even6_url("dc01", None, None)),
             ("even6://dc01:4000", even6_url("dc01", Some(4000), None)),
             ("even6://dc01?endpoint=5", even6_url("dc01", None, Some(5))),
             ("even6://[::1]:4000?endpoint=5", even6_url("::1", Some(4000), Some(5))),

@@ -4,7 +4,7 @@ mod follower;
 
 use std::time::Duration;
 
-use quarry_eventlog::{Batch, Cursor, LogName};
+use quarry_eventlog::{Batch, Cursor, LogError, LogName};
 use tokio::sync::mpsc;
 
 use crate::budget::Room;
@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::failure::Failure;
 use crate::job::{FollowRequest, Job, SourceId};
 use crate::options::FollowOptions;
-use crate::reader::{add_meant, literal};
+use crate::reader::{add_meant, literal, without_log};
 use follower::follow_log;
 
 /// Reports on their way. Their bytes are bounded by the budget.
@@ -157,7 +157,13 @@ async fn follow_source(fleet: &Fleet<FollowReport>, job: &Job<FollowRequest>, id
     if asked.iter().any(|pattern| literal(pattern).is_none()) {
         let known = connections.connection().ask(|log| async move { log.logs().await }).await;
         match known {
-            Ok(known) => add_meant(&mut logs, asked, known),
+            Ok(known) => {
+                for name in without_log(asked, &known) {
+                    let failure = Failure::of(&**source, &LogError::NoSuchLog(name), 0);
+                    fleet.report(FollowReport::Failed { source: id, failure }).await;
+                }
+                add_meant(&mut logs, asked, known);
+            }
             Err(error) => {
                 let failure = Failure::of(&**source, &error, 0);
                 return fleet.report(FollowReport::Failed { source: id, failure }).await;

@@ -230,6 +230,17 @@ pub(crate) fn add_meant(named: &mut Vec<LogName>, patterns: &[Glob], known: Vec<
     named.extend(meant);
 }
 
+/// The patterns that stand for none of the logs a source has, as names.
+pub(crate) fn without_log<'p>(
+    patterns: &'p [Glob],
+    known: &'p [LogName],
+) -> impl Iterator<Item = LogName> + 'p {
+    let is_globbing = |pattern: &&Glob| literal(pattern).is_none();
+    let has_none = |pattern: &&Glob| !known.iter().any(|name| pattern.is_match(&name.0));
+    let none = patterns.iter().filter(is_globbing).filter(has_none);
+    none.map(|pattern| pattern.as_str().into())
+}
+
 /// A pattern that is a name.
 pub(crate) fn literal(pattern: &Glob) -> Option<LogName> {
     let text = pattern.as_str();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 use quarry_event::filter::Glob;
-use quarry_eventlog::{EventLog, LogError, LogInfo, LogName};
+use quarry_eventlog::{Detail, EventLog, LogError, LogInfo, LogName};
 
-use crate::reader::{add_meant, literal};
+use crate::reader::{add_meant, literal, without_log};
 
 /// Logs of a source that are asked about at once. A server has over 1,000, and each takes some
 /// calls that are answered one after the other. A connection has 64 calls open at most.
@@ -16,26 +16,29 @@ const AT_ONCE: usize = 32;
 pub type Surveyed = (LogName, Result<LogInfo, LogError>);
 
 /// Looks into the logs that patterns stand for, in the source's order, as a question for
-/// [`Ask`](crate::Ask).
+/// [`Ask`](crate::Ask). A pattern that stands for none is there with that error, under its own text.
 ///
 /// # Errors
 /// [`LogError`]: one that ends the connection or is the whole source's; others are each log's own.
 pub async fn survey(
     log: Arc<dyn EventLog>,
     patterns: Vec<Glob>,
+    detail: Detail,
 ) -> Result<Vec<Surveyed>, LogError> {
     let log = &*log;
     let mut names: Vec<LogName> = patterns.iter().filter_map(literal).collect();
+    let mut logs = Vec::new();
     if patterns.iter().any(|pattern| literal(pattern).is_none()) {
         let known = log.logs().await?;
+        let none = without_log(&patterns, &known);
+        logs.extend(none.map(|name| (name.clone(), Err(LogError::NoSuchLog(name)))));
         add_meant(&mut names, &patterns, known);
     }
     let look = |name: LogName| async move {
-        let info = log.info(&name).await;
+        let info = log.info(&name, detail).await;
         (name, info)
     };
     let mut surveyed = stream::iter(names).map(look).buffered(AT_ONCE);
-    let mut logs = Vec::new();
     while let Some((name, info)) = surveyed.next().await {
         match info {
             Err(error) if error.is_not_served() || !error.leaves_connection_usable() => {

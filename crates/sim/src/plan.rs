@@ -59,8 +59,13 @@ pub(crate) fn is_refused(query: &str, kinds: u32) -> bool {
 
 /// Whether a select tests the time only, as this is usually written.
 fn is_of_time(select: &str) -> bool {
-    let inside = select.strip_prefix("*[System[TimeCreated[");
-    inside.and_then(|inside| inside.strip_suffix("]]]")).is_some_and(|times| !times.contains(']'))
+    let inside = select.strip_prefix("*[System[").and_then(|inside| inside.strip_suffix(']'));
+    inside.is_some_and(|inside| {
+        inside.split(" and System[").all(|part| {
+            let times = part.strip_prefix("TimeCreated[").and_then(|part| part.strip_suffix("]]"));
+            times.is_some_and(|times| !times.contains(']'))
+        })
+    })
 }
 
 /// A query before its logs are opened.

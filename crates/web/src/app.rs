@@ -1,6 +1,7 @@
 //! What all requests share, and the routes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use axum::Router;
@@ -22,6 +23,8 @@ pub struct App {
     pub(crate) sources: Sources,
     pub(crate) views: pages::views::Views,
     pub(crate) hubs: Hubs,
+    /// Questions that were begun.
+    pub(crate) questions: AtomicU64,
 }
 
 impl App {
@@ -32,6 +35,7 @@ impl App {
             sources,
             views: pages::views::Views::default(),
             hubs: Hubs::default(),
+            questions: AtomicU64::new(0),
         }
     }
 
@@ -45,6 +49,7 @@ impl App {
         act: Act,
         view: &View,
     ) -> Result<Question, Problem> {
+        self.questions.fetch_add(1, Ordering::Relaxed);
         let chosen = self.sources.choose(&view.words, view.from)?;
         let names = self.sources.names(&chosen);
         visit.question(act, &view.words.to_string(), &names).await
@@ -55,6 +60,24 @@ impl App {
         self.hubs.stop();
     }
 }
+
+/// The routes of programs, which `/openapi.json` describes.
+#[cfg(test)]
+pub(crate) const API: [&str; 13] = [
+    "/api/v1/ask",
+    "/api/v1/count",
+    "/api/v1/event",
+    "/api/v1/events",
+    "/api/v1/facets",
+    "/api/v1/histogram",
+    "/api/v1/logs",
+    "/api/v1/neighbours",
+    "/api/v1/servers",
+    "/api/v1/tail",
+    "/api/v1/views",
+    "/healthz",
+    "/metrics",
+];
 
 /// The routes. Whoever mounts them puts an [`access::Person`](crate::access::Person) into the
 /// extensions of each request that is let in; without one, pages answer 401.
@@ -77,6 +100,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/api/v1/servers", get(api::servers::get))
         .route("/api/v1/ask", get(stream::ask::get))
         .route("/api/v1/tail", get(stream::tail::get))
+        .route("/api/v1/neighbours", get(api::neighbours::get))
+        .route("/api/v1/logs", get(api::logs::get))
+        .route("/api/v1/views", get(api::views::get))
+        .route("/openapi.json", get(api::openapi::get))
+        .route("/metrics", get(api::metrics::get))
+        .route("/status/audit", get(pages::audit::get))
         .route("/healthz", get(api::health::get))
         .route("/assets/{name}", get(assets::get))
         .layer(CompressionLayer::new())
@@ -95,23 +124,22 @@ mod tests {
     #[tokio::test]
     async fn nobody_gets_a_page_without_being_a_person() {
         let router = router(Arc::new(App::new(Sources::new())));
-        let request = |page| Request::get(page).body(Body::empty()).unwrap();
-        for page in [
+        let request = |page: &str| Request::get(page).body(Body::empty()).unwrap();
+        let pages = [
             "/",
             "/events",
             "/event",
+            "/tail",
             "/views",
+            "/v/x",
             "/status",
+            "/status/audit",
             "/help",
             "/server/x",
-            "/v/x",
-            "/api/v1/events",
-            "/api/v1/count",
-            "/api/v1/facets",
-            "/api/v1/histogram",
-            "/api/v1/event",
-            "/api/v1/servers",
-        ] {
+            "/openapi.json",
+        ];
+        let api = API.iter().filter(|route| **route != "/healthz");
+        for page in pages.iter().chain(api) {
             let answer = router.clone().oneshot(request(page)).await.unwrap();
             assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{page}");
         }

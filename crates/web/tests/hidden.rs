@@ -197,7 +197,7 @@ fn addresses(events: &[Plain]) -> Vec<String> {
     addresses.extend(["/status", "/views"].map(str::to_owned));
     // What a log says of itself, how many records it has, can't tell forwarded events apart.
     if events.iter().all(|plain| plain.log == plain.channel) {
-        addresses.extend(["/", "/api/v1/servers"].map(str::to_owned));
+        addresses.extend(["/", "/api/v1/servers", "/api/v1/logs"].map(str::to_owned));
         addresses.extend(SERVERS.map(|server| format!("/server/{server}")));
     }
     // Addresses of events, as somebody might guess them.

@@ -10,28 +10,36 @@ use quarry_testkit::SambaServer;
 use serde_json::{Value as Json, json};
 
 use super::measure::{Cost, cost};
+use super::table::{Row, Table};
 use crate::sh;
 
 const RECORDS: u32 = 20_000;
 const ROUNDS: usize = 3;
 
-pub(crate) fn run() -> Result<()> {
-    let mut build = sh::command("cargo", &["build", "--release", "--locked", "-p", "quarry-cli"]);
-    sh::run_command(&mut build)?;
+pub(super) fn run(table: &mut Table) -> Result<()> {
+    let program = super::build()?;
     let server = SambaServer::start(&[]).context("Samba's smbd can't be started here")?;
     server.open_logs();
     server.fill("System", &(1..=RECORDS).map(record).collect::<Vec<_>>());
-    let (ours, theirs_of_server) = quarry(&server)?;
+    let (ours, theirs_of_server) = quarry(&program, &server)?;
     let theirs = impacket(&server)?;
     println!("\n{RECORDS} records of Samba's over MS-EVEN, to JSON lines");
-    println!(
-        "processor time beside impacket's, which decodes nothing: 1/{:.0} (goal 1/10)",
-        theirs / ours.cpu
-    );
-    println!(
-        "wall time beside the processor time of the server meanwhile: {:.2}",
-        ours.wall / theirs_of_server
-    );
+    table.add(Row {
+        work: format!("{RECORDS} records over MS-EVEN, processor time"),
+        against: "impacket, without decoding",
+        ours: ours.cpu,
+        theirs,
+        unit: "s",
+        goal: Some((0.1, 0.05)),
+    });
+    table.add(Row {
+        work: "the same, wall time".to_owned(),
+        against: "the server's processor time meanwhile",
+        ours: ours.wall,
+        theirs: theirs_of_server,
+        unit: "s",
+        goal: None,
+    });
     Ok(())
 }
 
@@ -45,14 +53,13 @@ fn record(n: u32) -> Json {
 }
 
 /// The best of some runs, and the processor time that the server took in that one.
-fn quarry(server: &SambaServer) -> Result<(Cost, f64)> {
+fn quarry(quarry: &str, server: &SambaServer) -> Result<(Cost, f64)> {
     let password = tempfile::NamedTempFile::new()?;
     std::fs::write(password.path(), SambaServer::PASSWORD)?;
-    let quarry = sh::target().join("release").join("quarry").to_string_lossy().into_owned();
     let url = format!("even://127.0.0.1:{}", server.port);
     let file = password.path().to_string_lossy().into_owned();
     let words = [
-        &*quarry,
+        quarry,
         "scan",
         &url,
         "-q",

@@ -1,12 +1,4 @@
 //! Reading live servers: what an event costs, beside impacket, and what a thousand servers cost.
-//!
-//! | what | goal |
-//! |---|---|
-//! | events a second of the client's processor, sealed, to JSON lines | 40,000 at least, 100,000 aimed at |
-//! | processor time for the same records, beside impacket without decoding | a twentieth |
-//! | 1,000 servers, 20 of them black holes: wall time, beside the greater of the connect time-out and the rest alone | 1.3 times |
-//! | the scanner's memory then | 200 MiB |
-//! | processor time a server, of 1,000 beside that of 10 | the same |
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -15,6 +7,7 @@ use std::process::{Child, ChildStdout, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::measure::{Cost, cost};
+use super::table::{Row, Table};
 use crate::sh;
 
 /// Events of the one server whose reading is measured, and their size in bytes.
@@ -28,12 +21,10 @@ const BLACK_HOLES: usize = 20;
 const EACH: u64 = 1_000;
 const CONNECT_TIMEOUT: f64 = 5.0;
 
-pub(crate) fn run() -> Result<()> {
-    let mut build = sh::command("cargo", &["build", "--release", "--locked", "-p", "quarry-cli"]);
-    sh::run_command(&mut build)?;
-    let quarry = sh::target().join("release").join("quarry");
-    one_server(&quarry)?;
-    many_servers(&quarry)
+pub(super) fn run(table: &mut Table) -> Result<()> {
+    let quarry = PathBuf::from(super::build()?);
+    one_server(&quarry, table)?;
+    many_servers(&quarry, table)
 }
 
 /// Simulated servers in a process of their own.
@@ -110,21 +101,25 @@ fn best(mut run: impl FnMut() -> Result<Cost>) -> Result<Cost> {
     best.context("no rounds")
 }
 
-fn one_server(quarry: &Path) -> Result<()> {
+fn one_server(quarry: &Path, table: &mut Table) -> Result<()> {
     let events = EVENTS.to_string();
     let sim = Sim::start(quarry, &["--servers", "fred", "--events", &events, "--size", SIZE])?;
     let ours = best(|| sim.scan(quarry, "fred", "2"))?;
     let theirs = impacket(&sim)?;
     println!("\none server, {EVENTS} events of {SIZE} bytes, sealed");
     println!(
-        "to JSON lines: {:.0} events a second of the client's processor (goal 40,000, aim 100,000); peak memory {:.0} MiB",
+        "{:.0} events a second of the client's processor; peak memory {:.0} MiB",
         EVENTS as f64 / ours.cpu,
         ours.peak
     );
-    println!(
-        "processor time beside impacket's, which decodes nothing: 1/{:.0} (goal 1/20)",
-        theirs / ours.cpu
-    );
+    table.add(Row {
+        work: format!("{EVENTS} sealed events of {SIZE} bytes to JSON lines, processor time"),
+        against: "impacket, without decoding",
+        ours: ours.cpu,
+        theirs,
+        unit: "s",
+        goal: Some((1.0 / 25.0, 1.0 / 40.0)),
+    });
     Ok(())
 }
 
@@ -156,7 +151,7 @@ fn impacket(sim: &Sim) -> Result<f64> {
     Ok(least)
 }
 
-fn many_servers(quarry: &Path) -> Result<()> {
+fn many_servers(quarry: &Path, table: &mut Table) -> Result<()> {
     let (all, each) = (SERVERS.to_string(), EACH.to_string());
     let mut arguments =
         vec!["--servers", &all, "--events", &each, "--latency", "50ms", "--size", SIZE];
@@ -171,14 +166,29 @@ fn many_servers(quarry: &Path) -> Result<()> {
     let whole = sim.scan(quarry, "@all", "2")?;
     let ten = sim.scan(quarry, "server[0001:0010]", "2")?;
     println!("\n{SERVERS} servers of {EACH} events, 50 ms away, {BLACK_HOLES} of them black holes");
-    println!(
-        "wall time beside the greater of the connect time-out and the others alone: {:.2} (goal 1.3)",
-        whole.wall / rest.wall.max(CONNECT_TIMEOUT)
-    );
-    println!("peak memory {:.0} MiB (goal 200)", whole.peak);
-    println!(
-        "processor time a server beside that of 10 servers: {:.2}",
-        (rest.cpu / living as f64) / (ten.cpu / 10.0)
-    );
+    table.add(Row {
+        work: format!("{SERVERS} servers, {BLACK_HOLES} of them black holes, wall time"),
+        against: "the others alone, or the connect time-out",
+        ours: whole.wall,
+        theirs: rest.wall.max(CONNECT_TIMEOUT),
+        unit: "s",
+        goal: Some((1.1, 1.0)),
+    });
+    table.add(Row {
+        work: "the same, peak memory".to_owned(),
+        against: "what it may take",
+        ours: whole.peak,
+        theirs: 200.0,
+        unit: "MiB",
+        goal: Some((1.0, 0.75)),
+    });
+    table.add(Row {
+        work: format!("processor time a server, of {living}"),
+        against: "of 10 servers",
+        ours: rest.cpu / living as f64,
+        theirs: ten.cpu / 10.0,
+        unit: "s",
+        goal: None,
+    });
     Ok(())
 }

@@ -2,8 +2,10 @@
 //!
 //! Absolute times mean little where the machine is shared, so a figure is how many times as fast
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
-//! are the same in every run and tell a change from noise.
+//! are the same in every run and tell a change from noise. The rows of the table have floors and
+//! aims; locks, logons and detection print lines of their own.
 
+mod detect;
 mod even;
 mod fleet;
 pub(crate) mod lock;
@@ -11,21 +13,26 @@ pub(crate) mod logon;
 mod measure;
 mod save;
 mod scan;
+mod table;
 mod tail;
 
 use anyhow::{Result, bail};
 
-type Benchmark = (&'static str, fn() -> Result<()>);
+use crate::sh;
+use table::Table;
+
+type Benchmark = (&'static str, fn(&mut Table) -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 7] = [
+const ALL: [Benchmark; 8] = [
     ("scan", scan::run),
     ("save", save::run),
-    ("lock", lock::run),
+    ("lock", |_| lock::run()),
     ("fleet", fleet::run),
     ("even", even::run),
     ("tail", tail::run),
-    ("logon", logon::run),
+    ("logon", |_| logon::run()),
+    ("detect", |_| detect::run()),
 ];
 
 pub(crate) fn run(which: &[&str]) -> Result<()> {
@@ -33,10 +40,23 @@ pub(crate) fn run(which: &[&str]) -> Result<()> {
     if let Some(name) = which.iter().find(|name| !names.contains(name)) {
         bail!("there is no benchmark {name}; there are: {}", names.join(", "));
     }
+    let mut table = Table::default();
     for (name, run) in ALL {
         if which.is_empty() || which.contains(&name) {
-            run()?;
+            run(&mut table)?;
         }
     }
+    if !table.is_empty() {
+        let path = sh::target().join("bench").join("table.json");
+        table.write(&path)?;
+        println!("\n{}\nas JSON: {}", table.text(), path.display());
+    }
     Ok(())
+}
+
+/// Builds `quarry` as it is released, and says where it is.
+fn build() -> Result<String> {
+    let mut build = sh::command("cargo", &["build", "--release", "--locked", "-p", "quarry-cli"]);
+    sh::run_command(&mut build)?;
+    Ok(sh::target().join("release").join("quarry").to_string_lossy().into_owned())
 }

@@ -4,14 +4,13 @@ use anyhow::{Result, bail};
 
 use super::measure::best_of;
 use super::scan::repeated;
+use super::table::{Row, Table};
 use crate::sh;
 
 const ROUNDS: usize = 5;
 
-pub(crate) fn run() -> Result<()> {
-    let mut build = sh::command("cargo", &["build", "--release", "--locked", "-p", "quarry-cli"]);
-    sh::run_command(&mut build)?;
-    let quarry = sh::target().join("release").join("quarry").to_string_lossy().into_owned();
+pub(super) fn run(table: &mut Table) -> Result<()> {
+    let quarry = super::build()?;
     let Some(corpus) = sh::corpus() else {
         bail!("the benchmark repeats chunks of ../shared/corpus, which is not there");
     };
@@ -27,13 +26,14 @@ pub(crate) fn run() -> Result<()> {
             words.map(str::to_owned).to_vec()
         };
         let costs = best_of(ROUNDS, &[scan("jsonl"), scan("evtx")])?;
-        println!(
-            ".evtx, {threads} thread(s): {:.2} times as fast as JSON lines, {:.2} times the processor time; peak memory {:.0} MiB (JSON lines: {:.0})",
-            costs[0].wall / costs[1].wall,
-            costs[1].cpu / costs[0].cpu,
-            costs[1].peak,
-            costs[0].peak
-        );
+        table.add(Row {
+            work: format!("all saved as .evtx, {threads} thread(s), processor time"),
+            against: "all to JSON lines",
+            ours: costs[1].cpu,
+            theirs: costs[0].cpu,
+            unit: "s",
+            goal: None,
+        });
     }
     Ok(())
 }

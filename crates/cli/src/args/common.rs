@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, ValueEnum, ValueHint};
 use encoding_rs::Encoding;
 use quarry_fleet::Authentication;
 
-use super::values::{authentication, code_page, duration};
+use super::values::{authentication, code_page, duration, threads};
 
 pub(crate) const FILTER: &str = "Which events";
 const SERVERS: &str = "Servers";
@@ -41,7 +41,8 @@ pub(crate) struct FilterArgs {
     /// Up to this time
     #[arg(short = 'U', long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) until: Option<String>,
-    /// Around this time: from --window before it to --window after it
+    /// Around this time, or that of an event (LOG.evtx#RECORD): from --window before it to --window
+    /// after it
     #[arg(long, value_name = "TIME", conflicts_with_all = ["since", "until"])]
     pub(crate) around: Option<String>,
     /// How long before and after the time of --around [default: 5m]
@@ -178,7 +179,8 @@ pub(crate) struct TerminalArgs {
     /// Read and show times in UTC
     #[arg(long)]
     pub(crate) utc: bool,
-    /// No progress, warnings or summary on standard error; errors, and gaps of tail, only
+    /// No progress, warnings or summary on standard error; only errors, and which records are
+    /// missing
     #[arg(short, long)]
     pub(crate) quiet: bool,
     /// Say on standard error how each server is read; -vv also each call. QUARRY_LOG chooses parts,
@@ -191,7 +193,7 @@ pub(crate) struct TerminalArgs {
 #[command(next_help_heading = OUTPUT)]
 pub(crate) struct WorkArgs {
     /// Decode with N threads [default: as many as there are cores]
-    #[arg(long, value_name = "N", help_heading = "Work")]
+    #[arg(long, value_name = "N", help_heading = "Work", value_parser = threads)]
     pub(crate) threads: Option<std::num::NonZeroUsize>,
 }
 

@@ -1,5 +1,6 @@
 //! What the texts of options stand for.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -24,6 +25,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 
 /// The longest time-out.
 const MAX_TIME: Duration = Duration::from_secs(366 * 86_400);
+
+/// A number of threads. More of them than any machine has cores would only keep it from working.
+pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    const MOST: usize = 1024;
+    let number = text.parse().ok().filter(|number: &NonZeroUsize| number.get() <= MOST);
+    number.ok_or_else(|| format!("it is from 1 to {MOST}"))
+}
 
 /// A code page of Windows by its number, or an encoding by its name.
 pub(super) fn code_page(text: &str) -> Result<&'static Encoding, String> {

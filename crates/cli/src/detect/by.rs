@@ -30,7 +30,7 @@ pub(super) fn run(rules: &Detection, by: By, args: ScanArgs) -> Result<Outcome, 
     run.texts = LocalTexts::open(&args.texts, &run.console);
     question.warn(&run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = Arc::new(question.routed(rules, &inputs)?);
+    let routed = Arc::new(question.routed(rules.routes(), &inputs)?);
     let missing = question.missing();
     let selection = Arc::new(question.selection);
     let wanted = Wanted { files: &selection, servers: &routed };
@@ -59,7 +59,7 @@ pub(super) fn run(rules: &Detection, by: By, args: ScanArgs) -> Result<Outcome, 
     }
     missing.warn(&run.console);
     run.summarize();
-    rules.summarize(&run.console);
+    rules.summarize(&run);
     Ok(run.outcome())
 }
 

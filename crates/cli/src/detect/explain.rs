@@ -3,18 +3,17 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::process::ExitCode;
 
 use quarry_detect::{Engine, Explanation, Reach};
 use quarry_event::filter::{Filter, Glob, Ids};
-use quarry_event::{Element, Event, FieldSource, Node};
-use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
+use quarry_event::{Element, Event, Node};
 use serde_json::Value as Json;
 
 use super::{Detection, load};
 use crate::args::ScanArgs;
 use crate::error::{Closed, Failure, plain};
+use crate::record;
 
 /// The most bytes of a file of events as JSON.
 const MAX_JSON: u64 = 16 << 20;
@@ -113,10 +112,9 @@ fn explain(
     rule: usize,
     name: &str,
 ) -> Result<Vec<(String, Explanation)>, Failure> {
-    if let Some((path, record)) = name.rsplit_once('#')
-        && let Ok(record) = record.parse::<u64>()
-    {
-        return of_log(engine, rule, path, record);
+    if let Some((path, number)) = record::named(name) {
+        let explanation = engine.explain_event(rule, &record::find(path, number)?);
+        return Ok(vec![(format!("{path}, record {number}"), explanation)]);
     }
     if name.to_ascii_lowercase().ends_with(".evtx") || name.to_ascii_lowercase().ends_with(".evt") {
         return Err(Failure::new(format!("{name}: which event of it?"))
@@ -141,43 +139,6 @@ fn explain(
     match explained.is_empty() {
         true => Err(Failure::new(format!("{name}: there is no event in it"))),
         false => Ok(explained),
-    }
-}
-
-/// The event with a record number in a log file.
-fn of_log(
-    engine: &Engine,
-    rule: usize,
-    path: &str,
-    record: u64,
-) -> Result<Vec<(String, Explanation)>, Failure> {
-    struct Find<'e> {
-        engine: &'e Engine,
-        rule: usize,
-        record: u64,
-        found: Option<Explanation>,
-    }
-    impl Visitor for Find<'_> {
-        fn event<S: FieldSource>(&mut self, event: &S, _: &str, log_record: Option<u64>) {
-            if log_record == Some(self.record) {
-                self.found = Some(self.engine.explain_event(self.rule, event));
-            }
-        }
-        fn damage(&mut self, _: &Damage) {}
-    }
-    let log =
-        FileLog::open(Path::new(path)).map_err(|error| Failure::new(format!("{path}: {error}")))?;
-    let mut find = Find { engine, rule, record, found: None };
-    let mut reader = BatchReader::default();
-    for batch in log.batches(Direction::Forward) {
-        reader.read(&batch, &mut find);
-        if find.found.is_some() {
-            break;
-        }
-    }
-    match find.found {
-        Some(explanation) => Ok(vec![(format!("{path}, record {record}"), explanation)]),
-        None => Err(Failure::new(format!("{path} has no record {record}"))),
     }
 }
 

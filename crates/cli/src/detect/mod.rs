@@ -16,6 +16,7 @@ use quarry_event::filter::{Ids, Route};
 use crate::args::{DetectArgs, Format, ScanFormat, TailArgs};
 use crate::console::{Console, grouped};
 use crate::error::{Failure, Outcome};
+use crate::run::Run;
 use crate::{scan, tail};
 
 /// Rules that are named where several have something in common.
@@ -30,7 +31,6 @@ pub(crate) fn run(args: DetectArgs) -> Result<ExitCode, Failure> {
     if args.plan {
         return plan::run(&rules, args.scan);
     }
-    rules.begin(&console);
     match args.by {
         Some(by) => by::run(&rules, by, args.scan).map(Outcome::exit_code),
         None if args.follow => follow(&rules, args),
@@ -91,34 +91,17 @@ impl Detection {
         channels.into_iter().map(route).collect()
     }
 
-    /// Names what costs much, before anything is read.
-    fn begin(&self, console: &Console) {
-        let engine = self.engine();
-        let mut whole: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (rule, channel) in engine.plan().whole_logs() {
-            whole.entry(channel).or_default().push(&engine.rules()[rule].file);
-        }
-        console.detail(|| {
-            let channels = engine.plan().channels();
-            let channels = channels.iter().map(|one| match &one.ids {
-                Some(ids) => format!("{} ({} ids)", one.channel, ids.len()),
-                None => format!("{} (all)", one.channel),
-            });
-            format!("servers are asked for {}", channels.collect::<Vec<_>>().join(", "))
-        });
-        for (channel, rules) in whole {
-            let shown = named(&rules);
-            console.detail(|| format!("{channel}: read whole, because of {shown}"));
-        }
-    }
-
     /// Says how many rules ran, and why others didn't.
-    pub(crate) fn summarize(&self, console: &Console) {
+    pub(crate) fn summarize(&self, run: &Run) {
+        let console = &run.console;
         let seen = self.detect.channels();
         let plan = self.engine().plan();
         let counts = plan.counts(|channel| seen.contains(&channel.to_lowercase()));
         let idle = counts.cannot - plan.counts(|_| true).cannot;
         self.summarize_counts(console, &counts, ["ran", "had no event to look at"], idle);
+        if run.summary.servers.all > 0 {
+            self.summarize_whole_logs(console);
+        }
         if idle == 0 {
             return;
         }
@@ -140,6 +123,19 @@ impl Detection {
             .collect();
         let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
         console.note(&format!("  no event came of {}", named(&channels)));
+    }
+
+    /// Names the rules that make servers send whole logs.
+    fn summarize_whole_logs(&self, console: &Console) {
+        let engine = self.engine();
+        let mut whole: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (rule, channel) in engine.plan().whole_logs() {
+            whole.entry(channel).or_default().push(engine.rules()[rule].file_name());
+        }
+        for (channel, rules) in whole {
+            let shown = named(&rules);
+            console.note(&format!("  {channel} is read whole, because of {shown}"));
+        }
     }
 
     /// Says how many rules can run, and why others can't.

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use quarry_detect::{Counts, Engine, RulePlan};
 use quarry_event::filter::Glob;
-use quarry_eventlog::Direction;
+use quarry_eventlog::{Detail, Direction};
 use quarry_fleet::SourceId;
 
 use super::{Detection, named};
 use crate::args::{ListArgs, ScanArgs};
 use crate::console::{Console, grouped};
-use crate::error::{Closed, Failure};
+use crate::error::{Closed, Failure, Outcome};
 use crate::listing::{self, Cell, Column};
 use crate::run::Run;
 
@@ -44,7 +44,7 @@ pub(super) fn run(rules: &Detection, args: ScanArgs) -> Result<ExitCode, Failure
     let mut rows = Vec::new();
     let question = move |_: SourceId, log| {
         let every = every.clone();
-        async move { quarry_fleet::survey(log, every).await }
+        async move { quarry_fleet::survey(log, every, Detail::Records).await }
     };
     let asked = run.ask(&inputs.servers, question, |_, n, surveyed, _| {
         let mut has = BTreeSet::new();
@@ -74,7 +74,8 @@ pub(super) fn run(rules: &Detection, args: ScanArgs) -> Result<ExitCode, Failure
     ];
     listing::print(&columns, &rows, &list(args)?)?;
     run.summarize_servers();
-    Ok(run.outcome().exit_code())
+    let outcome = Outcome { matched: true, ..run.outcome() };
+    Ok(outcome.exit_code())
 }
 
 /// How many rules can run on a server with records of these channels, and why others can't.

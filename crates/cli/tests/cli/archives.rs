@@ -122,6 +122,37 @@ fn compressed_files_are_read_as_files_are_also_from_a_pipe() {
 }
 
 #[test]
+fn the_source_of_an_event_in_an_archive_is_a_source_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = zip(&[("C/Logs/Security.evtx", &a_log(1, 2)), ("C/LogsOld.evtx", &a_log(7, 1))]);
+    fs::write(folder.path().join("t.zip"), bytes).unwrap();
+    for (source, found) in
+        [("t.zip/C/Logs/Security.evtx", 2), ("t.zip/C/Logs", 2), ("t.zip/C", 3), ("t.zip/C/", 3)]
+    {
+        let ran = run(folder.path(), &["scan", source]);
+        assert_eq!((ran.status, ran.lines().len()), (Some(0), found), "{}", ran.shown());
+    }
+    assert!(sources(&run(folder.path(), &["scan", "t.zip/C/Logs"]))[0].ends_with("Security.evtx"));
+    let ran = run(folder.path(), &["scan", "t.zip/C/Log"]);
+    assert_eq!(ran.status, Some(2));
+    let error = "error: there is no .evtx or .evt file C/Log in the archive t.zip\n";
+    assert!(ran.stderr.starts_with(error), "{}", ran.stderr);
+}
+
+#[test]
+fn a_zip_archive_on_standard_input_is_refused_for_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.zip");
+    fs::write(&path, zip(&[("Security.evtx", &a_log(1, 2))])).unwrap();
+    let file = fs::File::open(path).unwrap();
+    let ran: Ran = quarry(folder.path()).args(["scan", "-"]).stdin(file).output().unwrap().into();
+    assert_eq!(ran.status, Some(2));
+    let told = "error: standard input: a zip archive is only read as a file\n\
+                hint: save it, and name that file\n";
+    assert!(ran.stderr.starts_with(told), "{}", ran.stderr);
+}
+
+#[test]
 fn a_file_that_is_compressed_in_another_way_has_a_hint_that_is_true() {
     let folder = tempfile::tempdir().unwrap();
     for (name, start) in

@@ -24,7 +24,9 @@ fn every_mistake_is_named_with_what_to_do() {
         &["scan"],
         &["scan", "--lines", "x", "a.evtx"],
         &["scan", "missing.evtx"],
+        &["scan", ""],
         &["scan", "dc01"],
+        &["scan", "dc01:135"],
         &["scan", "even6://dc01"],
         &["scan", "dc01", "-k", "--authentication", "ntlm"],
         &["scan", "dc01", "--keytab", "missing.keytab"],
@@ -54,6 +56,7 @@ fn every_mistake_is_named_with_what_to_do() {
         &["scan", "a.evtx", "-o", "yaml"],
         &["scan", "a.evtx", "-n", "0"],
         &["scan", "a.evtx", "--threads", "0"],
+        &["scan", "a.evtx", "--threads", "1025"],
         &["decode", "a.evtx"],
         &["decode", "notes.txt"],
     ];

@@ -20,6 +20,16 @@ fn the_help_of_scan_explains_every_option() {
 }
 
 #[test]
+fn the_help_of_detect_explains_every_option() {
+    insta::assert_snapshot!(help(&["detect", "--help"]));
+}
+
+#[test]
+fn the_help_of_logons_explains_every_option() {
+    insta::assert_snapshot!(help(&["logons", "--help"]));
+}
+
+#[test]
 fn the_help_of_tail_explains_every_option() {
     insta::assert_snapshot!(help(&["tail", "--help"]));
 }

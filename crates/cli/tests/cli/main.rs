@@ -2,8 +2,10 @@
 
 #![allow(clippy::print_stdout)] // What a run leaves out is said.
 
+mod answers;
 mod archives;
 mod corpus;
+mod detect;
 mod errors;
 mod evt;
 mod evtx;

@@ -206,6 +206,18 @@ fn logs_are_listed_by_name_and_with_their_size() {
 }
 
 #[test]
+fn a_log_that_no_file_has_is_said_to_be_in_none() {
+    let folder = logs();
+    let ran = run(folder.path(), &["logs", "a.evtx", "-l", "Securty", "-l", "Sec*"]);
+    let told = "warning: no file that was read has events of a log Securty\n";
+    assert!(ran.stderr.contains(told), "{}", ran.shown());
+    assert_eq!((ran.status, ran.lines().len()), (Some(0), 1), "{}", ran.shown());
+    let ran = run(folder.path(), &["logs", "a.evtx", "-l", "Securty"]);
+    assert!(ran.stderr.contains(told), "{}", ran.shown());
+    assert_eq!((ran.status, &*ran.stdout), (Some(1), ""), "{}", ran.shown());
+}
+
+#[test]
 fn small_things_that_a_new_user_tries_work() {
     let folder = logs();
     // journalctl's names of levels.

@@ -61,6 +61,7 @@ fn a_name_that_no_record_has_is_a_warning_at_the_end() {
         &["--data", "TargetUsrName=x"][..],
         &["--fields", "data.TargetUsrName"],
         &["--not", "data:TargetUsrName=x"],
+        &["--xpath", "*[EventData[Data[@Name='TargetUsrName']='x']]"],
     ] {
         let ran = run(folder.path(), &[&["scan", "a.evtx"], args].concat());
         assert!(ran.stderr.contains(warning), "{args:?}: {}", ran.stderr);

@@ -41,6 +41,29 @@ fn servers_count_their_records_themselves() {
 }
 
 #[test]
+fn a_count_whose_times_can_not_be_read_says_so() {
+    let mut options = servers(1);
+    options[0].faults.push(Fault::Garbage);
+    let fleet = Fleet::new(options, 20);
+    let ran = fleet.run(&["count", "server01", "-o", "jsonl"]);
+    let row = &ran.json()[0];
+    assert_eq!((&row["records"], &row["oldest"]), (&20.into(), &Json::Null), "{}", ran.shown());
+    ran.line("warning: server01: the oldest record of System can't be read");
+}
+
+#[test]
+fn a_glob_that_stands_for_no_log_is_the_failure_of_each_command() {
+    let fleet = Fleet::new(servers(1), 10);
+    for command in ["scan", "count", "logs"] {
+        let ran = fleet.run(&[command, "server01", "-l", "Securty*"]);
+        assert_eq!(ran.status, Some(2), "{command}: {}", ran.shown());
+        ran.line("error: there is no log Securty* on server01");
+        let ran = fleet.run(&[command, "server01", "-l", "Securty*", "-l", "Sys*"]);
+        assert_eq!(ran.status, Some(3), "{command}: {}", ran.shown());
+    }
+}
+
+#[test]
 fn what_passes_a_filter_is_counted_here() {
     let fleet = Fleet::new(servers(2), 300);
     let args = ["count", "@all", "-l", "System", "-l", "Security", "-i", "7036,4624-4634"];

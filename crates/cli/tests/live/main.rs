@@ -2,6 +2,7 @@
 //! and sealed, on loopback. What is expected comes from what the servers know of their events.
 
 mod commands;
+mod detect;
 mod fallback;
 mod faults;
 mod filters;

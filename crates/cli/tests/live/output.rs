@@ -288,6 +288,17 @@ fn quiet_is_quiet_but_for_errors() {
     );
 }
 
+#[test]
+fn what_is_missing_is_told_however_quiet_it_is() {
+    let options = vec![ServerOptions::new(name(1)).with("cleared:50".parse().unwrap())];
+    let fleet = Fleet::new(options, 120);
+    let ran = fleet.scan(&["server01", "-q"]);
+    assert_eq!((ran.status, ran.json().len()), (Some(3), 50), "{}", ran.shown());
+    let told = "warning: server01: records of System past 50 missing: the log was cleared or \
+                overwritten meanwhile\n";
+    assert_eq!(ran.stderr, told);
+}
+
 /// What waits to be printed is bounded by its bytes, whatever a server's few kilobytes expand to.
 #[cfg(target_os = "linux")]
 #[test]

@@ -201,3 +201,18 @@ fn a_file_that_is_none_ends_that_source_only() {
     assert_eq!(ended.status, Some(2));
     assert!(ended.all_said().contains("not an event log"), "{}", ended.all_said());
 }
+
+#[test]
+fn what_is_compressed_can_not_be_followed_and_it_is_said_why() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.evtx.gz"), b"\x1f\x8b\x08\0").unwrap();
+    let ended = tail(&folder, &["a.evtx.gz"]).wait();
+    assert_eq!(ended.status, Some(2));
+    assert_eq!(
+        ended.said,
+        [
+            "error: a.evtx.gz: it can't be followed",
+            "hint: it is compressed; quarry scan reads what is in it"
+        ]
+    );
+}

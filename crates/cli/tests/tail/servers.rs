@@ -327,6 +327,27 @@ fn the_deadline_ends_it_and_whether_events_came_is_the_status() {
 }
 
 #[test]
+fn a_name_that_no_event_had_is_told_when_following_ends() {
+    let fleet = Fleet::one(3);
+    let tail = fleet.tail(&["server01", "--not", "data:Typo=x"]);
+    tail.wait_for(3);
+    let ended = tail.stop();
+    let told = "warning: no record that was read has a value named `Typo`";
+    assert_eq!(ended.said, [told], "{}", ended.all_said());
+}
+
+#[test]
+fn a_glob_that_stands_for_no_log_is_told_and_the_others_are_followed() {
+    let fleet = Fleet::one(3);
+    let tail = fleet.tail(&["server01", "-l", "Securty*", "-l", "Sys*"]);
+    tail.wait_for(3);
+    tail.wait_for_word("there is no log Securty* on server01");
+    tail.stop();
+    let ended = fleet.tail(&["server01", "-l", "Securty*"]).wait();
+    assert_eq!(ended.status, Some(2), "{}", ended.all_said());
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let fleet = Fleet::one(1);
     for (arguments, why) in [

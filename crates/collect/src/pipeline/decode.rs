@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use encoding_rs::Encoding;
 use quarry_event::filter::{Matcher, Verdict};
 use quarry_event::{FieldSource, Message, Origin, PartialSource, Texts};
-use quarry_eventlog::{BatchReader, Damage, Visitor};
+use quarry_eventlog::{BatchReader, Cursor, Damage, Visitor};
 use quarry_fleet::Room;
 
 use super::jobs::{BatchJob, Job};
@@ -30,8 +30,13 @@ const MAX_SPARE: usize = 64;
 /// What a job comes to, in order.
 pub(super) enum Part<O> {
     Notice(Arc<Source>, Notice),
-    Cursor(LogCursor),
-    Delivery(Delivery<O>),
+    Cursor(Arc<Source>, LogCursor),
+    Delivery {
+        delivery: Delivery<O>,
+        /// The run was stopped amid the batch. What follows of its log is not to be taken, or the
+        /// rest of the batch would be missing before it.
+        is_cut: bool,
+    },
 }
 
 /// What all threads share.
@@ -98,7 +103,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
             Job::Notices(source, notices) => self.notices(&source, notices, parts),
             Job::Moved(source, notices, cursor) => {
                 self.notices(&source, notices, parts);
-                parts.push(Part::Cursor(cursor), size_of::<LogCursor>());
+                parts.push(Part::Cursor(source, cursor), size_of::<LogCursor>());
             }
             Job::Batch(job) => self.batch(worker, job, parts),
         }
@@ -142,18 +147,24 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
             notes,
             text,
             left: source.selection.limit().unwrap_or(u64::MAX),
+            last: None,
             is_cut: false,
             delivery: empty(),
             empty: &empty,
             parts,
         };
         reader.read(&batch, &mut reading);
-        let Reading { mut delivery, is_cut, .. } = reading;
-        // What was cut short comes again.
-        delivery.cursor = cursor.filter(|_| !is_cut);
+        let Reading { mut delivery, last, is_cut, .. } = reading;
         delivery.room = room;
         let bytes = bytes(&delivery);
-        parts.push(Part::Delivery(delivery), bytes);
+        // Of a file that is followed only the last batch has one. The time of the last record isn't
+        // known as the source has it.
+        let at_last = || {
+            let address = source.remote.as_ref()?.address().to_owned();
+            Some(LogCursor { source: address, log: log.clone()?, cursor: Cursor::at(last?) })
+        };
+        delivery.cursor = cursor.filter(|_| !is_cut).or_else(at_last);
+        parts.push(Part::Delivery { delivery, is_cut }, bytes);
     }
 
     fn output(&self) -> W::Output {
@@ -197,6 +208,8 @@ struct Reading<'r, 'p, W: Work, S: Stage, E> {
     text: &'r mut Vec<u8>,
     /// How many events of the batch can still be wanted.
     left: u64,
+    /// The number of the last record that was looked at.
+    last: Option<u64>,
     /// The rest was not looked at.
     is_cut: bool,
     /// What was made since the last part.
@@ -227,6 +240,7 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
             return;
         }
         self.delivery.records += 1;
+        self.last = log_record.or(self.last);
         if self.left == 0 {
             return;
         }
@@ -265,7 +279,7 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
     fn hand_on(&mut self) {
         let part = std::mem::replace(&mut self.delivery, (self.empty)());
         let bytes = bytes(&part);
-        self.is_cut |= !self.parts.push(Part::Delivery(part), bytes);
+        self.is_cut |= !self.parts.push(Part::Delivery { delivery: part, is_cut: false }, bytes);
     }
 }
 
@@ -275,7 +289,8 @@ where
     S: Stage,
     E: Fn() -> Delivery<W::Output>,
 {
-    #[inline]
+    // Most events of a selective scan get no further, so it is no call.
+    #[inline(always)]
     fn wants<T: PartialSource>(&mut self, event: &T) -> bool {
         if self.ends() {
             return false;
@@ -300,6 +315,7 @@ where
     fn damage(&mut self, damage: &Damage) {
         if !self.ends() {
             self.delivery.records += damage.records();
+            self.last = damage.record().map(|record| record.0).or(self.last);
             self.delivery.damage.push(damage.clone());
         }
     }

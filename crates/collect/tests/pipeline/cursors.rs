@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use quarry_collect::{CursorError, CursorStore, LogCursor, RunError};
 use quarry_fleet::{Cursors, FollowOptions};
@@ -147,4 +148,65 @@ fn nothing_is_saved_that_cannot_be_made_durable() {
     assert_eq!(error.as_deref(), Some("the disk is gone"));
     assert_eq!(check(&steps), None, "{steps:?}");
     assert!(!steps.iter().any(|step| matches!(step, Step::Saved(_))));
+}
+
+/// Stops the run amid the first batch, once records of a later one have been looked at.
+struct Stopping {
+    stop: Stop,
+    is_ahead: AtomicBool,
+}
+
+impl Work for Stopping {
+    type Worker = ();
+    type Output = Made;
+
+    fn worker(&self) {}
+
+    fn event<S: FieldSource>(
+        &self,
+        worker: &mut (),
+        event: &S,
+        found: &Found<'_>,
+        output: &mut Made,
+    ) {
+        Places.event(worker, event, found, output);
+        match found.origin.log_record.unwrap() {
+            10 => {
+                while !self.is_ahead.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
+                }
+                self.stop.set();
+            }
+            150.. => self.is_ahead.store(true, Ordering::Relaxed),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn of_a_run_that_is_stopped_amid_a_batch_nothing_is_lost_and_nothing_comes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.evtx");
+    write(&path, 300, 1000);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let stop = Stop::default();
+    let work = Stopping { stop: stop.clone(), is_ahead: AtomicBool::new(false) };
+    let mut kept = Kept::default();
+    let steps = Steps::default();
+    let mut store = Store { steps: Rc::clone(&steps), last: 0 };
+    let sources = vec![Followed::input(&path, Selection::default())];
+    let pipeline = Pipeline::follow(runtime.handle(), sources, 300, FollowOptions::default());
+    let pipeline = pipeline.threads(threads(4)).stop(stop);
+    pipeline.run(&work, &mut kept, Some(&mut store)).1.unwrap();
+    let numbers: Vec<u64> = kept.places.iter().map(|(_, number)| *number).collect();
+    assert_eq!(numbers, (1..=10).collect::<Vec<_>>());
+    assert_eq!(saved_last(&steps.borrow()), Some(10));
+}
+
+/// What was saved last.
+fn saved_last(steps: &[Step]) -> Option<u64> {
+    steps.iter().rev().find_map(|step| match step {
+        Step::Saved(record) => Some(*record),
+        _ => None,
+    })
 }

@@ -18,8 +18,10 @@ pub struct Matcher {
     not: Vec<Matcher>,
     /// Of which channel an event has to be; none for any.
     channels: Arc<[Glob]>,
-    /// Whether the filter looks at the time.
+    /// Whether the filter looks at the time, at names, and at anything but fields.
     has_time: bool,
+    has_names: bool,
+    has_more: bool,
     watch: Option<NameWatch>,
     /// Whether the message of the event tested last decides.
     is_open: bool,
@@ -50,6 +52,8 @@ impl Clone for Matcher {
             channels: Arc::clone(&self.channels),
             not: self.not.clone(),
             has_time: self.has_time,
+            has_names: self.has_names,
+            has_more: self.has_more,
             watch: self.watch.clone(),
             is_open: false,
             missing: Vec::new(),
@@ -65,6 +69,10 @@ impl Matcher {
     pub(super) fn new(filter: &Filter, now: EventTime) -> Self {
         Matcher {
             has_time: filter.since.is_some() || filter.until.is_some(),
+            has_names: !(filter.not_channels.is_empty()
+                && filter.providers.is_empty()
+                && filter.computers.is_empty()),
+            has_more: !filter.data.is_empty() || filter.query.is_some() || !filter.not.is_empty(),
             filter: Arc::new(filter.clone()),
             query: filter.query.as_ref().map(|query| Arc::new(query.compile(now))),
             channels: Arc::default(),
@@ -85,7 +93,8 @@ impl Matcher {
     #[must_use]
     pub fn in_channels(self, globs: &[Glob]) -> Self {
         let is_choice = !globs.iter().any(Glob::matches_all);
-        Matcher { channels: if is_choice { globs.into() } else { Arc::default() }, ..self }
+        let channels: Arc<[Glob]> = if is_choice { globs.into() } else { Arc::default() };
+        Matcher { has_names: self.has_names || !channels.is_empty(), channels, ..self }
     }
 
     /// Whether every event passes, and nothing is noted of any.
@@ -112,19 +121,26 @@ impl Matcher {
 
     /// Whether an event doesn't match, as what is known of it tells. Where that isn't enough,
     /// [`verdict`](Self::verdict) has to tell.
-    #[inline]
+    // This is where most events of a selective scan end. Several kinds of work call it, and without
+    // `always` it is a call then, in which the source's own methods aren't inlined either.
+    #[inline(always)]
     pub fn rules_out<S: PartialSource>(&mut self, source: &S) -> bool {
-        let is_out = self.look(source) == Look::No;
+        let is_out =
+            self.fails_a_field(source) || self.has_more && self.look_further(source) == Look::No;
         // Of each kind of event one is looked at whole, for its names.
         is_out && !self.watch.as_mut().is_some_and(|watch| watch.is_new(source))
     }
 
     /// What can be said of an event of which not everything is known.
-    #[inline]
     fn look<S: PartialSource>(&mut self, source: &S) -> Look {
-        if self.fails_a_field(source) {
-            return Look::No;
+        match self.fails_a_field(source) {
+            true => Look::No,
+            false => self.look_further(source),
         }
+    }
+
+    /// What can be said of an event that fails no test on fields.
+    fn look_further<S: PartialSource>(&mut self, source: &S) -> Look {
         let filter = &*self.filter;
         let mut worst = match filter.users.is_empty() && filter.grep.is_empty() {
             true => Look::Yes,
@@ -156,7 +172,7 @@ impl Matcher {
     }
 
     /// Whether an event fails one of the filter's tests on fields.
-    #[inline]
+    #[inline(always)]
     fn fails_a_field<S: PartialSource>(&mut self, source: &S) -> bool {
         let filter = &*self.filter;
         if let Some(ids) = &filter.ids
@@ -182,6 +198,12 @@ impl Matcher {
         {
             return true;
         }
+        self.has_names && self.fails_a_name(source)
+    }
+
+    /// Whether an event fails one of the filter's tests on fields that are names.
+    fn fails_a_name<S: PartialSource>(&mut self, source: &S) -> bool {
+        let filter = &*self.filter;
         if !filter.not_channels.is_empty()
             && is_named(&source.known_field(Field::Channel), &filter.not_channels, &mut self.text)
         {

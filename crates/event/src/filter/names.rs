@@ -38,11 +38,13 @@ pub struct MissingName {
 }
 
 impl Names {
-    /// The names that a filter's tests on data look for, and others.
+    /// The names that a filter's tests on data and its query look for, and others.
     pub fn new(filter: &Filter, others: impl IntoIterator<Item = String>) -> Arc<Self> {
         let of = |filter: &Filter| filter.data.iter().map(|test| test.name.clone()).collect();
         let mut names: Vec<String> = of(filter);
         names.extend(filter.not.iter().flat_map(of));
+        let queries = std::iter::once(filter).chain(&filter.not).filter_map(|f| f.query.as_ref());
+        names.extend(queries.flat_map(|query| query.data_names()));
         names.extend(others);
         let asked: Vec<_> = names.into_iter().map(|name| (name, AtomicBool::new(false))).collect();
         Arc::new(Names {
@@ -242,6 +244,14 @@ mod tests {
         // The third event is of a kind that was seen before.
         assert_eq!(missing(&filter("Other=nobody"), &[], &events), []);
         assert_eq!(missing(&filter("Zebra=x"), &[], &[]), []);
+        let query = |text: &str| Filter {
+            query: Some(crate::query::Query::parse(text).unwrap()),
+            ..Filter::default()
+        };
+        let of_query = query("*[EventData[Data[@Name='TargetUsrName']='x']]");
+        assert_eq!(missing(&of_query, &[], &events), one("TargetUsrName", nearest));
+        let of_query = query("*[EventData[Data[@Name='TargetUserName']='nobody']]");
+        assert_eq!(missing(&of_query, &[], &events), []);
         let not = Filter { not: vec![filter("Zebra=x")], ..Filter::default() };
         assert_eq!(missing(&not, &[], &events), one("Zebra", None));
     }

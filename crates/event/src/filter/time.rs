@@ -241,7 +241,10 @@ impl Zone {
             Some(offset) => offset.to_time_zone(),
             None => self.name.clone().unwrap_or_else(|| now.time_zone().clone()),
         };
-        let zoned = civil.to_zoned(zone).map_err(|error| error.to_string())?;
+        // The last days of the year 9999 are past the last time there is, and stand for the end.
+        let Ok(zoned) = civil.to_zoned(zone) else {
+            return Ok(EventTime::from_timestamp(Timestamp::MAX));
+        };
         if let (Some(offset), Some(name)) = (self.offset, &self.name)
             && name.to_offset(zoned.timestamp()) != offset
         {
@@ -387,6 +390,9 @@ mod tests {
             ("2026-11-22T06:00+02:00", "2026-11-22T04:00:00.0000000Z"),
             ("2026-11-22 06:00 -0330", "2026-11-22T09:30:00.0000000Z"),
             ("2026-11-22Z", "2026-11-22T00:00:00.0000000Z"),
+            // Past the last time there is.
+            ("9999-12-31", "9999-12-30T22:00:00.9999999Z"),
+            ("9999-12-31T23:59:59Z", "9999-12-30T22:00:00.9999999Z"),
             ("2026-11-22T06:00[Asia/Tokyo]", "2026-11-21T21:00:00.0000000Z"),
             ("2026-11-22T06:00+09:00[Asia/Tokyo]", "2026-11-21T21:00:00.0000000Z"),
             ("2026-11-22T06:00:00.1234567Z", "2026-11-22T06:00:00.1234567Z"),

@@ -7,7 +7,7 @@ use super::data::{DataTest, Wanted};
 use super::numbers::Ranges;
 use super::{Filter, Glob};
 use crate::EventTime;
-use crate::query::{Literal, escaped};
+use crate::query::{Literal, Part, Query, escaped};
 use crate::text::{XmlAttribute, XmlText};
 
 /// The most channels of one query.
@@ -77,6 +77,22 @@ impl Strength {
             }
             Strength::Everything => false,
         }
+    }
+
+    /// How much of a query is written; nothing of it for `Everything`.
+    fn part(self) -> Option<Part> {
+        match self {
+            Strength::Filter => Some(Part::Whole),
+            Strength::NoWildcards => Some(Part::NoWildcards),
+            Strength::System => Some(Part::System),
+            Strength::Time => Some(Part::Time),
+            Strength::Everything => None,
+        }
+    }
+
+    /// The part of a `<QueryList>` that is written; nothing for `Everything`.
+    pub fn of_list(self, query: &Query) -> Option<Query> {
+        self.part().map(|part| query.part(part))
     }
 }
 
@@ -151,6 +167,11 @@ pub(super) fn push_down(filter: &Filter, strength: Strength, limits: &XPathLimit
     let all = groups.len();
     groups.retain(|group| strength.has(group));
     exact &= groups.len() == all;
+    if let Some(query) = &filter.query {
+        let (group, is_exact) = query_group(query, strength, limits);
+        groups.extend(group);
+        exact &= is_exact;
+    }
     groups.sort_by_key(Group::cost);
     let mut room = limits.expressions;
     let mut whole = Vec::new();
@@ -206,7 +227,22 @@ pub fn query_list<'c>(channels: impl Iterator<Item = (&'c str, &'c [String])>) -
     list
 }
 
-/// The parts of the filter that can be written, and whether these are all.
+/// The largest part of the query that a server takes, of those that the strength has, and whether
+/// it is all of it.
+fn query_group(query: &Query, strength: Strength, limits: &XPathLimits) -> (Option<Group>, bool) {
+    let Some(most) = strength.part() else { return (None, false) };
+    let parts = Part::ALL.into_iter().filter(|&part| part >= most);
+    let mut conditions = parts.map(|part| query.condition(part));
+    let Some(condition) = conditions.find(|condition| condition.expressions <= limits.expressions)
+    else {
+        return (None, false);
+    };
+    let group = (!condition.text.is_empty())
+        .then(|| Group::new(Place::Event, vec![(condition.text, condition.expressions)]));
+    (group, condition.is_exact)
+}
+
+/// The parts of the filter that can be written, the query apart, and whether these are all.
 fn groups(filter: &Filter) -> (Vec<Group>, bool) {
     let mut groups = Vec::new();
     let mut exact = filter.users.is_empty()
@@ -242,14 +278,6 @@ fn groups(filter: &Filter) -> (Vec<Group>, bool) {
     for test in &filter.data {
         groups.extend(data(test).map(|condition| Group::new(Place::Event, vec![condition])));
         exact = false;
-    }
-    if let Some(query) = &filter.query {
-        let condition = query.condition();
-        exact &= condition.is_exact;
-        if !condition.text.is_empty() {
-            let condition = (condition.text, condition.expressions);
-            groups.push(Group::new(Place::Event, vec![condition]));
-        }
     }
     (groups, exact)
 }
@@ -457,12 +485,12 @@ mod tests {
 
     #[test]
     fn a_query_is_written_where_the_clock_and_limits_allow() {
-        let with = |query| Filter {
+        let with = |query: &str| Filter {
             ids: ids("7"),
             query: Some(crate::query::Query::parse(query).unwrap()),
             ..Filter::default()
         };
-        let first = |query| push(&with(query)).selects.remove(0);
+        let first = |query: &str| push(&with(query)).selects.remove(0);
         assert_eq!(first("*"), "*[System[EventID=7]]");
         assert_eq!(first("*[A or B]"), "*[System[EventID=7] and (A or B)]");
         assert_eq!(first("Event/System[Level=2]"), "*[System[EventID=7] and System[Level=2]]");
@@ -472,6 +500,35 @@ mod tests {
         );
         let long = vec!["System/Level=1"; 20].join(" or ");
         assert_eq!(first(&format!("*[{long}]")), "*[System[EventID=7]]");
+        // Of what is too much for a server, the part is asked for that is not.
+        let many = vec!["Data='x'"; 30].join(" or ");
+        assert_eq!(
+            first(&format!("*[System[Level=2] and EventData[{many}]]")),
+            "*[System[EventID=7] and System[Level=2]]"
+        );
+    }
+
+    #[test]
+    fn each_strength_asks_for_the_part_of_a_query_that_it_has() {
+        let text = "*[System[EventID=4625 and TimeCreated[@SystemTime>='2026-08-22 10:00']] and \
+            EventData[Data[@Name='TargetUserName']='alice'] and UserData/*/A='b']";
+        let query = Some(Query::parse(text).unwrap());
+        let filter = Filter { query, ..Filter::default() };
+        let select = |strength| filter.select(strength, &XPathLimits::default()).selects.join(" ");
+        let time = "TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']";
+        let system = format!("*[System[EventID=4625 and {time}]]");
+        let data = "EventData[Data[@Name='TargetUserName']='alice']";
+        assert_eq!(
+            select(Strength::Filter),
+            text.replace("2026-08-22 10:00", "2026-08-22T10:00:00.000Z")
+        );
+        assert_eq!(
+            select(Strength::NoWildcards),
+            format!("*[System[EventID=4625 and {time}] and {data}]")
+        );
+        assert_eq!(select(Strength::System), system);
+        assert_eq!(select(Strength::Time), format!("*[System[{time}]]"));
+        assert_eq!(select(Strength::Everything), "*");
     }
 
     #[test]

@@ -91,7 +91,9 @@ pub(super) fn push<S: FieldSource>(
         }
         Member::MessageSource | Member::Names | Member::Data | Member::UserData | Member::Other => {
             let start = out.len();
-            json::member(source, origin, texts, member, &mut scratch.json, out);
+            let field = |field| source.field(field);
+            scratch.json.begin();
+            json::member(source, field, origin, texts, member, &mut scratch.json, out);
             match &out[start..] {
                 b"null" | b"{}" => out.truncate(start),
                 [b'"', name @ .., b'"'] if member == Member::MessageSource => {

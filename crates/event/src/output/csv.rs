@@ -190,13 +190,30 @@ fn settle(start: usize, cells: CsvCells, terminal: bool, out: &mut Vec<u8>) {
         out.truncate(start);
         out.extend_from_slice(text.as_bytes());
     }
-    if cells == CsvCells::Spreadsheet {
+    let has_special = out[start..].iter().any(|&b| SPECIAL[usize::from(b)]);
+    // Without any of these a formula can only begin with the cell.
+    if cells == CsvCells::Spreadsheet && (has_special || !is_harmless_start(&out[start..])) {
         defuse(start, out);
     }
-    let is_special = |b: &u8| matches!(b, b',' | b'"' | b'\r' | b'\n' | b';' | b'\t');
-    if out[start..].iter().any(is_special) {
+    if has_special {
         quote(start, out);
     }
+}
+
+/// The bytes that make a cell need quotes.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let mut bytes: &[u8] = b",\"\r\n;\t";
+    while let [first, rest @ ..] = bytes {
+        special[*first as usize] = true;
+        bytes = rest;
+    }
+    special
+};
+
+/// Whether a cell begins with what begins no formula, whatever comes behind it.
+fn is_harmless_start(cell: &[u8]) -> bool {
+    cell.first().is_none_or(|first| first.is_ascii_alphanumeric() || *first == b'{')
 }
 
 /// The names that columns for each value have.

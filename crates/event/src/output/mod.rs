@@ -41,7 +41,7 @@ pub struct Printer {
 enum Style {
     /// One object a line, or an array of them.
     Json {
-        columns: Option<Vec<Column>>,
+        chosen: Option<json::Chosen>,
         array: bool,
         pretty: bool,
     },
@@ -81,12 +81,16 @@ impl Column {
 impl Printer {
     /// JSON, an object a line; all members, or those asked for.
     pub fn jsonl(columns: Option<Vec<Column>>) -> Self {
-        Printer::of(Style::Json { columns, array: false, pretty: false })
+        Printer::of(Style::Json {
+            chosen: columns.map(json::Chosen::new),
+            array: false,
+            pretty: false,
+        })
     }
 
     /// JSON, one array; all members, or those asked for; an object a line, or indented.
     pub fn json(columns: Option<Vec<Column>>, pretty: bool) -> Self {
-        Printer::of(Style::Json { columns, array: true, pretty })
+        Printer::of(Style::Json { chosen: columns.map(json::Chosen::new), array: true, pretty })
     }
 
     /// CSV as in RFC 4180 with a header line. What is an object in JSON is JSON in its cell.
@@ -125,16 +129,15 @@ impl Printer {
         out: &mut Vec<u8>,
     ) {
         match &*self.style {
-            Style::Json { columns, array, pretty } => {
+            Style::Json { chosen, array, pretty } => {
                 let start = out.len();
-                match columns {
-                    None => json::event(source, origin, texts, &mut scratch.json, out),
-                    Some(columns) => {
-                        json::chosen(source, origin, texts, columns, &mut scratch.json, out);
-                    }
+                let scratch = &mut scratch.json;
+                match chosen {
+                    None => json::event(source, origin, texts, scratch, out),
+                    Some(chosen) => chosen.event(source, origin, texts, scratch, out),
                 }
                 if *pretty {
-                    json::indent(start, &mut scratch.json, out);
+                    json::indent(start, scratch, out);
                 }
                 if !array {
                     out.push(b'\n');

@@ -16,6 +16,7 @@ mod compile;
 mod error;
 mod fixed;
 mod list;
+mod names;
 mod number;
 mod parse;
 mod tree;
@@ -27,6 +28,7 @@ pub use compile::{CompiledQuery, Scratch};
 pub use error::{QueryError, QueryProblem};
 pub(crate) use list::escaped;
 pub(crate) use number::Number;
+pub(crate) use weaken::Part;
 
 use crate::{EventTime, Place};
 use ast::{Expr, Operand, Path};

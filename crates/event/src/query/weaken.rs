@@ -1,7 +1,25 @@
 //! Conditions for a server: what it can't answer is left out, so that no less is selected.
 
-use super::ast::{Argument, Expr, Operand, Path, Step};
+use super::ast::{Argument, Expr, NodeTest, Operand, Path, Step};
 use super::{Body, Query, expressions};
+
+/// How much of a condition a server is to test.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Part {
+    /// All that Windows' XPath can say.
+    Whole,
+    /// What has no wildcard in a step.
+    NoWildcards,
+    /// What is in `<System>`.
+    System,
+    /// The time in it.
+    Time,
+}
+
+impl Part {
+    /// All of them, the most first.
+    pub(crate) const ALL: [Part; 4] = [Part::Whole, Part::NoWildcards, Part::System, Part::Time];
+}
 
 /// A condition that holds wherever another does.
 pub(super) struct Weakened {
@@ -23,19 +41,112 @@ pub(crate) struct Condition {
 
 impl Query {
     /// The condition on an event that is met where the query selects it, without what only this
-    /// side can answer: the clock, functions that look for text, channels.
-    pub(crate) fn condition(&self) -> Condition {
+    /// side can answer: the clock, functions that look for text, channels; and of the rest, the
+    /// part that is wanted.
+    pub(crate) fn condition(&self, part: Part) -> Condition {
         let all = || Condition { text: String::new(), expressions: 0, is_exact: false };
         let Body::XPath(expr) = &self.body else { return all() };
         let Weakened { expr, is_same } = weakened(expr);
         let Some(condition) = expr.as_ref().map_or(Some(None), on_event) else { return all() };
-        let (text, expressions) = match condition {
+        let kept = condition.as_ref().and_then(|condition| part_of(condition, part, At::Event));
+        let is_exact = is_same && kept == condition;
+        let (text, expressions) = match kept {
             None => (String::new(), 0),
             Some(or @ Expr::Or(_)) => (format!("({or})"), expressions(&or)),
             Some(expr) => (expr.to_string(), expressions(&expr)),
         };
-        Condition { text, expressions, is_exact: is_same }
+        Condition { text, expressions, is_exact }
     }
+
+    /// A `<QueryList>` that selects no less, of which a server has to test only a part: what
+    /// selects is cut down to it, and what suppresses is left out unless all of it is in that part.
+    pub(crate) fn part(&self, part: Part) -> Query {
+        let mut query = self.clone();
+        let Body::List(queries) = &mut query.body else { return query };
+        for query in queries {
+            query.clauses.retain_mut(|clause| {
+                let condition = on_event(&clause.expr);
+                let kept = condition.as_ref().map(|condition| {
+                    condition.as_ref().and_then(|condition| part_of(condition, part, At::Event))
+                });
+                if kept.is_some() && kept == condition {
+                    return true;
+                }
+                let predicates = kept.flatten().into_iter().collect();
+                let event = Step { test: NodeTest::Element(None), predicates };
+                clause.expr = Expr::Path(Path { steps: vec![event] });
+                !clause.suppresses
+            });
+        }
+        query
+    }
+}
+
+/// What a condition is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum At {
+    Event,
+    System,
+    /// Something of which every part is wanted.
+    Below,
+}
+
+/// A condition that holds wherever another does and is in the part that is wanted; nothing where
+/// there is no such.
+fn part_of(expr: &Expr, part: Part, at: At) -> Option<Expr> {
+    let argument = |argument: &Argument| match argument {
+        Argument::Path(path) => part_of_path(path, part, at).map(Argument::Path),
+        Argument::Literal(_) => Some(argument.clone()),
+    };
+    match expr {
+        _ if part == Part::Whole => Some(expr.clone()),
+        Expr::Or(terms) => {
+            let terms = terms.iter().map(|term| part_of(term, part, at));
+            terms.collect::<Option<Vec<_>>>().map(Expr::Or)
+        }
+        Expr::And(terms) => and(terms.iter().filter_map(|term| part_of(term, part, at)).collect()),
+        Expr::Path(path) => part_of_path(path, part, at).map(Expr::Path),
+        Expr::Compare(Operand::Path(path), op, literal) => {
+            let path = part_of_path(path, part, at)?;
+            Some(Expr::Compare(Operand::Path(path), *op, literal.clone()))
+        }
+        Expr::Band(a, b) => Some(Expr::Band(argument(a)?, argument(b)?)),
+        Expr::Compare(Operand::Position, ..) if at == At::Below => Some(expr.clone()),
+        Expr::Compare(..) | Expr::Search(..) | Expr::Not(_) => None,
+    }
+}
+
+/// A path to no fewer nodes, all of which are in the part that is wanted.
+fn part_of_path(path: &Path, part: Part, mut at: At) -> Option<Path> {
+    let mut steps = Vec::new();
+    for step in &path.steps {
+        let name = match &step.test {
+            NodeTest::Element(None) | NodeTest::Attribute(None) => return None,
+            NodeTest::Element(Some(name)) => &**name,
+            NodeTest::Attribute(Some(_)) | NodeTest::Text => "",
+        };
+        at = match (at, part) {
+            (At::Event, Part::System | Part::Time) if name == "System" => At::System,
+            (At::Event, Part::System | Part::Time) => return None,
+            (At::System, Part::Time) if name != "TimeCreated" => return None,
+            _ => At::Below,
+        };
+        let mut predicates = Vec::new();
+        let mut is_same = true;
+        for predicate in &step.predicates {
+            // Of more nodes, one has another position.
+            if !is_same && has_position(predicate) {
+                continue;
+            }
+            let kept = part_of(predicate, part, at);
+            is_same &= kept.as_ref() == Some(predicate);
+            predicates.extend(kept);
+        }
+        steps.push(Step { test: step.test.clone(), predicates });
+    }
+    // Every event has it.
+    let is_system_alone = at == At::System && steps.iter().all(|step| step.predicates.is_empty());
+    (!is_system_alone).then_some(Path { steps })
 }
 
 /// A condition on the document that an event stands in, as one on the event: nothing where every
@@ -167,7 +278,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn condition(text: &str) -> String {
-        let condition = Query::parse(text).unwrap().condition();
+        let condition = Query::parse(text).unwrap().condition(Part::Whole);
         assert!(condition.expressions > 0 || condition.text.is_empty(), "{text}");
         format!("{}{}", condition.text, if condition.is_exact { "" } else { " ..." })
     }
@@ -201,6 +312,73 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_query_is_what_of_it_looks_there() {
+        let part = |text: &str, part| Query::parse(text).unwrap().condition(part).text;
+        for (text, no_wildcards, system, time) in [
+            (
+                "*[System[EventID=1 and TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']] and \
+                 EventData[Data[@Name='A']='x'] and EventData[*='y']]",
+                "System[EventID=1 and TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']] and \
+                 EventData[Data[@Name='A']='x'] and EventData",
+                "System[EventID=1 and TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']]",
+                "System[TimeCreated[@SystemTime>='2026-08-22T10:00:00.000Z']]",
+            ),
+            (
+                "*[System[EventID=1]] and *[EventData]",
+                "System[EventID=1] and EventData",
+                "System[EventID=1]",
+                "",
+            ),
+            ("*[System[EventID=1] or EventData]", "(System[EventID=1] or EventData)", "", ""),
+            (
+                "*[System[EventID=1 or TimeCreated]]",
+                "System[EventID=1 or TimeCreated]",
+                "System[EventID=1 or TimeCreated]",
+                "",
+            ),
+            ("*[System/*=1 and System[*=2] and UserData/*/A=3]", "System", "", ""),
+            (
+                "*/System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
+                "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
+                "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
+                "System/TimeCreated/@SystemTime!='2026-08-22T10:00:00.000Z'",
+            ),
+            ("*[EventData/Data[*='a'][2]='x']", "EventData/Data='x'", "", ""),
+            (
+                "*[System[band(Keywords,8)] and System/@*='1']",
+                "System[band(Keywords,8)]",
+                "System[band(Keywords,8)]",
+                "",
+            ),
+        ] {
+            assert_eq!(part(text, Part::NoWildcards), no_wildcards, "{text}");
+            assert_eq!(part(text, Part::System), system, "{text}");
+            assert_eq!(part(text, Part::Time), time, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_list_selects_no_less() {
+        let text = "<QueryList><Query Id='0'><Select Path='System'>\
+            *[System[EventID=1] and EventData[Data='x']]</Select><Select Path='Setup'>\
+            *[EventData]</Select><Suppress Path='System'>*[System[EventID=7]]</Suppress>\
+            <Suppress Path='System'>*[EventData[Data='y']]</Suppress></Query></QueryList>";
+        let query = Query::parse(text).unwrap();
+        assert_eq!(query.part(Part::Whole), query);
+        assert_eq!(
+            query.part(Part::System).to_string(),
+            "<QueryList><Query Id=\"0\"><Select Path=\"System\">*[System[EventID=1]]</Select>\
+             <Select Path=\"Setup\">*</Select><Suppress Path=\"System\">*[System[EventID=7]]\
+             </Suppress></Query></QueryList>"
+        );
+        assert_eq!(
+            query.part(Part::Time).to_string(),
+            "<QueryList><Query Id=\"0\"><Select Path=\"System\">*</Select>\
+             <Select Path=\"Setup\">*</Select></Query></QueryList>"
+        );
+    }
+
+    #[test]
     fn the_query_of_a_bug_report_tool_is_sent_without_its_searches() {
         let text = "<QueryList><Query Id='0'><Select Path='Application'>\
             *[System[TimeCreated[@SystemTime>='2026-08-22 10:00']]] and \
@@ -226,18 +404,20 @@ mod tests {
         #[test]
         fn a_server_s_condition_is_met_where_the_query_selects(text in queries(), event in events()) {
             let query = Query::parse(&text).unwrap();
-            let condition = query.condition();
-            let sent = match condition.text.is_empty() {
-                true => "*".to_owned(),
-                false => format!("*[{}]", condition.text),
-            };
-            let sent = Query::parse(&sent).unwrap();
-            prop_assert!(sent.is_for_servers());
             let mut scratch = Scratch::default();
             let selects = query.compile(now()).matches(&event, &mut scratch);
-            let is_sent = sent.compile(now()).matches(&event, &mut scratch);
-            prop_assert!(is_sent || !selects, "{}", sent);
-            prop_assert!(!condition.is_exact || is_sent == selects, "{}", sent);
+            for part in Part::ALL {
+                let condition = query.condition(part);
+                let sent = match condition.text.is_empty() {
+                    true => "*".to_owned(),
+                    false => format!("*[{}]", condition.text),
+                };
+                let sent = Query::parse(&sent).unwrap();
+                prop_assert!(sent.is_for_servers());
+                let is_sent = sent.compile(now()).matches(&event, &mut scratch);
+                prop_assert!(is_sent || !selects, "{:?} {}", part, sent);
+                prop_assert!(!condition.is_exact || is_sent == selects, "{:?} {}", part, sent);
+            }
         }
     }
 }

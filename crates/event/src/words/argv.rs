@@ -115,6 +115,12 @@ impl Words {
 /// Whether a text is a command line.
 pub(super) fn is_command(text: &str) -> bool {
     let first = text.split_whitespace().next().unwrap_or_default();
+    // A word's value may end as a program's path does.
+    let key = first.split_once(':').map_or("", |(key, _)| key);
+    let is_data = first.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("data."));
+    if first.starts_with('-') || is_data || names().any(|name| name.eq_ignore_ascii_case(key)) {
+        return false;
+    }
     let name = first.rsplit(['/', '\\']).next().unwrap_or_default();
     matches!(name, "quarry" | "quarry.exe")
 }

@@ -194,6 +194,15 @@ fn any_words() -> impl Strategy<Value = Words> {
     })
 }
 
+#[test]
+fn a_word_whose_value_ends_as_the_programs_path_does_is_no_command() {
+    for text in ["xpath:*/quarry", "data.Image=/usr/bin/quarry", "-provider:x/quarry"] {
+        let words = Words::parse(text).unwrap();
+        assert_eq!(words.to_string(), text);
+    }
+    assert_eq!(Words::parse(r"C:\bin\quarry.exe scan dc01").unwrap().to_string(), "on:dc01");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 

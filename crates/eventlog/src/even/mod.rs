@@ -22,7 +22,7 @@ use quarry_event::EventTime;
 use quarry_logfile::classic::ClassicRecord;
 use quarry_rpc::smb::NtStatus;
 
-use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
+use crate::log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
 use crate::types::{Direction, LogError, LogName, Query, ReadOptions, Subscription};
 use queries::LegacyBatches;
 use subscriptions::PollingBatches;
@@ -117,7 +117,7 @@ impl EventLog for LegacyServerLog {
         })
     }
 
-    fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>> {
+    fn info<'a>(&'a self, log: &'a LogName, _: Detail) -> BoxFuture<'a, Result<LogInfo, LogError>> {
         Box::pin(async move {
             let opened = self.open(log).await?;
             let info = info(&self.client, log, &opened).await;

@@ -9,7 +9,7 @@ use quarry_even::{
 use quarry_event::EventTime;
 
 use crate::batch::end_times;
-use crate::log::LogInfo;
+use crate::log::{Detail, LogInfo};
 use crate::types::{
     Bookmark, BookmarkEntry, Cursor, LogError, LogName, ReadOptions, RecordId, is_nowhere,
 };
@@ -19,9 +19,16 @@ pub(super) async fn info(
     client: &EventClient,
     options: ReadOptions,
     log: &LogName,
+    detail: Detail,
 ) -> Result<LogInfo, LogError> {
+    let of_channel = async {
+        match detail {
+            Detail::Records => None,
+            Detail::Properties => enabled(client, log).await,
+        }
+    };
     let ((records, size), enabled) =
-        tokio::try_join!(records(client, log), async { Ok(enabled(client, log).await) })?;
+        tokio::try_join!(records(client, log, detail), async { Ok(of_channel.await) })?;
     let info = LogInfo { records, size, enabled, ..LogInfo::default() };
     if records == 0 {
         return Ok(info);
@@ -37,17 +44,25 @@ pub(super) async fn info(
     Ok(LogInfo { oldest, newest, ..info })
 }
 
-/// The number of records, and the size of the file where the server tells it.
-async fn records(client: &EventClient, log: &LogName) -> Result<(u64, Option<u64>), LogError> {
+/// The number of records, and the size of the file where it is asked for and the server tells it.
+async fn records(
+    client: &EventClient,
+    log: &LogName,
+    detail: Detail,
+) -> Result<(u64, Option<u64>), LogError> {
     let fail = |error| LogError::of_log(error, log);
     let handle = client.open_log(&log.0, QueryFlags::CHANNEL_PATH).await.map_err(fail)?;
-    let (records, size) = tokio::join!(
-        client.log_info(handle, LogProperty::NumberOfLogRecords),
-        client.log_info(handle, LogProperty::FileSize),
-    );
+    let size = async {
+        match detail {
+            Detail::Records => None,
+            Detail::Properties => client.log_info(handle, LogProperty::FileSize).await.ok(),
+        }
+    };
+    let (records, size) =
+        tokio::join!(client.log_info(handle, LogProperty::NumberOfLogRecords), size);
     let _ = client.close(handle.into()).await;
-    let size = size.as_ref().map(BinXmlVariant::as_u64).ok();
-    records.as_ref().map(|records| (records.as_u64(), size)).map_err(|error| fail(error.clone()))
+    let size = size.as_ref().map(BinXmlVariant::as_u64);
+    records.map(|records| (records.as_u64(), size)).map_err(fail)
 }
 
 /// Whether events are written to a channel, where the server tells it (3.1.4.21).

@@ -6,7 +6,7 @@ mod subscriptions;
 
 use quarry_even::{ConnectOptions, EventClient};
 
-use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
+use crate::log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
 use crate::types::{LogError, LogName, Query, ReadOptions, Subscription, check_logs};
 
 /// A server's logs.
@@ -59,8 +59,12 @@ impl EventLog for ServerLog {
         })
     }
 
-    fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>> {
-        Box::pin(info::info(&self.client, self.options, log))
+    fn info<'a>(
+        &'a self,
+        log: &'a LogName,
+        detail: Detail,
+    ) -> BoxFuture<'a, Result<LogInfo, LogError>> {
+        Box::pin(info::info(&self.client, self.options, log, detail))
     }
 
     fn query<'a>(&'a self, query: &'a Query) -> BoxFuture<'a, Result<Box<dyn Batches>, LogError>> {

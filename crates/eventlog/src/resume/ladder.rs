@@ -88,8 +88,13 @@ pub(crate) struct Ladder {
 
 impl Ladder {
     pub(crate) fn new(logs: &[LogName], filter: &Filter) -> Self {
-        let rungs = Strength::ALL.map(|strength| QueryText::new(logs, filter, strength));
-        let mut texts: Vec<QueryText> = document(logs, filter).into_iter().chain(rungs).collect();
+        let mut texts = documents(logs, filter);
+        // What a document's parts don't say, nothing does.
+        let rungs = match texts.is_empty() {
+            true => &Strength::ALL[..],
+            false => &[Strength::Everything],
+        };
+        texts.extend(rungs.iter().map(|&strength| QueryText::new(logs, filter, strength)));
         texts.dedup_by(|weaker, stronger| weaker.query == stronger.query);
         texts.reverse();
         let text = texts
@@ -122,18 +127,27 @@ impl Ladder {
     }
 }
 
-/// A structured query that is all that is asked for, of just these logs, as it is.
-fn document(logs: &[LogName], filter: &Filter) -> Option<QueryText> {
-    let query = filter.query.as_ref().filter(|query| query.is_list() && query.is_for_servers())?;
+/// A structured query that is all that is asked for, of just these logs: as it is, and the weaker
+/// ones that it becomes.
+fn documents(logs: &[LogName], filter: &Filter) -> Vec<QueryText> {
+    let query = filter.query.as_ref();
+    let Some(query) = query.filter(|query| query.is_list() && query.is_for_servers()) else {
+        return Vec::new();
+    };
     let channels = query.channels();
     let is_one = |log: &LogName| channels.iter().any(|name| name.eq_ignore_ascii_case(&log.0));
     let rest = Filter { query: None, ..filter.clone() };
-    let is_all = channels.len() == logs.len() && logs.iter().all(is_one) && rest.is_empty();
-    is_all.then(|| QueryText {
-        path: None,
-        query: query.to_string(),
-        is_exact: false,
-        filters: true,
-        strength: Strength::Filter,
-    })
+    if channels.len() != logs.len() || !logs.iter().all(is_one) || !rest.is_empty() {
+        return Vec::new();
+    }
+    let text = |strength: Strength| {
+        let part = strength.of_list(query)?;
+        let tests = part.clauses().iter().any(|clause| clause.condition.to_string() != "*");
+        if !tests && strength != Strength::Filter {
+            return None;
+        }
+        let query = part.to_string();
+        Some(QueryText { path: None, query, is_exact: false, filters: true, strength })
+    };
+    Strength::ALL.into_iter().filter_map(text).collect()
 }

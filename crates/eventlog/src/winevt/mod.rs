@@ -17,7 +17,7 @@ use quarry_event::{EventTime, Field, FieldSource};
 use quarry_winevt::{Channels, Error, Next, RenderedEvent, Renderer, ResultSet};
 
 use crate::batch::{BatchReader, Visitor};
-use crate::log::{Batches, BoxFuture, EventLog, LogInfo};
+use crate::log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
 use crate::types::{
     Bookmark, Damage, Direction, LogError, LogName, Query, ReadOptions, Subscription, check_logs,
 };
@@ -71,7 +71,7 @@ impl EventLog for LocalLog {
         }))
     }
 
-    fn info<'a>(&'a self, log: &'a LogName) -> BoxFuture<'a, Result<LogInfo, LogError>> {
+    fn info<'a>(&'a self, log: &'a LogName, _: Detail) -> BoxFuture<'a, Result<LogInfo, LogError>> {
         Box::pin(async move {
             let (asked, wait) = (log.clone(), self.options.heartbeat);
             match blocking(move || info(&asked, wait)).await? {

@@ -305,7 +305,7 @@ impl Session<'_> {
                 Err(error) => return self.note(&error),
             },
             1 => {
-                if let Err(error) = log.info(&logs[0]).await {
+                if let Err(error) = log.info(&logs[0], quarry_eventlog::Detail::Properties).await {
                     return self.note(&error);
                 }
             }

@@ -10,8 +10,8 @@ use quarry_cred::Secret;
 use quarry_even::ConnectOptions;
 use quarry_event::{Event, EventTime, Field, FieldSource};
 use quarry_eventlog::{
-    BatchReader, Batches, Damage, Direction, EventLog, Hole, LogError, LogName, Query, ReadOptions,
-    RecordId, ServerLog, Visitor,
+    BatchReader, Batches, Damage, Detail, Direction, EventLog, Hole, LogError, LogName, Query,
+    ReadOptions, RecordId, ServerLog, Visitor,
 };
 use quarry_sim::{Fault, ServerOptions, Sim, SimOptions};
 

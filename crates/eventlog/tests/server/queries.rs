@@ -294,6 +294,36 @@ async fn a_server_that_refuses_a_filter_gets_the_next_weaker_one_and_says_which_
 }
 
 #[tokio::test]
+async fn of_a_query_that_a_server_refuses_it_still_tests_what_it_bears() {
+    use quarry_eventlog::Strength;
+    let xpath = "*[System[TimeCreated[@SystemTime>='2020-01-01'] and EventID=4624]] and \
+        *[EventData[*='10.0.0.5' or Data[@Name='TargetUserName']!='']]";
+    let list = format!(
+        "<QueryList><Query><Select Path='Security'>{}</Select></Query></QueryList>",
+        xpath.replace('>', "&gt;")
+    );
+    for text in [xpath, &*list] {
+        let mut sent = Vec::new();
+        for (kinds, taken) in Strength::ALL.into_iter().enumerate() {
+            let sim = fred(&[&*format!("refuse-query:{kinds}")]).await;
+            let log = open(&sim).await;
+            let event_query = quarry_event::query::Query::parse(text).unwrap();
+            let now = EventTime::parse("2026-08-22T10:00:00Z").unwrap();
+            let filter = Filter { query: Some(event_query.fixed(now)), ..Filter::default() };
+            let query = Query { filter, ..query(&["Security"], Direction::Forward) };
+            let mut batches = log.query(&query).await.unwrap();
+            assert_eq!(batches.strength(), taken, "{kinds}: {text}");
+            let mut came = Came::default();
+            rest(&mut *batches, &mut came).await.unwrap();
+            sent.push(came.records.len() as u64);
+        }
+        assert!(0 < sent[0] && sent[0] <= sent[2], "{sent:?}");
+        assert!(sent[2] < EVENTS, "the id is tested where data can't be: {sent:?}");
+        assert_eq!(sent[3..], [EVENTS, EVENTS]);
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_fails_every_batch_after_some_records_leaves_a_hole_that_names_the_rest() {
     let sim = fred_with(&["big-batch:20000"], 0).await;
     let server = &sim.servers()[0];
@@ -355,7 +385,7 @@ async fn refusals_say_what_is_refused() {
     let error = ask(&[&direct.0], Direction::Backward).await;
     assert!(matches!(&error, LogError::DirectLog(log) if log == direct), "{error:?}");
     assert_eq!(read(&log, &query(&[&direct.0], Direction::Forward)).await.unwrap().records, []);
-    assert_eq!(log.info(direct).await.unwrap().records, 0);
+    assert_eq!(log.info(direct, Detail::Records).await.unwrap().records, 0);
 }
 
 #[tokio::test]
@@ -363,20 +393,38 @@ async fn a_logs_information_is_its_count_and_the_times_of_its_ends() {
     let sim = fred(&[]).await;
     let log = open(&sim).await;
     sim.servers()[0].wrap("System", 101).unwrap();
-    let info = log.info(&"System".into()).await.unwrap();
+    let info = log.info(&"System".into(), Detail::Records).await.unwrap();
     let came = read(&log, &query(&["System"], Direction::Forward)).await.unwrap();
     assert_eq!((info.records, came.records.len()), (200, 200));
     assert_eq!(
         (info.oldest, info.newest),
         (came.times.first().copied(), came.times.last().copied())
     );
-    let empty = log.info(&"Setup".into()).await.unwrap();
+    let empty = log.info(&"Setup".into(), Detail::Records).await.unwrap();
     assert_eq!((empty.records, empty.oldest, empty.newest), (0, None, None));
     let names: Vec<String> = log.logs().await.unwrap().into_iter().map(|log| log.0).collect();
     assert_eq!(names[..3], LOGS);
     assert_eq!(names.len(), 43);
-    let error = log.info(&"Nonsense".into()).await.unwrap_err();
+    let error = log.info(&"Nonsense".into(), Detail::Records).await.unwrap_err();
     assert!(matches!(error, LogError::NoSuchLog(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_server_is_asked_for_size_and_state_of_a_log_only_where_they_are_wanted() {
+    let sim = fred(&[]).await;
+    let log = open(&sim).await;
+    let mut calls = sim.servers()[0].stats().calls;
+    let mut asked = async |detail| {
+        let info = log.info(&"System".into(), detail).await.unwrap();
+        let before = std::mem::replace(&mut calls, sim.servers()[0].stats().calls);
+        (info, calls - before)
+    };
+    let (records, few) = asked(Detail::Records).await;
+    let (all, many) = asked(Detail::Properties).await;
+    assert_eq!((records.size, records.enabled), (None, None));
+    assert!(all.size.is_some() && all.enabled == Some(true), "{all:?}");
+    assert_eq!(quarry_eventlog::LogInfo { size: None, enabled: None, ..all }, records);
+    assert_eq!(many - few, 2, "its file's size and its configuration");
 }
 
 #[tokio::test]

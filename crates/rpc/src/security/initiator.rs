@@ -5,7 +5,8 @@
 use quarry_cred::Credential;
 use sspi::{
     AuthIdentityBuffers, BufferType, ClientRequestFlags, CredentialsBuffers, DataRepresentation,
-    Negotiate, NegotiateConfig, Ntlm, NtlmHash, SecurityBuffer, SecurityStatus, Sspi, SspiImpl,
+    NTLM_HASH_PREFIX, Negotiate, NegotiateConfig, Ntlm, SecurityBuffer, SecurityStatus, Sspi,
+    SspiImpl,
 };
 
 use zeroize::Zeroizing;
@@ -207,7 +208,20 @@ fn check_flags(message: &[u8], expected: MessageType) -> Result<(), SecurityErro
 fn buffers(credential: &Credential) -> AuthIdentityBuffers {
     let (user, domain) = credential.account().ntlm_names();
     let hash = NtHash::of_password(credential.secret().expose());
-    AuthIdentityBuffers::from_utf8_with_hash(&user, &domain, &NtlmHash::from(*hash.as_bytes()))
+    AuthIdentityBuffers::from_utf8(&user, &domain, &marked(&hash))
+}
+
+/// A hash as `sspi` takes it in a password's place. Its own conversion leaves copies behind.
+fn marked(hash: &NtHash) -> Zeroizing<String> {
+    let bytes = hash.as_bytes();
+    let mut text = Zeroizing::new(String::with_capacity(NTLM_HASH_PREFIX.len() + 2 * bytes.len()));
+    text.push_str(NTLM_HASH_PREFIX);
+    for byte in bytes {
+        for digit in [byte >> 4, byte & 0xf] {
+            text.extend(char::from_digit(digit.into(), 16));
+        }
+    }
+    text
 }
 
 /// Whose fault it is, `sspi` doesn't always say: fields of the peer's token that it can't read are
@@ -231,4 +245,22 @@ fn from_sspi(error: sspi::Error, has_token: bool) -> Error {
 
 fn local(error: sspi::Error) -> SecurityError {
     SecurityError::Local(format!("{:?}: {}", error.error_type, error.description))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_written_as_the_crate_writes_it_and_in_one_allocation() {
+        let hash = NtHash::of_password("Yabba-dabba-d0o!");
+        let text = marked(&hash);
+        let theirs = sspi::NtlmHash::from(*hash.as_bytes());
+        assert_eq!(
+            AuthIdentityBuffers::from_utf8("ann", "CORP", &text),
+            AuthIdentityBuffers::from_utf8_with_hash("ann", "CORP", &theirs)
+        );
+        // A larger one would have left its first part behind, unwiped.
+        assert_eq!(text.capacity(), text.len());
+    }
 }

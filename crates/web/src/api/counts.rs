@@ -39,6 +39,13 @@ async fn counted(
     Ok(super::json(&search.look(|state| answer(&view, state))))
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/count", params(super::openapi::Question),
+    responses(
+        (status = 200, description = "How many events match, and how exact that is"),
+        (status = 400, description = "A word can't be understood"),
+    )
+)]
 pub(crate) async fn count(
     State(app): State<Arc<App>>,
     visit: Visit,
@@ -49,6 +56,13 @@ pub(crate) async fn count(
     counted(&app, &visit, query, &headers, count).await
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/histogram", params(super::openapi::Question),
+    responses(
+        (status = 200, description = "Events by time: the width of a bar in seconds, kinds, bars"),
+        (status = 400, description = "A word can't be understood"),
+    )
+)]
 pub(crate) async fn histogram(
     State(app): State<Arc<App>>,
     visit: Visit,
@@ -69,6 +83,13 @@ pub(crate) async fn histogram(
     counted(&app, &visit, query, &headers, histogram).await
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/facets", params(super::openapi::Question),
+    responses(
+        (status = 200, description = "How many events there are with each value of each field"),
+        (status = 400, description = "A word can't be understood"),
+    )
+)]
 pub(crate) async fn facets(
     State(app): State<Arc<App>>,
     visit: Visit,

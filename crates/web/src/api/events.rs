@@ -24,6 +24,17 @@ use crate::view::At;
 /// How long a page's answer may take.
 const LONGEST: Duration = Duration::from_secs(60);
 
+#[utoipa::path(
+    get, path = "/api/v1/events",
+    params(
+        super::openapi::Question,
+        ("rows" = Option<String>, Query, description = "`all` for every event that matches, as a file"),
+    ),
+    responses(
+        (status = 200, description = "Events; `Link` has the next page, `Quarry-Failed` the sources that are missing"),
+        (status = 400, description = "A word can't be understood"),
+    )
+)]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     visit: Visit,
@@ -203,6 +214,17 @@ impl Export {
 }
 
 /// One event.
+#[utoipa::path(
+    get, path = "/api/v1/event",
+    params(
+        super::openapi::Identity,
+        ("format" = Option<String>, Query, description = "json, ndjson, csv or xml"),
+    ),
+    responses(
+        (status = 200, description = "The event"),
+        (status = 404, description = "There is no such event any more"),
+    )
+)]
 pub(crate) async fn one(
     State(app): State<Arc<App>>,
     visit: Visit,

@@ -3,7 +3,12 @@
 pub(crate) mod counts;
 pub(crate) mod events;
 pub(crate) mod health;
+pub(crate) mod logs;
+pub(crate) mod metrics;
+pub(crate) mod neighbours;
+pub(crate) mod openapi;
 pub(crate) mod servers;
+pub(crate) mod views;
 
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use axum::http::{HeaderName, StatusCode};

@@ -14,13 +14,17 @@ use crate::sources::{Health, SourceInfo, SourceKind};
 /// How long answers are waited for.
 const WAIT: Duration = Duration::from_secs(10);
 
+#[utoipa::path(
+    get, path = "/api/v1/servers",
+    responses((status = 200, description = "Each source, whether it can be read, and its logs"))
+)]
 pub(crate) async fn get(State(app): State<Arc<App>>, person: Person) -> Response {
     app.sources.survey(WAIT).await;
     let sources: Vec<Value> = app.sources.health(&person).iter().map(source).collect();
     super::json(&json!({ "sources": sources }))
 }
 
-fn source((info, health): &(SourceInfo, Health)) -> Value {
+pub(super) fn source((info, health): &(SourceInfo, Health)) -> Value {
     let kind = match info.kind {
         SourceKind::Server => "server",
         SourceKind::File => "file",

@@ -164,7 +164,7 @@ pub(crate) async fn get(
         Err(problem) => return wrong(person, &problem),
     };
     let detail = row.detail.clone().unwrap_or_default();
-    let around = around(&app, person, &wish, &row, &detail).await;
+    let others = others(&app, person, &wish, &row, &detail).await;
     question.sent(1);
     question.end(Outcome::Complete);
     let back = back(&headers);
@@ -201,7 +201,7 @@ pub(crate) async fn get(
         details { summary { "XML" } pre.wide tabindex="0" { (marked(&detail.xml)) } }
         details { summary { "JSON" } pre.wide tabindex="0" { (marked(&detail.json)) } }
         h2 { "What else happened" }
-        (around)
+        (others)
     };
     let title = format!("{} on {}", row.id.map(|id| id.to_string()).unwrap_or_default(), row.on);
     response(page(&marked(&title), "/events", person, content))
@@ -353,10 +353,9 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'{' | b'}' | b'-')
 }
 
-async fn around(app: &App, person: &Person, wish: &Wish, row: &Row, detail: &Detail) -> Markup {
-    let source = View::of(wish.source());
-    let chosen = app.sources.choose(&source.words, source.from).unwrap_or_default();
-    let kind = app.sources.kind(&chosen);
+/// What else happened, as a part of the page.
+async fn others(app: &App, person: &Person, wish: &Wish, row: &Row, detail: &Detail) -> Markup {
+    let kind = kind(app, wish);
     let links = html! {
         nav.near aria-label="Neighbours" {
             @for (this, _, name) in NEAR {
@@ -371,12 +370,10 @@ async fn around(app: &App, person: &Person, wish: &Wish, row: &Row, detail: &Det
             }
         }
     };
-    let Some(view) = near(wish, wish.near, row, detail, kind) else {
-        return html! { (links) p { "This event has nothing of that kind." } };
-    };
-    match neighbours(app, person, &view, &row.place).await {
+    match around(app, person, wish, row, |_| {}).await {
         Err(problem) => html! { (links) div.problem { p { (marked(&problem.detail)) } } },
-        Ok(Neighbours { newer, older, line, troubles }) => {
+        Ok(None) => html! { (links) p { "This event has nothing of that kind." } },
+        Ok(Some(Neighbours { view, newer, older, line, troubles })) => {
             let mut rows: Vec<&Row> = newer.iter().collect();
             let here = rows.len();
             rows.push(row);
@@ -397,8 +394,17 @@ async fn around(app: &App, person: &Person, wish: &Wish, row: &Row, detail: &Det
     }
 }
 
+/// What the event's source is.
+fn kind(app: &App, wish: &Wish) -> SourceKind {
+    let source = View::of(wish.source());
+    let chosen = app.sources.choose(&source.words, source.from).unwrap_or_default();
+    app.sources.kind(&chosen)
+}
+
 /// What happened before and after an event.
 pub(crate) struct Neighbours {
+    /// The question that they answer.
+    pub(crate) view: View,
     /// The newest first.
     pub(crate) newer: Vec<Row>,
     pub(crate) older: Vec<Row>,
@@ -406,28 +412,30 @@ pub(crate) struct Neighbours {
     troubles: Markup,
 }
 
-async fn neighbours(
+/// Finds what happened around an event that was found with its detail; nothing where it has not what
+/// the others would have in common with it.
+pub(crate) async fn around(
     app: &App,
     person: &Person,
-    view: &View,
-    place: &Place,
-) -> Result<Neighbours, Problem> {
+    wish: &Wish,
+    row: &Row,
+    wanted: impl Fn(&mut Wanted),
+) -> Result<Option<Neighbours>, Problem> {
+    let detail = row.detail.as_deref().cloned().unwrap_or_default();
+    let Some(view) = near(wish, wish.near, row, &detail, kind(app, wish)) else { return Ok(None) };
     let ask = |at| {
         let view = view.at(at);
-        let wanted = Wanted { rows: SIDE, counts: false, ..Wanted::of(&view) };
-        app.sources.ask(&view, person, wanted.clone()).map(|search| (search, wanted))
+        let mut want = Wanted { rows: SIDE, counts: false, ..Wanted::of(&view) };
+        wanted(&mut want);
+        app.sources.ask(&view, person, want.clone()).map(|search| (search, want))
     };
-    let (newer, newer_wanted) = ask(At::Before(place.clone()))?;
-    let (older, older_wanted) = ask(At::After(place.clone()))?;
+    let (newer, newer_wanted) = ask(At::Before(row.place.clone()))?;
+    let (older, older_wanted) = ask(At::After(row.place.clone()))?;
     tokio::join!(newer.wait_for_end(NEIGHBOURS), older.wait_for_end(NEIGHBOURS));
     let rows = |search: &crate::sources::Search, wanted: &Wanted| {
         search.look(|state| state.rows(wanted).0.into_iter().cloned().collect())
     };
     let (line, troubles) = older.look(|state| (sources::line(state), sources::troubles(state)));
-    Ok(Neighbours {
-        newer: rows(&newer, &newer_wanted),
-        older: rows(&older, &older_wanted),
-        line,
-        troubles,
-    })
+    let (newer, older) = (rows(&newer, &newer_wanted), rows(&older, &older_wanted));
+    Ok(Some(Neighbours { view, newer, older, line, troubles }))
 }

@@ -1,5 +1,6 @@
 //! The pages, as HTML that works without scripts.
 
+pub(crate) mod audit;
 pub(crate) mod event;
 pub(crate) mod events;
 pub(crate) mod fleet;

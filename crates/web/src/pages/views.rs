@@ -28,7 +28,7 @@ const NAME: usize = 60;
 pub(crate) struct Views(Mutex<BTreeMap<(String, String), View>>);
 
 impl Views {
-    fn of(&self, person: &Person) -> Vec<(String, View)> {
+    pub(crate) fn of(&self, person: &Person) -> Vec<(String, View)> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mine = all.iter().filter(|((owner, _), _)| owner == person.name());
         mine.map(|((_, name), view)| (name.clone(), view.clone())).collect()

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use quarry_event::output::Column;
 use quarry_event::words::{Key, Word};
 
-use super::text::{grouped, marked};
+use super::text::{brief_source, grouped, marked};
 use crate::sources::{Facet, State, USUAL, Usual, literal_text};
 use crate::view::{View, keep};
 
@@ -120,6 +120,14 @@ impl Field<'_> {
         }
     }
 
+    /// A value as it is shown.
+    fn shown<'t>(&self, value: &'t str) -> &'t str {
+        match self {
+            Field::Usual(Usual::On) => brief_source(value),
+            _ => value,
+        }
+    }
+
     /// Whether the question asks for a value.
     fn is_chosen(&self, view: &View, value: &str) -> bool {
         self.words(value).is_some_and(|(_, words)| {
@@ -141,7 +149,7 @@ fn one(view: &View, field: &Field<'_>, facet: &Facet) -> Markup {
                     li.chosen[chosen] {
                         meter min="0" max=(most) value=(events) aria-hidden="true" {}
                         @match field.only(view, value) {
-                            Some(only) => a href=(only.address("/events")) title={"only " (marked(value))} { bdi { (marked(value)) } },
+                            Some(only) => a href=(only.address("/events")) title={"only " (marked(value))} { bdi { (marked(field.shown(value))) } },
                             None => bdi { (marked(value)) },
                         }
                         span.count { (grouped(*events)) }

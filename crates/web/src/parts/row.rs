@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use quarry_event::LevelName;
 use serde_json::{Value, json};
 
-use super::text::{clock, marked};
+use super::text::{brief_source, clock, marked};
 use crate::sources::{Row, Wanted};
 use crate::view::View;
 
@@ -59,7 +59,7 @@ impl Shown {
             utc: row.place.time.to_string(),
             level,
             chip,
-            on: marked(&row.on).into_owned(),
+            on: marked(brief_source(&row.on)).into_owned(),
             log: marked(if row.channel.is_empty() { &row.place.log } else { &row.channel })
                 .into_owned(),
             id: row.id.map(|id| id.to_string()).unwrap_or_default(),

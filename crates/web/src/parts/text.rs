@@ -26,6 +26,11 @@ pub(crate) fn marked(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
+/// What a source is called where there is little room: a file without its folders.
+pub(crate) fn brief_source(name: &str) -> &str {
+    name.rsplit(['/', '\\']).next().filter(|last| !last.is_empty()).unwrap_or(name)
+}
+
 /// A number with its digits in groups of three.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();

@@ -11,7 +11,7 @@ use quarry_collect::{
 };
 use quarry_event::MessageSource;
 use quarry_fleet::FileSource;
-use quarry_fleet::eventlog::{EventLog as _, FileLog, LogError, LogName};
+use quarry_fleet::eventlog::{Detail, EventLog as _, FileLog, LogError, LogName};
 use tokio::sync::watch;
 
 use super::follow::follow;
@@ -118,7 +118,7 @@ impl Backend for Files {
                     let info = (file.open)(&Stop::default()).map(|log| {
                         let name = runtime.block_on(log.logs()).unwrap_or_default().pop();
                         let name = name.unwrap_or_else(|| LogName(file.name.clone()));
-                        let info = runtime.block_on(log.info(&name));
+                        let info = runtime.block_on(log.info(&name, Detail::Properties));
                         let info = info.map_err(|error| error.to_string());
                         vec![(name.0, info)]
                     });

@@ -8,7 +8,7 @@ use std::time::Duration;
 use quarry_collect::{Delivery, FleetInput, Next, Notice, Pipeline, Sink, Source, Summary};
 use quarry_event::MessageSource;
 use quarry_event::filter::Glob;
-use quarry_fleet::eventlog::EventLog;
+use quarry_fleet::eventlog::{Detail, EventLog};
 use quarry_fleet::{Ask, DEFAULT_LOG, Failure, Options, SourceId};
 use tokio::sync::watch;
 
@@ -118,7 +118,7 @@ impl Backend for Servers {
                 self.servers.iter().map(|server| usual(&*server.source)).collect();
             let question = move |id: SourceId, log: Arc<dyn EventLog>| {
                 let patterns = patterns[id.index()].clone();
-                async move { quarry_fleet::survey(log, patterns).await }
+                async move { quarry_fleet::survey(log, patterns, Detail::Properties).await }
             };
             let sources = self.servers.iter().map(|server| Arc::clone(&server.source)).collect();
             let options = self.options.clone().deadline(Some(DEADLINE)).retries(0);

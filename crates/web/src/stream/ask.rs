@@ -37,6 +37,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often the line of sources is sent at most.
 const LINE: Duration = Duration::from_secs(1);
 
+#[utoipa::path(
+    get, path = "/api/v1/ask", params(crate::api::openapi::Question),
+    responses((status = 200, description = "Events of servers as they answer, by time; `end` last"))
+)]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     visit: Visit,

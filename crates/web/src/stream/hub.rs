@@ -253,6 +253,11 @@ impl Hubs {
         Some(hub)
     }
 
+    /// How many questions are followed.
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Ends everything that is followed.
     pub(crate) fn stop(&self) {
         let hubs = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -62,6 +62,14 @@ pub(crate) fn hub(
     Ok((hub, wanted))
 }
 
+#[utoipa::path(
+    get, path = "/api/v1/tail",
+    params(
+        crate::api::openapi::Question,
+        ("last" = Option<u64>, Query, description = "The number of the last item that was received"),
+    ),
+    responses((status = 200, description = "What happens from now on"))
+)]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
     visit: Visit,

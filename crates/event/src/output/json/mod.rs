@@ -23,7 +23,7 @@ mod tree;
 use super::{Column, Member};
 use crate::text::{Escape, Json};
 use crate::{
-    Field, FieldSource, Fields, Keywords, Level, LevelName, MessageBy, NameOf, Origin, Texts, Value,
+    Field, FieldSource, Keywords, Level, LevelName, MessageBy, NameOf, Origin, Texts, Value,
 };
 
 pub(super) use data::each_of;
@@ -35,9 +35,39 @@ pub(super) struct Scratch {
     origin: OriginText,
     names: data::Names,
     tree: Tree,
+    /// Whether the tree is that of the event whose chosen members are written.
+    is_read: bool,
     /// Text before it is escaped; an event to indent.
     buffer: Vec<u8>,
 }
+
+impl Scratch {
+    /// Begins another event, of which nothing is known.
+    pub(super) fn begin(&mut self) {
+        self.is_read = false;
+    }
+
+    /// Reads an event's tree, once for all members that need it.
+    fn read<S: FieldSource>(&mut self, source: &S) {
+        if !self.is_read {
+            self.tree.read::<Json, S>(source);
+        }
+        self.is_read = true;
+    }
+}
+
+/// The fields that are numbers in JSON: what else stands there is in `other`.
+const NUMBERS: [Field; 9] = [
+    Field::RecordId,
+    Field::EventId,
+    Field::Qualifiers,
+    Field::Version,
+    Field::Level,
+    Field::Task,
+    Field::Opcode,
+    Field::ProcessId,
+    Field::ThreadId,
+];
 
 /// Writes all members of an event.
 pub(super) fn event<S: FieldSource>(
@@ -139,7 +169,7 @@ pub(super) fn event<S: FieldSource>(
     let start = out.len();
     put(b",\"other\":{", out);
     let inside = out.len();
-    other_fields(&fields, out);
+    other_fields(&|field| fields.get(field), out);
     if more {
         scratch.tree.others(own, inside, out);
     }
@@ -151,41 +181,115 @@ pub(super) fn event<S: FieldSource>(
     out.push(b'}');
 }
 
-/// Writes the members of an event that were asked for, in the order asked for.
-pub(super) fn chosen<S: FieldSource>(
-    source: &S,
-    origin: &Origin<'_>,
-    texts: Texts<'_>,
-    columns: &[Column],
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) {
-    for (i, column) in columns.iter().enumerate() {
-        out.push(if i == 0 { b'{' } else { b',' });
-        match column {
-            Column::EachData => quoted(Member::Data.name(), out),
-            column => quoted(&column.name(), out),
-        }
-        out.push(b':');
-        match column {
-            Column::EachData => data::object(source, &mut scratch.names, out),
-            Column::Data(_) | Column::UserData(_) => data::values(source, column, out),
-            Column::Member(member) => self::member(source, origin, texts, *member, scratch, out),
-        }
-    }
-    put(if columns.is_empty() { b"{}" } else { b"}" }, out);
+/// Members that were asked for, in the order asked for.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    members: Vec<(Start, Column)>,
 }
 
-/// Writes the value of one member; `{}` for `other` where there is nothing.
-pub(super) fn member<S: FieldSource>(
-    source: &S,
+/// What stands before a member's value: the brace or comma, and its name.
+#[derive(Debug)]
+struct Start {
+    text: Vec<u8>,
+    /// Its first bytes, with others behind them where it is shorter.
+    first: [u8; Start::SHORT],
+}
+
+impl Start {
+    /// What is written at once, as that is cheaper than a part of it.
+    const SHORT: usize = 32;
+
+    fn new(text: Vec<u8>) -> Self {
+        let mut first = [0; Start::SHORT];
+        first.iter_mut().zip(&text).for_each(|(to, byte)| *to = *byte);
+        Start { text, first }
+    }
+
+    #[inline(always)]
+    fn put(&self, out: &mut Vec<u8>) {
+        if self.text.len() > Start::SHORT {
+            return put(&self.text, out);
+        }
+        let end = out.len() + self.text.len();
+        put(&self.first, out);
+        out.truncate(end);
+    }
+}
+
+impl Chosen {
+    /// From so many members on, all fields of `<System>` are looked up at once.
+    const MANY: usize = 12;
+
+    pub(super) fn new(columns: Vec<Column>) -> Self {
+        let begun = |(n, column): (usize, Column)| {
+            let mut start = vec![if n == 0 { b'{' } else { b',' }];
+            match &column {
+                Column::EachData => quoted(Member::Data.name(), &mut start),
+                column => quoted(&column.name(), &mut start),
+            }
+            start.push(b':');
+            (Start::new(start), column)
+        };
+        Chosen { members: columns.into_iter().enumerate().map(begun).collect() }
+    }
+
+    /// Writes the members of an event.
+    pub(super) fn event<S: FieldSource>(
+        &self,
+        source: &S,
+        origin: &Origin<'_>,
+        texts: Texts<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) {
+        scratch.origin.refresh(origin);
+        scratch.begin();
+        if self.members.len() < Self::MANY {
+            return self.write(source, |field| source.field(field), origin, texts, scratch, out);
+        }
+        out.reserve(1024);
+        let fields = source.fields();
+        self.write(source, |field| fields.get(field), origin, texts, scratch, out);
+    }
+
+    #[inline]
+    fn write<'s, S: FieldSource>(
+        &self,
+        source: &'s S,
+        field: impl Fn(Field) -> Value<'s>,
+        origin: &Origin<'_>,
+        texts: Texts<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) {
+        for (start, column) in &self.members {
+            start.put(out);
+            match column {
+                Column::EachData => data::object(source, &mut scratch.names, out),
+                Column::Data(_) | Column::UserData(_) => data::values(source, column, out),
+                Column::Member(Member::Source) => put(scratch.origin.source(), out),
+                Column::Member(Member::Log) => put(scratch.origin.log(), out),
+                Column::Member(member) => {
+                    self::member(source, &field, origin, texts, *member, scratch, out);
+                }
+            }
+        }
+        put(if self.members.is_empty() { b"{}" } else { b"}" }, out);
+    }
+}
+
+/// Writes the value of one member; `{}` for `other` where there is nothing. `field` looks up a field
+/// of `<System>`.
+#[inline]
+pub(super) fn member<'s, S: FieldSource>(
+    source: &'s S,
+    field: impl Fn(Field) -> Value<'s>,
     origin: &Origin<'_>,
     texts: Texts<'_>,
     member: Member,
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) {
-    let field = |field| source.field(field);
     match member {
         Member::V => out.push(b'1'),
         Member::Time => time(field(Field::TimeCreated), out),
@@ -217,14 +321,14 @@ pub(super) fn member<S: FieldSource>(
         Member::ThreadId => drop(number(field(Field::ThreadId), out)),
         Member::Data => data::object(source, &mut scratch.names, out),
         Member::UserData if source.has_more() => {
-            scratch.tree.read::<Json, S>(source);
+            scratch.read(source);
             scratch.tree.user_data(out);
         }
         Member::UserData => put(b"null", out),
         Member::Message | Member::MessageSource => {
             let start = out.len();
             let own = source.has_more() && {
-                scratch.tree.read::<Json, S>(source);
+                scratch.read(source);
                 scratch.tree.message().is_some()
             };
             let by = message_text(source, texts, own, scratch, out);
@@ -242,11 +346,16 @@ pub(super) fn member<S: FieldSource>(
         Member::Other => {
             let start = out.len();
             out.push(b'{');
-            other_fields(&source.fields(), out);
-            // A number that is none is rare, and only reading the event tells.
-            scratch.tree.read::<Json, S>(source);
-            let own = scratch.tree.message().is_some();
-            scratch.tree.others(own, start + 1, out);
+            other_fields(&field, out);
+            let is_odd = |number| {
+                let value = field(number);
+                value.as_u64().is_none() && !value.is_empty()
+            };
+            if source.has_more() || NUMBERS.into_iter().any(is_odd) {
+                scratch.read(source);
+                let own = scratch.tree.message().is_some();
+                scratch.tree.others(own, start + 1, out);
+            }
             out.push(b'}');
         }
     }
@@ -347,10 +456,10 @@ fn by_name(by: Option<MessageBy>, out: &mut Vec<u8>) {
 
 /// Writes the fields of `<System>` that few events have, as members of `other`.
 #[inline]
-fn other_fields(fields: &Fields<'_>, out: &mut Vec<u8>) {
+fn other_fields<'s>(look_up: &impl Fn(Field) -> Value<'s>, out: &mut Vec<u8>) {
     let start = out.len();
     let mut member = |field: Field, name: &'static [u8], is_number: bool| {
-        let value = fields.get(field);
+        let value = look_up(field);
         if value.is_null() {
             return;
         }
@@ -377,11 +486,27 @@ struct OriginText {
     known: Option<(String, Option<String>, String)>,
     /// From behind the time up to the host, or past it where the host is known.
     source: Vec<u8>,
+    /// Where the source's name ends in it.
+    source_end: usize,
     /// From behind the host up to the record number.
     log: Vec<u8>,
 }
 
 impl OriginText {
+    const SOURCE: &[u8] = b",\"source\":";
+    const LOG: &[u8] = b",\"log\":";
+    const LOG_RECORD: &[u8] = b",\"log_record\":";
+
+    /// The value of `source`.
+    fn source(&self) -> &[u8] {
+        &self.source[Self::SOURCE.len()..self.source_end]
+    }
+
+    /// The value of `log`.
+    fn log(&self) -> &[u8] {
+        &self.log[Self::LOG.len()..self.log.len() - Self::LOG_RECORD.len()]
+    }
+
     #[inline]
     fn refresh(&mut self, origin: &Origin<'_>) {
         let same = self.known.as_ref().is_some_and(|(source, host, log)| {
@@ -397,16 +522,17 @@ impl OriginText {
         self.known =
             Some((origin.source.into(), origin.host.map(str::to_owned), origin.log.into()));
         self.source.clear();
-        put(b",\"source\":", &mut self.source);
+        put(Self::SOURCE, &mut self.source);
         quoted(origin.source, &mut self.source);
+        self.source_end = self.source.len();
         put(b",\"host\":", &mut self.source);
         if let Some(host) = origin.host {
             quoted(host, &mut self.source);
         }
         self.log.clear();
-        put(b",\"log\":", &mut self.log);
+        put(Self::LOG, &mut self.log);
         quoted(origin.log, &mut self.log);
-        put(b",\"log_record\":", &mut self.log);
+        put(Self::LOG_RECORD, &mut self.log);
     }
 }
 

@@ -1,0 +1,198 @@
+//! `quarry powershell`: script blocks, joined of their parts.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use quarry_collect::{Found, Work};
+use quarry_event::{EventTime, Field, FieldSource};
+use serde_json::Value as Json;
+
+use super::{Gather, Rows, gather, print, route, text, text_cell, time_cell, values};
+use crate::args::AnswerArgs;
+use crate::error::Failure;
+use crate::listing::{Cell, Column};
+
+const SCRIPT_BLOCK: u64 = 4104;
+
+/// The most parts of a block; a block of 10 MiB has some 600.
+const MAX_PARTS: u32 = 100_000;
+
+/// Missing parts that are named each.
+const MAX_NAMED: usize = 20;
+
+pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
+    let channels = ["Microsoft-Windows-PowerShell/Operational", "PowerShellCore/Operational"];
+    let routes = channels.iter().map(|channel| route(channel, &[SCRIPT_BLOCK])).collect();
+    let (run, blocks, zone) = gather(&args, routes, &Read, Blocks::default())?;
+    let zone = zone.get();
+    let mut blocks: Vec<((String, String), Block)> = blocks.0.into_iter().collect();
+    blocks.sort_by(|(a, x), (b, y)| (x.first, a).cmp(&(y.first, b)));
+    let rows: Vec<Vec<Cell>> = blocks
+        .iter()
+        .map(|((host, id), block)| {
+            let missing = block.missing();
+            let parts = block.parts.len() as u64;
+            let of = format!("{parts} of {}", block.total.max(block.highest()));
+            vec![
+                time_cell(block.first, &zone),
+                text_cell(host),
+                text_cell(&block.user),
+                Cell::text(id),
+                text_cell(&block.path),
+                Cell::text(of),
+                Cell::new(
+                    if missing.is_empty() { Json::Null } else { missing.clone().into() },
+                    missing,
+                ),
+                Cell::text(block.text()),
+            ]
+        })
+        .collect();
+    let columns = [
+        Column::text("time"),
+        Column::text("host").giving_way(),
+        Column::text("user").giving_way(),
+        Column::text("id").giving_way(),
+        Column::text("path").giving_way(),
+        Column::text("parts"),
+        Column::text("missing"),
+        Column::text("script").giving_way(),
+    ];
+    print(args, &run, "PowerShell script blocks", &columns, &rows)
+}
+
+/// A part of a block.
+struct Part {
+    host: String,
+    id: String,
+    user: String,
+    path: String,
+    number: u32,
+    total: u32,
+    script: String,
+    time: Option<EventTime>,
+}
+
+#[derive(Default)]
+struct Block {
+    first: Option<EventTime>,
+    user: String,
+    path: String,
+    total: u32,
+    parts: BTreeMap<u32, String>,
+}
+
+impl Block {
+    fn highest(&self) -> u32 {
+        self.parts.last_key_value().map_or(0, |(number, _)| *number)
+    }
+
+    /// The numbers of the parts that are missing, the first of many.
+    fn missing(&self) -> String {
+        let all = self.total.max(self.highest()).min(MAX_PARTS);
+        let mut missing = (1..=all).filter(|number| !self.parts.contains_key(number));
+        let named: Vec<String> = missing.by_ref().take(MAX_NAMED).map(|n| n.to_string()).collect();
+        match missing.count() {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
+    }
+
+    /// The parts in their order. Where one is missing, so is its text.
+    fn text(&self) -> String {
+        self.parts.values().map(String::as_str).collect()
+    }
+}
+
+/// Blocks by host and id.
+#[derive(Default)]
+struct Blocks(HashMap<(String, String), Block>);
+
+impl Gather<Part> for Blocks {
+    fn take(&mut self, part: Part) -> usize {
+        let Part { host, id, user, path, number, total, script, time } = part;
+        let mut bytes = 0;
+        let block = self.0.entry((host, id)).or_insert_with(|| {
+            bytes += 400;
+            Block::default()
+        });
+        block.first = block.first.into_iter().chain(time).min();
+        block.total = block.total.max(total);
+        for (known, new) in [(&mut block.user, user), (&mut block.path, path)] {
+            if known.is_empty() {
+                bytes += new.len();
+                *known = new;
+            }
+        }
+        // A copy of a log has the same parts again.
+        block.parts.entry(number).or_insert_with(|| {
+            bytes += script.len() + 64;
+            script
+        });
+        bytes
+    }
+}
+
+/// Reads parts of script blocks.
+struct Read;
+
+impl Work for Read {
+    type Worker = ();
+    type Output = Rows<Part>;
+
+    fn worker(&self) {}
+
+    fn event<S: FieldSource>(
+        &self,
+        (): &mut (),
+        event: &S,
+        _: &Found<'_>,
+        output: &mut Rows<Part>,
+    ) {
+        let names = ["MessageNumber", "MessageTotal", "ScriptBlockText", "ScriptBlockId", "Path"];
+        let [number, total, script, id, path] = values(event, names);
+        let count = |text: &str| text.parse::<u32>().unwrap_or(1).clamp(1, MAX_PARTS);
+        let part = Part {
+            host: text(event.field(Field::Computer)),
+            id,
+            user: text(event.field(Field::UserId)),
+            path,
+            number: count(&number),
+            total: count(&total),
+            script,
+            time: event.field(Field::TimeCreated).as_time(),
+        };
+        let bytes = part.script.len() + part.path.len() + 200;
+        output.add(part, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_joined_in_their_order_and_missing_ones_are_named() {
+        let part = |number: u32, script: &str| Part {
+            host: "h".into(),
+            id: "i".into(),
+            user: String::new(),
+            path: String::new(),
+            number,
+            total: 4,
+            script: script.into(),
+            time: None,
+        };
+        let mut blocks = Blocks::default();
+        for (number, script) in [(3, "c"), (1, "a"), (3, "again")] {
+            blocks.take(part(number, script));
+        }
+        let block = blocks.0.values().next().unwrap();
+        assert_eq!((block.text().as_str(), block.missing().as_str()), ("ac", "2, 4"));
+        blocks.take(part(2, "b"));
+        blocks.take(part(4, "d"));
+        let block = blocks.0.values().next().unwrap();
+        assert_eq!((block.text().as_str(), block.missing().as_str()), ("abcd", ""));
+    }
+}

@@ -1,0 +1,192 @@
+//! `quarry logons`, `quarry powershell` and `quarry processes`.
+
+use super::*;
+
+/// An event with values.
+fn with(record: u64, id: u32, channel: &'static str, data: &[(&'static str, &str)]) -> Event {
+    let data = data.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    Event { channel, data, ..event(record, record * 60, id, "") }
+}
+
+fn write(name: &str, events: Vec<Event>) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(name), file(&[events])).unwrap();
+    folder
+}
+
+/// The lines of a CSV, without the columns of times.
+fn rows(ran: &Ran) -> Vec<Vec<String>> {
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let mut reader = csv::Reader::from_reader(ran.stdout.as_bytes());
+    reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn logons_are_counted_by_who_where_and_why_with_the_first_and_the_last() {
+    let failed = |record, sub_status: &str| {
+        let data = [
+            ("TargetUserName", "ann"),
+            ("TargetDomainName", "CORP"),
+            ("LogonType", "3"),
+            ("IpAddress", "::ffff:10.0.0.5"),
+            ("Status", "0xc000006d"),
+            ("SubStatus", sub_status),
+        ];
+        with(record, 4625, "Security", &data)
+    };
+    let came = [
+        ("TargetUserName", "ann"),
+        ("TargetDomainName", "CORP"),
+        ("LogonType", "10"),
+        ("IpAddress", "-"),
+        ("WorkstationName", "PC7"),
+    ];
+    let events = vec![
+        failed(1, "0xc000006a"),
+        failed(2, "0xc0000234"),
+        failed(3, "0xc000006a"),
+        with(4, 4624, "Security", &came),
+        with(5, 4634, "Security", &came),
+        with(6, 4624, "Elsewhere", &came),
+    ];
+    let folder = write("a.evtx", events);
+    let ran = run(folder.path(), &["logons", "a.evtx", "-o", "csv"]);
+    let host = "dc01.corp.example";
+    let time = |minute: u32| format!("2026-08-22T00:0{minute}:00.5000000Z");
+    let expected = [
+        [
+            "failure",
+            "CORP\\ann",
+            host,
+            "10.0.0.5",
+            "network",
+            "wrong password",
+            "2",
+            &time(1),
+            &time(3),
+        ],
+        [
+            "failure",
+            "CORP\\ann",
+            host,
+            "10.0.0.5",
+            "network",
+            "account locked",
+            "1",
+            &time(2),
+            &time(2),
+        ],
+        ["success", "CORP\\ann", host, "PC7", "remote desktop", "", "1", &time(4), &time(4)],
+    ];
+    assert_eq!(rows(&ran), expected);
+    // Around an event of the log.
+    let args = ["logons", "a.evtx", "-o", "csv", "--around", "a.evtx#4", "--window", "30s"];
+    assert_eq!(rows(&run(folder.path(), &args)).len(), 1);
+    let ran = run(folder.path(), &["logons", "a.evtx", "--around", "a.evtx#40"]);
+    assert_eq!(ran.status, Some(2));
+    assert!(ran.stderr.contains("a.evtx has no record 40"), "{}", ran.stderr);
+}
+
+#[test]
+fn script_blocks_are_joined_and_missing_parts_are_named() {
+    let channel = "Microsoft-Windows-PowerShell/Operational";
+    let part = |record, id: &'static str, number: &str, total: &str, text: &str| {
+        let data = [
+            ("MessageNumber", number),
+            ("MessageTotal", total),
+            ("ScriptBlockText", text),
+            ("ScriptBlockId", id),
+            ("Path", r"C:\a.ps1"),
+        ];
+        with(record, 4104, channel, &data)
+    };
+    let events = vec![
+        part(1, "one", "1", "2", "Get-"),
+        part(2, "two", "3", "4", "z"),
+        part(3, "one", "2", "2", "Item"),
+        part(4, "two", "1", "4", "y"),
+    ];
+    let folder = write("ps.evtx", events);
+    let ran = run(folder.path(), &["powershell", "./", "-o", "jsonl"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let lines: Vec<_> = ran.lines().into_iter().map(json).collect();
+    let told = |n: usize, name: &str| lines[n][name].clone();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(
+        (told(0, "script"), told(0, "missing")),
+        ("Get-Item".into(), serde_json::Value::Null)
+    );
+    assert_eq!((told(1, "script"), told(1, "missing")), ("yz".into(), "2, 4".into()));
+    assert_eq!((told(1, "parts"), told(1, "path")), ("2 of 4".into(), r"C:\a.ps1".into()));
+}
+
+#[test]
+fn processes_are_a_tree_by_host_with_command_lines() {
+    let start = |record, pid: &str, parent: &str, image: &str, command: &str| {
+        let data = [
+            ("SubjectUserName", "ann"),
+            ("SubjectDomainName", "CORP"),
+            ("NewProcessId", pid),
+            ("NewProcessName", image),
+            ("ProcessId", parent),
+            ("CommandLine", command),
+        ];
+        with(record, 4688, "Security", &data)
+    };
+    let events = vec![
+        start(1, "0x10", "0x4", r"C:\a.exe", "a"),
+        start(2, "0x14", "0x10", r"C:\b.exe", ""),
+        start(3, "0x18", "0x14", r"C:\c.exe", "c <script>"),
+        with(4, 4689, "Security", &[("ProcessId", "0x14")]),
+        start(5, "0x1c", "0x10", r"C:\d.exe", "d"),
+    ];
+    let folder = write("a.evtx", events);
+    let ran = run(folder.path(), &["processes", "a.evtx", "-o", "jsonl"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let lines: Vec<_> = ran.lines().into_iter().map(json).collect();
+    let told = |name: &str| lines.iter().map(|line| line[name].clone()).collect::<Vec<_>>();
+    assert_eq!(told("command"), ["a", r"C:\b.exe", "c <script>", "d"]);
+    assert_eq!(told("depth"), [0, 1, 2, 1]);
+    assert_eq!(told("pid"), [16, 20, 24, 28]);
+    assert_eq!(told("parent"), [4, 16, 20, 16]);
+    assert_eq!(lines[1]["ended"], "2026-08-22T00:04:00.5000000Z");
+    assert_eq!(lines[0]["user"], r"CORP\ann");
+    let table = run(folder.path(), &["processes", "a.evtx", "-o", "table"]);
+    assert!(table.stdout.contains("  · · c <script>\n"), "{}", table.stdout);
+    // One page that loads nothing.
+    let page = run(folder.path(), &["processes", "a.evtx", "-o", "html"]).stdout;
+    assert!(page.starts_with("<!doctype html>"), "{page}");
+    assert!(page.contains("c &lt;script&gt;") && !page.contains("<script"), "{page}");
+}
+
+#[test]
+fn a_host_with_sysmon_is_told_by_its_identifiers() {
+    let start = |record, guid: &'static str, parent: &str, image: &str| {
+        let data = [
+            ("ProcessGuid", guid),
+            ("ProcessId", "7"),
+            ("Image", image),
+            ("CommandLine", image),
+            ("User", "ann"),
+            ("ParentProcessGuid", parent),
+            ("ParentProcessId", "7"),
+        ];
+        with(record, 1, "Microsoft-Windows-Sysmon/Operational", &data)
+    };
+    let events = vec![
+        start(1, "{a}", "{0}", "a.exe"),
+        start(2, "{b}", "{0}", "b.exe"),
+        start(3, "{c}", "{a}", "c.exe"),
+        with(4, 4688, "Security", &[("NewProcessId", "0x9"), ("NewProcessName", "x.exe")]),
+    ];
+    let folder = write("a.evtx", events);
+    let ran = run(folder.path(), &["processes", "a.evtx", "-o", "jsonl"]);
+    let shown: Vec<String> = ran
+        .lines()
+        .into_iter()
+        .map(json)
+        .map(|line| format!("{} {}", line["depth"], line["image"].as_str().unwrap()))
+        .collect();
+    assert_eq!(shown, ["0 a.exe", "1 c.exe", "0 b.exe"]);
+    assert!(ran.stderr.contains("has both Sysmon 1 and 4688"), "{}", ran.stderr);
+}
