@@ -73,7 +73,7 @@ pub fn catalogue(data: &[u8]) -> usize {
     deflate.write_all(data).expect("memory can be written");
     let stored = deflate.finish().expect("memory can be written");
     let mut file = b"QuarryMC".to_vec();
-    file.extend_from_slice(&1u32.to_le_bytes());
+    file.extend_from_slice(&2u32.to_le_bytes());
     file.extend_from_slice(&crc32fast::hash(&stored).to_le_bytes());
     file.extend_from_slice(&32u64.to_le_bytes());
     file.extend_from_slice(&(stored.len() as u32).to_le_bytes());

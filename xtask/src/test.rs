@@ -63,6 +63,8 @@ fn set_up() -> Result<()> {
         ("python3-venv", "python3"),
         ("util-linux", "flock"),
         ("samba-testsuite", "ndrdump"),
+        // Makes message tables.
+        ("binutils-mingw-w64-x86-64", "x86_64-w64-mingw32-windmc"),
         ("libevt-utils", "evtexport"),
         ("libevtx-utils", "evtxexport"),
         ("bsdutils", "script"),

@@ -102,6 +102,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Scan four simulated servers, one of which dies, over the real protocol; or show twelve of
     /// them in a browser
+    #[command(after_help = AFTER_DEMO)]
     Demo(DemoArgs),
     /// Print the event in a raw BinXML fragment, to look into a record that comes out wrong
     Decode(DecodeArgs),
@@ -321,7 +322,15 @@ pub(crate) struct DemoArgs {
     /// The format [default: table on a terminal, jsonl elsewhere]
     #[arg(short, long, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
+    /// Leave the servers up until Ctrl-C, with events still coming, and print commands to try on them
+    #[arg(long, conflicts_with = "web")]
+    pub(crate) keep: bool,
 }
+
+const AFTER_DEMO: &str = "\
+Examples:
+  quarry demo
+  quarry demo --keep        in one terminal, and what it says to try in another";
 
 #[derive(Debug, Args)]
 pub(crate) struct DecodeArgs {

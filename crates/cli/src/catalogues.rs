@@ -1,7 +1,7 @@
 //! The message catalogues in the user's data folder.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The ending of a catalogue's name.
 pub(crate) const EXTENSION: &str = "catalogue";
@@ -15,7 +15,12 @@ pub(crate) fn data_folder() -> Option<PathBuf> {
 
 /// The catalogues in the data folder, in the order of their names.
 pub(crate) fn installed() -> Vec<PathBuf> {
-    let entries = data_folder().and_then(|folder| fs::read_dir(folder).ok());
+    data_folder().map_or_else(Vec::new, |folder| in_folder(&folder))
+}
+
+/// The catalogues in a folder, in the order of their names.
+pub(crate) fn in_folder(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).ok();
     let mut paths: Vec<PathBuf> =
         entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == EXTENSION));

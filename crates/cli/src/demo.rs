@@ -1,6 +1,12 @@
 //! `quarry demo`: a fleet of simulated servers, four scanned as real ones are, or twelve on a page.
 
+mod meaning;
+mod story;
+
+use std::ffi::OsString;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -10,6 +16,7 @@ use quarry_sim::{Fault, ServerOptions, Sim, SimOptions};
 use crate::args::{Cli, Command, DemoArgs, When};
 use crate::console::Console;
 use crate::error::{Failure, Outcome};
+use crate::interrupt;
 use crate::scan;
 use crate::sim::{grow, write_private};
 
@@ -20,8 +27,11 @@ const SERVERS: [(&str, Option<u64>); 4] =
 /// Who signs in; the servers are gone when the demo is over.
 const ACCOUNT: &str = r"BEDROCK\demo";
 
-/// What is asked, as one would type it.
-const QUESTION: [&str; 4] = ["--since", "8h", "--level", "error"];
+/// What is asked, as one would type it: services that ended by themselves, and failed logons.
+const QUESTION: [&str; 8] = ["-l", "System", "-l", "Security", "-i", "7031,4625", "-S", "8h"];
+
+/// How it is shown: the newest of all servers, in one order of time.
+const ORDER: [&str; 5] = ["--sort", "time", "-r", "-n", "20"];
 
 const INVENTORY: &str = "demo.toml";
 const PASSWORD_FILE: &str = "demo.password";
@@ -45,7 +55,7 @@ const FLEET: [(&str, Option<Fault>); 12] = [
 /// Its groups.
 const GROUPS: &str = "\n[groups]\ndcs = [\"dc*\"]\nweb = [\"web*\"]\n";
 
-/// How often each log of the fleet grows.
+/// How often each log grows.
 const GROWTH: Duration = Duration::from_secs(3);
 
 pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
@@ -60,25 +70,36 @@ pub(crate) fn run(args: &DemoArgs) -> Result<ExitCode, Failure> {
         .map_err(|e| Failure::io("the simulated servers", &e))?;
     let password = password()?;
     let sim = runtime.block_on(start(&password, SERVERS.map(server).into()))?;
+    story::tell(&sim)?;
     let folder = tempfile::tempdir().map_err(|e| Failure::io("a temporary folder", &e))?;
     let inventory = folder.path().join(INVENTORY);
     write_private(&folder.path().join(PASSWORD_FILE), password.as_bytes())?;
     write_private(&inventory, sim.inventory(PASSWORD_FILE).as_bytes())?;
     let names = SERVERS.map(|(name, _)| name);
-    console.note(&format!(
-        "Four simulated servers listen on this machine: {}. What is scanned over the real",
-        names.join(", ")
-    ));
+    console.note(&format!("Four simulated servers listen on this machine: {}.", names.join(", ")));
     console
-        .note("protocol, signed in and sealed, is what went wrong there in the last eight hours:");
-    console.note(&format!("  quarry scan {} {}", names.join(" "), QUESTION.join(" ")));
+        .note("They are read over the real protocol, signed in and sealed. Which services ended");
+    console.note("by themselves in the last eight hours, and which logons failed?");
+    console.note(&format!("  quarry scan {} {} \\", names.join(" "), QUESTION[..4].join(" ")));
+    console.note(&format!("      {} {}", QUESTION[4..].join(" "), ORDER.join(" ")));
     console.note("");
-    let outcome = scan(&names, &inventory, args)?;
+    let outcome = scan(&names, &inventory, folder.path(), args)?;
     console.note("");
+    if outcome.matched && !outcome.interrupted {
+        for sentence in meaning::of(&sim, runtime.handle())? {
+            console.note(&sentence);
+        }
+        console.note("");
+    }
     console.note("wilma died on the way, as she was told to, and cost the others nothing.");
-    console.note("Next, a server of yours (the password is asked for):");
-    console.note(r"  quarry scan SERVER -u 'DOMAIN\USER' -S 8h");
-    console.note(r"  quarry hosts test SERVER -u 'DOMAIN\USER'");
+    if args.keep && !outcome.interrupted {
+        keep(&sim, &inventory, &console);
+    } else {
+        console.note("quarry demo --keep leaves the servers up, and says what to try on them.");
+        console.note("Next, a server of yours (the password is asked for):");
+        console.note(r"  quarry scan SERVER -u 'DOMAIN\USER' -S 8h");
+        console.note(r"  quarry hosts test SERVER -u 'DOMAIN\USER'");
+    }
     drop(sim);
     Ok(match outcome {
         // The failure is part of the show.
@@ -136,7 +157,6 @@ fn server((name, dies_after): (&str, Option<u64>)) -> ServerOptions {
 }
 
 async fn start(password: &str, servers: Vec<ServerOptions>) -> Result<Sim, Failure> {
-    let failed = |e: &dyn std::fmt::Display| Failure::new(format!("the simulated servers: {e}"));
     let account = ACCOUNT.parse().map_err(|e| failed(&e))?;
     let secret = Secret::new(password.to_owned()).map_err(|e| failed(&e))?;
     let mut options = SimOptions::new(servers, account, secret);
@@ -145,18 +165,59 @@ async fn start(password: &str, servers: Vec<ServerOptions>) -> Result<Sim, Failu
     Sim::start(options).await.map_err(|e| failed(&e))
 }
 
+fn failed(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("the simulated servers: {error}"))
+}
+
 /// Does what the command does that is shown.
-fn scan(names: &[&str], inventory: &std::path::Path, args: &DemoArgs) -> Result<Outcome, Failure> {
+fn scan(
+    names: &[&str],
+    inventory: &Path,
+    folder: &Path,
+    args: &DemoArgs,
+) -> Result<Outcome, Failure> {
     let mut words = vec!["quarry".into(), "scan".into()];
-    words.extend(names.iter().chain(&QUESTION).map(std::ffi::OsString::from));
+    words.extend(names.iter().chain(&QUESTION).chain(&ORDER).map(OsString::from));
     words.extend(["--inventory".into(), inventory.as_os_str().to_owned()]);
     if let Some(format) = args.output.and_then(|format| format.to_possible_value()) {
         words.extend(["--output".into(), format.get_name().into()]);
     }
     match Cli::try_parse_from(words).map(|cli| cli.command) {
-        Ok(Command::Scan(args)) => scan::run(&args),
+        Ok(Command::Scan(mut args)) => {
+            // Nothing of the servers is left behind.
+            args.texts.folder = Some(folder.join("catalogues"));
+            scan::run(&args)
+        }
         _ => Err(Failure::new("the demo's own command can't be read")),
     }
+}
+
+/// Says what can be tried, and lets events come until Ctrl-C.
+fn keep(sim: &Sim, inventory: &Path, console: &Console) {
+    let program = std::env::args_os().next().map_or_else(
+        || "quarry".to_owned(),
+        |name| match Path::new(&name).components().count() {
+            // One that is on the path is called by its name.
+            0 | 1 => "quarry".to_owned(),
+            _ => name.to_string_lossy().into_owned(),
+        },
+    );
+    let with = format!("--inventory {}", inventory.display());
+    console.note("The servers stay up until Ctrl-C. Try, in another terminal:");
+    for words in [
+        "count @all -l Security -i 4625 --by data.TargetUserName,data.IpAddress -n 5",
+        "scan fred -l Security -i 4625 -r -n 1 -o list",
+        "tail @all -n 3",
+    ] {
+        console.note(&format!("  {program} {words} {with}"));
+    }
+    let (ended, waiting) = mpsc::channel::<()>();
+    while !interrupt::is_set() {
+        // Nobody sends anything: this is a pause.
+        let _ = waiting.recv_timeout(GROWTH);
+        grow(sim);
+    }
+    drop(ended);
 }
 
 /// A password that nobody else knows.

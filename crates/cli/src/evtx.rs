@@ -18,6 +18,7 @@ use crate::error::{Closed, Failure, Outcome};
 use crate::filter::{Question, Zone};
 use crate::out;
 use crate::run::{Run, Take, Wanted};
+use crate::texts::RunTexts;
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome, Failure> {
@@ -29,6 +30,10 @@ pub(crate) fn run(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome,
     run.file_options.tell_copies = !args.unique;
     run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
+    let is_searched = !question.selection.filter().grep.is_empty();
+    if is_searched {
+        run.texts = RunTexts::open(&args.texts, true, &run.console);
+    }
     let of_each = args.lines.filter(|_| !args.unique);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let routed = rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?;

@@ -23,19 +23,21 @@ use crate::input::Input;
 use crate::listing::{Cell, Column, Rows};
 use crate::run::{Run, Take};
 use crate::servers::Server;
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 
 /// How many records, oldest and newest, a source and log a line.
 pub(crate) fn count(args: &CountArgs) -> Result<ExitCode, Failure> {
     let mut run = Run::new(&args.output.terminal, &args.work, Direction::Forward);
     run.file_options.recover = args.files.recover;
     run.ansi = args.code_page.ansi_codepage;
-    // So that -g searches what scan -g does.
-    run.texts = LocalTexts::open(&TextArgs::default(), &run.console);
     let fields = count_by::fields(args)?;
     let zone = Zone::new(&args.output.terminal)?;
     let question = Question::new(&args.filter, &zone, fields.as_deref().unwrap_or_default())?;
     question.warn(&run.console);
+    // So that -g searches what scan -g does.
+    let is_searched = !question.selection.filter().grep.is_empty();
+    let is_shown = fields.iter().flatten().any(|field| field.shows_texts());
+    run.texts = RunTexts::open(&TextArgs::default(), is_searched || is_shown, &run.console);
     match fields {
         Some(fields) => count_by::run(run, question, fields, args),
         None => {

@@ -46,6 +46,7 @@ mod trace;
 mod undumped;
 mod unique;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -56,7 +57,13 @@ use error::Outcome;
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| {
-        let _ = error.print();
+        let printed = error.print().and_then(|()| std::io::stdout().flush());
+        if let (false, Err(error::Closed::Failed(failure))) =
+            (error.use_stderr(), printed.map_err(error::Closed::from))
+        {
+            Console::new(When::Auto, true).error(&failure);
+            std::process::exit(2);
+        }
         // quarry lock has the exit codes of flock(1).
         let is_lock = std::env::args_os().nth(1).is_some_and(|name| name == "lock");
         let usage = if is_lock { lock::USAGE.into() } else { 2 };

@@ -4,8 +4,11 @@ use std::fs;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use quarry_collect::{ServerCatalogue, read_server};
 use quarry_event::text::harmless;
+use quarry_eventlog::{Direction, EventLog};
 use quarry_message::build::{BuildOptions, build};
 use quarry_message::{
     Catalogue, CatalogueBuilder, CatalogueInfo, CatalogueKind, Error, LanguageId, ProviderTexts,
@@ -14,12 +17,14 @@ use quarry_message::{
 
 use crate::args::{
     BuildArgs, CataloguesArgs, ImportArgs, MessagesArgs, MessagesCommand, OutputArgs, ShowArgs,
-    VerifyArgs, When,
+    TerminalArgs, VerifyArgs, When, WorkArgs,
 };
 use crate::catalogues::{EXTENSION, data_folder, installed};
 use crate::console::Console;
 use crate::error::{Closed, Failure, delivered, plain};
 use crate::listing::{self, Cell, Column};
+use crate::run::Run;
+use crate::servers::{Server, Servers};
 
 pub(crate) fn run(args: &MessagesArgs) -> Result<ExitCode, Failure> {
     match &args.command {
@@ -37,6 +42,9 @@ fn build_catalogue(args: &BuildArgs) -> Result<ExitCode, Failure> {
         Failure::new(format!("--language: {} is not a language that Windows has", args.language))
             .hint("say it as Windows does, as in de-DE")
     })?;
+    if let Some(server) = &args.server {
+        return build_of_server(server, language, args, &console);
+    }
     let mut options = BuildOptions::default();
     options.language = language;
     options.language_name = args.language.clone();
@@ -54,6 +62,55 @@ fn build_catalogue(args: &BuildArgs) -> Result<ExitCode, Failure> {
     }
     let builder = std::mem::take(&mut built.builder);
     write(builder, built.info, &args.output, &console)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a server for all that its providers define.
+fn build_of_server(
+    name: &str,
+    language: LanguageId,
+    args: &BuildArgs,
+    console: &Console,
+) -> Result<ExitCode, Failure> {
+    let mut servers = Servers::new(&args.servers, console)?;
+    let entries = servers.entries(name)?;
+    let [entry] = &*entries else {
+        let count = entries.len();
+        return Err(Failure::new(format!("--server: {name} stands for {count} servers"))
+            .hint("name one: a catalogue is of one build"));
+    };
+    let server: Server = servers.open(entry)?;
+    let mut run = Run::new(
+        &TerminalArgs::quiet(args.output.quiet),
+        &WorkArgs { threads: None },
+        Direction::Forward,
+    );
+    run.expect_servers(&args.servers);
+    let question =
+        move |_, log: Arc<dyn EventLog>| async move { read_server(&*log, language).await };
+    let mut told = None;
+    let asked = run.ask(&[server], question, |_, _, read, _| {
+        told = Some(read);
+        Vec::new()
+    });
+    if let Err(Closed::Failed(failure)) = asked {
+        return Err(failure);
+    }
+    // What failed was said when it did.
+    let Some(mut told): Option<ServerCatalogue> = told else { return Ok(ExitCode::from(2)) };
+    for (publisher, error) in &told.failures {
+        console.warning(&format!("{publisher}: {error}"));
+    }
+    if told.publishers.is_empty() {
+        return Err(Failure::new(format!("{name} tells no messages of its providers"))
+            .hint("quarry scan asks for the messages of the events that it finds"));
+    }
+    if args.output.output.is_none()
+        && let Ok(known) = Catalogue::open(&default_path(&told.info)?)
+    {
+        told.add(&known);
+    }
+    write(told.builder(), told.info, &args.output, console)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -111,8 +168,13 @@ fn default_path(info: &CatalogueInfo) -> Result<PathBuf, Failure> {
     let folder = data_folder()
         .ok_or_else(|| Failure::new("the data folder is not known").hint("name one with -o"))?;
     let build = if info.build.is_empty() { "unknown" } else { &info.build };
-    let foreign = if info.kind == CatalogueKind::Foreign { "-foreign" } else { "" };
-    Ok(folder.join(format!("{build}-{}{foreign}.{EXTENSION}", info.language)))
+    let kind = match info.kind {
+        CatalogueKind::Foreign => "-foreign",
+        // The one that scans of servers keep, too.
+        CatalogueKind::Server => "-server",
+        _ => "",
+    };
+    Ok(folder.join(format!("{build}-{}{kind}.{EXTENSION}", info.language)))
 }
 
 fn list(args: &CataloguesArgs) -> Result<ExitCode, Failure> {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use quarry_collect::{
-    Alike, CursorError, CursorStore, Delivery, FileCursors, FleetInput, Next, Notice, Output,
-    Pipeline, RunError, Selection, Sink, Source, Stage, Summary, Work,
+    Alike, CursorError, CursorStore, Delivery, FileCursors, FleetInput, Next, NoTexts, Notice,
+    Output, Pipeline, RunError, Searched, Selection, Sink, Source, Stage, Summary, Work,
 };
 use quarry_eventlog::{Damage, Direction, EventLog, LogError};
 use quarry_fleet::{Ask, FollowOptions, Health, SourceId};
@@ -26,7 +26,7 @@ use crate::input::{FileOptions, Files, Input};
 use crate::interrupt;
 use crate::servers::{Server, Servers};
 use crate::source::{Inputs, expand};
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 use crate::unique::Unique;
 
 /// Warnings of one source that are shown each.
@@ -91,7 +91,11 @@ pub(crate) struct Run {
     /// The code page of ANSI strings.
     pub(crate) ansi: &'static Encoding,
     /// What knows message text for the sources' events.
-    pub(crate) texts: LocalTexts,
+    pub(crate) texts: RunTexts,
+    /// Of each source whose events' messages were searched its name, and how many had none.
+    searched: HashMap<usize, (String, Searched)>,
+    /// Servers without message text.
+    without_texts: Vec<NoTexts>,
     runtime: Option<Runtime>,
 }
 
@@ -119,7 +123,9 @@ impl Run {
             file_options: FileOptions { recover: false, tell_copies: true },
             files: None,
             ansi: encoding_rs::WINDOWS_1252,
-            texts: LocalTexts::default(),
+            texts: RunTexts::default(),
+            searched: HashMap::new(),
+            without_texts: Vec::new(),
             runtime: None,
         }
     }
@@ -194,10 +200,7 @@ impl Run {
         self.console.start_progress();
         let mut pipeline = Pipeline::scan(files).direction(self.direction);
         if !inputs.servers.is_empty() {
-            let server = |server| {
-                FleetInput::server(server, Arc::clone(wanted.servers))
-                    .with_texts(self.texts.shared())
-            };
+            let server = |server| self.texts.server(server, wanted.servers);
             let servers = inputs.servers.into_iter().map(server).collect();
             let options = self.options.clone();
             pipeline = pipeline.and_servers(self.runtime()?.handle(), servers, options);
@@ -234,6 +237,7 @@ impl Run {
         let mut reporting = Reporting { run: self, take };
         let (summary, result) = pipeline.run(work, &mut reporting, cursors);
         self.summary.add(summary);
+        self.texts.save(&self.console);
         self.end();
         result.map_err(|error| match error {
             RunError::Sink(closed) => closed,
@@ -371,6 +375,53 @@ impl Run {
         self.console.end_progress();
     }
 
+    /// Says which servers turned out to have no message text: at once of what is followed, and else
+    /// when it is summed up.
+    fn look_for_texts(&mut self) {
+        let without = self.texts.without_texts();
+        if self.follows {
+            for NoTexts { source, why } in &without {
+                self.console.warning(&format!("{source}: no message text: {why}"));
+            }
+        }
+        self.without_texts.extend(without);
+    }
+
+    /// Says which events are without their text, and why.
+    fn sum_up_texts(&self) {
+        let late = self.summary.late;
+        if late > 0 {
+            let (events, are, their) = match late {
+                1 => ("event", "is", "its"),
+                _ => ("events", "are", "their"),
+            };
+            let limit = self.texts.patience().as_secs_f64();
+            self.console.note(&format!(
+                "  {} {events} {are} without {their} text, which didn't come in {limit} s",
+                grouped(late)
+            ));
+        }
+        let mut reasons: Vec<&str> =
+            self.without_texts.iter().map(|without| &*without.why).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        for why in reasons {
+            let alike = self.without_texts.iter().filter(|without| without.why == why);
+            let sources = names(alike.map(|without| &*without.source)).unwrap_or_default();
+            self.console.note(&format!("  no message text: {why}: {sources}"));
+        }
+        let is_blind =
+            |searched: &Searched| searched.without > 0 && searched.without == searched.all;
+        let mut blind: Vec<_> =
+            self.searched.iter().filter(|(_, (_, searched))| is_blind(searched)).collect();
+        blind.sort_by_key(|(index, _)| **index);
+        if let Some(sources) = names(blind.iter().map(|(_, (name, _))| &**name)) {
+            self.console.note(&format!(
+                "  only values were searched, as no message text is known of {sources}"
+            ));
+        }
+    }
+
     /// How it went, once it has been said: the names that no event had, the sum, and the events that
     /// were left out because they had come before. `ended` is how the output ended.
     pub(crate) fn conclude(
@@ -455,6 +506,7 @@ impl Run {
         if let (true, Some(awaited)) = (is_interrupted, names(self.summary.awaited())) {
             self.console.note(&format!("  still waited for: {awaited}"));
         }
+        self.sum_up_texts();
         for Alike { what, failures } in self.summary.failures_alike() {
             let sources = names(failures.iter().map(|failure| &*failure.source));
             self.console.note(&format!("  {what}: {}", sources.unwrap_or_default()));
@@ -488,6 +540,17 @@ impl<T: Take> Sink for Reporting<'_, T> {
                 damage if damage.is_hole() => self.run.tell(source, &damage, Console::caution),
                 damage => self.run.warn(source, &damage),
             }
+        }
+        let searched = delivery.searched;
+        if searched.all > 0 && self.run.texts.are_wanted() {
+            let Source { index, shown, .. } = &*delivery.source;
+            let (_, all) = self
+                .run
+                .searched
+                .entry(*index)
+                .or_insert_with(|| (shown.clone(), Searched::default()));
+            all.all += searched.all;
+            all.without += searched.without;
         }
         self.take.take(&self.run.console, delivery)
     }
@@ -545,6 +608,7 @@ impl<T: Take> Sink for Reporting<'_, T> {
     }
 
     fn progress(&mut self, summary: &Summary, is_idle: bool) -> Result<(), Closed> {
+        self.run.look_for_texts();
         self.run.show_progress(summary);
         if is_idle { self.take.check() } else { Ok(()) }
     }

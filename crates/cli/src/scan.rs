@@ -18,7 +18,7 @@ use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{self, Run, Take};
 use crate::sort::Sorter;
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
@@ -56,7 +56,8 @@ pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome
     let mut run = Run::new(&args.terminal, &args.work, direction);
     run.file_options = FileOptions { recover: args.files.recover, tell_copies: !args.unique };
     run.ansi = args.code_page.ansi_codepage;
-    run.texts = LocalTexts::open(&args.texts, &run.console);
+    let is_searched = !question.selection.filter().grep.is_empty();
+    run.texts = RunTexts::open(&args.texts, is_searched || printer.shows_texts(), &run.console);
     question.warn(&run.console);
     let read_of_each = of_each.filter(|_| !args.unique);
     let inputs = run.inputs(&args.sources, &args.servers)?;

@@ -19,7 +19,7 @@ use crate::console::Console;
 use crate::error::Failure;
 use crate::input::{FileOptions, Files as OpenFiles, Input};
 use crate::source::{Inputs, expand};
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 use crate::{hints, interrupt, run};
 
 /// The port, where nobody asks for another and it is free: the same address each time can be a
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
             .hint("leave it out; --timeout says when a server is given up"));
     }
     let mut console = Console::new(When::Auto, false);
-    let texts = LocalTexts::open(&args.texts, &console);
+    let texts = RunTexts::open(&args.texts, true, &console);
     let mut inventory = crate::servers::Servers::new(&args.servers, &console)?;
     let inputs = expand(&args.sources.sources, &mut inventory);
     let groups = groups(inventory.inventory());
@@ -66,12 +66,13 @@ fn sources(
     args: &ServeArgs,
     inputs: Inputs,
     groups: &HashMap<String, Vec<String>>,
-    texts: &LocalTexts,
+    texts: &RunTexts,
     console: &Console,
     runtime: &Runtime,
 ) -> Result<Sources, Failure> {
     let server = |source: crate::servers::Server| ServerSpec {
         groups: groups.get(source.name()).cloned().unwrap_or_default(),
+        live: texts.live().filter(|_| !source.is_this_machine()).cloned(),
         source,
         texts: texts.shared(),
     };
@@ -105,7 +106,7 @@ fn sources(
 }
 
 /// The files, each to be opened whenever it is asked.
-fn specs(inputs: Vec<Input>, texts: &LocalTexts, console: &Console) -> Vec<FileSpec> {
+fn specs(inputs: Vec<Input>, texts: &RunTexts, console: &Console) -> Vec<FileSpec> {
     let known: Vec<_> = inputs
         .iter()
         .map(|input| match input {

@@ -17,7 +17,7 @@ use crate::out::Out;
 use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
 use crate::run::{self, Run, Take};
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     follow(args, None)
@@ -58,7 +58,8 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
     run.ansi = args.code_page.ansi_codepage;
     question.warn(&run.console);
-    run.texts = LocalTexts::open(&args.texts, &run.console);
+    let is_searched = !question.selection.filter().grep.is_empty();
+    run.texts = RunTexts::open(&args.texts, is_searched || printer.shows_texts(), &run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let routed =
         rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?.map(Arc::new);
@@ -87,10 +88,8 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     }
     failed.iter().for_each(|failure| run.console.error(failure));
     run.summary.add_unread(failed.len() as u64, 0);
-    let texts = run.texts.shared();
     let of_servers = routed.as_ref().unwrap_or(&selection);
-    let server =
-        |server| FleetInput::server(server, Arc::clone(of_servers)).with_texts(texts.clone());
+    let server = |server| run.texts.server(server, of_servers);
     sources.extend(inputs.servers.into_iter().map(server));
     let mut cursors = args.cursor_file.as_deref().map(run::cursors).transpose()?;
     if let Some(cursors) = &cursors {

@@ -1,39 +1,47 @@
-//! Message text for the events of a run: the catalogues in the data folder, and the display strings
-//! that were saved beside an exported log.
+//! Message text for the events of a run: the catalogues in the data folder, the display strings
+//! that were saved beside an exported log, and the servers themselves.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use quarry_collect::{FleetInput, LiveOptions, LiveTexts, NoTexts, Selection};
 use quarry_event::MessageSource;
 use quarry_message::{Catalogue, CatalogueKind, LanguageId, Mta, Sources};
 
 use crate::args::{MessagesFrom, TextArgs};
-use crate::catalogues::installed;
+use crate::catalogues::{data_folder, in_folder};
 use crate::console::Console;
 use crate::error::plain;
+use crate::servers::Server;
 
 /// The longest `.MTA` file that is read, in bytes.
 const MAX_MTA: u64 = 1 << 30;
 
-/// What knows message text on this machine.
+/// What knows message text for the sources of a run.
 #[derive(Default)]
-pub(crate) struct LocalTexts {
+pub(crate) struct RunTexts {
     from: MessagesFrom,
     catalogues: Vec<Arc<Catalogue>>,
     /// What serves every source that has nothing of its own.
     shared: Option<Arc<Sources>>,
+    /// What fetches the servers' own text, where that is wanted.
+    live: Option<LiveTexts>,
+    patience: Duration,
 }
 
-impl LocalTexts {
+impl RunTexts {
     /// Opens the catalogues, of which little is read until it is needed. One that can't be read is
-    /// left out with a warning.
-    pub(crate) fn open(args: &TextArgs, console: &Console) -> Self {
-        if args.messages == MessagesFrom::Never {
-            return LocalTexts { from: MessagesFrom::Never, ..LocalTexts::default() };
+    /// left out with a warning. Servers are asked where text `is_shown` or searched.
+    pub(crate) fn open(args: &TextArgs, is_shown: bool, console: &Console) -> Self {
+        let (from, patience) = (args.messages, args.message_timeout);
+        if from == MessagesFrom::Never {
+            return RunTexts { from, ..RunTexts::default() };
         }
+        let folder = args.folder.clone().or_else(data_folder);
         let mut catalogues = Vec::new();
-        for path in installed() {
+        for path in folder.as_deref().map_or_else(Vec::new, in_folder) {
             match Catalogue::open(&path) {
                 Ok(catalogue) => catalogues.push(Arc::new(catalogue)),
                 Err(quarry_message::Error::Io(e)) => {
@@ -49,10 +57,59 @@ impl LocalTexts {
             (info.kind != CatalogueKind::Foreign, numbers.collect::<Vec<_>>())
         });
         catalogues.reverse();
-        let mut texts = LocalTexts { from: args.messages, catalogues, shared: None };
+        let mut texts = RunTexts { from, catalogues, shared: None, live: None, patience };
         let shared = texts.sources();
         texts.shared = texts.is_wanted(&shared).then(|| Arc::new(shared));
+        if is_shown && matches!(from, MessagesFrom::Auto | MessagesFrom::Server) {
+            let mut options = LiveOptions::default();
+            options.folder = folder;
+            options.patience = patience;
+            options.catalogues = texts.catalogues.clone();
+            texts.live = Some(LiveTexts::new(options));
+        }
         texts
+    }
+
+    /// A server, or this machine, with what knows text for its events.
+    pub(crate) fn server(&self, server: Server, selection: &Arc<Selection>) -> FleetInput {
+        let input = FleetInput::server(Arc::clone(&server), Arc::clone(selection));
+        match &self.live {
+            Some(live) if !server.is_this_machine() => {
+                input.with_live_texts(live.of_server(server, selection))
+            }
+            _ => input.with_texts(self.shared()),
+        }
+    }
+
+    /// What fetches the servers' own text, where that is wanted.
+    pub(crate) fn live(&self) -> Option<&LiveTexts> {
+        self.live.as_ref()
+    }
+
+    /// The servers that turned out to have no text since this was last asked.
+    pub(crate) fn without_texts(&self) -> Vec<NoTexts> {
+        self.live.as_ref().map(LiveTexts::without_texts).unwrap_or_default()
+    }
+
+    /// How long a batch waits for its text.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Whether text is wanted at all.
+    pub(crate) fn are_wanted(&self) -> bool {
+        self.from != MessagesFrom::Never
+    }
+
+    /// Keeps what servers have sent for the next run.
+    pub(crate) fn save(&self, console: &Console) {
+        for (path, error) in self.live.iter().flat_map(LiveTexts::save) {
+            let why = match &error {
+                quarry_message::Error::Io(error) => plain(error),
+                error => error.to_string(),
+            };
+            console.warning(&format!("message text is not kept: {}: {why}", path.display()));
+        }
     }
 
     /// What knows text for any source.
@@ -88,7 +145,7 @@ impl LocalTexts {
     }
 
     fn is_wanted(&self, sources: &Sources) -> bool {
-        self.from == MessagesFrom::Local || !sources.is_empty()
+        matches!(self.from, MessagesFrom::Local | MessagesFrom::Server) || !sources.is_empty()
     }
 }
 

@@ -16,6 +16,11 @@ struct Rig {
 
 impl Rig {
     fn new() -> Option<Self> {
+        Rig::with(&Value::Null)
+    }
+
+    /// With messages that its server renders: by publisher, events' and others by their numbers.
+    fn with(messages: &Value) -> Option<Self> {
         let (folder, python) = even6_python()?;
         let files = tempfile::tempdir().unwrap();
         let mut make = Command::new(&python);
@@ -30,6 +35,12 @@ impl Rig {
         let events = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let channel = format!("Security={}", file.display());
         let arguments = ["--channel", &channel, "--channel", "Setup", "--deny", "Secret"];
+        let texts = files.path().join("messages.json").display().to_string();
+        std::fs::write(&texts, messages.to_string()).unwrap();
+        let arguments = match messages {
+            Value::Null => arguments.to_vec(),
+            _ => [&arguments[..], &["--messages", &texts]].concat(),
+        };
         let server = Even6Server::start(&folder, &python, &arguments);
         Some(Rig { server, events, files })
     }
@@ -129,4 +140,54 @@ fn a_scan_prints_exactly_the_events_that_the_rig_has() {
     // Nothing at all could be read.
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("Secret") && output.stdout.is_empty(), "{stderr}");
+}
+
+#[test]
+fn events_have_the_text_that_the_rig_s_server_renders_and_keep_it() {
+    let messages = serde_json::json!({
+        "Service Control Manager": {
+            "messages": { "1073748860": "\u{5ca9} service %1 is %2, 100% and %%2" },
+        },
+        "Microsoft-Windows-Security-Auditing": {
+            "events": { "4624": "%6 logged on,\r\n\tby %2 (%4)", "4634": "off" },
+            "tasks": { "12544": "Logon of the rig" },
+        },
+        "Rig-UserData": { "events": { "5": "%2 of %1" } },
+    });
+    let Some(rig) = Rig::with(&messages) else { return };
+    let text = |made: &Value| {
+        let value = |n: usize| made["event_data"][n][1].as_str().unwrap().to_owned();
+        Some(match made["event_id"].as_u64().unwrap() {
+            // The rig leaves `%%2` as it is, and so does what is made of it.
+            7036 => {
+                format!("\u{5ca9} service {} is {}, 100% and %{}", value(0), value(1), value(1))
+            }
+            4624 => {
+                let hex = value(3).to_uppercase().replace('X', "x");
+                format!("{} logged on,\r\n\tby {} ({hex})", value(5), value(1))
+            }
+            4634 => "off".to_owned(),
+            5 => {
+                let fields = &made["user_data"]["fields"];
+                format!("{} of {}", fields[1][1].as_str().unwrap(), fields[0][1])
+            }
+            _ => return None,
+        })
+    };
+    for source in ["server", "catalogue"] {
+        let lines = rig.lines(&["-l", "Security", "-o", "jsonl", "--message-timeout", "100s"]);
+        assert_eq!(lines.len(), EVENTS);
+        let mut with_text = 0;
+        for (line, made) in lines.iter().zip(&rig.events) {
+            let text = text(made);
+            with_text += usize::from(text.is_some());
+            let expected = text.as_ref().map(|_| source);
+            assert_eq!(line["message"].as_str(), text.as_deref(), "{made}");
+            assert_eq!(line["message_source"].as_str(), expected, "{made}");
+            if made["provider"]["name"] == "Microsoft-Windows-Security-Auditing" {
+                assert_eq!(line["names"]["task"], "Logon of the rig");
+            }
+        }
+        assert!(with_text > EVENTS / 2, "{with_text}");
+    }
 }

@@ -301,7 +301,7 @@ fn each<R>(fleet: &[FleetInput], request: impl Fn(&FleetInput) -> R) -> Vec<Job<
     let job = |input: &FleetInput| {
         let key = (Arc::as_ptr(&input.selection), input.is_file);
         let request = made.entry(key).or_insert_with(|| Arc::new(request(input)));
-        Job::new(input.source.clone(), Arc::clone(request))
+        Job::new(input.source.clone(), Arc::clone(request)).prepared(input.prepare.clone())
     };
     fleet.iter().map(job).collect()
 }
@@ -331,6 +331,7 @@ impl<K: Sink> Run<'_, '_, K> {
         }
         self.summary.records += delivery.records;
         self.summary.matched += delivery.matched;
+        self.summary.late += delivery.late.min(delivery.matched);
         let holes = delivery.damage.iter().filter(|damage| damage.is_hole());
         self.summary.holes += holes.count() as u64;
         let Delivery { records, matched, .. } = *delivery;

@@ -152,6 +152,11 @@ pub struct Delivery<O> {
     pub records: u64,
     /// How many events matched.
     pub matched: u64,
+    /// How many of those are without their message text, as it didn't come in time.
+    pub late: u64,
+    /// How many events were searched for a word that may be in their message, and how many of them
+    /// have none.
+    pub searched: Searched,
     /// What was made of the events.
     pub output: O,
     /// What couldn't be read.
@@ -161,6 +166,15 @@ pub struct Delivery<O> {
     pub cursor: Option<LogCursor>,
     /// Their share of the fleet's byte budget, which is given back when this is dropped.
     pub room: Room,
+}
+
+/// Events whose message text was searched.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Searched {
+    /// All of them.
+    pub all: u64,
+    /// Those without a message, of which the values alone were searched.
+    pub without: u64,
 }
 
 /// Takes what comes of sources, in order, on the thread that runs the pipeline.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quarry_event::MessageSource;
 use quarry_eventlog::{FileLog, LogError};
 
+use crate::live::ServerTexts;
 use crate::selection::Selection;
 use crate::stop::Stop;
 
@@ -93,23 +94,31 @@ pub struct FleetInput {
     pub is_file: bool,
     /// What knows message text for its events.
     pub texts: Option<Arc<dyn MessageSource>>,
+    /// What its batches go through before they are decoded.
+    pub prepare: Option<Arc<dyn quarry_fleet::Prepare>>,
 }
 
 impl FleetInput {
     /// A server, or this machine.
     pub fn server(source: Arc<dyn quarry_fleet::Source>, selection: Arc<Selection>) -> Self {
-        FleetInput { source, selection, is_file: false, texts: None }
+        FleetInput { source, selection, is_file: false, texts: None, prepare: None }
     }
 
     /// A file.
     pub fn file(source: Arc<dyn quarry_fleet::Source>, selection: Arc<Selection>) -> Self {
-        FleetInput { source, selection, is_file: true, texts: None }
+        FleetInput { source, selection, is_file: true, texts: None, prepare: None }
     }
 
     /// The same, with what knows message text for its events, if anything does.
     #[must_use]
     pub fn with_texts(self, texts: Option<Arc<dyn MessageSource>>) -> Self {
         FleetInput { texts, ..self }
+    }
+
+    /// The same, with the server's own message text, which is fetched as its batches need it.
+    #[must_use]
+    pub fn with_live_texts(self, texts: Arc<ServerTexts>) -> Self {
+        FleetInput { texts: Some(Arc::clone(&texts) as _), prepare: Some(texts), ..self }
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Summary {
     pub records: u64,
     /// Events that matched.
     pub matched: u64,
+    /// Events that matched and are without their message text, as it didn't come in time.
+    pub late: u64,
     /// Holes in what was read: records that a source skipped, or that were gone before they were
     /// read, though nobody had asked to leave them out. Each is one or more records.
     pub holes: u64,
@@ -85,6 +87,7 @@ impl Summary {
         }
         self.records += other.records;
         self.matched += other.matched;
+        self.late += other.late;
         self.holes += other.holes;
         self.failures.extend(other.failures);
         self.states.extend(other.states);

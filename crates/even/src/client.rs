@@ -405,12 +405,67 @@ impl EventClient {
         Ok((response.handle, response.properties))
     }
 
-    /// Renders a message.
+    /// Renders a message. One that needs more than the request has room for is asked for once
+    /// more, with what the server says that it needs, where that is at most `most` bytes.
+    ///
+    /// # Errors
+    /// Any [`Error`]; a text that is too long has the status
+    /// [`INSUFFICIENT_BUFFER`](crate::Win32Error::INSUFFICIENT_BUFFER).
+    pub async fn message_render(
+        &self,
+        request: &MessageRenderRequest,
+        most: u32,
+    ) -> Result<RenderedMessage> {
+        let response = self.call::<MessageRender>(request).await?;
+        let needed = response.message.needed_size;
+        let is_longer = response.status == crate::Win32Error::INSUFFICIENT_BUFFER;
+        if is_longer && needed > request.max_size && needed <= most {
+            let request = MessageRenderRequest { max_size: needed, ..request.clone() };
+            return Ok(self.checked::<MessageRender>(&request).await?.message);
+        }
+        match response.status {
+            status if status.is_success() => Ok(response.message),
+            status => {
+                let (operation, info) = (Opnum::MessageRender, response.info);
+                Err(Error::Status { operation, status, info })
+            }
+        }
+    }
+
+    /// Begins a listing of a publisher's events.
     ///
     /// # Errors
     /// Any [`Error`].
-    pub async fn message_render(&self, request: &MessageRenderRequest) -> Result<RenderedMessage> {
-        Ok(self.checked::<MessageRender>(request).await?.message)
+    pub async fn event_metadata(
+        &self,
+        publisher: PublisherMetadataHandle,
+    ) -> Result<EventMetadataEnumHandle> {
+        let request = GetEventMetadataEnumRequest { publisher, flags: 0, filter: None };
+        Ok(self.checked::<GetEventMetadataEnum>(&request).await?.handle)
+    }
+
+    /// Takes the next of a publisher's events, at most `requested`: each a list of
+    /// [`EventMetadataProperty`](crate::EventMetadataProperty). None at the end.
+    ///
+    /// # Errors
+    /// Any [`Error`].
+    pub async fn next_event_metadata(
+        &self,
+        handle: EventMetadataEnumHandle,
+        requested: u32,
+    ) -> Result<Vec<VariantList>> {
+        let requested = requested.clamp(1, crate::limits::MAX_EVENT_METADATA_COUNT);
+        let request = GetNextEventMetadataRequest { handle, flags: 0, requested };
+        let response = self.call::<GetNextEventMetadata>(&request).await?;
+        match response.status {
+            status if status.is_success() => Ok(response.events),
+            crate::Win32Error::NO_MORE_ITEMS => Ok(response.events),
+            status => Err(Error::Status {
+                operation: Opnum::GetNextEventMetadata,
+                status,
+                info: RpcInfo::default(),
+            }),
+        }
     }
 
     /// Closes a handle.

@@ -20,6 +20,12 @@ pub trait MessageSource: Send + Sync {
     /// Writes an event's message text, all of it, with its line ends, and says who knew it.
     fn message(&self, event: &dyn AnyEvent, out: &mut Vec<u8>) -> Option<MessageBy>;
 
+    /// Whether the event's message text is still to come, so that what is shown now lacks it.
+    fn awaits(&self, event: &dyn AnyEvent) -> bool {
+        let _ = event;
+        false
+    }
+
     /// Writes the name behind a number of an event, as Event Viewer shows it. Says whether there
     /// is one.
     fn name(&self, event: &dyn AnyEvent, of: NameOf, out: &mut Vec<u8>) -> bool;

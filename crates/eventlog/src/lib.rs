@@ -7,6 +7,7 @@ mod even;
 mod even6;
 mod file;
 mod log;
+mod publisher;
 mod resume;
 mod types;
 #[cfg(windows)]
@@ -17,6 +18,8 @@ pub use even::LegacyServerLog;
 pub use even6::ServerLog;
 pub use file::FileLog;
 pub use log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
+pub use publisher::{EventMetadata, Publisher, Rendering};
+pub use quarry_even::wire::EventDescriptor;
 pub use quarry_event::filter::Strength;
 pub use types::{
     Bookmark, BookmarkEntry, Cursor, Damage, Direction, FileDamage, Hole, LogError, LogName,

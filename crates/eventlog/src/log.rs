@@ -6,6 +6,7 @@ use quarry_event::EventTime;
 use quarry_event::filter::Strength;
 
 use crate::batch::Batch;
+use crate::publisher::Publisher;
 use crate::types::{Bookmark, Damage, LogError, LogName, Query, Subscription};
 
 /// A future that an object-safe method gives.
@@ -26,6 +27,38 @@ pub trait EventLog: Send + Sync {
     /// # Errors
     /// [`LogError`]: the source didn't answer, or refused.
     fn logs(&self) -> BoxFuture<'_, Result<Vec<LogName>, LogError>>;
+
+    /// The version of the source's system, where it says it: `10.0.20348`. It can say anything.
+    fn build(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether the source can be asked for message text.
+    fn has_messages(&self) -> bool {
+        false
+    }
+
+    /// The names of the publishers that the source knows.
+    ///
+    /// # Errors
+    /// [`LogError::NoMessages`] where it can't be asked, or that the source didn't answer.
+    fn publishers(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>> {
+        Box::pin(std::future::ready(Err(LogError::NoMessages)))
+    }
+
+    /// Opens what the source knows of a publisher, with texts in a language (LCID), or in the
+    /// source's own where it lacks that one. `None` where it doesn't know the publisher.
+    ///
+    /// # Errors
+    /// As [`publishers`](Self::publishers).
+    fn publisher<'a>(
+        &'a self,
+        name: &'a str,
+        locale: u32,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Publisher>>, LogError>> {
+        let _ = (name, locale);
+        Box::pin(std::future::ready(Err(LogError::NoMessages)))
+    }
 
     /// How many records a log has and from when to when, and the details of it that are asked for.
     ///

@@ -149,7 +149,7 @@ impl Drop for Follow {
 
 /// Follows the logs of a source.
 async fn follow_source(fleet: &Fleet<FollowReport>, job: &Job<FollowRequest>, id: SourceId) {
-    let Job { source, request } = job;
+    let Job { source, request, .. } = job;
     let asked = if request.logs.is_empty() { source.logs() } else { &request.logs };
     let mut connections = Connections::new(fleet, &**source, id);
     let mut logs: Vec<LogName> = asked.iter().filter_map(literal).collect();
@@ -171,6 +171,6 @@ async fn follow_source(fleet: &Fleet<FollowReport>, job: &Job<FollowRequest>, id
         }
     }
     connections.share_among(logs.len());
-    let follow = |(n, log)| follow_log(&connections, request, log, n < named);
+    let follow = |(n, log)| follow_log(&connections, job, log, n < named);
     futures_util::future::join_all(logs.into_iter().enumerate().map(follow)).await;
 }

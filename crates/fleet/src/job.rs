@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use quarry_event::filter::{Filter, Glob, Matcher};
-use quarry_eventlog::{Cursor, Direction, LogName};
+use quarry_eventlog::{Batch, BoxFuture, Cursor, Direction, EventLog, LogName};
 
 use crate::source::Source;
 
@@ -28,12 +28,30 @@ pub struct Job<R = Request> {
     pub source: Arc<dyn Source>,
     /// What is wanted of it.
     pub request: Arc<R>,
+    /// What its batches go through before they are reported.
+    pub prepare: Option<Arc<dyn Prepare>>,
+}
+
+/// What the batches of a source go through before they are reported, such as a look at what has to
+/// be fetched before they can be printed.
+///
+/// The source's next batch waits for it, and other sources don't. Whoever implements it bounds the
+/// time that it takes.
+pub trait Prepare: Send + Sync {
+    /// Sees a batch of a source, which is open as `log`.
+    fn prepare<'a>(&'a self, log: &'a dyn EventLog, batch: &'a Batch) -> BoxFuture<'a, ()>;
 }
 
 impl<R> Job<R> {
     /// A source, and what is wanted of it.
     pub fn new(source: Arc<dyn Source>, request: impl Into<Arc<R>>) -> Self {
-        Job { source, request: request.into() }
+        Job { source, request: request.into(), prepare: None }
+    }
+
+    /// The same, and its batches go through something before they are reported.
+    #[must_use]
+    pub fn prepared(self, prepare: Option<Arc<dyn Prepare>>) -> Self {
+        Job { prepare, ..self }
     }
 
     /// The same of each of some sources.
@@ -48,7 +66,11 @@ impl<R> Job<R> {
 
 impl<R> Clone for Job<R> {
     fn clone(&self) -> Self {
-        Job { source: Arc::clone(&self.source), request: Arc::clone(&self.request) }
+        Job {
+            source: Arc::clone(&self.source),
+            request: Arc::clone(&self.request),
+            prepare: self.prepare.clone(),
+        }
     }
 }
 

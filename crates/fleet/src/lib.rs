@@ -42,7 +42,7 @@ pub use control::Control;
 pub use failure::{Cause, Failure, Listener};
 pub use file::FileSource;
 pub use follow::{Follow, FollowReport, MAX_LAST};
-pub use job::{Cursors, FollowRequest, Job, Request, SourceId};
+pub use job::{Cursors, FollowRequest, Job, Prepare, Request, SourceId};
 #[cfg(windows)]
 pub use local::ThisMachine;
 pub use name::{MAX_NAME_BYTES, NameProblem};

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use quarry_event::filter::Glob;
-use quarry_eventlog::{Batches, LogError, LogName, MAX_LOGS, Query, Strength};
+use quarry_eventlog::{Batches, EventLog, LogError, LogName, MAX_LOGS, Query, Strength};
 use tokio::time::Instant;
 
 use crate::connection::{Connection, Connections, Fleet};
 use crate::failure::{Cause, Failure};
-use crate::job::Request;
+use crate::job::{Prepare, Request};
 use crate::scan::Report;
 use crate::source::Source;
 
@@ -48,6 +48,7 @@ impl Health {
 /// Reads one source.
 pub(crate) struct Reader<'a> {
     connection: Connection<'a, Report>,
+    prepare: Option<&'a dyn Prepare>,
     began: Instant,
     records: u64,
     bytes: u64,
@@ -58,9 +59,13 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(connections: &'a Connections<'a, Report>) -> Self {
+    pub(crate) fn new(
+        connections: &'a Connections<'a, Report>,
+        prepare: Option<&'a dyn Prepare>,
+    ) -> Self {
         Reader {
             connection: connections.connection(),
+            prepare,
             began: Instant::now(),
             records: 0,
             bytes: 0,
@@ -185,7 +190,7 @@ impl<'a> Reader<'a> {
                 }
             };
             let came = self.records;
-            let end = self.read_batches(&mut *batches).await;
+            let end = self.read_batches(&*log, &mut *batches).await;
             query.after = batches.bookmark().cloned().or(query.after);
             if let Some(limit) = &mut query.limit {
                 *limit = limit.saturating_sub(self.records - came).max(1);
@@ -203,7 +208,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    async fn read_batches(&mut self, batches: &mut dyn Batches) -> Result<(), LogError> {
+    async fn read_batches(
+        &mut self,
+        log: &dyn EventLog,
+        batches: &mut dyn Batches,
+    ) -> Result<(), LogError> {
         loop {
             let mut room = self.fleet().budget.room(batches.expected_bytes()).await;
             let Some(batch) = batches.next().await.transpose()? else { return Ok(()) };
@@ -214,6 +223,9 @@ impl<'a> Reader<'a> {
             room.shrink(batch.bytes());
             self.records += batch.records();
             self.bytes += batch.bytes() as u64;
+            if let Some(prepare) = self.prepare {
+                prepare.prepare(log, &batch).await;
+            }
             let source = self.connection.of().id();
             self.fleet().report(Report::Batch { source, batch, room }).await;
         }

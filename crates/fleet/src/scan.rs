@@ -84,7 +84,7 @@ impl Scan {
         run_each(jobs, fleet, control.stops(options.deadline), |fleet, job, id, stops| {
             Box::pin(async move {
                 let connections = Connections::new(fleet, &*job.source, id);
-                let mut reader = Reader::new(&connections);
+                let mut reader = Reader::new(&connections, job.prepare.as_deref());
                 match stops.race(reader.read(&job.request)).await {
                     Ok(()) | Err(Stopped::Skipped) => {}
                     Err(Stopped::Deadline) => reader.fail(Cause::Deadline),

@@ -273,6 +273,7 @@ impl Work<'_> {
             parameters,
             categories,
             manifest,
+            absent: Vec::new(),
         });
     }
 

@@ -7,7 +7,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 0 to 7 | `QuarryMC` |
-//! | 8 to 11 | the version of the format: 1 |
+//! | 8 to 11 | the version of the format: 2 |
 //! | 12 to 15 | the CRC-32 of the index as it is stored |
 //! | 16 to 23, 24 to 27, 28 to 31 | offset, stored length and length of the index |
 //!
@@ -33,7 +33,7 @@ use crate::provider::{Provider, ProviderTexts, Tables};
 use crate::{Error, LanguageId, MessageTable};
 
 const SIGNATURE: &[u8; 8] = b"QuarryMC";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER: usize = 32;
 
 /// Where a catalogue's texts come from.

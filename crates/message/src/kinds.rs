@@ -12,6 +12,14 @@ macro_rules! kinds {
         impl $name {
             $(pub const $constant: $name = $name($number);)*
 
+            /// The type that a name in a manifest stands for; null for one that isn't known.
+            pub fn from_name(name: &str) -> Self {
+                match name {
+                    $($text if !$text.is_empty() => $name::$constant,)*
+                    _ => $name::default(),
+                }
+            }
+
             /// The name in a manifest; none for a number that isn't known, or for null.
             pub fn as_str(self) -> Option<&'static str> {
                 match self {

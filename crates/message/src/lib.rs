@@ -7,6 +7,7 @@
 //!   disk, [`import`] of databases that others made.
 //! * [`Mta`] reads the display strings that Event Viewer saves beside an exported log.
 //! * [`ProviderTexts`] makes the text of an event: [`format`](mod@format) has the rules.
+//! * [`Learned`] keeps what a server was asked for, text by text, for a catalogue of its build.
 //! * [`Sources`] asks all of these in their order, for printers and filters: it is a
 //!   [`MessageSource`](quarry_event::MessageSource).
 //! * [`standard`] and [`status`] have the names and codes that need no file.
@@ -26,6 +27,7 @@ pub mod hive;
 pub mod import;
 mod kinds;
 mod language;
+mod learned;
 pub mod manifest;
 mod mta;
 mod provider;
@@ -40,6 +42,7 @@ pub use catalogue::{Catalogue, CatalogueBuilder, CatalogueInfo, CatalogueKind};
 pub use error::Error;
 pub use kinds::{InType, OutType};
 pub use language::LanguageId;
+pub use learned::{Asked, Carrier, Learned, TextOf};
 pub use manifest::Manifest;
 pub use mta::Mta;
 pub use provider::{EventText, Provider, ProviderTexts, Tables};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{FieldKind, Fill, Text, Words, push_value, replace_parameters};
 use crate::kinds::OutType;
+use crate::learned::TextOf;
 use crate::manifest::Manifest;
 use crate::{MessageTable, standard};
 
@@ -31,6 +32,8 @@ pub struct Provider {
     pub categories: Vec<u32>,
     /// What its manifest says.
     pub manifest: Option<Manifest>,
+    /// What a server was asked for and doesn't have, so that it isn't asked again.
+    pub absent: Vec<TextOf>,
 }
 
 /// The message tables of a provider, in the order in which they are looked through.
@@ -41,6 +44,11 @@ impl Tables {
     /// Tables that are looked through in the given order.
     pub fn new(tables: Vec<Arc<MessageTable>>) -> Self {
         Tables(tables)
+    }
+
+    /// All messages, in the order of the tables.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.0.iter().flat_map(|table| table.iter())
     }
 
     /// The text of a message.
@@ -133,6 +141,11 @@ impl ProviderTexts {
     #[must_use]
     pub fn with_any_version(self) -> Self {
         ProviderTexts { any_version: true, ..self }
+    }
+
+    /// The tables of its messages and of its parameter strings.
+    pub(crate) fn tables(&self) -> (&Tables, &Tables) {
+        (&self.messages, &self.parameters)
     }
 
     /// What the catalogue says of the provider.

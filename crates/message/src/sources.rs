@@ -84,6 +84,15 @@ impl Sources {
             && self.others.is_empty()
     }
 
+    /// Whether the saved display strings or a catalogue of the events' own build have an event's
+    /// message: then nobody else has to be asked.
+    pub fn knows_message(&self, event: &dyn AnyEvent) -> bool {
+        let has_text = |(by, texts): &(MessageBy, Arc<ProviderTexts>)| {
+            *by != MessageBy::Foreign && texts.text_of(event).is_some()
+        };
+        self.mta.is_some() || self.texts(event).iter().any(has_text)
+    }
+
     /// What the catalogues have of an event's provider.
     fn texts(&self, event: &dyn AnyEvent) -> ProviderSources {
         let name = event.field(Field::ProviderName);
@@ -187,6 +196,11 @@ impl MessageSource for Sources {
             NameOf::Opcode => push(small(Field::Opcode).and_then(standard::opcode), out),
             NameOf::Keyword(mask) => push(standard::keyword(mask), out),
         }
+    }
+
+    fn awaits(&self, event: &dyn AnyEvent) -> bool {
+        let Some(server) = &self.server else { return false };
+        server.awaits(event) && !self.knows_message(event)
     }
 
     fn words(

@@ -64,6 +64,7 @@ fn small() -> CatalogueBuilder {
         messages: vec![messages],
         parameters: vec![parameters],
         categories: Vec::new(),
+        absent: Vec::new(),
         manifest: Some(manifest(vec![
             definition(1, 0, 0x1000_0001),
             definition(1, 2, 0x1000_0002),

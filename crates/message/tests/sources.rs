@@ -74,6 +74,7 @@ fn catalogue(provider: &str, says: &str, kind: CatalogueKind, build: &str) -> Ar
         messages: vec![table],
         parameters: vec![parameters],
         categories: Vec::new(),
+        absent: Vec::new(),
         manifest: Some(Manifest {
             guid: Guid::parse(GUID).unwrap(),
             name: None,

@@ -16,7 +16,7 @@ use crate::pdu::{
     PFC_LAST_FRAG, PFC_SUPPORT_HEADER_SIGN, PduType, Response, SecTrailer, encode_bare,
     encode_with_token, split_token,
 };
-use crate::security::{Initiator, Step};
+use crate::security::{Initiator, Step, SystemVersion};
 use crate::syntax::{
     FEATURE_KEEP_CONNECTION_ON_ORPHAN, FEATURE_SECURITY_CONTEXT_MULTIPLEXING, NDR, SyntaxId,
     feature_syntax,
@@ -192,6 +192,11 @@ impl ClientHalf {
     /// server has sent its challenge.
     pub fn presents_credential(&self) -> bool {
         self.initiator.as_ref().is_some_and(|initiator| initiator.presents_credential())
+    }
+
+    /// The version of the server's system, where the handshake said it.
+    pub fn server_version(&self) -> Option<SystemVersion> {
+        self.initiator.as_ref().and_then(|initiator| initiator.server_version())
     }
 
     /// Bytes of answers to open calls that came whole and verified, over all

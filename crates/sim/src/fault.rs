@@ -86,6 +86,23 @@ pub enum Fault {
     /// `hollow`: the service is there in name only, as on Samba's domain controllers: queries are
     /// taken and answered with nothing for ever, and hardly anything else is served.
     Hollow,
+    /// `no-messages`: what is known of publishers is refused: return value 5.
+    NoMessages,
+    /// `messages-hang`: no call about publishers and their messages is ever answered.
+    MessagesHang,
+    /// `messages-garbage`: messages and definitions are nonsense.
+    MessagesGarbage,
+    /// `messages-oversized`: a message always needs more room, 4 GiB.
+    MessagesOversized,
+}
+
+/// What is wrong with a server's messages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MessageFault {
+    Refuse,
+    Hang,
+    Garbage,
+    Oversized,
 }
 
 /// The most expressions of a select that a server without [`Fault::FewClauses`] takes.
@@ -100,7 +117,7 @@ const ANY_FILTER: u32 = 4;
 
 impl Fault {
     /// Every kind, as it is written, with what it does in a few words.
-    pub const KINDS: [(&str, &str); 26] = [
+    pub const KINDS: [(&str, &str); 30] = [
         ("slow[:MS]", "alive but slow: each batch takes MS milliseconds (3000)"),
         ("silent[:N]", "says nothing more after N records of a log (100)"),
         ("reset[:N]", "connection reset after N records of a log (100)"),
@@ -130,6 +147,10 @@ impl Fault {
         ("forwarded", "events with a foreign record id or none, of other computers"),
         ("no-wait", "a subscription's call for more doesn't wait for any"),
         ("hollow", "queries are taken and answered with nothing for ever, as by Samba"),
+        ("no-messages", "message text is refused"),
+        ("messages-hang", "questions about message text are never answered"),
+        ("messages-garbage", "message text that is nonsense"),
+        ("messages-oversized", "message text that always needs more room"),
     ];
 }
 
@@ -204,6 +225,10 @@ impl FromStr for Fault {
             "forwarded" => bare(Fault::Forwarded)?,
             "no-wait" => bare(Fault::NoWait)?,
             "hollow" => bare(Fault::Hollow)?,
+            "no-messages" => bare(Fault::NoMessages)?,
+            "messages-hang" => bare(Fault::MessagesHang)?,
+            "messages-garbage" => bare(Fault::MessagesGarbage)?,
+            "messages-oversized" => bare(Fault::MessagesOversized)?,
             _ => return Err(FaultError::Kind(kind.to_owned())),
         })
     }
@@ -239,6 +264,10 @@ impl fmt::Display for Fault {
             Fault::Forwarded => f.write_str("forwarded"),
             Fault::NoWait => f.write_str("no-wait"),
             Fault::Hollow => f.write_str("hollow"),
+            Fault::NoMessages => f.write_str("no-messages"),
+            Fault::MessagesHang => f.write_str("messages-hang"),
+            Fault::MessagesGarbage => f.write_str("messages-garbage"),
+            Fault::MessagesOversized => f.write_str("messages-oversized"),
         }
     }
 }
@@ -274,6 +303,7 @@ pub(crate) struct Faults {
     pub(crate) forwarded: bool,
     pub(crate) no_wait: bool,
     pub(crate) hollow: bool,
+    pub(crate) messages: Option<MessageFault>,
 }
 
 impl Faults {
@@ -310,6 +340,10 @@ impl Faults {
                 Fault::Forwarded => all.forwarded = true,
                 Fault::NoWait => all.no_wait = true,
                 Fault::Hollow => all.hollow = true,
+                Fault::NoMessages => all.messages = Some(MessageFault::Refuse),
+                Fault::MessagesHang => all.messages = Some(MessageFault::Hang),
+                Fault::MessagesGarbage => all.messages = Some(MessageFault::Garbage),
+                Fault::MessagesOversized => all.messages = Some(MessageFault::Oversized),
             }
         }
         all

@@ -1,7 +1,7 @@
 //! The context handles of a client's association group.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use quarry_even::{Refuse, Win32Error};
@@ -14,6 +14,7 @@ use crate::generate::mix;
 use crate::log::Log;
 use crate::reader::Reader;
 use crate::server::lock;
+use crate::texts::Publisher;
 
 /// The most handles that a client can have open.
 pub const MAX_HANDLES: usize = 4096;
@@ -30,6 +31,9 @@ pub(crate) enum Handle {
     Subscription(Arc<Opened>),
     Log(Arc<Log>),
     Control(Arc<watch::Sender<bool>>),
+    Publisher(Arc<Publisher>),
+    /// A listing of a publisher's events, and how many were listed.
+    Listing(Arc<(Publisher, AtomicUsize)>),
 }
 
 /// A query or subscription.
@@ -93,6 +97,20 @@ impl Handles {
     pub(crate) fn control(&self, handle: ContextHandle) -> Found<Arc<watch::Sender<bool>>> {
         self.find(handle, |handle| match handle {
             Handle::Control(control) => Some(control),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn publisher(&self, handle: ContextHandle) -> Found<Arc<Publisher>> {
+        self.find(handle, |handle| match handle {
+            Handle::Publisher(publisher) => Some(publisher),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn listing(&self, handle: ContextHandle) -> Found<Arc<(Publisher, AtomicUsize)>> {
+        self.find(handle, |handle| match handle {
+            Handle::Listing(listing) => Some(listing),
             _ => None,
         })
     }

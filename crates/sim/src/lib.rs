@@ -26,10 +26,12 @@ mod next;
 mod oversized;
 mod pending;
 mod plan;
+mod publishers;
 mod reader;
 mod server;
 mod service;
 mod sim;
+mod texts;
 
 pub use fault::{Fault, FaultError, MAX_CLAUSES};
 pub use files::{FileError, FileLogs};

@@ -54,6 +54,7 @@ pub(crate) struct Counts {
     pub(crate) connections: AtomicU64,
     pub(crate) logons: AtomicU64,
     pub(crate) calls: AtomicU64,
+    pub(crate) message_calls: AtomicU64,
     pub(crate) records_read: AtomicU64,
     pub(crate) records_sent: AtomicU64,
     pub(crate) bytes_sent: AtomicU64,
@@ -68,6 +69,8 @@ pub struct Stats {
     pub logons: u64,
     /// Calls to the event log.
     pub calls: u64,
+    /// Those of them that are about publishers and their messages.
+    pub message_calls: u64,
     /// Records that queries and subscriptions looked at.
     pub records_read: u64,
     /// Records that were selected and sent.
@@ -82,6 +85,7 @@ impl Counts {
             connections: self.connections.load(Relaxed),
             logons: self.logons.load(Relaxed),
             calls: self.calls.load(Relaxed),
+            message_calls: self.message_calls.load(Relaxed),
             records_read: self.records_read.load(Relaxed),
             records_sent: self.records_sent.load(Relaxed),
             bytes_sent: self.bytes_sent.load(Relaxed),

@@ -1,9 +1,8 @@
 //! The operations of MS-EVEN6 as a simulated server answers them.
 //!
 //! What a reader of events needs is there. What changes a server (opnums 6 to 8, 15, 16, 21) is
-//! refused with `ERROR_ACCESS_DENIED`, as Windows refuses those who may only read. Message text
-//! (9, 10, 24) is answered as by a server that lacks the publisher's resources; 25 to 27 need a
-//! handle that only 24 gives out, so they fault.
+//! refused with `ERROR_ACCESS_DENIED`, as Windows refuses those who may only read. What is known of
+//! publishers and their messages (9, 10, 24 to 27) is in [`publishers`](crate::publishers).
 
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use crate::next::{self, AtEnd, Limits};
 use crate::plan::{Parsed, Plan, Standing};
 use crate::reader::{Reader, Start};
 use crate::server::{Server, now};
+use crate::texts::Publisher;
 
 type Context<'a> = &'a CallContext<Handles>;
 
@@ -160,23 +160,22 @@ impl EventService for Server {
 
     async fn message_render(
         &self,
-        _: Context<'_>,
-        _: MessageRenderRequest,
+        context: Context<'_>,
+        request: MessageRenderRequest,
     ) -> Result<MessageRenderResponse, Refuse> {
-        let status = Win32Error::EVT_MESSAGE_NOT_FOUND;
-        Ok(MessageRenderResponse {
-            message: RenderedMessage::default(),
-            info: info(status),
-            status,
-        })
+        self.serves_messages().await?;
+        let found = context.association.publisher(request.publisher.0)?;
+        let (message, status) = self.render(found, &request);
+        Ok(MessageRenderResponse { message, info: info(status), status })
     }
 
     async fn message_render_default(
         &self,
         _: Context<'_>,
-        _: MessageRenderDefaultRequest,
+        request: MessageRenderDefaultRequest,
     ) -> Result<MessageRenderDefaultResponse, Refuse> {
-        let (message, status) = (RenderedMessage::default(), Win32Error::EVT_MESSAGE_NOT_FOUND);
+        self.serves_messages().await?;
+        let (message, status) = self.render_default(&request);
         Ok(MessageRenderDefaultResponse { message, info: info(status), status })
     }
 
@@ -371,14 +370,67 @@ impl EventService for Server {
 
     async fn get_publisher_metadata(
         &self,
-        _: Context<'_>,
-        _: GetPublisherMetadataRequest,
+        context: Context<'_>,
+        request: GetPublisherMetadataRequest,
     ) -> Result<GetPublisherMetadataResponse, Refuse> {
-        Ok(GetPublisherMetadataResponse {
-            properties: VariantList::default(),
-            handle: PublisherMetadataHandle::default(),
-            status: Win32Error::EVT_PUBLISHER_METADATA_NOT_FOUND,
-        })
+        self.serves_messages().await?;
+        let opened = self.publisher(&request).and_then(|publisher| {
+            let properties = crate::publishers::metadata(&publisher);
+            let handle = context.association.insert(Handle::Publisher(Arc::new(publisher)))?;
+            Ok((properties, handle))
+        });
+        let (properties, handle, status) = match opened {
+            Ok((properties, handle)) => (properties, handle, Win32Error::SUCCESS),
+            Err(status) => (VariantList::default(), ContextHandle::NULL, status),
+        };
+        Ok(GetPublisherMetadataResponse { properties, handle: handle.into(), status })
+    }
+
+    async fn get_publisher_resource_metadata(
+        &self,
+        context: Context<'_>,
+        request: GetPublisherResourceMetadataRequest,
+    ) -> Result<GetPublisherResourceMetadataResponse, Refuse> {
+        self.serves_messages().await?;
+        let found = context.association.publisher(request.handle.0)?;
+        let part = found.and_then(|publisher| {
+            crate::publishers::part(&publisher, request.property)
+                .ok_or(Win32Error::INVALID_PARAMETER)
+        });
+        let (properties, status) = match part {
+            Ok(properties) => (properties, Win32Error::SUCCESS),
+            Err(status) => (VariantList::default(), status),
+        };
+        Ok(GetPublisherResourceMetadataResponse { properties, status })
+    }
+
+    async fn get_event_metadata_enum(
+        &self,
+        context: Context<'_>,
+        request: GetEventMetadataEnumRequest,
+    ) -> Result<GetEventMetadataEnumResponse, Refuse> {
+        self.serves_messages().await?;
+        let found = context.association.publisher(request.publisher.0)?;
+        let listing = found.and_then(|publisher| {
+            let listing = (Publisher(publisher.0), 0.into());
+            context.association.insert(Handle::Listing(Arc::new(listing)))
+        });
+        let (status, handle) = one(listing);
+        Ok(GetEventMetadataEnumResponse { handle: handle.into(), status })
+    }
+
+    async fn get_next_event_metadata(
+        &self,
+        context: Context<'_>,
+        request: GetNextEventMetadataRequest,
+    ) -> Result<GetNextEventMetadataResponse, Refuse> {
+        self.serves_messages().await?;
+        let found = context.association.listing(request.handle.0)?;
+        let (events, status) = match found {
+            Ok(listing) => self.definitions(&listing, request.requested),
+            Err(status) => (Vec::new(), status),
+        };
+        Ok(GetNextEventMetadataResponse { events, status })
     }
 
     async fn get_classic_log_display_name(

@@ -35,6 +35,10 @@ use crate::pending;
 use crate::plan::Testers;
 use crate::server::{Server, Stats, World, now};
 
+/// A build that no Windows has, so that what a client keeps of the servers' message text never
+/// serves a real server.
+const BUILD: u16 = 65_535;
+
 /// The most servers in one simulation.
 pub const MAX_SERVERS: usize = 10_000;
 
@@ -64,6 +68,8 @@ pub struct SimOptions {
     pub empty_channels: usize,
     /// Logs to have instead of generated ones, on every server.
     pub files: Option<Arc<FileLogs>>,
+    /// The build of Windows 10.0 that the servers say they are.
+    pub build: u16,
     /// Where to listen.
     pub address: Ipv4Addr,
     /// Is told of each query as it comes.
@@ -127,6 +133,7 @@ impl SimOptions {
             event_size: None,
             empty_channels: 1100,
             files: None,
+            build: BUILD,
             address: Ipv4Addr::LOCALHOST,
             on_query: None,
         }
@@ -556,7 +563,7 @@ impl Starting<'_> {
             false => Arc::clone(&self.accounts),
         };
         let accounts = Arc::new(Counted { accounts, server: Arc::clone(server) });
-        let acceptors = acceptors(&server.name, accounts);
+        let acceptors = acceptors(&server.name, self.options.build, accounts);
         let mut config =
             ServerConfig::new(vec![ServedInterface { syntax, privacy }], port, acceptors);
         if server.faults.busy {
@@ -661,7 +668,7 @@ impl Accounts for Nobody {
     }
 }
 
-fn acceptors(name: &str, accounts: Arc<dyn Accounts>) -> AcceptorFactory {
+fn acceptors(name: &str, build: u16, accounts: Arc<dyn Accounts>) -> AcceptorFactory {
     // NetBIOS names have at most 15 characters.
     let netbios: String = name.chars().take(15).collect();
     let target = Arc::new(NtlmTarget {
@@ -672,6 +679,7 @@ fn acceptors(name: &str, accounts: Arc<dyn Accounts>) -> AcceptorFactory {
     });
     Arc::new(move |auth_type| {
         let ntlm = NtlmAcceptor::new(Arc::clone(&target), Arc::clone(&accounts));
+        let ntlm = ntlm.of_build(build);
         match auth_type {
             AuthType::NTLM => Some(Box::new(ntlm) as Box<dyn Acceptor>),
             AuthType::NEGOTIATE => Some(Box::new(NegotiateAcceptor::new(ntlm))),

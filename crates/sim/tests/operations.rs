@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use common::*;
 use quarry_even::wire::*;
 use quarry_even::{
-    Bookmark, ChannelProperty, Error, LogProperty, Next, SeekFlags, SubscribeFlags, Win32Error,
+    Bookmark, ChannelProperty, Error, FormatFlags, LogProperty, Next, SeekFlags, SubscribeFlags,
+    Win32Error,
 };
 use quarry_event::{EventTime, Field};
 use quarry_rpc::FaultStatus;
@@ -432,15 +433,72 @@ async fn what_would_change_a_server_is_refused() {
     let cleared = client.call::<ClearLog>(&clear).await.unwrap();
     assert_eq!(cleared.status, Win32Error::ACCESS_DENIED);
     assert_eq!(read(&client, "System", "*", FORWARD).await.len(), 300);
-    let metadata = client.publisher_metadata(Some("Service Control Manager"), None, 1033).await;
-    assert_eq!(status(metadata), Win32Error::EVT_PUBLISHER_METADATA_NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_publisher_s_messages_and_definitions_are_told() {
+    let sim = fred(&[]).await;
+    let client = connect(&sim, "fred").await;
+    let unknown = client.publisher_metadata(Some("Nobody"), None, 1033).await;
+    assert_eq!(status(unknown), Win32Error::EVT_PUBLISHER_METADATA_NOT_FOUND);
+    let german = client.publisher_metadata(Some("Service Control Manager"), None, 1031).await;
+    assert_eq!(status(german), Win32Error::EVT_MESSAGE_LOCALE_NOT_FOUND);
+    let open = async |name| client.publisher_metadata(Some(name), None, 1033).await.unwrap().0;
+    let services = open("Service Control Manager").await;
+    let request = |publisher, message_id, flags: FormatFlags, max_size| MessageRenderRequest {
+        publisher,
+        event_id: EventDescriptor::default().to_bytes().to_vec(),
+        message_id,
+        values: ["Spooler", "running"].into_iter().collect(),
+        flags: flags.into(),
+        max_size,
+    };
+    // 7036 with the qualifiers 0x4000.
+    let ask = request(services, 0x4000_1b7c, FormatFlags::ID, 4096);
+    let rendered = client.message_render(&ask, 4096).await.unwrap();
+    assert_eq!(rendered.texts(), ["The Spooler service entered the running state."]);
+    // Asked for again with the room that it needs, unless that is more than is allowed.
+    let ask = request(services, 0x4000_1b7c, FormatFlags::ID, 8);
+    assert_eq!(client.message_render(&ask, 4096).await.unwrap(), rendered);
+    let refused = client.message_render(&ask, 50).await;
+    assert_eq!(status(refused), Win32Error::INSUFFICIENT_BUFFER);
+    let ask = request(services, 1, FormatFlags::ID, 4096);
+    assert_eq!(
+        status(client.message_render(&ask, 4096).await),
+        Win32Error::EVT_MESSAGE_ID_NOT_FOUND
+    );
+
+    let auditing = open("Microsoft-Windows-Security-Auditing").await;
+    let listing = client.event_metadata(auditing).await.unwrap();
+    let mut definitions = Vec::new();
+    loop {
+        let next = client.next_event_metadata(listing, 4).await.unwrap();
+        if next.is_empty() {
+            break;
+        }
+        assert!(next.len() <= 4);
+        definitions.extend(next);
+    }
+    let ids: Vec<_> = definitions.iter().map(|list| list.0[0].value.clone()).collect();
+    let expected = [4624, 4634, 4672, 4688, 4625, 4776].map(VariantValue::UInt32);
+    assert_eq!(ids, expected);
+    client.close(listing.into()).await.unwrap();
+
+    // A handle that was never given out, or is another's.
     let request = GetNextEventMetadataRequest {
         handle: EventMetadataEnumHandle::default(),
         flags: 0,
         requested: 1,
     };
     let fault = client.call::<GetNextEventMetadata>(&request).await.unwrap_err();
-    assert!(matches!(fault, Error::Rpc(quarry_rpc::Error::Fault(FaultStatus::OP_RANGE))));
+    assert!(matches!(fault, Error::Rpc(quarry_rpc::Error::Fault(_))));
+    let tasks = GetPublisherResourceMetadataRequest {
+        handle: auditing,
+        property: quarry_even::PublisherResource::Tasks as u32,
+        flags: 0,
+    };
+    let tasks = client.call::<GetPublisherResourceMetadata>(&tasks).await.unwrap();
+    assert_eq!((tasks.status, tasks.properties.0.len()), (Win32Error::SUCCESS, 3));
 }
 
 #[tokio::test]

@@ -1,10 +1,30 @@
 //! What the fuzz targets of this crate do, done with their seeds, and with the beginnings and small
 //! changes of these.
-#![cfg(target_os = "linux")]
 
+#[cfg(target_os = "linux")]
 #[path = "../../../fuzz/targets/helper.rs"]
 mod helper;
+#[path = "../../../fuzz/targets/view.rs"]
+mod view;
 
+#[test]
+fn seeds_of_addresses_are_read() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/view");
+    let seeds: Vec<_> = std::fs::read_dir(folder).expect("there are seeds").collect();
+    assert!(!seeds.is_empty());
+    for seed in seeds {
+        let seed = std::fs::read_to_string(seed.expect("an entry").path()).expect("it is text");
+        assert!(quarry_web::view::View::parse(&seed).is_ok(), "{seed}");
+        for at in 0..seed.len() {
+            view::run(&seed[..at]);
+            for c in ["&", "=", "%", "+", "\u{e9}"] {
+                view::run(&format!("{}{c}{}", &seed[..at], &seed[at + 1..]));
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
 #[test]
 fn seeds_of_the_helpers_frames_are_read() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/helper");

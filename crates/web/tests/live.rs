@@ -74,7 +74,7 @@ impl Page {
         let seconds = Duration::from_secs;
         let times = Timeouts { connect: seconds(2), silence: seconds(20) };
         let mut sign_in = SignIn::new(inventory, SignInOptions::new().timeouts(times), read);
-        let spec = |source| ServerSpec { source, groups: Vec::new(), texts: None };
+        let spec = |source| ServerSpec { source, groups: Vec::new(), texts: None, live: None };
         let all: Vec<ServerSpec> = sign_in.servers("@all").unwrap().into_iter().map(spec).collect();
         let remedy = Arc::new(|_: &quarry_fleet::Failure| Some("look after it".to_owned()));
         let servers = Servers::new(all, Options::default(), Handle::current(), remedy);

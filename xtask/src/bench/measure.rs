@@ -62,8 +62,14 @@ pub(crate) fn best_of(rounds: usize, commands: &[Vec<String>]) -> Result<Vec<Cos
 
 /// Instructions that a command takes, as valgrind's callgrind counts them.
 pub(crate) fn instructions(words: &[String]) -> Result<u64> {
+    instructions_with(&[], words)
+}
+
+/// The same, with some variables of the environment, as `NAME=VALUE`.
+pub(crate) fn instructions_with(variables: &[&str], words: &[String]) -> Result<u64> {
     let out = sh::target().join("bench").join("callgrind.out");
     let mut command = sh::command("valgrind", &["--tool=callgrind"]);
+    command.envs(variables.iter().filter_map(|variable| variable.split_once('=')));
     command.arg(format!("--callgrind-out-file={}", out.display()));
     command.args(words).stdout(Stdio::null()).stderr(Stdio::piped());
     let output = command.output().context("can't run valgrind")?;

@@ -2,8 +2,8 @@
 //!
 //! Absolute times mean little where the machine is shared, so a figure is how many times as fast
 //! as the peer, from the best of several runs that alternate. Instructions, counted by valgrind,
-//! are the same in every run and tell a change from noise. The rows of the table have floors and
-//! aims; locks, logons and detection print lines of their own.
+//! are the same in every run and tell a change from noise. `docs/performance.md` explains the rows of
+//! the table; locks, logons and detection print lines of their own.
 
 mod detect;
 mod even;
@@ -11,6 +11,7 @@ mod fleet;
 pub(crate) mod lock;
 pub(crate) mod logon;
 mod measure;
+mod message;
 mod save;
 mod scan;
 mod table;
@@ -24,8 +25,9 @@ use table::Table;
 type Benchmark = (&'static str, fn(&mut Table) -> Result<()>);
 
 /// The benchmarks, by name.
-const ALL: [Benchmark; 8] = [
+const ALL: [Benchmark; 9] = [
     ("scan", scan::run),
+    ("message", |_| message::run()),
     ("save", save::run),
     ("lock", |_| lock::run()),
     ("fleet", fleet::run),

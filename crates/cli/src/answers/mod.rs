@@ -23,7 +23,7 @@ use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::listing::{self, Cell, Column};
 use crate::run::{Run, Take, Wanted};
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 
 pub(crate) use logons::run as logons;
 pub(crate) use powershell::run as powershell;
@@ -111,7 +111,9 @@ fn gather<R: Send, W: Work<Output = Rows<R>>, G: Gather<R>>(
     let mut run = Run::new(&args.terminal, &args.work, Direction::Forward);
     run.file_options.recover = args.files.recover;
     run.ansi = args.code_page.ansi_codepage;
-    run.texts = LocalTexts::open(&Default::default(), &run.console);
+    // No text is shown.
+    let is_searched = !question.selection.filter().grep.is_empty();
+    run.texts = RunTexts::open(&Default::default(), is_searched, &run.console);
     question.warn(&run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let routed = Arc::new(question.routed(routes.clone(), &inputs)?);

@@ -189,6 +189,13 @@ pub(crate) struct TerminalArgs {
     pub(crate) verbose: u8,
 }
 
+impl TerminalArgs {
+    /// As by default, for a command that has no other of these options than `-q`.
+    pub(crate) fn quiet(quiet: bool) -> Self {
+        TerminalArgs { color: When::Auto, timezone: None, utc: false, quiet, verbose: 0 }
+    }
+}
+
 #[derive(Debug, Args)]
 #[command(next_help_heading = OUTPUT)]
 pub(crate) struct WorkArgs {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
-use super::common::ListArgs;
+use super::common::{ListArgs, ServerArgs};
 
 /// Build message catalogues, and look into them
 ///
@@ -21,13 +21,14 @@ const AFTER_MESSAGES: &str = "\
 Examples:
   quarry messages build --from /mnt/c               of a mounted system disk
   quarry messages build --from dlls/ -o own.catalogue
+  quarry messages build --server dc01 -u ann        of a server, over the network
   quarry messages import winevt-rc.db
   quarry messages list
   quarry messages show Microsoft-Windows-Security-Auditing 4625";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MessagesCommand {
-    /// Build a catalogue of provider files, of folders of them, or of a mounted system disk
+    /// Build a catalogue of provider files, folders of them, a mounted system disk, or a server
     Build(BuildArgs),
     /// Make a catalogue of a database: plaso's winevt-rc.db, or one of the NSA's WELM
     Import(ImportArgs),
@@ -43,13 +44,19 @@ pub(crate) enum MessagesCommand {
 pub(crate) struct BuildArgs {
     /// Provider files (.dll, .exe, .sys, .mui), folders of them, or the root of a mounted Windows
     /// disk
-    #[arg(long, value_name = "PATH", required = true, num_args = 1.., value_hint = ValueHint::AnyPath)]
+    #[arg(long, value_name = "PATH", required_unless_present = "server", num_args = 1..,
+        value_hint = ValueHint::AnyPath)]
     pub(crate) from: Vec<PathBuf>,
+    /// A server, which is asked for each message that its providers define
+    #[arg(long, value_name = "HOST", conflicts_with = "from")]
+    pub(crate) server: Option<String>,
     /// The language of the messages
     #[arg(long, value_name = "NAME", default_value = "en-US")]
     pub(crate) language: String,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) servers: ServerArgs,
 }
 
 #[derive(Debug, Args)]

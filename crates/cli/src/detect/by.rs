@@ -18,7 +18,7 @@ use crate::filter::{Question, Zone};
 use crate::list::{Tallies, Tally};
 use crate::listing::{self, Cell, Column};
 use crate::run::{Run, Wanted};
-use crate::texts::LocalTexts;
+use crate::texts::RunTexts;
 
 pub(super) fn run(rules: &Detection, by: By, args: ScanArgs) -> Result<Outcome, Failure> {
     let output = format(args.output)?;
@@ -27,7 +27,9 @@ pub(super) fn run(rules: &Detection, by: By, args: ScanArgs) -> Result<Outcome, 
     let mut run = Run::new(&args.terminal, &args.work, Direction::Forward);
     run.file_options.recover = args.files.recover;
     run.ansi = args.code_page.ansi_codepage;
-    run.texts = LocalTexts::open(&args.texts, &run.console);
+    // No text is shown.
+    let is_searched = !question.selection.filter().grep.is_empty();
+    run.texts = RunTexts::open(&args.texts, is_searched, &run.console);
     question.warn(&run.console);
     let inputs = run.inputs(&args.sources, &args.servers)?;
     let routed = Arc::new(question.routed(rules.routes(), &inputs)?);

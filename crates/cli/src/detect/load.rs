@@ -19,6 +19,8 @@ use crate::error::{Failure, plain};
 const MAX_FILES: usize = 100_000;
 /// The most bytes of all rules.
 const MAX_TOTAL: usize = 256 << 20;
+/// The most memory of all regular expressions, in bytes.
+const MAX_REGEX: usize = 1 << 30;
 /// Rules that are refused and named each.
 const MAX_NAMED: usize = 20;
 /// The most bytes of the file of `--exclude`.
@@ -31,6 +33,7 @@ struct Loading {
     refused: Vec<RuleError>,
     files: usize,
     bytes: usize,
+    regex_bytes: usize,
 }
 
 impl Detection {
@@ -182,7 +185,10 @@ impl Loading {
         self.bytes += text.len();
         for rule in Rule::parse(name, &text) {
             match rule {
-                Ok(rule) => self.rules.push(rule),
+                Ok(rule) => {
+                    self.regex_bytes += rule.regex_bytes();
+                    self.rules.push(rule);
+                }
                 Err(error) => self.refused.push(error),
             }
         }
@@ -190,6 +196,12 @@ impl Loading {
     }
 
     fn check(&self) -> Result<(), Failure> {
+        if self.regex_bytes > MAX_REGEX {
+            let most = MAX_REGEX >> 20;
+            return Err(Failure::new(format!(
+                "the regular expressions of the rules take more than {most} MiB"
+            )));
+        }
         match self.files <= MAX_FILES && self.bytes <= MAX_TOTAL {
             true => Ok(()),
             false => Err(Failure::new(format!(

@@ -125,11 +125,13 @@ fn damage_is_named_with_its_place_and_the_rest_is_read() {
 #[test]
 fn output_that_cannot_be_written_is_an_error() {
     let folder = logs();
-    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let ran: Ran =
-        quarry(folder.path()).args(["scan", "a.evtx"]).stdout(full).output().unwrap().into();
-    assert_eq!(ran.status, Some(2));
-    assert_eq!(ran.stderr, "error: standard output: no space left on device\n");
+    for args in [&["scan", "a.evtx"][..], &["count", "a.evtx"], &["help", "scan"], &["--version"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let ran: Ran = quarry(folder.path()).args(args).stdout(full).output().unwrap().into();
+        assert_eq!(ran.status, Some(2), "{args:?}: {}", ran.shown());
+        let told = "error: standard output: no space left on device\n";
+        assert!(ran.stderr.starts_with(told), "{args:?}: {}", ran.shown());
+    }
 }
 
 #[cfg(unix)]

@@ -52,6 +52,8 @@ fn a_server_of_ms_even_is_counted_scanned_and_listed() {
         };
         let scan = run(words);
         assert_eq!(scan.status, Some(0), "{}", scan.stderr);
+        // MS-EVEN has no operation for it.
+        assert!(scan.stderr.contains("  no message text: it can't be asked for in this way: "));
         let events: Vec<Value> =
             scan.lines().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(events.len(), 2);

@@ -263,24 +263,80 @@ fn the_demo_shows_a_failure_and_succeeds() {
     assert_eq!(ran.status, Some(0), "{}", ran.shown());
     ran.line("3 of 4 servers answered, 1 failed; ");
     ran.line("error: wilma: connection lost (reset), after ");
-    let by_host = ran.by_host();
-    let names: Vec<_> = by_host.keys().collect();
+    let names: Vec<_> = ran.by_host().into_keys().collect();
     assert_eq!(names, ["barney", "betty", "fred", "wilma"]);
     let events = ran.json();
+    assert_eq!(events.len(), 20);
+    let time = |event: &Json| event["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
     let ago = jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(9)).unwrap();
     for event in &events {
-        assert!(event["level"].as_u64().unwrap() <= 2, "{event}");
-        assert!(event["time"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap() > ago);
+        let begins = match event["event_id"].as_u64() {
+            Some(7031) => format!("The {} ", event["data"]["param1"].as_str().unwrap()),
+            Some(4625) => "An account failed to log on.\r\n".to_owned(),
+            _ => panic!("{event}"),
+        };
+        assert!(event["message"].as_str().unwrap().starts_with(&begins), "{event}");
+        assert!(time(event) > ago);
     }
-    for numbers in by_host.values() {
-        assert!(numbers.is_sorted_by(|one, next| one < next));
-    }
-    let counted = format!(" {} matched", faults::grouped(events.len()));
-    assert!(ran.line("3 of 4 servers").ends_with(&counted), "{}", ran.shown());
-    ran.line("  quarry scan fred barney wilma betty --since 8h --level error");
+    assert!(events.is_sorted_by(|newer, older| time(newer) >= time(older)));
+    // The command that is shown, in two lines that can be pasted.
+    ran.line("  quarry scan fred barney wilma betty -l System -l Security \\");
+    ran.line("      -i 7031,4625 -S 8h --sort time -r -n 20");
+    // What was made to happen, beside what happens every day.
+    let said = |start: &str, middle: &str| -> u64 {
+        let (times, _) = ran.line(start)[start.len()..].split_once(middle).unwrap();
+        times.parse().unwrap()
+    };
+    let ends =
+        said("Background Intelligent Transfer Service ended unexpectedly ", " times on 4 servers");
+    assert!((12..40).contains(&ends), "{ends}");
+    let attempts = said("and user svc-sql failed to log on ", " times from ");
+    assert!((120..140).contains(&attempts), "{attempts}");
     assert!(ran.stderr.contains(r"quarry scan SERVER -u 'DOMAIN\USER' -S 8h"), "{}", ran.shown());
-    // Nothing is left behind.
+    // Nothing is left behind: neither files of the demo's, nor text of servers that don't exist.
     assert!(!fleet.root().join("demo.toml").exists());
+    assert!(!fleet.root().join(".local").exists());
+}
+
+/// Commands that the demo says to try can be pasted while its servers are up.
+#[cfg(unix)]
+#[test]
+fn the_demo_s_servers_stay_up_for_what_it_says_to_try() {
+    use std::io::BufReader;
+    let fleet = Fleet::new(servers(1), 1);
+    let mut command = fleet.bare();
+    command.args(["demo", "--keep", "-o", "jsonl"]);
+    let _turn = Turn::take();
+    let (mut child, begun) = spawn(command);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut lines = Vec::new();
+    while lines.iter().filter(|line: &&String| line.contains("--inventory")).count() < 3 {
+        let mut line = String::new();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "{lines:?}");
+        lines.push(line);
+    }
+    let commands = lines.iter().filter(|line| line.contains("--inventory"));
+    for line in commands.map(|line| line.trim()) {
+        let mut words = line.split(' ');
+        assert_eq!(words.next(), Some(env!("CARGO_BIN_EXE_quarry")));
+        let mut command = fleet.bare();
+        command.args(words);
+        let is_tail = line.contains(" tail ");
+        if is_tail {
+            command.args(["--deadline", "8s"]);
+        }
+        let ran = finish(spawn(command));
+        assert!(ran.stdout.lines().count() > 1, "{line}: {}", ran.shown());
+        if line.contains(" count ") {
+            assert!(ran.stdout.contains("svc-sql"), "{}", ran.stdout);
+        }
+    }
+    interrupted::interrupt(&child);
+    let ran = finish({
+        child.stderr = Some(stderr.into_inner());
+        (child, begun)
+    });
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
 }
 
 #[test]

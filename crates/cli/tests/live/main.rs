@@ -11,6 +11,7 @@ mod logon;
 mod mistakes;
 mod output;
 mod relay;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, Read};

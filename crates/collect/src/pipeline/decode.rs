@@ -14,7 +14,7 @@ use super::jobs::{BatchJob, Job};
 use super::order::Parts;
 use crate::cursor::LogCursor;
 use crate::selection::Selection;
-use crate::sink::{Delivery, Found, Notes, Notice, Output, Stage, Work};
+use crate::sink::{Delivery, Found, Notes, Notice, Output, Searched, Stage, Work};
 use crate::source::Source;
 use crate::stop::Stop;
 
@@ -133,6 +133,8 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
             log: log.clone(),
             records: 0,
             matched: 0,
+            late: 0,
+            searched: Searched::default(),
             output: self.output(),
             damage: Vec::new(),
             cursor: None,
@@ -251,6 +253,8 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
             Some(Verdict::No) => return,
             Some(Verdict::IfMessageMatches) => {
                 texts.message = message(&texts, event, self.text);
+                self.delivery.searched.all += 1;
+                self.delivery.searched.without += u64::from(texts.message.is_none());
                 // A negated search holds where there is no message.
                 let text = texts.message.map(|message| message.text);
                 if !self.matcher.as_ref().is_some_and(|matcher| matcher.message_matches(text)) {
@@ -268,6 +272,9 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
         let found = Found { origin, texts, notes: self.notes };
         self.decoding.work.event(self.work, event, &found, &mut self.delivery.output);
         self.delivery.matched += 1;
+        if found.texts.message.is_none() && texts.source.is_some_and(|known| known.awaits(event)) {
+            self.delivery.late += 1;
+        }
         self.left -= 1;
         if self.delivery.output.bytes() >= PART {
             self.hand_on();

@@ -2,6 +2,7 @@
 //! which order, and when cursors move.
 
 mod cursors;
+mod detect;
 mod stages;
 mod tasks;
 

@@ -47,10 +47,12 @@ impl Expr {
 }
 
 /// Reads the attribute `detection`.
-pub(super) fn read(node: &Node) -> Result<Expr, Wrong> {
+/// How many bytes its regular expressions take at most comes with it.
+pub(super) fn read(node: &Node) -> Result<(Expr, usize), Wrong> {
     let Kind::Map(entries) = &node.kind else {
         return Err((node.line, RuleProblem::malformed("its detection is no map")));
     };
+    let mut budget = search::Budget::new();
     let mut searches: Vec<(Arc<str>, Arc<Expr>, usize)> = Vec::new();
     let mut condition = None;
     for (key, value) in entries {
@@ -59,7 +61,7 @@ pub(super) fn read(node: &Node) -> Result<Expr, Wrong> {
             // What a count has to be reached in, which the condition would say.
             Some("timeframe") => {}
             Some(name) => {
-                let expr = search::read(value)?;
+                let expr = search::read(value, &mut budget)?;
                 let tests = expr.tests();
                 searches.push((name.into(), Arc::new(expr), tests));
             }
@@ -87,7 +89,7 @@ pub(super) fn read(node: &Node) -> Result<Expr, Wrong> {
     if terms.is_empty() {
         return Err((condition.line, RuleProblem::malformed("its condition is empty")));
     }
-    Ok(Expr::any(terms))
+    Ok((Expr::any(terms), budget.regex_bytes()))
 }
 
 struct Builder<'s> {

@@ -30,6 +30,7 @@ pub struct Rule {
     /// What it says of itself.
     pub description: String,
     pub(crate) detection: Expr,
+    regex_bytes: usize,
 }
 
 /// Where a rule looks (Sigma 2.1.0, "Log source").
@@ -110,6 +111,11 @@ impl Rule {
         documents.iter().map(|document| read(&file, document).map_err(error)).collect()
     }
 
+    /// How many bytes of memory the rule's regular expressions take, at most.
+    pub fn regex_bytes(&self) -> usize {
+        self.regex_bytes
+    }
+
     /// The file's name without its folders.
     pub fn file_name(&self) -> &str {
         self.file.rsplit(['/', '\\']).next().unwrap_or_default()
@@ -155,7 +161,7 @@ fn read(file: &Arc<str>, document: &Node) -> Result<Rule, Wrong> {
     let node = document
         .get("detection")
         .ok_or_else(|| (line, RuleProblem::malformed("it has no detection")))?;
-    let detection = detection::read(node)?;
+    let (detection, regex_bytes) = detection::read(node)?;
     let name = RuleName { id: text("id"), title, level, tags };
     Ok(Rule {
         name: Arc::new(name),
@@ -165,6 +171,7 @@ fn read(file: &Arc<str>, document: &Node) -> Result<Rule, Wrong> {
         line,
         description: text("description"),
         detection,
+        regex_bytes,
     })
 }
 

@@ -13,6 +13,10 @@ use crate::pattern::Pattern;
 
 /// The most memory of a compiled regular expression, in bytes.
 const REGEX_BYTES: usize = 4 << 20;
+/// The sizes that one is tried with, each of which counts against those of its rule.
+const REGEX_STEPS: [usize; 3] = [32 << 10, 512 << 10, REGEX_BYTES];
+/// The most memory of the regular expressions of a rule, in bytes.
+const RULE_REGEX_BYTES: usize = 32 << 20;
 /// How deep a regular expression may be nested.
 const REGEX_DEPTH: u32 = 64;
 /// The longest regular expression, in bytes.
@@ -195,14 +199,30 @@ impl std::fmt::Display for Test {
     }
 }
 
+/// What the searches of a rule may still take.
+pub(super) struct Budget {
+    regex_bytes: usize,
+}
+
+impl Budget {
+    pub(super) fn new() -> Self {
+        Budget { regex_bytes: RULE_REGEX_BYTES }
+    }
+
+    /// How many bytes the regular expressions take, at most.
+    pub(super) fn regex_bytes(&self) -> usize {
+        RULE_REGEX_BYTES - self.regex_bytes
+    }
+}
+
 /// Reads a search: a map of fields, or a list of maps and keywords of which any has to hold.
-pub(super) fn read(node: &Node) -> Result<Expr, Wrong> {
+pub(super) fn read(node: &Node, budget: &mut Budget) -> Result<Expr, Wrong> {
     match &node.kind {
         Kind::Map(entries) if entries.is_empty() => {
             Err((node.line, RuleProblem::malformed("a search is empty")))
         }
         Kind::Map(entries) => {
-            let terms = entries.iter().map(|(key, value)| field(key, value));
+            let terms = entries.iter().map(|(key, value)| field(key, value, budget));
             Ok(Expr::all(terms.collect::<Result<_, _>>()?))
         }
         Kind::List(items) if items.is_empty() => {
@@ -211,18 +231,19 @@ pub(super) fn read(node: &Node) -> Result<Expr, Wrong> {
         Kind::List(items) => {
             let (maps, keywords): (Vec<_>, Vec<_>) =
                 items.iter().partition(|item| !matches!(item.kind, Kind::Scalar { .. }));
-            let mut terms = maps.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+            let maps = maps.into_iter().map(|map| read(map, budget));
+            let mut terms = maps.collect::<Result<Vec<_>, _>>()?;
             if !keywords.is_empty() {
                 let values: Vec<&Node> = keywords;
-                terms.push(tests("", &values, node.line)?);
+                terms.push(tests("", &values, node.line, budget)?);
             }
             Ok(Expr::any(terms))
         }
-        Kind::Scalar { .. } => tests("", &[node], node.line),
+        Kind::Scalar { .. } => tests("", &[node], node.line, budget),
     }
 }
 
-fn field(key: &Node, value: &Node) -> Result<Expr, Wrong> {
+fn field(key: &Node, value: &Node, budget: &mut Budget) -> Result<Expr, Wrong> {
     let name = key
         .text()
         .ok_or_else(|| (key.line, RuleProblem::malformed("a field's name is no text")))?;
@@ -230,7 +251,7 @@ fn field(key: &Node, value: &Node) -> Result<Expr, Wrong> {
     if values.is_empty() {
         return Err((value.line, RuleProblem::malformed(format!("`{name}` has no values"))));
     }
-    tests(name, &values, key.line)
+    tests(name, &values, key.line, budget)
 }
 
 /// A value on its way through the modifiers.
@@ -289,7 +310,7 @@ impl<'m> Modifiers<'m> {
     }
 }
 
-fn tests(name: &str, values: &[&Node], line: usize) -> Result<Expr, Wrong> {
+fn tests(name: &str, values: &[&Node], line: usize, budget: &mut Budget) -> Result<Expr, Wrong> {
     let mut parts = name.split('|');
     let field = parts.next().unwrap_or_default().trim();
     let names: Vec<&str> = parts.map(str::trim).collect();
@@ -297,7 +318,8 @@ fn tests(name: &str, values: &[&Node], line: usize) -> Result<Expr, Wrong> {
     let is_keyword = field.is_empty();
     let mut groups: Vec<Vec<Test>> = Vec::new();
     for node in values {
-        groups.push(read_value(node, &modifiers, is_keyword).map_err(|why| (node.line, why))?);
+        let read = read_value(node, &modifiers, is_keyword, budget);
+        groups.push(read.map_err(|why| (node.line, why))?);
     }
     let field = (!is_keyword).then(|| field.to_owned());
     let of = |tests: Vec<Test>, all: bool| {
@@ -318,6 +340,7 @@ fn read_value(
     node: &Node,
     modifiers: &Modifiers<'_>,
     is_keyword: bool,
+    budget: &mut Budget,
 ) -> Result<Vec<Test>, RuleProblem> {
     let Some(scalar) = node.scalar() else {
         return Err(RuleProblem::malformed("a value is a list or map inside of a list"));
@@ -385,7 +408,7 @@ fn read_value(
         .map(|value| {
             Ok(match value {
                 Value::Null => Test::Null,
-                Value::Raw(text) => Test::Regex(regex(&text, &modifiers.flags)?),
+                Value::Raw(text) => Test::Regex(regex(&text, &modifiers.flags, budget)?),
                 Value::Bytes(_) => {
                     let why = "a value as UTF-16 has to be encoded by base64 or base64offset";
                     return Err(RuleProblem::malformed(why));
@@ -476,20 +499,40 @@ fn base64_inside(bytes: &[u8], offset: usize) -> String {
     text.get(start..end).unwrap_or_default().to_owned()
 }
 
-fn regex(text: &str, flags: &str) -> Result<TextRegex, RuleProblem> {
+fn regex(text: &str, flags: &str, budget: &mut Budget) -> Result<TextRegex, RuleProblem> {
     if text.len() > REGEX_LENGTH {
         let why = format!("a regular expression has more than {REGEX_LENGTH} bytes");
         return Err(RuleProblem::Malformed(why));
     }
-    let regex = RegexBuilder::new(text)
-        .case_insensitive(flags.contains('i'))
-        .multi_line(flags.contains('m'))
-        .dot_matches_new_line(flags.contains('s'))
-        .nest_limit(REGEX_DEPTH)
-        .size_limit(REGEX_BYTES)
-        .build();
-    let regex = regex.map_err(|error| unsupported(text, &error))?;
-    Ok(TextRegex { regex, flags: flags.to_owned() })
+    let mut wrong = None;
+    for bytes in REGEX_STEPS {
+        if bytes > budget.regex_bytes {
+            let why =
+                format!("regular expressions of more than {RULE_REGEX_BYTES} bytes in a rule");
+            return Err(RuleProblem::Unsupported(why));
+        }
+        let regex = RegexBuilder::new(text)
+            .case_insensitive(flags.contains('i'))
+            .multi_line(flags.contains('m'))
+            .dot_matches_new_line(flags.contains('s'))
+            .nest_limit(REGEX_DEPTH)
+            .size_limit(bytes)
+            .build();
+        match regex {
+            Ok(regex) => {
+                budget.regex_bytes -= bytes;
+                return Ok(TextRegex { regex, flags: flags.to_owned() });
+            }
+            Err(error) => {
+                let is_larger = matches!(error, regex::Error::CompiledTooBig(_));
+                wrong = Some(unsupported(text, &error));
+                if !is_larger {
+                    break;
+                }
+            }
+        }
+    }
+    Err(wrong.unwrap_or_else(|| RuleProblem::malformed("a regular expression can't be read")))
 }
 
 /// Why a regular expression is refused, by the name of what it uses.

@@ -2,6 +2,7 @@
 //! with the hits on which two other engines agree.
 
 mod differences;
+mod on_4688;
 mod regression;
 mod rules;
 mod semantics;

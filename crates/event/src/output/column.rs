@@ -81,6 +81,11 @@ impl Member {
         MEMBERS.iter().map(|&(member, _)| member)
     }
 
+    /// Whether the member is text that an event doesn't hold itself.
+    pub(super) fn shows_texts(self) -> bool {
+        matches!(self, Member::Message | Member::MessageSource | Member::Names)
+    }
+
     /// The name in JSON, in CSV's header and in `--fields`.
     #[inline]
     pub fn name(self) -> &'static str {

@@ -58,6 +58,11 @@ impl Csv {
         Csv { columns, cells, terminal, spreads }
     }
 
+    /// The columns.
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
     /// Whether rows have to be seen before the header can be written.
     pub(super) fn spreads(&self) -> bool {
         self.spreads

@@ -69,6 +69,15 @@ impl List {
         List { options, zone }
     }
 
+    /// Whether what is listed has text that an event doesn't hold itself.
+    pub(super) fn shows_texts(&self) -> bool {
+        let has_name = |column: &Column| {
+            matches!(column, Column::Member(Member::Task | Member::Opcode | Member::Keywords))
+        };
+        let shows = |column: &Column| column.shows_texts() || has_name(column);
+        self.options.columns.as_ref().is_none_or(|columns| columns.iter().any(shows))
+    }
+
     pub(super) fn event<S: FieldSource>(
         &self,
         source: &S,

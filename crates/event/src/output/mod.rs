@@ -72,6 +72,14 @@ impl Column {
         cell::push(self, source, origin, texts, scratch, out);
     }
 
+    /// Whether a cell of the column shows text that an event doesn't hold itself.
+    pub fn shows_texts(&self) -> bool {
+        match self {
+            Column::Member(member) => member.shows_texts(),
+            Column::Data(_) | Column::UserData(_) | Column::EachData => true,
+        }
+    }
+
     /// Whether the column's values are whole numbers.
     pub fn is_number(&self) -> bool {
         table::is_number(self)
@@ -153,6 +161,19 @@ impl Printer {
                 }
                 out.push(b'\n');
             }
+        }
+    }
+
+    /// Whether what is printed has text that an event doesn't hold itself: its message, names,
+    /// words behind values.
+    pub fn shows_texts(&self) -> bool {
+        let any = |columns: &[Column]| columns.iter().any(Column::shows_texts);
+        match &*self.style {
+            Style::Json { chosen, .. } => chosen.as_ref().is_none_or(json::Chosen::shows_texts),
+            Style::Csv(csv) => any(csv.columns()),
+            Style::Table(table) => table.columns().any(Column::shows_texts),
+            Style::List(list) => list.shows_texts(),
+            Style::Xml => false,
         }
     }
 

@@ -1,13 +1,16 @@
 //! A live server as an [`EventLog`], over MS-EVEN6. Sections are those of its specification.
 
 mod info;
+mod publisher;
 mod queries;
 mod subscriptions;
 
 use quarry_even::{ConnectOptions, EventClient};
 
 use crate::log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
+use crate::publisher::Publisher;
 use crate::types::{LogError, LogName, Query, ReadOptions, Subscription, check_logs};
+use publisher::ServerPublisher;
 
 /// A server's logs.
 #[derive(Clone, Debug)]
@@ -56,6 +59,32 @@ impl EventLog for ServerLog {
         Box::pin(async {
             let channels = self.client.channels().await?;
             Ok(channels.iter().map(|name| LogName(name.to_string())).collect())
+        })
+    }
+
+    fn build(&self) -> Option<String> {
+        self.client.rpc().server_version().map(|version| version.to_string())
+    }
+
+    fn has_messages(&self) -> bool {
+        true
+    }
+
+    fn publishers(&self) -> BoxFuture<'_, Result<Vec<String>, LogError>> {
+        Box::pin(async {
+            let names = self.client.publishers().await?;
+            Ok(names.iter().map(ToString::to_string).collect())
+        })
+    }
+
+    fn publisher<'a>(
+        &'a self,
+        name: &'a str,
+        locale: u32,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Publisher>>, LogError>> {
+        Box::pin(async move {
+            let publisher = ServerPublisher::open(self.client.clone(), name, locale).await?;
+            Ok(publisher.map(|publisher| Box::new(publisher) as Box<dyn Publisher>))
         })
     }
 

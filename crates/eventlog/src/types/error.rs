@@ -53,6 +53,9 @@ pub enum LogError {
     /// The server answered what can't be.
     #[error("the server's answer makes no sense: {0}")]
     Nonsense(&'static str),
+    /// The source can't be asked for message text in the way in which it is read.
+    #[error("it can't be asked for in this way")]
+    NoMessages,
     /// A mistake of the caller: no log, or over [`MAX_LOGS`](crate::MAX_LOGS).
     #[error("a query is of 1 to 64 logs, not of {0}")]
     HowManyLogs(usize),
@@ -74,7 +77,10 @@ impl LogError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            LogError::Open(_) | LogError::HowManyLogs(_) | LogError::NotFollowed => Blame::Us,
+            LogError::Open(_)
+            | LogError::HowManyLogs(_)
+            | LogError::NotFollowed
+            | LogError::NoMessages => Blame::Us,
             LogError::NoSuchLog(_)
             | LogError::AccessDenied(_)
             | LogError::DirectLog(_)

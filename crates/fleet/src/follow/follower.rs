@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::{FollowReport, MAX_LAST};
 use crate::connection::{Connection, Connections, Fleet};
 use crate::failure::Failure;
-use crate::job::FollowRequest;
+use crate::job::{FollowRequest, Job, Prepare};
 
 /// The pause between two looks at what a filter has let pass unseen.
 const REVIEW: Duration = Duration::from_secs(5);
@@ -25,15 +25,17 @@ const MAX_OVERWRITTEN: u32 = 3;
 /// Follows a log of a source until there is no use in going on, and reports why.
 pub(super) async fn follow_log(
     connections: &Connections<'_, FollowReport>,
-    request: &FollowRequest,
+    job: &Job<FollowRequest>,
     log: LogName,
     is_named: bool,
 ) {
     let (source, id) = (connections.source(), connections.id());
+    let request = &*job.request;
     let cursor = request.cursors.get(&(source.address().to_owned(), log.clone())).copied();
     let mut follower = Follower {
         connection: connections.connection(),
         request,
+        prepare: job.prepare.as_deref(),
         log,
         cursor,
         is_fresh: false,
@@ -63,6 +65,7 @@ fn is_of_log(error: &LogError) -> bool {
 struct Follower<'a> {
     connection: Connection<'a, FollowReport>,
     request: &'a FollowRequest,
+    prepare: Option<&'a dyn Prepare>,
     log: LogName,
     /// The last record that came, or that isn't wanted; 0 if there was none.
     cursor: Option<Cursor>,
@@ -164,6 +167,9 @@ impl Follower<'_> {
             };
             if self.is_gap_open {
                 self.close_gap(open, &batch).await?;
+            }
+            if let Some(prepare) = self.prepare {
+                prepare.prepare(open, &batch).await;
             }
             let cursor = batches.bookmark().and_then(cursor);
             self.cursor = cursor.or(self.cursor);

@@ -95,6 +95,34 @@ impl Text {
         self.inserts.checked_ilog2().unwrap_or(0) as u8
     }
 
+    /// What stands before and after the value with a number, where the message has it once: the
+    /// text of the other marks is what `other` says.
+    pub(crate) fn around(
+        &self,
+        number: u8,
+        other: impl Fn(u8) -> String,
+    ) -> Option<(String, String)> {
+        let is_it = |piece: &&Piece| **piece == Piece::Insert(number);
+        if self.pieces.iter().filter(is_it).count() != 1 {
+            return None;
+        }
+        let (mut before, mut after, mut start) = (None, String::new(), 0);
+        for piece in &*self.pieces {
+            match *piece {
+                Piece::Literal(end) => {
+                    after.push_str(self.literals.get(start..end as usize)?);
+                    start = end as usize;
+                }
+                Piece::Insert(insert) if insert == number => {
+                    before = Some(std::mem::take(&mut after));
+                }
+                Piece::Insert(insert) => after.push_str(&other(insert)),
+                Piece::Parameter(parameter) => after.push_str(&format!("%%{parameter}")),
+            }
+        }
+        Some((before?, after))
+    }
+
     /// Writes the text.
     pub(crate) fn push(&self, fill: &mut impl Fill, out: &mut Vec<u8>) {
         let mut start = 0;

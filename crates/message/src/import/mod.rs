@@ -172,6 +172,7 @@ fn plaso(database: &Database<'_>) -> Result<(CatalogueBuilder, CatalogueInfo), E
                 parameters: numbers(parameters.as_deref()),
                 categories: numbers(categories.as_deref()),
                 manifest,
+                absent: Vec::new(),
             };
             providers.push((logs.clone(), provider));
         }

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)] // The counts are what the tests are for.
 
 mod building;
+mod compiler;
 mod databases;
 mod files;
 mod hives;

@@ -11,9 +11,11 @@ use sspi::{
 
 use zeroize::Zeroizing;
 
-use super::ntlm::{MessageType, NtHash, NtlmKeys, Side, message_flags, missing_protection};
+use super::ntlm::{
+    MessageType, NtHash, NtlmKeys, Side, challenge_version, message_flags, missing_protection,
+};
 use super::spnego::{NegState, NegTokenResp};
-use super::{Initiator, Step};
+use super::{Initiator, Step, SystemVersion};
 use crate::error::{Error, LogonRefusal, SecurityError};
 use crate::pdu::AuthType;
 
@@ -29,12 +31,13 @@ const REQUIREMENTS: ClientRequestFlags = ClientRequestFlags::MUTUAL_AUTH
 pub struct NtlmInitiator {
     ntlm: Ntlm,
     identity: Option<AuthIdentityBuffers>,
+    server_version: Option<SystemVersion>,
 }
 
 impl NtlmInitiator {
     /// A fresh handshake for a credential.
     pub fn new(credential: &Credential) -> Self {
-        Self { ntlm: Ntlm::new(), identity: Some(buffers(credential)) }
+        Self { ntlm: Ntlm::new(), identity: Some(buffers(credential)), server_version: None }
     }
 }
 
@@ -46,6 +49,7 @@ impl Initiator for NtlmInitiator {
     fn step(&mut self, token: Option<&[u8]>) -> Result<Step, Error> {
         if let Some(challenge) = token {
             check_flags(challenge, MessageType::Challenge)?;
+            self.server_version = challenge_version(challenge);
         }
         let (status, out) = run(&mut self.ntlm, &mut self.identity, token)?;
         match status {
@@ -68,6 +72,10 @@ impl Initiator for NtlmInitiator {
         self.identity.is_none()
     }
 
+    fn server_version(&self) -> Option<SystemVersion> {
+        self.server_version
+    }
+
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
         if self.identity.is_some() {
             return None;
@@ -81,6 +89,7 @@ pub struct NegotiateInitiator {
     negotiate: Negotiate,
     identity: Option<CredentialsBuffers>,
     authenticated: bool,
+    server_version: Option<SystemVersion>,
 }
 
 impl NegotiateInitiator {
@@ -99,6 +108,7 @@ impl NegotiateInitiator {
             negotiate: Negotiate::new_client(config).map_err(local)?,
             identity: Some(CredentialsBuffers::AuthIdentity(buffers(credential))),
             authenticated: false,
+            server_version: None,
         })
     }
 }
@@ -117,6 +127,7 @@ impl Initiator for NegotiateInitiator {
             }
             if let Some(inner) = &answer.token {
                 check_flags(inner, MessageType::Challenge)?;
+                self.server_version = challenge_version(inner);
             }
             mic_came = answer.mic.is_some();
         }
@@ -144,6 +155,10 @@ impl Initiator for NegotiateInitiator {
 
     fn presents_credential(&self) -> bool {
         self.authenticated
+    }
+
+    fn server_version(&self) -> Option<SystemVersion> {
+        self.server_version
     }
 
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {

@@ -51,10 +51,33 @@ pub trait Initiator: Send {
         false
     }
 
+    /// The version of the server's system, where the handshake says it. The server can say
+    /// anything there.
+    fn server_version(&self) -> Option<SystemVersion> {
+        None
+    }
+
     /// The session's key, once the handshake is over for this side: what SMB
     /// makes its keys of. `None` before that, and for a mechanism that keeps it.
     fn session_key(&self) -> Option<Zeroizing<Vec<u8>>> {
         None
+    }
+}
+
+/// The version of a Windows system, as NTLM's VERSION has it (MS-NLMP 2.2.2.10): 10.0.20348.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SystemVersion {
+    /// 10 since 2015.
+    pub major: u8,
+    /// 0 since 2015.
+    pub minor: u8,
+    /// The build.
+    pub build: u16,
+}
+
+impl fmt::Display for SystemVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.build)
     }
 }
 

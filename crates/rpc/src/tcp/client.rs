@@ -14,7 +14,7 @@ use super::patience::Patience;
 use crate::client::{ClientConfig, ClientEvent, ClientHalf};
 use crate::error::{Error, NetworkError, NetworkErrorKind, Result, Stage};
 use crate::framing::FrameBuffer;
-use crate::security::Initiator;
+use crate::security::{Initiator, SystemVersion};
 
 /// A bound connection. Clones are the same connection; it is closed when the
 /// last of them is dropped.
@@ -30,6 +30,7 @@ pub(super) struct Shared {
     association_group: u32,
     header_signing: bool,
     max_calls: usize,
+    server_version: Option<SystemVersion>,
     silence: Duration,
     pub(super) proven: AtomicBool,
     /// Why the connection ended.
@@ -143,6 +144,7 @@ impl Client {
             association_group: half.association_group(),
             header_signing: half.header_signing(),
             max_calls: half.max_calls(),
+            server_version: half.server_version(),
             silence,
             proven: AtomicBool::new(half.is_proven()),
             end: OnceLock::new(),
@@ -208,6 +210,12 @@ impl Client {
     /// How many calls the server allows at once; more wait for each other.
     pub fn max_calls(&self) -> usize {
         self.shared.max_calls
+    }
+
+    /// The version of the server's system, where the handshake said it: that of NTLM does,
+    /// Kerberos' doesn't.
+    pub fn server_version(&self) -> Option<SystemVersion> {
+        self.shared.server_version
     }
 
     /// Whether the server has accepted the credential beyond doubt. With bare

@@ -40,7 +40,7 @@ async fn counted(
 }
 
 #[utoipa::path(
-    get, path = "/api/v1/count", params(super::openapi::Question),
+    get, path = "/api/v1/count", params(super::params::Question),
     responses(
         (status = 200, description = "How many events match, and how exact that is"),
         (status = 400, description = "A word can't be understood"),
@@ -57,7 +57,7 @@ pub(crate) async fn count(
 }
 
 #[utoipa::path(
-    get, path = "/api/v1/histogram", params(super::openapi::Question),
+    get, path = "/api/v1/histogram", params(super::params::Question),
     responses(
         (status = 200, description = "Events by time: the width of a bar in seconds, kinds, bars"),
         (status = 400, description = "A word can't be understood"),
@@ -84,7 +84,7 @@ pub(crate) async fn histogram(
 }
 
 #[utoipa::path(
-    get, path = "/api/v1/facets", params(super::openapi::Question),
+    get, path = "/api/v1/facets", params(super::params::Question),
     responses(
         (status = 200, description = "How many events there are with each value of each field"),
         (status = 400, description = "A word can't be understood"),

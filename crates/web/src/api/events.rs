@@ -27,7 +27,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[utoipa::path(
     get, path = "/api/v1/events",
     params(
-        super::openapi::Question,
+        super::params::Question,
         ("rows" = Option<String>, Query, description = "`all` for every event that matches, as a file"),
     ),
     responses(
@@ -217,7 +217,7 @@ impl Export {
 #[utoipa::path(
     get, path = "/api/v1/event",
     params(
-        super::openapi::Identity,
+        super::params::Identity,
         ("format" = Option<String>, Query, description = "json, ndjson, csv or xml"),
     ),
     responses(

@@ -18,7 +18,7 @@ use crate::problem::Problem;
 const WAIT: Duration = Duration::from_secs(10);
 
 #[utoipa::path(
-    get, path = "/api/v1/logs", params(super::openapi::Question),
+    get, path = "/api/v1/logs", params(super::params::Question),
     responses((status = 200, description = "Each log with how many records it has, from when to when"))
 )]
 pub(crate) async fn get(

@@ -7,6 +7,7 @@ pub(crate) mod logs;
 pub(crate) mod metrics;
 pub(crate) mod neighbours;
 pub(crate) mod openapi;
+pub(crate) mod params;
 pub(crate) mod servers;
 pub(crate) mod views;
 

@@ -18,7 +18,7 @@ use crate::view::View;
 #[utoipa::path(
     get, path = "/api/v1/neighbours",
     params(
-        super::openapi::Identity,
+        super::params::Identity,
         ("near" = Option<String>, Query, description = "What they have in common with it: log, server, logon, activity or process"),
         ("minutes" = Option<u64>, Query, description = "How far they are from it, but for those of its log: 1, 5 or 30"),
     ),

@@ -5,7 +5,9 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quarry_collect::{Delivery, FleetInput, Next, Notice, Pipeline, Sink, Source, Summary};
+use quarry_collect::{
+    Delivery, FleetInput, LiveTexts, Next, Notice, Pipeline, Selection, Sink, Source, Summary,
+};
 use quarry_event::MessageSource;
 use quarry_event::filter::Glob;
 use quarry_fleet::eventlog::{Detail, EventLog};
@@ -35,6 +37,19 @@ pub struct ServerSpec {
     pub groups: Vec<String>,
     /// What knows message text for its events.
     pub texts: Option<Arc<dyn MessageSource>>,
+    /// What fetches its own text, in place of `texts`.
+    pub live: Option<LiveTexts>,
+}
+
+impl ServerSpec {
+    /// What is read of it.
+    fn input(self, selection: &Arc<Selection>) -> FleetInput {
+        let input = FleetInput::server(Arc::clone(&self.source), Arc::clone(selection));
+        match self.live {
+            Some(live) => input.with_live_texts(live.of_server(self.source, selection)),
+            None => input.with_texts(self.texts),
+        }
+    }
 }
 
 /// Servers that are asked.
@@ -96,10 +111,7 @@ impl Backend for Servers {
     fn follow(&self, asked: Asked, sources: Vec<usize>, hub: Arc<Hub>) -> bool {
         let selection = asked.question.selection(&asked.wanted, false, false);
         let Ok(selection) = selection.map(Arc::new) else { return false };
-        let input = |n: usize| {
-            let ServerSpec { source, texts, .. } = self.servers[n].clone();
-            FleetInput::server(source, Arc::clone(&selection)).with_texts(texts)
-        };
+        let input = |n: usize| self.servers[n].clone().input(&selection);
         let servers: Vec<FleetInput> = sources.into_iter().map(input).collect();
         let (runtime, remedy) = (self.runtime.clone(), Arc::clone(&self.remedy));
         self.runtime.spawn_blocking(move || follow(&asked, servers, &runtime, Some(&remedy), &hub));
@@ -175,9 +187,7 @@ fn read(
         true => (Arc::new(selection), None),
         false => limited(selection, asked.wanted.rows),
     };
-    let input = |server: ServerSpec| {
-        FleetInput::server(server.source, Arc::clone(&selection)).with_texts(server.texts)
-    };
+    let input = |server: ServerSpec| server.input(&selection);
     let gather = Gather::new(&asked.wanted, false, &feed.threshold());
     let failed: Arc<Mutex<HashMap<usize, Trouble>>> = Arc::default();
     let feeding = Feeding { feed, failed, is_counted: false, limit };

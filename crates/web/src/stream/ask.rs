@@ -38,7 +38,7 @@ const TICK: Duration = Duration::from_millis(100);
 const LINE: Duration = Duration::from_secs(1);
 
 #[utoipa::path(
-    get, path = "/api/v1/ask", params(crate::api::openapi::Question),
+    get, path = "/api/v1/ask", params(crate::api::params::Question),
     responses((status = 200, description = "Events of servers as they answer, by time; `end` last"))
 )]
 pub(crate) async fn get(

@@ -65,7 +65,7 @@ pub(crate) fn hub(
 #[utoipa::path(
     get, path = "/api/v1/tail",
     params(
-        crate::api::openapi::Question,
+        crate::api::params::Question,
         ("last" = Option<u64>, Query, description = "The number of the last item that was received"),
     ),
     responses((status = 200, description = "What happens from now on"))

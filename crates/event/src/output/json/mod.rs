@@ -195,6 +195,15 @@ struct Start {
     first: [u8; Start::SHORT],
 }
 
+impl Chosen {
+    /// Whether a member is text that an event doesn't hold itself. Values stand as they are.
+    pub(super) fn shows_texts(&self) -> bool {
+        let shows =
+            |column: &Column| matches!(column, Column::Member(member) if member.shows_texts());
+        self.members.iter().any(|(_, column)| shows(column))
+    }
+}
+
 impl Start {
     /// What is written at once, as that is cheaper than a part of it.
     const SHORT: usize = 32;

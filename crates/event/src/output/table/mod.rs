@@ -82,6 +82,11 @@ impl Table {
         Table { places, gap, width, color, zone, highlight }
     }
 
+    /// The columns.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &Column> {
+        self.places.iter().map(|place| &place.column)
+    }
+
     pub(super) fn event<S: FieldSource>(
         &self,
         source: &S,
@@ -174,19 +179,20 @@ impl Table {
                 if origin.recovered {
                     text.extend_from_slice(b"[recovered] ");
                 }
-                if place.brief == Brief::Narrow {
-                    let mut provider = Vec::new();
-                    source.field(Field::ProviderName).push::<Plain>(&mut provider);
-                    strip(&mut provider);
-                    safe::push_safe(&provider, Some(NARROW_PROVIDER), text);
-                    text.extend_from_slice(b": ");
-                }
                 let start = text.len();
                 match cell::message(source, texts, &mut scratch.text.tree, text) {
                     Some(_) => pattern
                         .into_iter()
                         .for_each(|pattern| values::find(pattern, start, text, matches)),
                     None => {
+                        // A sentence says what it is about, and values don't.
+                        if place.brief == Brief::Narrow {
+                            let mut provider = Vec::new();
+                            source.field(Field::ProviderName).push::<Plain>(&mut provider);
+                            strip(&mut provider);
+                            safe::push_safe(&provider, Some(NARROW_PROVIDER), text);
+                            text.extend_from_slice(b": ");
+                        }
                         let values = &mut scratch.text.values;
                         values.read(source, texts, &mut scratch.text.tree);
                         values.join(pattern, matches, text);

@@ -43,6 +43,7 @@ pub struct NtlmTarget {
 /// Accepts one NTLM handshake.
 pub struct NtlmAcceptor {
     target: Arc<NtlmTarget>,
+    build: u16,
     accounts: Arc<dyn Accounts>,
     state: State,
 }
@@ -70,7 +71,13 @@ pub(crate) enum Leg {
 impl NtlmAcceptor {
     /// A fresh handshake.
     pub fn new(target: Arc<NtlmTarget>, accounts: Arc<dyn Accounts>) -> Self {
-        Self { target, accounts, state: State::Start }
+        Self { target, build: 0, accounts, state: State::Start }
+    }
+
+    /// The same, and its challenge says that the system is this build of Windows 10.0.
+    #[must_use]
+    pub fn of_build(self, build: u16) -> Self {
+        Self { build, ..self }
     }
 
     pub(crate) fn leg(&mut self, token: &[u8]) -> Result<Leg, AcceptError> {
@@ -101,6 +108,7 @@ impl NtlmAcceptor {
         getrandom::fill(&mut server_challenge).map_err(|_| UsageError::NoRandomness)?;
         let message = challenge(
             flags,
+            self.build,
             &server_challenge,
             &utf16(&self.target.netbios_domain),
             &self.target_info(),

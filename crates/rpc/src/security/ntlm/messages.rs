@@ -3,6 +3,7 @@
 
 use crate::error::SecurityError;
 use crate::limits::MAX_NTLM_AV_PAIRS;
+use crate::security::SystemVersion;
 
 const SIGNATURE: &[u8; 8] = b"NTLMSSP\0";
 const CHALLENGE_PAYLOAD: usize = 56;
@@ -67,9 +68,23 @@ pub(crate) fn message_flags(message: &[u8], expected: MessageType) -> Result<u32
     long(message, at).ok_or(malformed)
 }
 
-/// Writes a CHALLENGE_MESSAGE.
+/// The version of the server's system, which its challenge says (VERSION, 2.2.2.10); nothing
+/// where the build is 0.
+pub(crate) fn challenge_version(message: &[u8]) -> Option<SystemVersion> {
+    const VERSION: usize = 48;
+    let flags = message_flags(message, MessageType::Challenge).ok()?;
+    if flags & NEGOTIATE_VERSION == 0 {
+        return None;
+    }
+    let build = short(message, VERSION + 2).filter(|build| *build != 0)?;
+    let [major, minor] = *message.get(VERSION..)?.first_chunk::<2>()?;
+    Some(SystemVersion { major, minor, build })
+}
+
+/// Writes a CHALLENGE_MESSAGE. With a `build` of 0 nothing is said of the system.
 pub(super) fn challenge(
     flags: u32,
+    build: u16,
     server_challenge: &[u8; 8],
     target_name: &[u8],
     target_info: &[u8],
@@ -82,8 +97,10 @@ pub(super) fn challenge(
     out.extend_from_slice(server_challenge);
     out.extend_from_slice(&[0; 8]);
     put_field(&mut out, target_info.len(), &mut offset);
-    // 10.0, revision 15: what is said of the system is for debugging only.
-    out.extend_from_slice(&[10, 0, 0, 0, 0, 0, 0, 15]);
+    // 10.0, the build, revision 15.
+    out.extend_from_slice(&[10, 0]);
+    out.extend_from_slice(&build.to_le_bytes());
+    out.extend_from_slice(&[0, 0, 0, 15]);
     out.extend_from_slice(target_name);
     out.extend_from_slice(target_info);
     out

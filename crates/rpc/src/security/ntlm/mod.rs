@@ -11,5 +11,5 @@ pub use acceptor::{Accounts, NtlmAcceptor, NtlmTarget};
 pub use crypto::NtHash;
 
 pub(super) use acceptor::Leg;
-pub(super) use messages::{MessageType, message_flags, missing_protection};
+pub(super) use messages::{MessageType, challenge_version, message_flags, missing_protection};
 pub(super) use seal::{NtlmKeys, Side};
