@@ -185,7 +185,7 @@ fn servers(sim: &Sim) -> Servers {
             ..ConnectOptions::new(server.address().to_string(), sim.credential().clone())
         };
         let source = Arc::new(Server::new(server.name(), connect));
-        ServerSpec { source, groups: vec!["all".to_owned()], texts: None }
+        ServerSpec { source, groups: vec!["all".to_owned()], texts: None, live: None }
     });
     let remedy = Arc::new(|_: &quarry_fleet::Failure| Some("is it up?".to_owned()));
     Servers::new(specs.collect(), Options::default(), tokio::runtime::Handle::current(), remedy)
