@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{circles, deps, licences, sh, tools, windows};
+use crate::{browser, circles, deps, licences, sh, tools, windows};
 
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
@@ -14,7 +14,7 @@ pub(crate) struct Stage {
 }
 
 /// The stages, in order. All are run unless some are named.
-pub(crate) const STAGES: [Stage; 12] = [
+pub(crate) const STAGES: [Stage; 13] = [
     Stage { name: "set-up", run: set_up },
     Stage { name: "format", run: format },
     Stage { name: "crates", run: deps::check },
@@ -24,6 +24,7 @@ pub(crate) const STAGES: [Stage; 12] = [
     Stage { name: "advisories", run: licences::advisories },
     Stage { name: "minimum", run: licences::minimum_version },
     Stage { name: "tests", run: tests },
+    Stage { name: "browser", run: browser::run },
     Stage { name: "busy", run: busy },
     Stage { name: "features", run: deps::features },
     Stage { name: "windows", run: windows::run },

@@ -308,6 +308,21 @@ async fn a_foreign_page_changes_nothing_and_reads_nothing_compressed() {
     let own = ask(Method::GET, "/help", "same-origin").await;
     assert_eq!(own.headers()[header::CONTENT_ENCODING], "gzip");
     assert_eq!(ask(Method::POST, "/test/change", "same-origin").await.status(), StatusCode::OK);
+    // A link leads to a page, never to data; and no part of a foreign page is ours.
+    for (path, mode, dest, status) in [
+        ("/help", "navigate", "document", StatusCode::OK),
+        ("/api/v1/events", "navigate", "document", StatusCode::FORBIDDEN),
+        ("/help", "navigate", "iframe", StatusCode::FORBIDDEN),
+        ("/help", "no-cors", "image", StatusCode::FORBIDDEN),
+        ("/help", "no-cors", "script", StatusCode::FORBIDDEN),
+        ("/assets/none.js", "no-cors", "script", StatusCode::FORBIDDEN),
+    ] {
+        let request = Request::get(path).header(header::COOKIE, &cookie);
+        let request = request.header("sec-fetch-site", "same-site");
+        let request = request.header("sec-fetch-mode", mode).header("sec-fetch-dest", dest);
+        let response = page.ask(request.body(Body::empty()).expect("a request")).await;
+        assert_eq!(response.status(), status, "{path} {mode} {dest}");
+    }
 }
 
 #[tokio::test]

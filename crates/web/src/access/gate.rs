@@ -45,6 +45,7 @@ pub struct Gate {
     pub(super) rules: Rules,
     tokens: ApiTokens,
     questions: Arc<Each<String>>,
+    tails: Arc<Each<String>>,
     connections: Each<String>,
     /// The name of the session's cookie.
     pub(super) cookie: String,
@@ -113,6 +114,7 @@ impl Gate {
             rules: Rules::default(),
             tokens: ApiTokens::in_memory(),
             questions: Arc::new(Each::new(limits::QUESTIONS_OF_PERSON)),
+            tails: Arc::new(Each::new(limits::TAILS_OF_PERSON)),
             connections: Each::new(limits::CONNECTIONS_OF_PERSON),
             // Cookies know no ports: two programs of one machine would share one.
             cookie: format!("quarry-{}", address.port()),
@@ -143,6 +145,7 @@ impl Gate {
             rules,
             tokens: ApiTokens::in_memory(),
             questions: Arc::new(Each::new(limits::QUESTIONS_OF_PERSON)),
+            tails: Arc::new(Each::new(limits::TAILS_OF_PERSON)),
             connections: Each::new(limits::CONNECTIONS_OF_PERSON),
             cookie: "__Host-quarry".to_owned(),
             is_tls: true,
@@ -298,6 +301,10 @@ impl Gate {
         }
         let arrival = origin::arrival(&host, &parts.headers);
         if arrival == Arrival::Foreign {
+            let is_read = parts.uri.path().starts_with("/api/");
+            if is_read || !origin::is_visit(&parts.headers) {
+                return Err(refused(Refused::Origin));
+            }
             // What a foreign site chose next to what is secret isn't compressed together.
             parts.headers.remove(header::ACCEPT_ENCODING);
         }
@@ -332,6 +339,7 @@ impl Gate {
             arrival,
             audit: self.audit.clone(),
             questions: Arc::clone(&self.questions),
+            tails: Arc::clone(&self.tails),
         };
         parts.extensions.insert(person);
         parts.extensions.insert(visit);

@@ -7,14 +7,15 @@ pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'
     style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// Every feature of browsers that asks for a permission, switched off.
-const PERMISSIONS_POLICY: &str = "accelerometer=(), ambient-light-sensor=(), autoplay=(), \
-    battery=(), bluetooth=(), browsing-topics=(), camera=(), display-capture=(), \
+/// Every feature of browsers that asks for a permission, switched off. One that a browser doesn't know
+/// is a warning on its console, so those that were given up aren't here.
+const PERMISSIONS_POLICY: &str = "accelerometer=(), autoplay=(), \
+    browsing-topics=(), camera=(), display-capture=(), \
     encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), \
     identity-credentials-get=(), idle-detection=(), local-fonts=(), magnetometer=(), \
     microphone=(), midi=(), otp-credentials=(), payment=(), picture-in-picture=(), \
     publickey-credentials-create=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), \
-    storage-access=(), usb=(), web-share=(), window-management=(), xr-spatial-tracking=()";
+    storage-access=(), usb=(), window-management=(), xr-spatial-tracking=()";
 
 /// A year, for a certificate that browsers trust.
 const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000";

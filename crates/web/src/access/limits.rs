@@ -27,6 +27,8 @@ pub const CONNECTIONS: usize = 2048;
 pub const CONNECTIONS_OF_PERSON: usize = 8;
 /// Most questions of a person that are being answered.
 pub const QUESTIONS_OF_PERSON: usize = 4;
+/// Most tails of a person. Pages that nobody sees let go of theirs.
+pub const TAILS_OF_PERSON: usize = 16;
 /// Longest time that a question may take.
 pub const QUESTION_TIME: Duration = Duration::from_secs(15);
 
@@ -282,6 +284,11 @@ impl<K: Eq + StdHash + Clone> Each<K> {
     /// Each may have so many.
     pub fn new(most: usize) -> Self {
         Self { most, counts: Arc::default() }
+    }
+
+    /// How many each may have.
+    pub fn most(&self) -> usize {
+        self.most
     }
 
     /// One more of a key's, if it may have one.

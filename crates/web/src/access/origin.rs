@@ -155,6 +155,13 @@ pub fn arrival(host: &str, headers: &HeaderMap) -> Arrival {
     if is_own { Arrival::Own } else { Arrival::Foreign }
 }
 
+/// Whether a request is somebody going to a page, rather than a page taking an image, a frame or data
+/// in (Fetch Metadata's resource isolation). Browsers that don't say are believed.
+pub fn is_visit(headers: &HeaderMap) -> bool {
+    let is = |name: &str, value: &str| headers.get(name).is_none_or(|given| given == value);
+    is("sec-fetch-mode", "navigate") && is("sec-fetch-dest", "document")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,5 +270,11 @@ mod tests {
         assert_eq!(from(&[("sec-fetch-site", "same-site")]), Arrival::Foreign);
         assert_eq!(from(&[("referer", "http://localhost:8081/")]), Arrival::Foreign);
         assert_eq!(from(&[("referer", "https://evil.example/localhost:8080")]), Arrival::Foreign);
+        let is_visit = |pairs: &[(&'static str, &str)]| super::is_visit(&headers(pairs));
+        assert!(is_visit(&[]));
+        assert!(is_visit(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]));
+        assert!(!is_visit(&[("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")]));
+        assert!(!is_visit(&[("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")]));
+        assert!(!is_visit(&[("sec-fetch-mode", "cors"), ("sec-fetch-dest", "empty")]));
     }
 }

@@ -253,6 +253,7 @@ fn page(gate: &Gate, form: &Form, said: Option<&str>) -> Response {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { "Sign in - Quarry" }
+                link rel="icon" href=(assets::address("icon.svg"));
                 link rel="stylesheet" href=(assets::address("style.css"));
                 script type="module" src=(assets::address("sign-in.js")) {}
             }

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 
 use super::Person;
 use super::audit::{Act, Audit, Begun, Entry};
-use super::limits::{Each, Place, QUESTIONS_OF_PERSON};
+use super::limits::{Each, Place};
 use super::origin::Arrival;
 use super::session::Session;
 use crate::problem::Problem;
@@ -23,6 +23,8 @@ pub struct Visit {
     pub(super) arrival: Arrival,
     pub(super) audit: Audit,
     pub(super) questions: Arc<Each<String>>,
+    /// Tails last as long as their pages, and are counted apart.
+    pub(super) tails: Arc<Each<String>>,
 }
 
 /// A question that is being answered: it is in the audit, and one of a person's few. Dropping it
@@ -64,10 +66,12 @@ impl Visit {
         words: &str,
         servers: &[&str],
     ) -> Result<Question, Problem> {
-        let place = self.questions.take(self.person.name().to_owned()).ok_or_else(|| {
-            let detail = format!(
-                "{QUESTIONS_OF_PERSON} questions of yours are being answered; wait for one of them"
-            );
+        let (each, what) = match act {
+            Act::Tail => (&self.tails, "tails of yours are open; close one of them"),
+            _ => (&self.questions, "questions of yours are being answered; wait for one of them"),
+        };
+        let place = each.take(self.person.name().to_owned()).ok_or_else(|| {
+            let detail = format!("{} {what}", each.most());
             Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many questions", detail)
         })?;
         let entry = Entry {

@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(10);
 )]
 pub(crate) async fn get(
     State(app): State<Arc<App>>,
-    _person: Person,
+    person: Person,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
@@ -32,7 +32,7 @@ pub(crate) async fn get(
     let names = app.sources.names(&chosen);
     app.sources.survey(WAIT).await;
     let mut logs: Vec<Value> = Vec::new();
-    for one in app.sources.health().iter().filter(|(info, _)| names.contains(&&*info.name)) {
+    for one in app.sources.health(&person).iter().filter(|(info, _)| names.contains(&&*info.name)) {
         let described = source(one);
         for log in described["logs"].as_array().into_iter().flatten() {
             let mut log = log.clone();

@@ -15,8 +15,8 @@ use crate::app::App;
     get, path = "/metrics",
     responses((status = 200, description = "Numbers in the text format of Prometheus"))
 )]
-pub(crate) async fn get(State(app): State<Arc<App>>, _: Person) -> Response {
-    let health = app.sources.health();
+pub(crate) async fn get(State(app): State<Arc<App>>, person: Person) -> Response {
+    let health = app.sources.health(&person);
     let failed = health.iter().filter(|(_, health)| health.trouble.is_some()).count();
     let asked = health.iter().filter(|(_, health)| health.checked.is_some()).count();
     let numbers = [

@@ -18,9 +18,9 @@ const WAIT: Duration = Duration::from_secs(10);
     get, path = "/api/v1/servers",
     responses((status = 200, description = "Each source, whether it can be read, and its logs"))
 )]
-pub(crate) async fn get(State(app): State<Arc<App>>, _: Person) -> Response {
+pub(crate) async fn get(State(app): State<Arc<App>>, person: Person) -> Response {
     app.sources.survey(WAIT).await;
-    let sources: Vec<Value> = app.sources.health().iter().map(source).collect();
+    let sources: Vec<Value> = app.sources.health(&person).iter().map(source).collect();
     super::json(&json!({ "sources": sources }))
 }
 

@@ -243,7 +243,7 @@ fn counted(view: &View, state: &Answer) -> Markup {
                 @if is_counted { strong { (sources::counted(state)) } ". " }
                 span #sources { (sources::line(state)) }
                 ". "
-                span.read { (grouped(state.records)) " records read" }
+                @if let Some(records) = state.records { span.read { (grouped(records)) " records read" } }
             }
             (sources::troubles(state))
         }

@@ -102,7 +102,7 @@ pub(crate) async fn get(
 ) -> Response {
     let wish = Wish::parse(&query.unwrap_or_default());
     app.sources.survey(WAIT).await;
-    let all = app.sources.health();
+    let all = app.sources.health(&person);
     let mut rows: Vec<&(SourceInfo, Health)> =
         all.iter().filter(|(source, _)| wish.matches(source)).collect();
     let name = |row: &&(SourceInfo, Health)| row.0.name.to_lowercase();

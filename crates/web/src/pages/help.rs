@@ -7,6 +7,23 @@ use crate::access::Person;
 use crate::pages::response;
 use crate::parts::layout::page;
 
+/// The keys that scripts add.
+const KEYS: [(&str, &str); 13] = [
+    ("/", "the box"),
+    ("j k, arrows", "the next row, the one before"),
+    ("\u{2190} \u{2192}", "which value of the row i and x are about"),
+    ("i  x", "only events with this value, only those without it"),
+    ("Enter", "open the event"),
+    ("Esc", "back"),
+    ("[  ]", "older, newer"),
+    ("-  +", "a wider time, a narrower one"),
+    (".", "show the rows that wait"),
+    ("space", "pause the tail, or go on"),
+    ("c", "copy as a command"),
+    ("y", "copy the link"),
+    ("?", "this page"),
+];
+
 /// What is typed into the box, what it is in an address, what on the command line, and what it
 /// asks for.
 const WORDS: [(&str, &str, &str, &str); 11] = [
@@ -45,7 +62,7 @@ pub(crate) async fn get(person: Person) -> Response {
                 "command line; a command line, an XPath query or a "
                 code { "<QueryList>" } " can be pasted into the box."
             }
-            div.wide {
+            div.wide tabindex="0" role="region" aria-label="Words" {
                 table {
                     thead { tr { th { "box" } th { "address" } th { "command line" } th { "asks for" } } }
                     tbody {
@@ -58,6 +75,15 @@ pub(crate) async fn get(person: Person) -> Response {
                             }
                         }
                     }
+                }
+            }
+            h2 { "Keys" }
+            p { "They act where no field has the focus. Tab and Enter reach everything without them." }
+            div #keys {}
+            div.wide tabindex="0" role="region" aria-label="Keys" {
+                table {
+                    thead { tr { th { "key" } th { "does" } } }
+                    tbody { @for (key, what) in KEYS { tr { td { kbd { (key) } } td { (what) } } } }
                 }
             }
         },

@@ -32,7 +32,8 @@ pub(crate) async fn get(
     Path(name): Path<String>,
 ) -> Response {
     app.sources.survey(WAIT).await;
-    let found = app.sources.health().into_iter().find(|(source, _)| source.name == name);
+    let found =
+        app.sources.health(visit.person()).into_iter().find(|(source, _)| source.name == name);
     let Some((source, health)) = found else {
         let brief: String = name.chars().take(60).collect();
         return wrong(visit.person(), &Problem::not_found(format!("no source is called {brief}")));

@@ -40,7 +40,10 @@ pub(crate) fn page(title: &str, here: &str, person: &Person, content: Markup) ->
                             a href=(address) aria-current=[(address == here).then_some("page")] { (name) }
                         }
                     }
-                    span.person { bdi { (person.name()) } }
+                    span.person {
+                        bdi { (person.name()) }
+                        form method="post" action="/sign-out" { button type="submit" { "Sign out" } }
+                    }
                 }
                 main #main { (content) }
             }

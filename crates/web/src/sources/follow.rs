@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Asked;
 use super::gather::{Allowed, Gather, Gathered};
 use super::servers::Remedy;
+use crate::access::rules::Scope;
 use crate::stream::hub::Hub;
 
 /// The last events of each log that a tail begins with.
@@ -30,13 +31,14 @@ pub(super) fn follow(
     let pipeline = Pipeline::follow(runtime, sources, LAST, FollowOptions::default())
         .stop(hub.stop())
         .stage(Allowed::new(asked, false));
-    let mut sink = Following { hub, remedy };
+    let mut sink = Following { hub, remedy, scope: asked.question.person.scope() };
     let _ = pipeline.run(&gather, &mut sink, None);
 }
 
 struct Following<'h> {
     hub: &'h Hub,
     remedy: Option<&'h Remedy>,
+    scope: &'h Scope,
 }
 
 impl Sink for Following<'_> {
@@ -55,6 +57,12 @@ impl Sink for Following<'_> {
     fn notice(&mut self, source: &Source, notice: Notice) -> Result<(), Infallible> {
         let on = &*source.shown;
         let what = match notice {
+            // How many records a log had is not for those who may not read it.
+            Notice::Following { log, .. } | Notice::Gap { log, .. }
+                if !self.scope.has_log(on, &log.0) =>
+            {
+                return Ok(());
+            }
             Notice::Following { log, again: true } => {
                 json!({ "kind": "following", "on": on, "log": log.0, "what": format!("{on}: {log} is followed again") })
             }

@@ -43,9 +43,11 @@ impl Allowed {
 
     /// Whether an event is part of the answer.
     pub(super) fn passes(&self, event: &impl FieldSource, origin: &Origin<'_>) -> bool {
+        // Rules name a server as the fleet does; its identity is an address.
+        let source = origin.host.unwrap_or(origin.source);
         let may_read = event
             .field(Field::Channel)
-            .with_text(|channel| self.question.person.may_read(origin.source, origin.log, channel));
+            .with_text(|channel| self.question.person.may_read(source, origin.log, channel));
         may_read
             && self
                 .question

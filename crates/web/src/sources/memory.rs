@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
+use quarry_collect::Selection;
 use quarry_event::{Event, Field, FieldSource, Origin, Texts};
 use quarry_fleet::eventlog::LogInfo;
 use tokio::sync::watch;
@@ -18,8 +19,8 @@ use crate::stream::hub::Hub;
 /// Events that were stored, of some sources.
 #[derive(Debug)]
 pub struct Memory {
-    infos: Vec<SourceInfo>,
-    events: RwLock<Vec<Stored>>,
+    infos: Arc<[SourceInfo]>,
+    events: Arc<RwLock<Vec<Stored>>>,
     changes: AtomicU64,
 }
 
@@ -35,7 +36,7 @@ impl Memory {
     /// No events, of sources with these names.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         let infos = names.into_iter().map(|name| SourceInfo::new(name, SourceKind::Stored));
-        Memory { infos: infos.collect(), events: RwLock::default(), changes: AtomicU64::new(0) }
+        Memory { infos: infos.collect(), events: Arc::default(), changes: AtomicU64::new(0) }
     }
 
     /// Stores an event of a source, by its place; one of the same log and number is replaced.
@@ -66,40 +67,15 @@ impl Backend for Memory {
                 return (0..sources.len()).for_each(|n| feed.trouble(n, trouble.clone(), true));
             }
         };
-        let logs = selection.logs().to_vec();
-        let mut matcher = selection.matcher(false);
-        let allowed = Allowed::new(&asked, asked.wanted.counts);
-        let gather = Gather::new(&asked.wanted, asked.wanted.counts, &feed.threshold());
-        let mut worker = Worker::default();
-        let events = self.events.read().unwrap_or_else(PoisonError::into_inner);
-        for (n, &source) in sources.iter().enumerate() {
-            let mut gathered = Gathered::default();
-            let (mut records, mut matched) = (0, 0);
-            for stored in events.iter().filter(|stored| stored.source == source) {
-                if feed.is_over() {
-                    return;
-                }
-                records += 1;
-                let is_of_log = logs.is_empty() || logs.iter().any(|log| log.is_match(&stored.log));
-                let origin = Origin {
-                    source: &self.infos[source].name,
-                    host: None,
-                    log: &stored.log,
-                    log_record: Some(stored.record),
-                    recovered: false,
-                };
-                let event = &stored.event;
-                if is_of_log
-                    && matcher.as_mut().is_none_or(|matcher| matcher.matches(event, None))
-                    && allowed.passes(event, &origin)
-                {
-                    matched += 1;
-                    gather.take(&mut worker, event, &origin, Texts::default(), &mut gathered);
-                }
-            }
-            feed.opened(n);
-            feed.gathered(n, records, matched, &mut gathered, asked.wanted.counts);
-            feed.ended(n, None);
+        let (infos, events) = (Arc::clone(&self.infos), Arc::clone(&self.events));
+        let work = move || {
+            let events = events.read().unwrap_or_else(PoisonError::into_inner);
+            look(&infos, &events, &asked, &selection, &sources, &feed);
+        };
+        // Who takes what is printed may be slow, and is waited for: not on a thread of a runtime.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(work)),
+            Err(_) => work(),
         }
     }
 
@@ -131,6 +107,51 @@ impl Backend for Memory {
 
     fn survey(&self) -> watch::Receiver<u64> {
         watch::channel(0).1
+    }
+}
+
+/// Looks at every event of some sources.
+fn look(
+    infos: &[SourceInfo],
+    events: &[Stored],
+    asked: &Asked,
+    selection: &Selection,
+    sources: &[usize],
+    feed: &Feed,
+) {
+    let logs = selection.logs().to_vec();
+    let mut matcher = selection.matcher(false);
+    let allowed = Allowed::new(asked, asked.wanted.counts);
+    let gather = Gather::new(&asked.wanted, asked.wanted.counts, &feed.threshold());
+    let mut worker = Worker::default();
+    for (n, &source) in sources.iter().enumerate() {
+        let mut gathered = Gathered::default();
+        let (mut records, mut matched) = (0, 0);
+        for stored in events.iter().filter(|stored| stored.source == source) {
+            if feed.is_over() {
+                return;
+            }
+            records += 1;
+            let is_of_log = logs.is_empty() || logs.iter().any(|log| log.is_match(&stored.log));
+            let origin = Origin {
+                source: &infos[source].name,
+                host: None,
+                log: &stored.log,
+                log_record: Some(stored.record),
+                recovered: false,
+            };
+            let event = &stored.event;
+            if is_of_log
+                && matcher.as_mut().is_none_or(|matcher| matcher.matches(event, None))
+                && allowed.passes(event, &origin)
+            {
+                matched += 1;
+                gather.take(&mut worker, event, &origin, Texts::default(), &mut gathered);
+            }
+        }
+        feed.opened(n);
+        feed.gathered(n, records, matched, &mut gathered, asked.wanted.counts);
+        feed.ended(n, None);
     }
 }
 

@@ -159,13 +159,21 @@ impl Sources {
         self.all.iter().map(|&(backend, n)| &self.backends[backend].sources()[n])
     }
 
-    /// How each source is, in the order of the list.
-    pub(crate) fn health(&self) -> Vec<(SourceInfo, Health)> {
+    /// How each source is that a person may read something of, in the order of the list, with the
+    /// logs that they may read.
+    pub(crate) fn health(&self, person: &Person) -> Vec<(SourceInfo, Health)> {
+        let scope = person.scope();
         let of = |backend: &Arc<dyn Backend>| {
             let infos = backend.sources().to_vec();
             infos.into_iter().zip(backend.health()).collect::<Vec<_>>()
         };
-        self.backends.iter().flat_map(of).collect()
+        let all = self.backends.iter().flat_map(of);
+        all.filter(|(info, _)| scope.has_server(&info.name))
+            .map(|(info, mut health)| {
+                health.logs.retain(|(log, _)| scope.has_log(&info.name, log));
+                (info, health)
+            })
+            .collect()
     }
 
     /// Finds out how each source is, where that is due, and waits until all are known or the time is

@@ -56,8 +56,9 @@ pub(crate) struct State {
     /// The rows that are wanted, of those that came.
     rows: BTreeMap<Place, Row>,
     pub(crate) counts: Counts,
-    /// Records that were read, those that don't match too.
-    pub(crate) records: u64,
+    /// Records that were read, those that don't match too. Not for somebody from whom some are hidden:
+    /// of these there is no count either.
+    pub(crate) records: Option<u64>,
     pub(crate) sources: Vec<SourceState>,
     pub(crate) troubles: Vec<Trouble>,
     /// Backends that are still at it.
@@ -124,7 +125,6 @@ pub(crate) enum Exactness {
 
 impl Search {
     pub(super) fn new(infos: Vec<SourceInfo>, question: &Question, wanted: &Wanted) -> Arc<Self> {
-        let _ = question;
         let source = |info| SourceState {
             info,
             status: Status::Asked,
@@ -136,7 +136,7 @@ impl Search {
         let state = State {
             rows: BTreeMap::new(),
             counts: Counts::new(USUAL.len() + wanted.facets.len()),
-            records: 0,
+            records: question.person.scope().is_everything().then_some(0),
             sources: infos.into_iter().map(source).collect(),
             troubles: Vec::new(),
             feeds: 0,
@@ -402,7 +402,9 @@ impl Feed {
         let mut state = self.shared.lock();
         let at = self.places[source];
         let name: Arc<str> = state.sources[at].info.name.as_str().into();
-        state.records += records;
+        if let Some(read) = &mut state.records {
+            *read += records;
+        }
         state.sources[at].events += matched;
         if wanted.counts {
             if is_counted {
