@@ -50,7 +50,7 @@ async function hostile_event(page) {
   return link.getAttribute("href");
 }
 
-test("axe finds nothing on any page, in light and dark, at 360 pixels and in forced colours", async () => {
+test("axe finds nothing on any page, in light and dark and at 360 pixels", async () => {
   const { context, page } = await signed_in();
   const all = [...PAGES, ["event", await hostile_event(page)]];
   const found = [];
@@ -69,6 +69,7 @@ test("axe finds nothing on any page, in light and dark, at 360 pixels and in for
         found.push({ name, look, ...violation });
       }
     }
+    // To be looked at: the system's colours are not the page's to answer for.
     await page.emulateMedia({ colorScheme: null, forcedColors: "active" });
     await shot(page, `${name}-forced`);
     await page.emulateMedia({ forcedColors: null });
