@@ -33,7 +33,7 @@ const SYSTEM: [(&str, &[&str]); 14] = [
 /// "No dependency" as a dependency id.
 const NO_DEPENDENCY: u16 = 0xffff;
 
-/// Compiles the element that comes next, behind an optional fragment header. In a template
+/// Compiles the element that comes next, after an optional fragment header. In a template
 /// definition, elements have a dependency id and text can be substituted; elsewhere not.
 pub(crate) fn compile(
     cursor: &mut Cursor<'_>,

@@ -96,7 +96,7 @@ impl<'a> Cursor<'a> {
         if self.at < self.end { self.bytes.get(self.at).copied() } else { None }
     }
 
-    /// The UTF-16 of a name whose count comes next, and behind which a NUL stands; the hash
+    /// The UTF-16 of a name whose count comes next, and after which a NUL stands; the hash
     /// before it is not needed.
     fn name_characters(&mut self) -> Result<&'a [u8]> {
         self.u16()?;
@@ -114,7 +114,7 @@ impl<'a> Cursor<'a> {
         }
         let offset = self.u32()? as usize;
         if offset == self.at {
-            // The name's first use in the chunk: it stands right here, behind the offset of the
+            // The name's first use in the chunk: it stands right here, after the offset of the
             // next name with the same hash.
             self.u32()?;
             return Ok(Name { at, offset: None, characters: self.name_characters()? });

@@ -69,7 +69,7 @@ pub(crate) struct Instance {
     pub(crate) count: u32,
     /// The first of the template's joined texts in `Decoder::joined`.
     pub(crate) joined: u32,
-    /// The instance behind this one in the same value.
+    /// The instance after this one in the same value.
     pub(crate) next: Option<InstanceIndex>,
 }
 
@@ -291,7 +291,7 @@ impl Decoder {
                     cursor.take(2 * usize::from(units))?;
                     continue;
                 }
-                // The record's own event is one; what stands behind it is of no event.
+                // The record's own event is one; what follows it is of no event.
                 _ if depth == 0 && last.is_some() => break,
                 token::TEMPLATE_INSTANCE | token::OPEN_START_ELEMENT => {}
                 _ => return Err(Fault::Token(token).at(at)),
@@ -332,7 +332,7 @@ impl Decoder {
         });
     }
 
-    /// What comes behind a template instance's definition: where its values lie, and the BinXML
+    /// What comes after a template instance's definition: where its values lie, and the BinXML
     /// among them.
     fn values(
         &mut self,

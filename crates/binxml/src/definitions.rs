@@ -324,11 +324,11 @@ fn with_names_inline(mut cursor: Cursor<'_>) -> Result<(Vec<u8>, Slots)> {
     let mut slots = Slots::default();
     while let Some(token) = cursor.peek() {
         let at = cursor.at;
-        // What stands before and behind a name.
+        // What stands before and after a name.
         let (before, has_name, behind) = match token & !token::MORE {
             token::EOF => break,
             token::FRAGMENT_HEADER => (4, false, 0),
-            // A dependency and a length before the name, the attributes' length behind it.
+            // A dependency and a length before the name, the attributes' length after it.
             token::OPEN_START_ELEMENT => (7, true, if token & token::MORE != 0 { 4 } else { 0 }),
             token::CLOSE_START_ELEMENT | token::CLOSE_EMPTY_ELEMENT | token::END_ELEMENT => {
                 (1, false, 0)

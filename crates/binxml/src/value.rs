@@ -93,7 +93,7 @@ fn fixed<'a, const N: usize>(
 }
 
 /// Splits the first item off an array of a type, or gives nothing at its end. What is left over
-/// behind the last whole item is an item of its own, so that nothing is lost.
+/// after the last whole item is an item of its own, so that nothing is lost.
 pub(crate) fn split_item(array_kind: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     if bytes.is_empty() {
         return None;

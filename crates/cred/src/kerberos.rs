@@ -143,7 +143,7 @@ impl KeytabKey {
         let key_type = entry.u16()?;
         let len = entry.u16()?.into();
         let key = Zeroizing::new(entry.take(len)?.to_vec());
-        // Versions over 255 stand behind the key.
+        // Versions over 255 stand after the key.
         let version = match entry.array().map(u32::from_be_bytes) {
             Ok(version) if version != 0 => version,
             _ => short.into(),
@@ -152,7 +152,7 @@ impl KeytabKey {
     }
 }
 
-/// Fields, one behind the other, in the network's order.
+/// Fields, one after the other, in the network's order.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

@@ -35,7 +35,7 @@ impl Bookmark {
         Self { entries: vec![entry] }
     }
 
-    /// The bookmark behind a record: `channels` are the query's, in the order
+    /// The bookmark after a record: `channels` are the query's, in the order
     /// in which the server named them. `None` when they are not as many.
     pub fn of_record(channels: &[String], position: &BookmarkData<'_>) -> Option<Self> {
         let ids: Vec<u64> = position.record_ids().collect();

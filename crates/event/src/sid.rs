@@ -8,7 +8,7 @@ impl<'a> Sid<'a> {
     /// The most sub-authorities a SID can have (MS-DTYP 2.4.2.2).
     pub const MAX_SUB_AUTHORITIES: u8 = 15;
 
-    /// The SID that the bytes begin with, and the bytes behind it. Nothing where they don't hold
+    /// The SID that the bytes begin with, and the bytes after it. Nothing where they don't hold
     /// one.
     pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let count = *bytes.get(1)?;

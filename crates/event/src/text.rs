@@ -72,7 +72,7 @@ impl<'a> Utf16<'a> {
         !matches!(self.bytes, [a, b, ..] if (*a | *b) != 0)
     }
 
-    /// The bytes that the text lies in, behind a NUL too.
+    /// The bytes that the text lies in, after a NUL too.
     pub fn len_bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -471,7 +471,7 @@ const fn narrow(units: u64) -> u64 {
     (pairs | pairs >> 16) & 0xffff_ffff
 }
 
-/// Writes the next units one after the other, a surrogate pair whole, and gives what is behind
+/// Writes the next units one after the other, a surrogate pair whole, and gives what is after
 /// them; nothing when a NUL has ended the text.
 fn one_by_one<'a, E: Escape>(bytes: &'a [u8], count: usize, out: &mut Vec<u8>) -> Option<&'a [u8]> {
     let mut rest = bytes;
@@ -489,7 +489,7 @@ fn one_by_one<'a, E: Escape>(bytes: &'a [u8], count: usize, out: &mut Vec<u8>) -
     Some(rest)
 }
 
-/// Writes a character that begins with the given unit, and gives what is behind it.
+/// Writes a character that begins with the given unit, and gives what is after it.
 fn special_character<'a, E: Escape>(unit: u16, rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     if let 0xd800..=0xdbff = unit
         && let Some((low @ 0xdc00..=0xdfff, behind)) = split_unit(rest)

@@ -44,7 +44,7 @@ enum Raw {
     Found { name: Arc<LogName>, found: Arc<Found>, runs: Range<usize> },
     /// A block of an `.evt` file, whose events are of a channel.
     Evt { name: Arc<LogName>, channel: Arc<str>, log: Arc<EvtLog>, n: u64 },
-    /// Classic records, one behind the other, all of which can be read.
+    /// Classic records, one after the other, all of which can be read.
     Classic { log: Arc<LogName>, channel: Arc<str>, bytes: Vec<u8>, sizes: Vec<usize> },
     /// A server's answer, all of whose records are well-formed.
     Wire { batch: EventBatch, logs: Arc<[LogName]> },

@@ -390,7 +390,7 @@ fn chunks_of_a_log_that_are_out_of_place_are_found() {
     let bytes = made(1..2_000);
     let chunks: Vec<&[u8]> = bytes[HEADER..].chunks(CHUNK_SIZE).collect();
     assert!(chunks.len() >= 3);
-    // Some bytes are missing behind the first chunk, so that all others begin too soon.
+    // Some bytes are missing after the first chunk, so that all others begin too soon.
     let mut shifted = bytes[..HEADER + CHUNK_SIZE].to_vec();
     shifted.extend_from_slice(&bytes[HEADER + CHUNK_SIZE + 1000..]);
     let found = recovered(&shifted);
@@ -414,7 +414,7 @@ fn what_has_no_records_gives_nothing_and_no_warning() {
     let mut noise = Noise(11);
     let mut bytes = Vec::new();
     noise.fill(&mut bytes, 3 << 20);
-    // Signatures without records, and records whose size doesn't stand behind them.
+    // Signatures without records, and records whose size doesn't stand after them.
     for at in (0..bytes.len() - 1100).step_by(997) {
         bytes[at..at + 4].copy_from_slice(b"**\0\0");
         bytes[at + 4..at + 8].copy_from_slice(&48u32.to_le_bytes());

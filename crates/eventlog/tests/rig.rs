@@ -50,7 +50,7 @@ impl Rig {
         let mut rig = Rig { folder, python, files, events: HashMap::new() };
         for (log, count, seed) in [("Security", SECURITY, "3"), ("System", SYSTEM, "4")] {
             let count = count.to_string();
-            // Templates and none, gaps in the numbers, waste behind definitions.
+            // Templates and none, gaps in the numbers, waste after definitions.
             let arguments = [
                 "make_events.py",
                 &count,
@@ -238,7 +238,7 @@ fn compare(made: &Made, event: &Event) {
 }
 
 /// A document as text in which no spelling is left, and no case: the rig has capitals in GUIDs. Nor
-/// digits behind a SYSTEMTIME's milliseconds, which the rig doesn't write.
+/// digits after a SYSTEMTIME's milliseconds, which the rig doesn't write.
 fn canonical(xml: &str) -> String {
     fn write(node: roxmltree::Node<'_, '_>, out: &mut String) {
         if let Some(text) = node.text().filter(|_| node.is_text()) {

@@ -221,7 +221,7 @@ impl LockFile {
     /// afterwards. Must run in a tokio runtime with its timer enabled.
     ///
     /// Waiters of one process are served in the order they came. So a future that has been polled
-    /// must be polled on or dropped: set aside, it holds up those behind it.
+    /// must be polled on or dropped: set aside, it holds up those after it.
     ///
     /// # Errors
     /// As [`LockFile::lock`].

@@ -14,7 +14,7 @@ pub const CHUNK_SIZE: usize = 65_536;
 pub(crate) const RECORD_MAGIC: &[u8; 4] = b"**\0\0";
 /// Signature, size, number and time before the BinXML.
 pub(crate) const RECORD_HEADER: usize = 24;
-/// The size again, behind it.
+/// The size again, after it.
 pub(crate) const RECORD_TRAILER: usize = 4;
 
 /// A chunk's bytes, or as many of them as the file has.
@@ -163,7 +163,7 @@ impl<'b> Chunk<'b> {
     }
 
     /// The whole records in the chunk that are not among its [`items`](Self::items): what is left
-    /// of older ones, behind its last record and where there is no chunk any more. Names and
+    /// of older ones, after its last record and where there is no chunk any more. Names and
     /// templates that they refer to may be overwritten.
     pub fn slack(&self, items: &[Item], slack: &mut Vec<RecordHeader>) {
         slack.clear();
@@ -196,7 +196,7 @@ impl<'b> Chunk<'b> {
     /// The ranges of the chunk that were written in one go each, for
     /// [`ChunkDecoder::set_generations`](quarry_binxml::ChunkDecoder::set_generations): up to the
     /// last of its [`items`](Self::items), and where the records of its [`slack`](Self::slack)
-    /// stand one right behind the other and so do their numbers.
+    /// stand one right after the other and so do their numbers.
     pub fn generations(items: &[Item], slack: &[RecordHeader]) -> Vec<Range<usize>> {
         let ends = items.iter().map(|item| match item {
             Item::Record(record) => record.binxml.end + RECORD_TRAILER,
@@ -221,7 +221,7 @@ impl<'b> Chunk<'b> {
         generations
     }
 
-    /// The records that a dirty file's chunk has behind the end that its header knows of: they
+    /// The records that a dirty file's chunk has after the end that its header knows of: they
     /// were written after it, and their numbers go on where the others end.
     fn behind_the_end(&self, mut at: usize, last: Option<u64>, items: &mut Vec<Item>) {
         let Some(mut last) = last else { return };
@@ -245,7 +245,7 @@ impl<'b> Chunk<'b> {
         if size < RECORD_HEADER + RECORD_TRAILER || size > bytes.len() {
             return None;
         }
-        // The size stands behind the record too; where it doesn't, the next record has to.
+        // The size stands after the record too; where it doesn't, the next record has to.
         let again = u32_at(bytes, size - RECORD_TRAILER) as usize == size;
         let next = &bytes[size..];
         if !again && !next.starts_with(RECORD_MAGIC) && !next.is_empty() {

@@ -19,9 +19,9 @@ use quarry_event::{
 
 /// Length of the part of a record that each has, in bytes.
 pub(crate) const FIXED_LEN: usize = 56;
-/// Length of the length behind a record.
+/// Length of the length after a record.
 const TRAILER_LEN: usize = 4;
-/// What stands behind a record's size, and behind that of the header of an `.evt` file.
+/// What follows a record's size, and that of the header of an `.evt` file.
 pub(crate) const SIGNATURE: [u8; 4] = *b"LfLe";
 
 /// The least that a record can be, in bytes: with two empty names.
@@ -100,7 +100,7 @@ pub struct ClassicRecord<'a> {
 }
 
 impl<'a> ClassicRecord<'a> {
-    /// The record that `bytes` begin with, and the bytes behind it.
+    /// The record that `bytes` begin with, and the bytes after it.
     ///
     /// A record whose strings are cut short has as many as there are; a SID that
     /// is none is left out.
@@ -127,7 +127,7 @@ impl<'a> ClassicRecord<'a> {
 
     /// A record from bytes that may be damaged: without the parts that don't lie within them, of
     /// which the first is named. Its length is that of the bytes, whatever it says itself. Where
-    /// that isn't behind it either, it has no text that isn't known to be whole.
+    /// that isn't after it either, it has no text that isn't known to be whole.
     ///
     /// Nothing where there are fewer than [`MIN_RECORD_LEN`] bytes, or no signature.
     pub fn salvage(bytes: &'a [u8]) -> Option<(Self, Option<&'static str>)> {
@@ -143,7 +143,7 @@ impl<'a> ClassicRecord<'a> {
         });
         let Ok(mut record) = record;
         if !is_whole {
-            // What goes on to the end may have gone on behind it.
+            // What goes on to the end may have gone on after it.
             let ended = |at: usize| {
                 let (pairs, _) = bytes[at..].as_chunks::<2>();
                 let units = pairs.iter().position(|pair| *pair == [0, 0])?;
@@ -331,7 +331,7 @@ impl FieldSource for ClassicEvent<'_> {
         let mut fields = Field::all().peekable();
         while let Some(field) = fields.next() {
             let name = field.element();
-            // The element's other fields stand right behind.
+            // The element's other fields stand right after.
             let mut of_element = vec![field];
             while let Some(next) = fields.next_if(|next| next.element() == name) {
                 of_element.push(next);
@@ -373,7 +373,7 @@ impl FieldSource for ClassicEvent<'_> {
     }
 }
 
-/// The units up to a NUL or the end, and the place behind.
+/// The units up to a NUL or the end, and the place after.
 fn text(bytes: &[u8], at: usize, end: usize) -> (&[u8], usize) {
     let at = at.min(end);
     let (pairs, _) = bytes[at..end].as_chunks::<2>();

@@ -90,7 +90,7 @@ pub enum DamageKind {
         /// The bytes that are left out.
         skipped: u64,
     },
-    /// A record whose size is wrong, or doesn't stand behind it.
+    /// A record whose size is wrong, or doesn't stand after it.
     #[error("the size of a record is damaged; the record is read as far as it can be")]
     RecordSize,
     /// A record whose BinXML can't be read.

@@ -57,7 +57,7 @@ impl EvtxLog {
         Ok(start[..read] == *FileHeader::MAGIC || starts_with_chunk(file, FileHeader::BLOCK_SIZE)?)
     }
 
-    /// Opens a file, and finds the oldest of its chunks. What grows behind its end from now on is
+    /// Opens a file, and finds the oldest of its chunks. What grows after its end from now on is
     /// not read.
     pub fn open(file: impl ReadAt + 'static) -> Result<Self, OpenError> {
         let size = file.size()?;

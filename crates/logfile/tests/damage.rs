@@ -154,7 +154,7 @@ fn a_record_that_cannot_be_read_is_named_and_the_others_are_read() {
     let mut bytes = log(2);
     let second = chunk(&mut bytes, 1);
     let at = record_at(second, 5);
-    // The token behind the fragment's header.
+    // The token after the fragment's header.
     second[at + RECORD_HEADER + 4] = 0x3f;
     seal_chunk(second);
     let (read, damage) = numbers(&bytes);
@@ -274,7 +274,7 @@ fn a_dirty_log_has_the_records_behind_its_known_end() {
         bytes
     };
     assert_eq!(numbers(&shortened(true)), (all_but(2, |_| false), vec![]));
-    // In a clean log, what is behind the end is left from before.
+    // In a clean log, what is after the end is left from before.
     assert_eq!(numbers(&shortened(false)), (all_but(2, |n| *n > 19), vec![]));
 }
 
@@ -346,7 +346,7 @@ fn what_stands_before_a_cut_or_a_changed_byte_is_still_read() {
     let mut numbers = Numbers(1);
     let (mut cuts, mut changes, mut kept) = (0, 0, 0);
     for (name, bytes) in logs {
-        // One chunk of the file behind its header, so that much can be tried.
+        // One chunk of the file after its header, so that much can be tried.
         let chunks = (bytes.len() - HEADER) / CHUNK_SIZE;
         let at = HEADER + numbers.below(chunks) * CHUNK_SIZE;
         let file = [&bytes[..HEADER], &bytes[at..bytes.len().min(at + CHUNK_SIZE)]].concat();

@@ -71,7 +71,7 @@ fn read_hostile(bytes: &[u8]) -> Content {
     let size = bytes.len() as u64;
     let mut places: Vec<_> = content.records.iter().map(|r| (r.offset, r.bytes.len())).collect();
     places.sort_unstable();
-    // A place is in one record only; the last one may go on behind the header.
+    // A place is in one record only; the last one may go on after the header.
     assert!(places.windows(2).all(|two| two[0].0 + two[0].1 as u64 <= two[1].0), "{places:?}");
     for damage in &content.damage {
         assert!(damage.offset <= size, "{damage}");
@@ -316,7 +316,7 @@ fn records_that_are_torn_in_the_middle_of_a_log_are_read_and_named() {
     let ring = straight();
     let mut file = ring.closed();
     let fifth = &ring.written[4];
-    // The size behind it.
+    // The size after it.
     let size = fifth.at + fifth.bytes.len() - 4;
     file[size..size + 4].fill(0x5a);
     let content = read_hostile(&file);
@@ -718,7 +718,7 @@ fn the_sample_log_has_the_records_that_others_find() {
         for (ours, mut theirs) in ours.iter().zip(theirs) {
             let mut mine = known(ours);
             if !ours.is_whole {
-                // It has fewer strings than it says, and what comes behind is of another record.
+                // It has fewer strings than it says, and what comes after is of another record.
                 mine.strings.truncate(2);
                 theirs.strings.truncate(2);
             }

@@ -115,7 +115,7 @@ fn end(bytes: &[u8]) -> usize {
     HEADER + u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize
 }
 
-/// A chunk that was used again: behind the new records is what the old ones have left.
+/// A chunk that was used again: after the new records is what the old ones have left.
 fn used_again(old: &[u8], new: &[u8]) -> Vec<u8> {
     let mut bytes = new.to_vec();
     let end = end(new);
@@ -351,7 +351,7 @@ fn a_chunk_that_is_none_gives_its_records_as_slack() {
     assert_eq!(numbers, (1..=9).collect::<Vec<_>>());
     assert!(damage.iter().any(|damage| damage.kind == DamageKind::NoChunk), "{damage:?}");
     let (numbers, errors) = recovered(&bytes);
-    // All refer to the template that the first one brought along, behind what is gone.
+    // All refer to the template that the first one brought along, after what is gone.
     assert_eq!(numbers.len() + errors.len(), 8);
     assert_eq!(numbers, (11..=18).collect::<Vec<_>>(), "{errors:?}");
 }

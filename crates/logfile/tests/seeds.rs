@@ -55,7 +55,7 @@ fn seeds_of_the_fuzz_targets_are_made() {
             writer.write(&generate(), EventTime::from_filetime(134_000_000_000_000_000)).unwrap();
         }
         let mut bytes = writer.finish().unwrap().into_inner();
-        // What is behind the records is zeros, of which there need not be as many.
+        // What is after the records is zeros, of which there need not be as many.
         let end = bytes.iter().rposition(|&byte| byte != 0).unwrap_or(0);
         bytes.truncate((end + 1).next_multiple_of(512));
         std::fs::write(folder("evtx").join(format!("generated-{i}")), bytes).unwrap();

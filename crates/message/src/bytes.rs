@@ -63,7 +63,7 @@ impl<'a> Bytes<'a> {
         self.u32(offset).map(|size| size as usize)
     }
 
-    /// A 32-bit count of elements of at least `element` bytes each, which have to fit behind
+    /// A 32-bit count of elements of at least `element` bytes each, which have to fit after
     /// `start`.
     pub(crate) fn count(self, offset: usize, start: usize, element: usize) -> Result<usize, Error> {
         let count = self.size(offset)?;

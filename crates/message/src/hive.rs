@@ -40,7 +40,7 @@ pub enum RegistryValue {
     Bytes(Vec<u8>),
 }
 
-/// The length of the base block, behind which the bins are.
+/// The length of the base block, after which the bins are.
 const BASE_BLOCK: usize = 4096;
 /// The root cell's offset in the base block.
 const ROOT: usize = 36;
@@ -120,7 +120,7 @@ impl Hive {
             self.file[..SECTOR].copy_from_slice(&log[..SECTOR]);
         }
         // What was written to the hive itself last has its second number. Later entries follow one
-        // another without a gap; what is behind a gap is of another time.
+        // another without a gap; what is after a gap is of another time.
         let written = Bytes::new(&self.file, "base block").u32(8).unwrap_or(0);
         entries.sort_by_key(|entry| entry.number);
         let mut last: Option<u32> = None;
@@ -428,7 +428,7 @@ fn log_entry(log: &[u8], at: usize) -> Option<(LogEntry<'_>, usize)> {
         return None;
     }
     let data = Bytes::new(data.slice(0, len).ok()?, "log entry");
-    // Of what is behind the header, and of the header with that hash in it.
+    // Of what is after the header, and of the header with that hash in it.
     let of_pages = marvin32(SEED, data.from(HEADER).ok()?);
     let of_header = marvin32(SEED, data.slice(0, HEADER - 8).ok()?);
     if (of_pages, of_header) != (data.u64(HASHES).ok()?, data.u64(HASHES + 8).ok()?) {

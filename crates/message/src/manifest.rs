@@ -97,7 +97,7 @@ pub struct Template {
     /// Whether the fields stand in `<UserData>` and not in `<EventData>`.
     pub user_data: bool,
     /// How many of the fields are the event's own, in the order of the insertion marks. The fields
-    /// behind these are members of structures.
+    /// after these are members of structures.
     pub top_level: u32,
     /// The fields.
     pub fields: Vec<TemplateField>,

@@ -398,7 +398,7 @@ impl Inserts<'_> {
     const MOST: usize = 99;
 
     /// Takes the values of `<EventData>`. `<Binary>`, which an event without a manifest may have
-    /// behind them, has no insertion mark.
+    /// after them, has no insertion mark.
     fn read_data(&mut self, event: &dyn AnyEvent) {
         let classic = self.text.template.is_none();
         let highest = usize::from(self.text.text.highest_insert());

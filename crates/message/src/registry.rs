@@ -171,7 +171,7 @@ fn build(version: &Key<'_>) -> Option<String> {
 /// `%SystemRoot%`, the Windows folder.
 pub(crate) fn path_parts(path: &str, system_root: &str) -> Vec<String> {
     let mut path = path.trim().trim_matches('"').replace('/', "\\").to_lowercase();
-    // A resource of a file may be named behind it.
+    // A resource of a file may be named after it.
     if let Some((file, _)) = path.strip_prefix('@').and_then(|path| path.split_once(',')) {
         path = file.to_owned();
     }

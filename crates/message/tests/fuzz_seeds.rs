@@ -60,7 +60,7 @@ fn pages_of_an_mta_file_that_overlap_are_refused() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/mta");
     let mut file = std::fs::read(folder.join("generated-102")).unwrap();
     assert_eq!(messages::mta(&file), 102);
-    // The first list's first page: its next page begins 8 bytes behind it.
+    // The first list's first page: its next page begins 8 bytes after it.
     let start = u64::from_le_bytes(file[0x18..0x20].try_into().unwrap()) as usize;
     file[start + 72..start + 80].copy_from_slice(&8u64.to_le_bytes());
     let error = quarry_message::Mta::read(file).unwrap_err();

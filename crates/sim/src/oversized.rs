@@ -30,7 +30,7 @@ pub(crate) fn batch(which: u64) -> Vec<u8> {
             longs.push(u32::MAX);
             longs.extend([POINTER, u32::MAX, 0, 0]);
         }
-        // A record far behind the buffer's end.
+        // A record far after the buffer's end.
         _ => {
             head = 1;
             array(1, &[0xffff_fff0]);

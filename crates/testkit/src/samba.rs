@@ -130,7 +130,7 @@ impl SambaServer {
         let ticks: f64 = text.trim().parse().expect("ticks a second");
         let used = |id: &String| {
             let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            // The fields behind the name, which may hold anything: utime to cstime are the 12th on.
+            // The fields after the name, which may hold anything: utime to cstime are the 12th on.
             let fields = stat.rsplit(')').next().unwrap_or_default();
             let times = fields.split_whitespace().skip(11).take(4);
             times.filter_map(|time| time.parse::<f64>().ok()).sum::<f64>()

@@ -1,5 +1,5 @@
 //! Values as `EvtRender`, `EvtGetLogInfo` and `EvtGetQueryInfo` lay them into the caller's buffer
-//! (`EVT_VARIANT` of `winevt.h`): an array of structures, and behind it what their pointers point
+//! (`EVT_VARIANT` of `winevt.h`): an array of structures, and after it what their pointers point
 //! to. Pointers are read as places in the buffer, and one that leads outside of it leads nowhere.
 //!
 //! | bytes | |
@@ -106,7 +106,7 @@ impl<'b> Values<'b> {
         self.count == 0
     }
 
-    /// A value by its place; NULL behind the last.
+    /// A value by its place; NULL after the last.
     pub fn get(&self, place: usize) -> Variant<'b> {
         if place >= self.count {
             return Variant::Value(Value::Null);

@@ -57,7 +57,7 @@ impl ChunkTables {
         &self.templates
     }
 
-    /// Writes a fragment behind what there is of a chunk, up to `end`. `chunk` begins with the
+    /// Writes a fragment after what there is of a chunk, up to `end`. `chunk` begins with the
     /// chunk, since offsets count from there. When the fragment can't be written, the chunk and
     /// the tables are as they were before.
     pub fn write(

@@ -111,7 +111,7 @@ impl Template {
         Template::with_waste(guid, root, Vec::new())
     }
 
-    /// A template whose length counts bytes behind its end that mean nothing, as definitions
+    /// A template whose length counts bytes after its end that mean nothing, as definitions
     /// from Windows sometimes have (the example in MS-EVEN6 4.8).
     pub fn with_waste(guid: Guid, root: Element, waste: Vec<u8>) -> Result<Self, WriteError> {
         let values = Checker { in_template: true, ..Checker::default() }.check(&root)?;
@@ -179,18 +179,18 @@ impl Element {
         self
     }
 
-    /// With an element inside, behind what is there.
+    /// With an element inside, after what is there.
     pub fn child(mut self, child: Element) -> Self {
         self.content.push(Content::Element(child));
         self
     }
 
-    /// With literal text inside, behind what is there.
+    /// With literal text inside, after what is there.
     pub fn text(self, text: impl Into<String>) -> Self {
         self.piece(Piece::Text(text.into()))
     }
 
-    /// With a piece of text inside, behind what is there.
+    /// With a piece of text inside, after what is there.
     pub fn piece(mut self, piece: Piece) -> Self {
         self.content.push(Content::Piece(piece));
         self

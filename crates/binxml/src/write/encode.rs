@@ -76,7 +76,7 @@ pub(crate) struct Encoder<'o, P> {
 }
 
 impl<'o, P: Placement> Encoder<'o, P> {
-    /// Writes behind what is in `out`, up to `end`.
+    /// Writes after what is in `out`, up to `end`.
     pub(crate) fn new(out: &'o mut Vec<u8>, end: usize, placement: P) -> Self {
         let start = out.len();
         Encoder { out, start, end, instances: 0, values: 0, placement }

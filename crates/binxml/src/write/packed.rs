@@ -37,7 +37,7 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Packs an event: gives its template, and puts its values behind what is in `out`. The same
+    /// Packs an event: gives its template, and puts its values after what is in `out`. The same
     /// event gives the same, whatever was packed before.
     ///
     /// # Errors
@@ -166,7 +166,7 @@ impl Shape {
         if !self.in_system || self.depth != 3 {
             return None;
         }
-        // The fields of an element stand one behind the other.
+        // The fields of an element stand one after the other.
         let first = self.first_field?;
         let mut fields = Field::all().skip(first as usize);
         fields

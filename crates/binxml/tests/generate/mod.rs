@@ -544,7 +544,7 @@ fn event_element(
         ),
         0..2,
     );
-    // What stands in <Event>, <System> and <EventData> themselves, behind their elements.
+    // What stands in <Event>, <System> and <EventData> themselves, after their elements.
     let loose = (loose(&ids, flavour), loose(&ids, flavour), loose(&ids, flavour));
     (system, data, more, loose).prop_map(|(system, data, more, loose)| {
         let inside = |name: &str, children: Vec<Element>, loose: Vec<Content>| {

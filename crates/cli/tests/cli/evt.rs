@@ -248,7 +248,7 @@ fn records_of_slack_are_marked_in_every_format_and_shown_only_if_asked_for() {
 #[test]
 fn records_of_slack_in_an_evtx_file_are_recovered_once() {
     let folder = tempfile::tempdir().unwrap();
-    // A chunk that is used again: the records of before lie behind those of now, another chunk is
+    // A chunk that is used again: the records of before lie after those of now, another chunk is
     // not used any more, and one has lost its header.
     let before: Vec<Event> = (11..=30).map(|n| event(n, n, 4624, "old")).collect();
     let now: Vec<Event> = (41..=43).map(|n| event(n, n, 4625, "new")).collect();

@@ -1,6 +1,6 @@
 //! The client is killed at random moments, again and again, while servers restart and their logs
 //! are cleared and wrap. Every record is printed or in a gap that is told; one is printed again
-//! only if it is behind what had been saved when the client was killed.
+//! only if it is after what had been saved when the client was killed.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};

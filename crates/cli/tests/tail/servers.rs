@@ -66,7 +66,7 @@ fn with_n_0_only_new_events_come() {
     assert_eq!(tail.stop().came(), [21, 22]);
 }
 
-/// Once these are saved, whatever comes is behind them.
+/// Once these are saved, whatever comes is after them.
 pub(crate) fn wait_for_cursors(fleet: &Fleet, tail: &Tail, count: usize) {
     let path = fleet.root().join("c");
     let saved = || std::fs::read_to_string(&path).map_or(0, |text| text.matches("record").count());

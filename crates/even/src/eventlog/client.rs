@@ -76,7 +76,7 @@ pub struct LegacyClient {
 /// What a read came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
-    /// Whole records, one behind the other; none at the end on some servers.
+    /// Whole records, one after the other; none at the end on some servers.
     Records(Vec<u8>),
     /// The next record needs a larger buffer. On some servers there are records
     /// all the same, and the position has moved past them.

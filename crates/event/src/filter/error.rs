@@ -116,7 +116,7 @@ pub enum FilterProblem {
     /// A quote that isn't closed.
     #[error("a quote is not closed")]
     OpenQuote,
-    /// A quote inside a word, or text behind one.
+    /// A quote inside a word, or text after one.
     #[error("quotes stand around a whole value; inside them a quote is written \\\"")]
     StrayQuote,
     /// A second word of a kind of which there can be one only.

@@ -170,7 +170,7 @@ impl Day {
     }
 }
 
-/// The seconds since 1970 that a text is, behind an at sign or in nine digits at least: `None` if
+/// The seconds since 1970 that a text is, after an at sign or in nine digits at least: `None` if
 /// it is not of that form, nothing inside if there is no such time.
 fn since_1970(text: &str) -> Option<Option<Timestamp>> {
     let is_number = |text: &str| {

@@ -216,7 +216,7 @@ const SPECIAL: [bool; 256] = {
     special
 };
 
-/// Whether a cell begins with what begins no formula, whatever comes behind it.
+/// Whether a cell begins with what begins no formula, whatever comes after it.
 fn is_harmless_start(cell: &[u8]) -> bool {
     cell.first().is_none_or(|first| first.is_ascii_alphanumeric() || *first == b'{')
 }

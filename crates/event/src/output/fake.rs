@@ -10,7 +10,7 @@ pub(super) struct Fake {
     pub(super) fields: Vec<(Field, Value<'static>)>,
     /// Names and UTF-16 values.
     pub(super) data: Vec<(Option<String>, Vec<u8>)>,
-    /// What stands behind `<EventData>`.
+    /// What follows `<EventData>`.
     pub(super) more: Vec<Element>,
 }
 

@@ -620,7 +620,7 @@ impl<'t> Parser<'t> {
         self.rest().chars().next()
     }
 
-    /// Skips white space; gives the place behind it.
+    /// Skips white space; gives the place after it.
     fn skip_space(&mut self) -> usize {
         let rest = self.rest();
         self.at += rest.len() - rest.trim_start_matches([' ', '\t', '\r', '\n']).len();

@@ -11,7 +11,7 @@ use super::{MAX_PREDICATES, Number};
 use crate::text::Plain;
 use crate::{EventTime, FieldSource, Sink, Value};
 
-/// An event's nodes in document order, behind a root without a name.
+/// An event's nodes in document order, after a root without a name.
 #[derive(Default)]
 pub(super) struct Tree<'a> {
     nodes: Vec<Node<'a>>,
@@ -29,7 +29,7 @@ struct Node<'a> {
     name: &'a str,
     /// For an element, those of its text where it has one.
     pieces: (usize, usize),
-    /// The index behind the node and all below it.
+    /// The index after the node and all below it.
     end: usize,
 }
 

@@ -1,8 +1,8 @@
 //! A query's records as batches (MS-EVEN 3.1.4.7).
 //!
 //! The first read seeks, because a fresh handle stands at the oldest record whatever the
-//! direction is; those behind it go on from where the last one ended. Every answer has to begin
-//! behind the last record and in the order asked for, or else the next read seeks again. So no
+//! direction is; those after it go on from where the last one ended. Every answer has to begin
+//! after the last record and in the order asked for, or else the next read seeks again. So no
 //! answer makes this read for ever, and none makes it lose a record unnoticed.
 
 use std::sync::Arc;
@@ -110,7 +110,7 @@ impl LegacyBatches {
         batches
     }
 
-    /// Begins behind a record.
+    /// Begins after a record.
     fn go_behind(&mut self, after: u32) {
         // How far the record is from where one would begin, and so what to leave out.
         let ahead = match self.direction {
@@ -261,7 +261,7 @@ impl LegacyBatches {
         let (mut sizes, mut skipped_bytes, mut time) = (Vec::new(), 0, None);
         while !rest.is_empty() && self.left > 0 {
             let (record, behind) = ClassicRecord::split(rest).map_err(nonsense)?;
-            // How far it is ahead of the one that is due; the farthest are those behind it.
+            // How far it is ahead of the one that is due; the farthest are those after it.
             let ahead = match self.direction {
                 Direction::Forward => record.number().wrapping_sub(self.next),
                 Direction::Backward => self.next.wrapping_sub(record.number()),

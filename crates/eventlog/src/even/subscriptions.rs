@@ -11,13 +11,13 @@ use crate::types::{Bookmark, Direction, LogError, LogName, Query, Start, Subscri
 /// How often a log is asked.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The records of a log behind a bookmark, and those to come.
+/// The records of a log after a bookmark, and those to come.
 pub(super) struct PollingBatches {
     server: LegacyServerLog,
     log: LogName,
     filter: quarry_event::filter::Filter,
     bookmark: Option<Bookmark>,
-    /// Whether it ends where records behind the bookmark are gone.
+    /// Whether it ends where records after the bookmark are gone.
     is_strict: bool,
     /// What there was when the log was asked last.
     reading: Option<Box<dyn Batches>>,

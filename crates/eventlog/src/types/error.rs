@@ -177,7 +177,7 @@ fn is_query_refused(status: Win32Error) -> bool {
 }
 
 /// What a seek is answered with whose place isn't there: a bookmark's record that is gone, or a
-/// place behind the last record. Anything else says nothing of records.
+/// place after the last record. Anything else says nothing of records.
 pub(crate) fn is_nowhere(status: Option<Win32Error>) -> bool {
     matches!(
         status,

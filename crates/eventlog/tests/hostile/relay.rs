@@ -50,7 +50,7 @@ pub(crate) async fn forward(mut read: ReadHalf<DuplexStream>, mut write: WriteHa
     let _ = write.shutdown().await;
 }
 
-/// Passes on what the server says, up to the PDU `first`; that one and some of those behind it are
+/// Passes on what the server says, up to the PDU `first`; that one and some of those after it are
 /// changed. True once one was.
 pub(crate) async fn tamper(
     mut frames: impl Frames,

@@ -58,7 +58,7 @@ const WHOLE: Span = (0, u64::MAX);
 const BYTE_0: Span = (0, 1);
 const GATE: Span = (i64::MAX as u64 - 1, 1);
 const REST: Span = (1, GATE.0 - 1);
-/// In a holder's record: far behind its text, which others must be able to read.
+/// In a holder's record: far after its text, which others must be able to read.
 const SIGN_OF_LIFE: Span = (1 << 62, 1);
 
 /// A file that was deleted while others have it open can be neither opened nor created until

@@ -2,7 +2,7 @@
 
 use crate::header::u32_at;
 
-/// What stands behind a header's or record's size: `LfLe`.
+/// What follows a header's or record's size: `LfLe`.
 pub(super) const SIGNATURE: &[u8; 4] = &crate::classic::SIGNATURE;
 
 /// `ELF_LOGFILE_HEADER`. It has no checksum.
@@ -46,7 +46,7 @@ impl Header {
     }
 }
 
-/// `ELF_EOF_RECORD`: the record behind the newest one. Unlike the header it is always up to date.
+/// `ELF_EOF_RECORD`: the record after the newest one. Unlike the header it is always up to date.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct EndRecord {
     /// Where it says that the oldest record begins.
@@ -61,7 +61,7 @@ pub(super) struct EndRecord {
 
 impl EndRecord {
     pub(super) const LEN: usize = 40;
-    /// What stands behind its size.
+    /// What follows its size.
     pub(super) const MAGIC: &[u8; 16] =
         b"\x11\x11\x11\x11\x22\x22\x22\x22\x33\x33\x33\x33\x44\x44\x44\x44";
 

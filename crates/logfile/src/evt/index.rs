@@ -34,7 +34,7 @@ pub(super) enum Kind {
     Gap,
 }
 
-/// The blocks of spans, whose records begin behind the number `before`.
+/// The blocks of spans, whose records begin after the number `before`.
 pub(super) fn index(
     file: &dyn ReadAt,
     spans: &[Span],

@@ -103,7 +103,7 @@ pub(super) fn locate(file: &impl ReadAt) -> Result<Located, OpenError> {
     if !is_sure && cut.is_none() {
         damage.push(Damage { offset: oldest, record: None, kind: DamageKind::OldestRecord });
     }
-    // What a cut file has before the cut doesn't go on behind its header.
+    // What a cut file has before the cut doesn't go on after its header.
     let live = match cut.is_some() && oldest > at {
         true => vec![Span::one(oldest, ring.end), Span::one(START, at)],
         false => vec![ring.span(oldest, at)],
@@ -113,7 +113,7 @@ pub(super) fn locate(file: &impl ReadAt) -> Result<Located, OpenError> {
     Ok(Located { live, slack, before, damage })
 }
 
-/// Where the ring ends: with the file, but for zeros that were put behind it.
+/// Where the ring ends: with the file, but for zeros that were put after it.
 fn ring_end(file: &impl ReadAt, size: u64, header: Option<Header>) -> io::Result<u64> {
     let Some(header) = header.filter(|header| header.is_right) else { return Ok(size.max(START)) };
     let max = header.max_size;
@@ -153,7 +153,7 @@ impl Ring<'_> {
         (header.is_right && needed > self.end && !is_split).then(|| needed - self.end)
     }
 
-    /// An offset, of which what is past the end goes on behind the header.
+    /// An offset, of which what is past the end goes on after the header.
     fn wrapped(&self, offset: u64) -> u64 {
         if offset > self.end { START + (offset - self.end) } else { offset }
     }
@@ -222,7 +222,7 @@ impl Ring<'_> {
     }
 
     /// Looks everywhere. A cleared log counts from 1 again, so an old one may know higher numbers:
-    /// the real one is that to which the records lead which it tells of, or else that behind the
+    /// the real one is that to which the records lead which it tells of, or else that after the
     /// record that was written last.
     fn search_end(&self) -> io::Result<Option<(u64, EndRecord)>> {
         let ends = self.all_ends()?;
@@ -404,7 +404,7 @@ impl Ring<'_> {
         }))
     }
 
-    /// Where the run of numbers begins that leads to the end, from behind the end all round.
+    /// Where the run of numbers begins that leads to the end, from after the end all round.
     fn begin_of_run(&self, behind: u64, at: u64) -> io::Result<u64> {
         let span = self.span(behind, at);
         let mut begin = None;

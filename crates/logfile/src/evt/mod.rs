@@ -1,7 +1,7 @@
 //! `.evt` files: the logs of Windows NT to 2003, which hold [classic](crate::classic) records.
 //!
 //! A file is a header and a ring. Records follow one another in the ring, and where one doesn't
-//! fit before the end of the file it goes on behind the header. A record of its own kind marks
+//! fit before the end of the file it goes on after the header. A record of its own kind marks
 //! where the newest one ends, and knows where the oldest one begins; new records overwrite it and
 //! are followed by another. While a log is open its header is stale: then that record counts.
 //!
@@ -57,7 +57,7 @@ pub enum EvtItem {
         number: u32,
         /// Its bytes, in the block's.
         bytes: Range<usize>,
-        /// Whether its size stands before and behind it.
+        /// Whether its size stands before and after it.
         is_whole: bool,
         /// Whether it is of slack.
         recovered: bool,
@@ -67,7 +67,7 @@ pub enum EvtItem {
 }
 
 impl EvtLog {
-    /// Opens a file, and finds its records. What grows behind its end from now on is not read.
+    /// Opens a file, and finds its records. What grows after its end from now on is not read.
     ///
     /// # Errors
     /// [`OpenError`], where this is no such file.
@@ -218,7 +218,7 @@ impl EvtLog {
 
 /// How many of a torn record's bytes may be its own: those before another record or the record that
 /// marks the end. What is written goes over older records from their beginning on, so the end of an
-/// older one is lost only where it is behind the header: there nothing is sure.
+/// older one is lost only where it is after the header: there nothing is sure.
 fn own_bytes(bytes: &[u8], at: u64, span: &Span, recovered: bool) -> usize {
     let size_before = |place: usize| place.saturating_sub(4);
     let record = bytes.get(8..).and_then(|rest| memmem::find(rest, header::SIGNATURE));

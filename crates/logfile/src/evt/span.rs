@@ -1,4 +1,4 @@
-//! A run of bytes in the ring, which may go on behind the header where the file ends.
+//! A run of bytes in the ring, which may go on after the header where the file ends.
 
 use std::io;
 
@@ -11,7 +11,7 @@ pub(super) struct Span {
     first: (u64, u64),
     /// Behind the header.
     second: (u64, u64),
-    /// Whether the first part ends where the ring does, even if there is nothing behind the header.
+    /// Whether the first part ends where the ring does, even if there is nothing after the header.
     has_seam: bool,
 }
 
@@ -22,7 +22,7 @@ impl Span {
         Span { first: (from, to), second: (to, to), has_seam: false }
     }
 
-    /// Two parts of a file, the second behind the first.
+    /// Two parts of a file, the second after the first.
     pub(super) fn two(first: (u64, u64), second: (u64, u64)) -> Self {
         let whole = |(from, to): (u64, u64)| (from, to.max(from));
         Span { first: whole(first), second: whole(second), has_seam: true }

@@ -20,9 +20,9 @@ const WINDOW: usize = 4 * MAX_EVT_RECORD;
 /// What stands at a position. Lengths are in bytes and never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Piece {
-    /// A whole record: signature, and the same size before and behind.
+    /// A whole record: signature, and the same size before and after.
     Record { len: usize, number: u32 },
-    /// A record whose size is wrong, or doesn't stand behind it, and whose number says that it is
+    /// A record whose size is wrong, or doesn't stand after it, and whose number says that it is
     /// the next one.
     Torn { len: usize, number: u32 },
     /// Bytes that are no record.
@@ -78,7 +78,7 @@ pub(super) struct Walker {
 }
 
 impl Walker {
-    /// Over a block that begins at `start`, behind a record with the number `last`.
+    /// Over a block that begins at `start`, after a record with the number `last`.
     pub(super) fn of_block(span: &Span, start: u64, last: Option<u32>) -> Self {
         let seam = span.seam();
         Walker {
@@ -128,12 +128,12 @@ impl Walker {
             let len = if is_plausible { size } else { gap };
             return Piece::Torn { len: len.min(MAX_EVT_RECORD), number };
         }
-        // Up to the end of the file first: what is behind the seam is another matter.
+        // Up to the end of the file first: what is after the seam is another matter.
         let gap = before_seam.filter(|left| *left > 0).map_or(gap, |left| gap.min(left as usize));
         Piece::Skip { len: gap.max(1) }
     }
 
-    /// Where the next whole record begins, behind the current position.
+    /// Where the next whole record begins, after the current position.
     fn find(&mut self, bytes: &[u8]) -> Option<u64> {
         if let Some(found) = self.found.filter(|found| *found > self.at) {
             return Some(found);
@@ -175,7 +175,7 @@ pub(super) fn walk(
     let mut window = Vec::new();
     walker.is_all = false;
     loop {
-        // Enough for a record at the position, and for one behind what isn't.
+        // Enough for a record at the position, and for one after what isn't.
         let ahead = (walker.start + window.len() as u64).saturating_sub(walker.at);
         if !walker.is_all && ahead < 2 * MAX_EVT_RECORD as u64 {
             let len = (span.len() - walker.at.min(span.len())).min(WINDOW as u64) as usize;
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn each_byte_is_looked_through_once_for_the_next_record() {
-        // Records in sequence, none of which has its size behind it.
+        // Records in sequence, none of which has its size after it.
         let mut bytes = Vec::new();
         for number in 1u32.. {
             if bytes.len() >= 3 << 20 {

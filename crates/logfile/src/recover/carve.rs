@@ -26,7 +26,7 @@ const STEP: usize = 4 << 20;
 /// longer.
 const LONGEST_RUN: usize = CHUNK_SIZE - ChunkHeader::LEN;
 
-/// What stands behind the size of a record of an `.evt` file.
+/// What follows the size of a record of an `.evt` file.
 const EVT_MAGIC: &[u8; 4] = &crate::classic::SIGNATURE;
 
 /// Which records are looked for.

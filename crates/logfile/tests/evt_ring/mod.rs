@@ -1,5 +1,5 @@
 //! Makes `.evt` files as the service of Windows does: a ring of records between a header and the
-//! end of the file, behind them the record that marks the end. It also knows what is left of the
+//! end of the file, after them the record that marks the end. It also knows what is left of the
 //! records that it has overwritten.
 #![allow(dead_code)] // Each test uses a part of it.
 
@@ -201,7 +201,7 @@ impl Ring {
         self.put(self.end, &bytes);
     }
 
-    /// Writes bytes; those that don't fit before the end of the file go behind the header.
+    /// Writes bytes; those that don't fit before the end of the file go after the header.
     fn put(&mut self, at: usize, bytes: &[u8]) {
         for (i, byte) in bytes.iter().enumerate() {
             let place = self.behind(at, i);

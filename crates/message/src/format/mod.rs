@@ -9,7 +9,7 @@
 //! | `%0` | the message ends here, without a line end |
 //! | `%%` | a percent sign |
 //! | `%%1936` | the parameter string with that number, in values too |
-//! | `%.`, `%!`, any other | the character behind the percent sign |
+//! | `%.`, `%!`, any other | the character after the percent sign |
 
 mod value;
 
@@ -282,7 +282,7 @@ impl Parser {
     }
 }
 
-/// What is behind the `!s!` that may follow a mark.
+/// What is after the `!s!` that may follow a mark.
 fn after_format(text: &str) -> &str {
     let format = text.strip_prefix('!').and_then(|rest| rest.split_once('!'));
     match format {

@@ -67,7 +67,7 @@ fn a_hive_that_was_not_closed_is_brought_up_to_date_by_its_logs() {
     // The other log has nothing, and one of another hive doesn't hurt.
     assert_eq!(sources(&Hive::read(old.clone(), &[&[], &old, &log]).unwrap()), expected);
     assert!(sources(&Hive::read(old.clone(), &[]).unwrap()).is_empty());
-    // A damaged entry and those behind it aren't used.
+    // A damaged entry and those after it aren't used.
     let mut damaged = log;
     damaged[4096] ^= 1;
     assert!(sources(&Hive::read(old, &[&damaged]).unwrap()).is_empty());

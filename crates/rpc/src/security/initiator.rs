@@ -275,7 +275,7 @@ mod tests {
             AuthIdentityBuffers::from_utf8("ann", "CORP", &text),
             AuthIdentityBuffers::from_utf8_with_hash("ann", "CORP", &theirs)
         );
-        // A larger one would have left its first part behind, unwiped.
+        // A larger one would have left its first part after, unwiped.
         assert_eq!(text.capacity(), text.len());
     }
 }

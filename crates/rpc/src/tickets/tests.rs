@@ -189,7 +189,7 @@ fn reply(
     server: &[&str],
     seal: impl Fn(&[u8]) -> Vec<u8>,
 ) -> Vec<u8> {
-    // [7] nonce, behind [5] till: the crate writes them short.
+    // [7] nonce, after [5] till: the crate writes them short.
     let till = (0..request.len())
         .rev()
         .find(|at| request[*at..].starts_with(&[0xa5, 17, 0x18, 15]))

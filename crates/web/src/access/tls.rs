@@ -225,7 +225,7 @@ fn make(names: &[String]) -> Result<zeroize::Zeroizing<String>, TlsError> {
         let [month, day] = [date.month(), date.day()].map(|number| number.unsigned_abs());
         rcgen::date_time_ymd(date.year().into(), month, day)
     };
-    // A day early, for browsers whose clocks are behind.
+    // A day early, for browsers whose clocks are after.
     params.not_before = day(-1);
     params.not_after = day(DAYS - 1);
     let certificate = params.self_signed(&key)?;

@@ -75,7 +75,7 @@ pub(crate) async fn get(
                 return;
             }
         }
-        // The first of several sources; the others are close behind.
+        // The first of several sources; the others are close after.
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let _ = tokio::time::timeout(WAIT, first).await;

@@ -85,9 +85,9 @@ pub enum Next {
 /// Where in a result set to go on.
 #[derive(Clone, Copy, Debug)]
 pub enum SeekFrom<'b> {
-    /// So many events behind the first, which have to be there.
+    /// So many events after the first, which have to be there.
     First(i64),
-    /// So many events behind the one of a bookmark; which has to be there, if asked for strictly.
+    /// So many events after the one of a bookmark; which has to be there, if asked for strictly.
     Bookmark(&'b Bookmark, i64, bool),
 }
 
@@ -181,7 +181,7 @@ pub struct Subscription {
 
 impl Subscription {
     /// Subscribes as [`ResultSet::query`] queries. Events that are gone before they came end it
-    /// with an error, unless it begins behind a bookmark that need not be there.
+    /// with an error, unless it begins after a bookmark that need not be there.
     ///
     /// # Errors
     /// [`Error`]: `EvtSubscribe` failed.

@@ -15,7 +15,7 @@ struct Layout {
 enum Union {
     /// The union's bytes.
     Inline([u8; 8]),
-    /// A pointer to bytes behind the structures.
+    /// A pointer to bytes after the structures.
     To(Vec<u8>),
     /// A pointer to pointers to bytes.
     ToMany(Vec<Vec<u8>>),

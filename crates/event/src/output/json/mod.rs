@@ -191,7 +191,7 @@ pub(super) struct Chosen {
 #[derive(Debug)]
 struct Start {
     text: Vec<u8>,
-    /// Its first bytes, with others behind them where it is shorter.
+    /// Its first bytes, with others after them where it is shorter.
     first: [u8; Start::SHORT],
 }
 
@@ -493,11 +493,11 @@ fn other_fields<'s>(look_up: &impl Fn(Field) -> Value<'s>, out: &mut Vec<u8>) {
 #[derive(Default, Debug)]
 struct OriginText {
     known: Option<(String, Option<String>, String)>,
-    /// From behind the time up to the host, or past it where the host is known.
+    /// From after the time up to the host, or past it where the host is known.
     source: Vec<u8>,
     /// Where the source's name ends in it.
     source_end: usize,
-    /// From behind the host up to the record number.
+    /// From after the host up to the record number.
     log: Vec<u8>,
 }
 

@@ -466,7 +466,7 @@ fn merged(children: Vec<Node>) -> Vec<Node> {
     merged
 }
 
-/// An element with text before, between and behind elements.
+/// An element with text before, between and after elements.
 fn mixed() -> impl Strategy<Value = Element> {
     let text = || "[a-z<é]{0,3}( [0-9])?";
     let leaf = text().prop_map(|text| element("Data", &[("Name", "n")], vec![Node::Text(text)]));
@@ -565,7 +565,7 @@ proptest! {
 
 #[test]
 fn a_system_element_in_several_pieces_is_kept_whole() {
-    // Found by fuzzing: a number, and behind it what is none.
+    // Found by fuzzing: a number, and after it what is none.
     struct Pieces;
     impl FieldSource for Pieces {
         fn field(&self, _field: Field) -> Value<'_> {

@@ -59,7 +59,7 @@ enum Kind {
 #[derive(Debug)]
 struct Node {
     kind: Kind,
-    /// The name, an attribute's behind `@`, text's is `#text`.
+    /// The name, an attribute's after `@`, text's is `#text`.
     name: Range<usize>,
     /// The text of an attribute or text.
     value: Range<usize>,
@@ -67,7 +67,7 @@ struct Node {
     keep: bool,
     /// Whether it is text that is white space only.
     blank: bool,
-    /// The node behind the last one inside.
+    /// The node after the last one inside.
     end: usize,
 }
 

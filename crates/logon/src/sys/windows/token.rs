@@ -110,7 +110,7 @@ pub fn check_privileges() -> Result<(), Error> {
         .map_err(|source| failed("ask the process's token for its privileges", source))?;
     let wanted = privilege("SeImpersonatePrivilege")
         .map_err(|source| failed("look a privilege up", source))?;
-    // SAFETY: the buffer holds what the class asks for: a count, and so many entries behind it.
+    // SAFETY: the buffer holds what the class asks for: a count, and so many entries after it.
     let held = unsafe {
         let privileges = buffer.as_ptr().cast::<TOKEN_PRIVILEGES>();
         let first = (&raw const (*privileges).Privileges).cast::<LUID_AND_ATTRIBUTES>();
@@ -176,7 +176,7 @@ fn groups(token: &OwnedHandle) -> io::Result<Vec<PrincipalId>> {
         sid_text(unsafe { (*buffer.as_ptr().cast::<TOKEN_PRIMARY_GROUP>()).PrimaryGroup })?;
     let mut all = vec![PrincipalId::Sid(primary)];
     let buffer = variable(token, TokenGroups)?;
-    // SAFETY: the buffer holds what the class asks for: a count, and so many entries behind it.
+    // SAFETY: the buffer holds what the class asks for: a count, and so many entries after it.
     let groups = unsafe {
         let groups = buffer.as_ptr().cast::<TOKEN_GROUPS>();
         let first = (&raw const (*groups).Groups).cast();

@@ -72,7 +72,7 @@ impl Key {
         Ok(self.encrypt_behind(usage, out, message))
     }
 
-    /// The same behind a given random block.
+    /// The same after a given random block.
     fn encrypt_behind(&self, usage: u32, mut out: Vec<u8>, message: &[u8]) -> Vec<u8> {
         out.extend_from_slice(message);
         let (cipher, mac) = self.sealing(usage);
@@ -237,7 +237,7 @@ impl Checksum {
         Self(HmacSha1::new_from_slice(key).expect("HMAC takes keys of any length"))
     }
 
-    /// The checksum of parts, one behind the other.
+    /// The checksum of parts, one after the other.
     pub(super) fn of(&self, parts: &[&[u8]]) -> [u8; CHECKSUM] {
         let mut checksum = [0; CHECKSUM];
         checksum.copy_from_slice(&self.over(parts).finalize().into_bytes()[..CHECKSUM]);
@@ -260,7 +260,7 @@ impl Checksum {
 }
 
 /// `n-fold` of RFC 3961 5.1, to the length of a block: copies of the input, each
-/// rotated by 13 bits more than the one before it, are laid out one behind the
+/// rotated by 13 bits more than the one before it, are laid out one after the
 /// other, and the pieces of a block's length added with the carry coming round.
 fn n_fold(input: &[u8]) -> [u8; BLOCK] {
     let bits = input.len() * 8;

@@ -313,7 +313,7 @@ pub(super) fn unframe(token: &[u8]) -> Result<&[u8], KerberosError> {
     const WHAT: &str = "Kerberos token";
     let malformed = KerberosError::Malformed(WHAT);
     let Ok(content) = Der::only(token, application(0), WHAT) else { return Err(malformed) };
-    // What is behind the identifier is no DER.
+    // What is after the identifier is no DER.
     let rest = content.strip_prefix(&element(OBJECT_IDENTIFIER, KERBEROS)[..]);
     match rest.and_then(|rest| rest.split_first_chunk::<2>()) {
         Some(([2 | 3, 0], message)) => Ok(message),

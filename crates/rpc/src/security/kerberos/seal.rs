@@ -3,10 +3,10 @@
 //! else of the token is the signature.
 //!
 //! In a token as the RFC has it, `random | body | filler | header` is encrypted
-//! and followed by its checksum. Rotated right by everything that is behind the
+//! and followed by its checksum. Rotated right by everything that is after the
 //! body, the body comes last, and what is before it is the signature: `header |
 //! filler | header | checksum | random`. The PDU's header and security trailer
-//! are covered by the checksum, before and behind the body.
+//! are covered by the checksum, before and after the body.
 
 use std::ops::Range;
 
@@ -18,7 +18,7 @@ use crate::security::{BadSignature, Sealer};
 
 /// Length of a token's header.
 const HEADER: usize = 16;
-/// How much stands behind the body, without the filler.
+/// How much follows the body, without the filler.
 const BEHIND: usize = HEADER + CHECKSUM;
 /// Length of a signature without a filler.
 const SIGNATURE: usize = HEADER + BEHIND + BLOCK;

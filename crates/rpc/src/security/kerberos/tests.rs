@@ -449,7 +449,7 @@ fn answered(
     (client, reply, offer.mechanism_list, server)
 }
 
-/// How long what is behind the identifier of a framed token is.
+/// How long what is after the identifier of a framed token is.
 fn framed_len(token: &[u8]) -> usize {
     let at = token.windows(2).position(|two| two == [1, 0]).unwrap();
     token.len() - at - 2

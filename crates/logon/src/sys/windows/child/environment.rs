@@ -160,7 +160,7 @@ fn users(token: HANDLE) -> io::Result<BTreeMap<Name, OsString>> {
             let (name, value) = (&text[..=equals], &text[equals + 2..]);
             variables.insert(Name::new(&OsString::from_wide(name)), OsString::from_wide(value));
         }
-        // SAFETY: behind the NUL is the next text, or the NUL that ends the block.
+        // SAFETY: after the NUL is the next text, or the NUL that ends the block.
         at = unsafe { at.add(length + 1) };
         left -= length + 1;
     }
