@@ -1,8 +1,8 @@
 //! What is asked: servers as they are now, files, and events that were stored, behind one trait.
 //!
-//! A [`Backend`] has some sources and answers questions about them. [`Sources::ask`] is the one way
+//! A [`Backend`] has some sources and answers questions about them. `Sources::ask` is the one way
 //! to ask: it takes a [`Person`], and what that person may not read is nowhere in the answer, neither
-//! as a row nor in a count. The answer is a [`Search`], which fills while it is looked at, and says of
+//! as a row nor in a count. The answer is a `Search`, which fills while it is looked at, and says of
 //! each part how exact it is.
 
 mod cache;
