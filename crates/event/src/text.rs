@@ -305,16 +305,36 @@ impl Escape for Json {
     }
 
     fn push_str(text: &str, out: &mut Vec<u8>) {
-        let is_special = |b: u8| !(0x20..0x7f).contains(&b) || b == b'"' || b == b'\\';
-        let mut rest = text;
-        while let Some(at) = rest.bytes().position(is_special) {
-            let (plain, special) = rest.split_at(at);
-            out.extend_from_slice(plain.as_bytes());
-            let mut chars = special.chars();
-            chars.next().into_iter().for_each(|c| Self::push_char(c, out));
-            rest = chars.as_str();
+        let bytes = text.as_bytes();
+        let (mut start, mut at) = (0, 0);
+        while at < bytes.len() {
+            let mut word = [b' '; LANES];
+            let count = LANES.min(bytes.len() - at);
+            word[..count].copy_from_slice(&bytes[at..at + count]);
+            let word = u64::from_le_bytes(word);
+            let foreign = word & HIGHS;
+            let special = foreign | Self::specials(word & !HIGHS);
+            if special == 0 {
+                at += count;
+                continue;
+            }
+            at += special.trailing_zeros() as usize / 8;
+            out.extend_from_slice(&bytes[start..at]);
+            match bytes[at] {
+                c if c.is_ascii() => {
+                    Self::push_special(c, out);
+                    at += 1;
+                }
+                _ => {
+                    // What stands before is whole, so a character begins here.
+                    let Some(c) = text[at..].chars().next() else { return };
+                    Self::push_char(c, out);
+                    at += c.len_utf8();
+                }
+            }
+            start = at;
         }
-        out.extend_from_slice(rest.as_bytes());
+        out.extend_from_slice(&bytes[start..]);
     }
 }
 
@@ -381,6 +401,15 @@ fn push_utf8(c: char, out: &mut Vec<u8>) {
 
 /// The units that are looked at together: as bytes they are one word.
 const LANES: usize = 8;
+
+/// What is UTF-8 but for faults, as nearly all that is written here is. The standard library's function
+/// of this kind looks at each character before it knows whether there is a fault at all.
+pub(crate) fn lossy(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
+}
 
 /// A byte of 1, and one with the high bit, in each place of a word.
 const ONES: u64 = 0x0101_0101_0101_0101;

@@ -196,7 +196,7 @@ impl List {
             let _ = write!(out, "{bold:#}");
             out.resize(out.len() + longest.saturating_sub(used), b' ');
             out.extend_from_slice(b" :");
-            let text = String::from_utf8_lossy(text);
+            let text = crate::text::lossy(text);
             for (i, line) in text.trim_end().lines().enumerate() {
                 if i > 0 {
                     out.push(b'\n');
@@ -237,7 +237,7 @@ fn values<S: FieldSource>(
 ) {
     let values = &mut scratch.text.values;
     values.read(source, texts, &mut scratch.text.tree);
-    let line = |(name, value): (&[u8], Vec<u8>)| (String::from_utf8_lossy(name).into(), value);
+    let line = |(name, value): (&[u8], Vec<u8>)| (crate::text::lossy(name).into(), value);
     lines.extend(values.by_name().into_iter().map(line));
 }
 

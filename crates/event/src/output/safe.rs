@@ -22,7 +22,7 @@ pub fn push_cell(text: &str, width: Option<usize>, out: &mut Vec<u8>) -> usize {
 /// Writes text as far as it fits, and says how many columns it takes. What does not fit is cut,
 /// and ends in `…`.
 pub(super) fn push_safe(text: &[u8], width: Option<usize>, out: &mut Vec<u8>) -> usize {
-    let text = String::from_utf8_lossy(text);
+    let text = crate::text::lossy(text);
     let mut cutter = Cutter::new(width.unwrap_or(usize::MAX), out);
     let mut harmless = Harmless::default();
     for c in text.trim_end().chars() {
@@ -96,7 +96,7 @@ pub(super) fn push_window(
     out: &mut Vec<u8>,
 ) -> usize {
     use std::io::Write as _;
-    let text = String::from_utf8_lossy(text);
+    let text = crate::text::lossy(text);
     let skip = if columns > width { skipped(&text, columns, width) } else { 0 };
     let mut cutter = Cutter::new(width, out);
     if skip > 0 {

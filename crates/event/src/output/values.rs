@@ -42,9 +42,9 @@ impl Values {
         if self.places.is_empty() && source.has_more() {
             tree.read::<Plain, S>(source);
             tree.each_leaf(|name, text| {
-                let name = String::from_utf8_lossy(name);
+                let name = crate::text::lossy(name);
                 self.add(Some(DataName::new(&name)), |out| out.extend_from_slice(text));
-                let text = String::from_utf8_lossy(text);
+                let text = crate::text::lossy(text);
                 self.add_words(source, texts, &Value::Str(&text));
             });
         }
@@ -70,7 +70,7 @@ impl Values {
     /// Adds the words behind the last value, in parentheses.
     fn add_words<S: FieldSource>(&mut self, source: &S, texts: Texts<'_>, value: &Value<'_>) {
         let (Some(known), Some(place)) = (texts.source, self.places.last_mut()) else { return };
-        let name = String::from_utf8_lossy(&self.text[place.name.clone()]).into_owned();
+        let name = crate::text::lossy(&self.text[place.name.clone()]).into_owned();
         let end = self.text.len();
         self.text.extend_from_slice(b" (");
         match known.words(source, &name, value, &mut self.text) {

@@ -392,7 +392,7 @@ fn message_text<S: FieldSource>(
     scratch.buffer.clear();
     let by = texts.source.and_then(|known| known.message(source, &mut scratch.buffer));
     match by {
-        Some(_) => quoted(&String::from_utf8_lossy(&scratch.buffer), out),
+        Some(_) => quoted(&crate::text::lossy(&scratch.buffer), out),
         None => put(b"null", out),
     }
     by
@@ -435,7 +435,7 @@ fn names<S: FieldSource>(
         if is_known {
             out.push(if out.len() == start { b'{' } else { b',' });
             put(before, out);
-            quoted(&String::from_utf8_lossy(&scratch.buffer), out);
+            quoted(&crate::text::lossy(&scratch.buffer), out);
         }
         is_known
     };
