@@ -236,7 +236,11 @@ impl ProviderTexts {
     /// Writes a text with an event's values.
     pub fn push(&self, text: &EventText, event: &dyn AnyEvent, out: &mut Vec<u8>) {
         let mut inserts = Inserts { provider: self, text, ends: Vec::new(), values: Vec::new() };
-        if text.text.highest_insert() > 0 {
+        let highest = usize::from(text.text.highest_insert());
+        if highest > 0 {
+            // Most values are short, and growing step by step costs more than the values do.
+            inserts.ends.reserve_exact(highest);
+            inserts.values.reserve_exact(32 * highest);
             if !text.user_data {
                 inserts.read_data(event);
             }
