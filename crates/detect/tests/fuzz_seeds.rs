@@ -4,18 +4,11 @@
 #[path = "../../../fuzz/targets/sigma.rs"]
 mod sigma;
 
-use std::path::Path;
-
 /// Places in each seed where it is cut, and where a byte is changed.
 const PLACES: usize = 48;
 
 fn run_seeds(target: &str, run: fn(&str)) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
-    let mut seeds: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    seeds.sort();
-    assert!(!seeds.is_empty(), "{target} has seeds");
-    for path in seeds {
+    for path in quarry_testkit::fuzz_seeds(target) {
         let seed = std::fs::read_to_string(&path).unwrap();
         run(&seed);
         for place in 0..PLACES {

@@ -10,12 +10,7 @@ use std::path::Path;
 const PLACES: usize = 400;
 
 fn run_seeds(target: &str, run: fn(&[u8]) -> usize) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(target);
-    let mut seeds: Vec<_> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    seeds.sort();
-    assert!(!seeds.is_empty(), "{target} has seeds");
-    for path in seeds {
+    for path in quarry_testkit::fuzz_seeds(target) {
         let seed = std::fs::read(&path).unwrap();
         assert!(run(&seed) > 0, "{} can be read", path.display());
         for place in 0..PLACES {

@@ -27,6 +27,16 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
+/// The seeds of a fuzz target, in order. There has to be one.
+pub fn fuzz_seeds(target: &str) -> Vec<PathBuf> {
+    let folder = root().join("fuzz/seeds").join(target);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut seeds: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "{target} has seeds");
+    seeds
+}
+
 /// The most memory that a process has held so far, in bytes, where the system tells (Linux).
 pub fn peak_memory(process: u32) -> Option<usize> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;

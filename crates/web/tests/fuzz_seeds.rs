@@ -9,11 +9,8 @@ mod view;
 
 #[test]
 fn seeds_of_addresses_are_read() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/view");
-    let seeds: Vec<_> = std::fs::read_dir(folder).expect("there are seeds").collect();
-    assert!(!seeds.is_empty());
-    for seed in seeds {
-        let seed = std::fs::read_to_string(seed.expect("an entry").path()).expect("it is text");
+    for path in quarry_testkit::fuzz_seeds("view") {
+        let seed = std::fs::read_to_string(path).expect("it is text");
         assert!(quarry_web::view::View::parse(&seed).is_ok(), "{seed}");
         for at in 0..seed.len() {
             view::run(&seed[..at]);
@@ -27,11 +24,8 @@ fn seeds_of_addresses_are_read() {
 #[cfg(target_os = "linux")]
 #[test]
 fn seeds_of_the_helpers_frames_are_read() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/seeds/helper");
-    let seeds: Vec<_> = std::fs::read_dir(folder).expect("there are seeds").collect();
-    assert!(!seeds.is_empty());
-    for seed in seeds {
-        let seed = std::fs::read(seed.expect("an entry").path()).expect("it can be read");
+    for path in quarry_testkit::fuzz_seeds("helper") {
+        let seed = std::fs::read(path).expect("it can be read");
         helper::run(&seed);
         for at in 0..seed.len() {
             helper::run(&seed[..at]);
