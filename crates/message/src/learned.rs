@@ -300,19 +300,8 @@ impl Learned {
     }
 
     fn parts(&self) -> (Provider, MessageTable, MessageTable) {
-        let mut manifest = Manifest {
-            guid: self.guid.unwrap_or(Guid::from_bytes([0; 16])),
-            name: Some(self.name.clone()),
-            message: None,
-            channels: Vec::new(),
-            levels: Vec::new(),
-            tasks: Vec::new(),
-            opcodes: Vec::new(),
-            keywords: Vec::new(),
-            maps: Vec::new(),
-            templates: Vec::new(),
-            events: Vec::new(),
-        };
+        let mut manifest = Manifest::new(self.guid.unwrap_or(Guid::from_bytes([0; 16])));
+        manifest.name = Some(self.name.clone());
         let (mut messages, mut parameters) = (BTreeMap::new(), Vec::new());
         let mut events: BTreeMap<(u16, u8), Option<&str>> = BTreeMap::new();
         for (of, text) in &self.texts {

@@ -151,6 +151,23 @@ impl Manifest {
     pub const MAX_ELEMENTS: usize = 1 << 18;
     /// The most text of the names in a resource, in times the resource's length: names may be shared.
     const MAX_SHARED: usize = 8;
+
+    /// A provider of which no more is known yet.
+    pub(crate) fn new(guid: Guid) -> Self {
+        Manifest {
+            guid,
+            name: None,
+            message: None,
+            channels: Vec::new(),
+            levels: Vec::new(),
+            tasks: Vec::new(),
+            opcodes: Vec::new(),
+            keywords: Vec::new(),
+            maps: Vec::new(),
+            templates: Vec::new(),
+            events: Vec::new(),
+        }
+    }
 }
 
 /// Reads the resource WEVT_TEMPLATE: the providers that it describes.
@@ -217,19 +234,8 @@ impl Reader<'_, '_> {
     fn provider(mut self, guid: Guid, at: usize) -> Result<Manifest, Error> {
         let data = self.data;
         data.signature(at, b"WEVT")?;
-        let mut manifest = Manifest {
-            guid,
-            name: None,
-            message: message(data.u32(at + 8)?),
-            channels: Vec::new(),
-            levels: Vec::new(),
-            tasks: Vec::new(),
-            opcodes: Vec::new(),
-            keywords: Vec::new(),
-            maps: Vec::new(),
-            templates: Vec::new(),
-            events: Vec::new(),
-        };
+        let mut manifest = Manifest::new(guid);
+        manifest.message = message(data.u32(at + 8)?);
         // A number for the kind of element, and its offset. The signature there says the same.
         let count = data.count(at + 12, at + 16, 8)?;
         self.budget.spend(count)?;

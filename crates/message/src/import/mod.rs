@@ -57,19 +57,7 @@ fn event(id: u16, version: u8, message: u32) -> EventDefinition {
 
 /// A manifest with events, and no more.
 fn manifest(guid: Guid, name: String, events: Vec<EventDefinition>) -> Manifest {
-    Manifest {
-        guid,
-        name: Some(name),
-        message: None,
-        channels: Vec::new(),
-        levels: Vec::new(),
-        tasks: Vec::new(),
-        opcodes: Vec::new(),
-        keywords: Vec::new(),
-        maps: Vec::new(),
-        templates: Vec::new(),
-        events,
-    }
+    Manifest { name: Some(name), events, ..Manifest::new(guid) }
 }
 
 /// WELM: a list of providers, and of their events' numbers and messages. White space in the messages
