@@ -269,7 +269,7 @@ impl Gather {
         let by = ["event", "mta", "catalogue", "server", "foreign"]
             .into_iter()
             .find(|known| *known == by);
-        let system = SYSTEM.map(|(member, name)| (name, write(&Column::Member(member))));
+        let system = SYSTEM.map(|member| (member.name(), write(&Column::Member(member))));
         let mut values = Vec::new();
         let _ = event.each_data(|name, value| {
             let unnamed;
@@ -304,24 +304,24 @@ impl Gather {
     }
 }
 
-/// The fields of `<System>` that an event's page shows, with the names of their columns.
-const SYSTEM: [(Member, &str); 16] = [
-    (Member::Computer, "computer"),
-    (Member::Channel, "channel"),
-    (Member::RecordId, "record_id"),
-    (Member::Provider, "provider"),
-    (Member::ProviderGuid, "provider_guid"),
-    (Member::EventId, "event_id"),
-    (Member::Version, "version"),
-    (Member::LevelName, "level_name"),
-    (Member::Task, "task"),
-    (Member::Opcode, "opcode"),
-    (Member::Keywords, "keywords"),
-    (Member::UserSid, "user_sid"),
-    (Member::ProcessId, "process_id"),
-    (Member::ThreadId, "thread_id"),
-    (Member::ActivityId, "activity_id"),
-    (Member::RelatedActivityId, "related_activity_id"),
+/// The fields of `<System>` that an event's page shows.
+const SYSTEM: [Member; 16] = [
+    Member::Computer,
+    Member::Channel,
+    Member::RecordId,
+    Member::Provider,
+    Member::ProviderGuid,
+    Member::EventId,
+    Member::Version,
+    Member::LevelName,
+    Member::Task,
+    Member::Opcode,
+    Member::Keywords,
+    Member::UserSid,
+    Member::ProcessId,
+    Member::ThreadId,
+    Member::ActivityId,
+    Member::RelatedActivityId,
 ];
 
 /// The fields of which values are always counted.
