@@ -55,8 +55,9 @@ fn main() -> io::Result<()> {
         let kind = kind(Path::new(name)).unwrap_or_default();
         let _ = writeln!(
             table,
-            "    Asset {{ name: {name:?}, served: {served:?}, kind: {kind:?}, plain: \
-             include_bytes!({plain:?}), gzip: include_bytes!({packed:?}) }},"
+            "    Asset {{ name: {name:?}, served: {served:?}, kind: {kind:?}, \
+             plain: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}\")), \
+             gzip: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.gz\")) }},"
         );
     }
     table.push_str("];\n");

@@ -1,6 +1,10 @@
 //! Questions from anyone: any text is refused at a place in it, or is words that are the same when
 //! they are read again from each of their forms.
 
+use std::sync::Arc;
+
+use quarry_event::RuleName;
+use quarry_event::filter::Filter;
 use quarry_event::testing::now;
 use quarry_event::words::{Shell, Words};
 
@@ -26,6 +30,18 @@ pub(crate) fn run(text: &str) {
         assert_eq!(command.map(|read| read.canonical()).as_ref(), Ok(&canonical));
     }
     let zoned = || now().to_timestamp().expect("a time").to_zoned(jiff::tz::TimeZone::UTC);
-    let _ = words.filter(zoned);
+    if let Ok(filter) = words.filter(zoned) {
+        let title = words.iter().next().map_or("", |word| word.value()).to_owned();
+        let rule = Arc::new(RuleName { title, ..RuleName::default() });
+        // Of no rules, none is one that has to be there, and none one that must not.
+        assert_eq!(filter.rules_pass(&[]), filter.rules.is_empty());
+        let only = Filter { not_rules: Vec::new(), ..filter.clone() };
+        let none = Filter { not_rules: filter.rules, ..Filter::default() };
+        if none.tests_rules() {
+            // A word and its negation never agree.
+            let rules = [rule];
+            assert_ne!(only.rules_pass(&rules), none.rules_pass(&rules));
+        }
+    }
     let _ = words.logs();
 }

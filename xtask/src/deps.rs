@@ -1,4 +1,4 @@
-//! Checks that the crates of the workspace use only those below them, that `unsafe` stands only where
+//! Checks that the crates of the workspace use those below them that the table has, that `unsafe` stands only where
 //! it may, and that each crate builds with each of its features alone.
 
 use std::fs;
@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::sh;
 
-/// What each crate may use of the others. Each stands behind all that it may use.
+/// What each crate uses of the others, and no other may it use. Each comes after all that it uses.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("binxml", &["event"]),
@@ -22,31 +22,33 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("rpc", &["cred"]),
     // Accounts are part of how one connects.
     ("even", &["cred", "rpc"]),
-    ("winevt", &["event", "binxml"]),
-    ("eventlog", &["event", "binxml", "logfile", "cred", "rpc", "even", "winevt"]),
+    ("winevt", &["event"]),
+    ("eventlog", &["event", "binxml", "logfile", "rpc", "even", "winevt"]),
     ("lock", &[]),
     ("logon", &["cred"]),
-    ("fleet", &["event", "cred", "rpc", "even", "eventlog", "lock"]),
+    ("fleet", &["event", "cred", "rpc", "even", "eventlog"]),
     // Its file of cursors is locked.
     ("collect", &["event", "message", "detect", "eventlog", "lock", "fleet"]),
     ("store", &["event", "lock"]),
     // Its audit is locked.
-    ("web", &["event", "message", "cred", "lock", "logon", "fleet", "collect", "store"]),
+    ("web", &["event", "binxml", "logfile", "cred", "lock", "logon", "fleet", "collect"]),
     ("sim", &["event", "binxml", "logfile", "cred", "rpc", "even"]),
+    // What the programs below share.
+    (
+        "program",
+        &[
+            "event", "logfile", "archive", "message", "cred", "rpc", "eventlog", "lock", "logon",
+            "fleet", "detect", "collect", "web", "sim",
+        ],
+    ),
     (
         "cli",
         &[
-            "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
-            "eventlog", "lock", "logon", "fleet", "detect", "collect", "web", "sim",
+            "event", "binxml", "logfile", "message", "cred", "rpc", "even", "eventlog", "lock",
+            "logon", "fleet", "detect", "collect", "web", "program", "sim",
         ],
     ),
-    (
-        "server",
-        &[
-            "event", "binxml", "logfile", "archive", "message", "cred", "rpc", "even", "winevt",
-            "eventlog", "lock", "logon", "fleet", "collect", "store", "web", "sim",
-        ],
-    ),
+    ("server", &["event", "eventlog", "fleet", "detect", "collect", "store", "web", "program"]),
 ];
 
 /// The crates that talk to systems in C. All others forbid `unsafe`.
@@ -55,7 +57,8 @@ const UNSAFE: [&str; 3] = ["lock", "logon", "winevt"];
 /// Helpers for tests, which no product may use.
 const TESTKIT: &str = "testkit";
 
-/// Fails when a crate uses one that it may not, for its product or its build; tests may use any.
+/// Fails when a crate uses one that it may not, for its product or its build, or doesn't use one that
+/// it may; tests may use any.
 pub(crate) fn check() -> Result<()> {
     let mut checked = 0;
     for package in &packages()? {
@@ -73,14 +76,16 @@ pub(crate) fn check() -> Result<()> {
             .iter()
             .find(|(known, _)| *known == name)
             .with_context(|| format!("xtask's table of crates doesn't have quarry-{name}"))?;
-        for dependency in package["dependencies"].as_array().into_iter().flatten() {
-            let Some(used) = dependency["name"].as_str().and_then(|n| n.strip_prefix("quarry-"))
-            else {
-                continue;
-            };
-            if dependency["kind"].as_str() != Some("dev") && !allowed.contains(&used) {
-                bail!("quarry-{name} may not use quarry-{used}; it may use {allowed:?}");
-            }
+        let dependencies = package["dependencies"].as_array().into_iter().flatten();
+        let used: Vec<&str> = dependencies
+            .filter(|dependency| dependency["kind"].as_str() != Some("dev"))
+            .filter_map(|dependency| dependency["name"].as_str()?.strip_prefix("quarry-"))
+            .collect();
+        if let Some(used) = used.iter().find(|used| !allowed.contains(used)) {
+            bail!("quarry-{name} may not use quarry-{used}; it may use {allowed:?}");
+        }
+        if let Some(idle) = allowed.iter().find(|allowed| !used.contains(allowed)) {
+            bail!("quarry-{name} doesn't use quarry-{idle}; take it from xtask's table");
         }
         checked += 1;
     }

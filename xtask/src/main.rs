@@ -3,7 +3,7 @@
 //! | command | does |
 //! |---|---|
 //! | `cargo xtask test` | installs what the tests need, then everything CI runs |
-//! | `cargo xtask bench [scan\|save\|lock\|fleet\|tail\|logon]` | ratios against peers in one run |
+//! | `cargo xtask bench [scan\|save\|lock\|fleet\|tail\|logon\|store\|web]` | ratios against peers in one run |
 //! | `cargo xtask windows` | cross-builds for Windows and runs what can run under Wine |
 //! | `cargo xtask fuzz [TARGET] [--seconds N]` | runs the fuzz targets |
 //! | `cargo xtask fuzz hostile [--rounds N]` | a server whose answers are changed, against the client |
@@ -42,12 +42,13 @@ fn run(arguments: &[&str]) -> Result<()> {
         ["test", stages @ ..] => test::run(stages),
         ["bench", "lock-peer", how, path] => bench::lock::peer(how, path.as_ref()),
         ["bench", "logon-inside"] => bench::logon::inside(),
+        ["bench", "web-inside"] => bench::web::inside(),
         ["bench", which @ ..] => bench::run(which),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["windows"] => windows::run(),
         ["deps"] => deps::check().and_then(|()| circles::check()),
         _ => bail!(
-            "say what to do:\n  cargo xtask test [STAGE...]   (stages: {})\n  cargo xtask bench [scan|save|lock|fleet|tail|logon]\n  \
+            "say what to do:\n  cargo xtask test [STAGE...]   (stages: {})\n  cargo xtask bench [scan|save|lock|fleet|tail|logon|store|web]\n  \
              cargo xtask windows\n  cargo xtask fuzz [TARGET] [--seconds N]",
             test::STAGES.map(|stage| stage.name).join(", ")
         ),

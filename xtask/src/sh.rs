@@ -34,6 +34,17 @@ pub(crate) fn is_ci() -> bool {
 pub(crate) fn command<S: AsRef<OsStr>>(program: &str, arguments: &[S]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
+    // What cargo says to this program of its own package isn't for the builds that it starts: build
+    // scripts that heed it (ring's) would run again, and all above them be built again, whenever one
+    // built with and without `cargo xtask` by turns.
+    for (name, _) in std::env::vars_os() {
+        let is_of_package = |name: &str| {
+            ["CARGO_MANIFEST_", "CARGO_PKG_"].iter().any(|prefix| name.starts_with(prefix))
+        };
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

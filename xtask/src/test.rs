@@ -123,7 +123,7 @@ fn busy() -> Result<()> {
                 }
             });
         }
-        let tests = ["test", "--locked", "--package", "quarry-cli", "--test", "live"];
+        let tests = ["test", "--locked", "--workspace", "--test", "live"];
         let done = sh::run("cargo", &tests);
         is_over.store(true, Ordering::Relaxed);
         done

@@ -32,11 +32,9 @@ pub(crate) fn apt_install(missing: &[&str]) -> Result<()> {
         let mut apt = sh::command(words[0], &words[1..]);
         sh::run_command(apt.env("DEBIAN_FRONTEND", "noninteractive"))
     };
-    if apt(&install).is_err() {
-        apt(&["update"])?;
-        apt(&install)?;
-    }
-    Ok(())
+    // Old lists may still give packages, but older ones than what is needed.
+    let updated = apt(&["update"]);
+    apt(&install).or_else(|error| updated.and(Err(error)))
 }
 
 fn is_root() -> Result<bool> {

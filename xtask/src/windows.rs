@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use crate::tools;
+use crate::{sh, tools};
 
 const TARGET: &str = "x86_64-pc-windows-gnu";
 const RUSTC: &str = "/usr/bin/rustc";
@@ -47,7 +47,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
     install_missing()?;
     let place = Place::new()?;
     step("building the workspace for Windows");
-    place.cargo(["build", "--workspace", "--exclude", "xtask"])?;
+    // The daemon isn't built for Windows: its store alone would take longer than all the rest.
+    place.cargo([
+        "build",
+        "--workspace",
+        "--exclude",
+        "xtask",
+        "--exclude",
+        "quarry-store",
+        "--exclude",
+        "quarry-server",
+    ])?;
 
     let wine = Wine::new(&place)?;
     step("quarry-lock under Wine");
@@ -72,6 +82,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
     step("quarry scan under Wine");
     scan_says_the_same(&place, &wine)?;
+
+    step("messages as Wine fills them");
+    messages_are_filled_alike(&place, &wine)?;
 
     step("this machine, under Wine as it is");
     run_to_success(
@@ -126,13 +139,8 @@ fn scan_says_the_same(place: &Place, wine: &Wine) -> anyhow::Result<()> {
         logs.extend(logs_in(&corpus)?);
     }
     anyhow::ensure!(!logs.is_empty(), "there is no log to scan");
-    run_to_success(Command::new("cargo").current_dir(&place.workspace).args([
-        "build",
-        "--locked",
-        "-p",
-        "quarry-cli",
-    ]))?;
-    let native = crate::sh::target().join("debug").join("quarry");
+    run_to_success(&mut sh::command("cargo", &["build", "--locked", "-p", "quarry-cli"]))?;
+    let native = sh::target().join("debug").join("quarry");
     let scan = |mut command: Command| -> anyhow::Result<Vec<u8>> {
         // The same names on both sides: paths are in what is printed.
         // Nor do catalogues count that somebody has on this side.
@@ -148,6 +156,32 @@ fn scan_says_the_same(place: &Place, wine: &Wine) -> anyhow::Result<()> {
     anyhow::ensure!(printed == expected, "quarry scan prints something else under Wine");
     step(&format!("{} logs, {} bytes, the same", logs.len(), printed.len()));
     Ok(())
+}
+
+/// Messages filled in by `FormatMessageW`, and by the crate `message` on this side.
+fn messages_are_filled_alike(place: &Place, wine: &Wine) -> anyhow::Result<()> {
+    let program = place.folder.join("format_message.exe");
+    run_to_success(
+        Command::new("x86_64-w64-mingw32-gcc")
+            .args(["-O2", "-Wall", "-Wextra", "-Werror", "-o"])
+            .arg(&program)
+            .arg(place.workspace.join("crates/message/tests/wine/format_message.c")),
+    )?;
+    let arguments = [
+        "test",
+        "--locked",
+        "-p",
+        "quarry-message",
+        "--test",
+        "witnesses",
+        "wine::",
+        "--",
+        "--nocapture",
+    ];
+    let mut tests = sh::command("cargo", &arguments);
+    tests.env("QUARRY_FORMAT_MESSAGE", program);
+    wine.configure(&mut tests);
+    run_to_success(&mut tests)
 }
 
 fn logs_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
@@ -194,10 +228,8 @@ impl Place {
     /// Cargo, set up for the Windows target. Its own options follow the subcommand.
     fn cargo_command<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut arguments = arguments.into_iter();
-        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        let mut command = sh::command("cargo", arguments.next().as_slice());
         command
-            .current_dir(&self.workspace)
-            .args(arguments.next())
             .args(["--target", TARGET, "-Zbuild-std=std,panic_unwind,test"])
             // Most of the time goes into compiling dependencies, and nothing here runs long.
             .args(["--config", "profile.dev.package.\"*\".opt-level=0"])

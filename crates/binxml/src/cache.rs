@@ -4,6 +4,8 @@
 //! file, a definition's bytes hold offsets of names in its chunk; a template is the same in
 //! another chunk when everything but these is, and the names at the new offsets are.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use hashbrown::HashMap;
 
 use crate::compile::compile;
@@ -21,12 +23,57 @@ pub(crate) struct Identity {
     pub(crate) dialect: Dialect,
 }
 
+/// The templates at some offsets, one for each hash of them: an offset, the place that the template
+/// there is compiled for, and its index, in one word. What a head finds is noted here too, so it takes no
+/// more than a look at the cache.
+struct AtHand([AtomicU64; AtHand::LEN]);
+
+impl AtHand {
+    const LEN: usize = 64;
+    /// The bits of an index; of so high a one nothing is noted.
+    const INDEX: u64 = (1 << 29) - 1;
+
+    #[inline]
+    fn at(&self, offset: u32, place: Place) -> &AtomicU64 {
+        // Definitions are far from each other and at even places.
+        &self.0[(offset >> 1 ^ offset >> 7 ^ place as u32) as usize % AtHand::LEN]
+    }
+
+    /// What stands above the bits of the index.
+    #[inline]
+    fn key(offset: u32, place: Place) -> u64 {
+        u64::from(offset) << 3 | place as u64
+    }
+
+    #[inline]
+    fn get(&self, offset: u32, place: Place) -> Option<u32> {
+        let entry = self.at(offset, place).load(Ordering::Relaxed);
+        let (key, index) = (entry / (Self::INDEX + 1), entry & Self::INDEX);
+        (key == Self::key(offset, place) && index != Self::INDEX).then_some(index as u32)
+    }
+
+    #[inline]
+    fn set(&self, offset: u32, place: Place, index: u32) {
+        let index = u64::from(index).min(Self::INDEX);
+        let entry = (Self::key(offset, place) * (Self::INDEX + 1)) | index;
+        self.at(offset, place).store(entry, Ordering::Relaxed);
+    }
+}
+
+impl Default for AtHand {
+    fn default() -> Self {
+        AtHand([const { AtomicU64::new(AtHand::INDEX) }; AtHand::LEN])
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Cache {
     templates: Vec<Template>,
     by_identity: HashMap<Identity, Vec<u32>>,
     /// The templates at offsets of the current chunk.
     by_offset: HashMap<(u32, Place), u32>,
+    /// The same of one for each hash of them, where most are found.
+    at_hand: AtHand,
     /// Templates of so many values without names.
     unnamed: HashMap<(u32, Place), u32>,
 }
@@ -40,6 +87,7 @@ impl Cache {
     /// Forgets what is known by its offset, because another chunk begins.
     pub(crate) fn begin_chunk(&mut self) {
         self.by_offset.clear();
+        self.at_hand = AtHand::default();
         self.trim();
     }
 
@@ -52,11 +100,12 @@ impl Cache {
 
     #[inline]
     pub(crate) fn at_offset(&self, offset: u32, place: Place) -> Option<u32> {
-        self.by_offset.get(&(offset, place)).copied()
+        let known = || self.by_offset.get(&(offset, place)).copied();
+        self.at_hand.get(offset, place).or_else(known)
     }
 
-    /// The template of the instance that comes next, if it stands elsewhere in the chunk, or comes
-    /// as one did that was compiled before; goes on to its values then.
+    /// The template of the instance that comes next, if it is one that was compiled before; goes on
+    /// to its values then.
     #[inline]
     pub(crate) fn known(
         &self,
@@ -69,7 +118,17 @@ impl Cache {
             cursor.u32().ok()?; // The first four bytes of the identifier.
             let offset = cursor.u32().ok()?;
             let is_here = offset as usize == cursor.at;
-            return if is_here { None } else { self.at_offset(offset, place) };
+            if !is_here && let Some(known) = self.at_offset(offset, place) {
+                return Some(known);
+            }
+            let mut definition = Cursor::new(cursor.bytes, offset as usize, cursor.bytes.len());
+            let (identity, at) = chunk_identity(&mut definition, place).ok()?;
+            let known = self.find_known(identity, cursor.bytes, at)?;
+            self.at_hand.set(offset, place, known);
+            if is_here {
+                cursor.take(definition.at - cursor.at).ok()?;
+            }
+            return Some(known);
         }
         let guid = cursor.array().ok()?;
         let len = cursor.u32().ok()?;
@@ -86,6 +145,7 @@ impl Cache {
 
     pub(crate) fn remember_offset(&mut self, offset: u32, place: Place, index: u32) {
         self.by_offset.insert((offset, place), index);
+        self.at_hand.set(offset, place, index);
     }
 
     /// A template of `<EventData>` with so many values, none of which has a name.
@@ -116,6 +176,7 @@ impl Cache {
         let mut cursor = Cursor::new(bytes, at, end);
         let mut template = compile(&mut cursor, identity.dialect, identity.place, true)?;
         template.definition = bytes[at..cursor.at].into();
+        template.guid = identity.guid;
         let index = self.templates.len() as u32;
         self.templates.push(template);
         let variants = self.by_identity.entry(identity).or_default();
@@ -125,6 +186,17 @@ impl Cache {
         variants.push(index);
         Ok(index)
     }
+}
+
+/// What the definition says of itself that stands at the cursor, in a chunk, and where its bytes begin. The
+/// cursor goes on to their end.
+pub(crate) fn chunk_identity(cursor: &mut Cursor<'_>, place: Place) -> Result<(Identity, usize)> {
+    cursor.u32()?; // The offset of the next definition.
+    let guid = cursor.array()?;
+    let len = cursor.u32()?;
+    let at = cursor.at;
+    cursor.take(len as usize)?;
+    Ok((Identity { guid, len, place, dialect: Dialect::File }, at))
 }
 
 /// The definition of `<EventData>` with so many `<Data>`, as a server would send it.

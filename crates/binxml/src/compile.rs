@@ -1,15 +1,17 @@
 //! From tokens to a [`Template`]: one pass over an element, in either dialect.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use quarry_event::text::{Escape, Json, Plain};
-use quarry_event::{Event, Field, Utf16};
+use quarry_event::{Event, Field, Utf16, layout};
 
 use crate::cursor::{Cursor, Dialect, Name, STRING_TYPE, token};
 use crate::error::{Fault, Result};
 use crate::limits::Limits;
 use crate::name::is_name_character;
 use crate::template::{
-    ContentSlot, Datum, DatumName, Dependencies, FieldText, Literal, NameMark, NameUse, Node,
-    Piece, Place, Template, Text,
+    ContentSlot, Datum, DatumName, Dependencies, FieldText, Literal, NameMarks, NameUse, Node,
+    Piece, Place, Substitutions, Template, Text,
 };
 
 /// The children of `<System>` in the order in which Windows writes them, and their attributes.
@@ -164,6 +166,10 @@ struct Compiler {
     /// The element `<System>`, if nothing before it in `<Event>` could be another one.
     system: Option<usize>,
     odd: bool,
+    /// The slots in what is neither a field nor a value of `<EventData>`.
+    layout_slots: Vec<u16>,
+    /// Whether there is something in fields or data that is neither.
+    has_odd_parts: bool,
     used_slots: hashbrown::HashSet<u16>,
     reuses: bool,
     names: Vec<NameUse>,
@@ -198,6 +204,9 @@ impl Compiler {
             open.has_elements = true;
         }
         let (role, inside) = self.role(place, literal, element);
+        if role == Role::Other && dependency != NO_DEPENDENCY {
+            self.layout_slots.push(dependency);
+        }
         let node = self.nodes.len();
         self.opened.push((node, element));
         self.push_node(
@@ -249,18 +258,24 @@ impl Compiler {
                 let first = known.is_some_and(|field| self.system_children.insert(field));
                 self.odd |= known.is_some() && !first || self.root == Place::System;
                 if !first {
-                    self.more.push(element);
+                    self.push_odd_part(element);
                 }
                 (Role::SystemChild { first }, Place::Elsewhere)
             }
             Place::EventData => (Role::Data, Place::EventData),
-            _ => {
-                if matches!(place, Place::Event) {
-                    self.more.push(element);
-                }
-                (Role::Other, Place::Elsewhere)
+            Place::Event => {
+                let is_user_data = text == "UserData";
+                self.more.push(element);
+                (Role::Other, if is_user_data { Place::UserData } else { Place::Elsewhere })
             }
+            Place::UserData | Place::Elsewhere => (Role::Other, Place::Elsewhere),
         }
+    }
+
+    /// An element of a field or of data that has something else.
+    fn push_odd_part(&mut self, element: usize) {
+        self.more.push(element);
+        self.has_odd_parts = true;
     }
 
     /// Notes of an element's name, which was used last, whether it is fixed in its place.
@@ -280,7 +295,7 @@ impl Compiler {
                 self.attributes_passed = 0;
                 ahead.is_some()
             }
-            Place::System | Place::Elsewhere => false,
+            Place::System | Place::UserData | Place::Elsewhere => false,
         };
         self.mark_last_name(is_fixed);
     }
@@ -385,6 +400,9 @@ impl Compiler {
             [Piece::Slot { .. }] if names_data => self.joined_text(&pieces, at)?,
             _ => self.text_of(&pieces, at)?,
         };
+        if self.open.last().is_some_and(|open| open.role == Role::Other) {
+            self.layout_slots.extend(pieces.iter().filter_map(Piece::slot));
+        }
         let is_namespace = matches!(text, Text::Literal(text)
             if self.literals[text.start as usize..text.end as usize] == *Event::NAMESPACE);
         let name = &self.literals[name.start as usize..name.end as usize];
@@ -394,14 +412,22 @@ impl Compiler {
                 let element = &self.literals[open.name.start as usize..open.name.end as usize];
                 match Field::at(element, Some(name)) {
                     Some(field) if first => self.fields.push((field, text, open.element)),
-                    _ => self.more.push(open.element),
+                    _ => {
+                        let element = open.element;
+                        self.push_odd_part(element);
+                    }
                 }
             }
             Role::Data if names_data => open.name_attribute = text,
-            Role::Data => self.more.push(open.element),
+            Role::Data => {
+                let element = open.element;
+                self.push_odd_part(element);
+            }
             // The namespace is known; <System> and <EventData> have no attribute that is.
             Role::Other if open.inside == Place::Event && name == "xmlns" && is_namespace => {}
-            Role::Other if open.inside != Place::Elsewhere => self.more.push(open.element),
+            Role::Other if !matches!(open.inside, Place::UserData | Place::Elsewhere) => {
+                self.more.push(open.element);
+            }
             Role::Other => {}
         }
         Ok(())
@@ -434,6 +460,9 @@ impl Compiler {
             if optional {
                 self.elements[open.element].slots.push(slot);
             }
+            if open.role == Role::Other {
+                self.layout_slots.push(slot);
+            }
             let new = self.content_slots.len();
             let index = *self.content_slot_of.entry(slot).or_insert(new);
             if index == new {
@@ -461,6 +490,7 @@ impl Compiler {
         {
             // Text beside the data.
             self.more.push(open.element);
+            self.has_odd_parts = true;
         }
         push_merged(&mut open.content, piece);
         match (self.nodes.last_mut(), piece) {
@@ -496,7 +526,7 @@ impl Compiler {
                     self.fields.push((field, text, open.element));
                 }
                 None if open.content.is_empty() && !open.has_elements => {}
-                _ if first => self.more.push(open.element),
+                _ if first => self.push_odd_part(open.element),
                 _ => {}
             },
             Role::Data if !open.has_elements => {
@@ -619,6 +649,7 @@ impl Compiler {
 
     /// Settles what drops what, now that all optional substitutions are known.
     fn finish(mut self, end: usize) -> Result<Template> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         if self.root == Place::Document
             && let Some(event) = self.elements.first_mut()
         {
@@ -669,6 +700,7 @@ impl Compiler {
             more.push(self.all_needs(element, end)?);
         }
         let distinct = has_distinct_names(&data);
+        let substitutions = self.substitutions(&data);
         let is_always_there = |system: usize| self.elements[system].slots.is_empty();
         let is_joined = |field: &FieldText| matches!(field.text, Text::Joined(_));
         let has_head = !self.odd
@@ -677,16 +709,20 @@ impl Compiler {
             && !fields.iter().any(is_joined);
         let nested = self.content_slots.iter().filter(|slot| !slot.plain);
         let nested_slots = nested.copied().collect();
-        let data_marks = data.iter().map(NameMark::of).collect();
+        let data_marks = NameMarks::of(&data);
         let has_plain_data = !self.odd && data.iter().all(is_plain);
         let present = Field::all()
             .filter(|&field| !matches!(fields[field as usize].text, Text::Absent))
             .collect();
+        let layout = self.layout();
         Ok(Template {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            layout,
             odd: self.odd,
             section_slots: self.section_slots,
             present,
             distinct,
+            substitutions,
             literals: self.literals,
             nodes: self.nodes,
             pieces: self.pieces,
@@ -702,8 +738,46 @@ impl Compiler {
             more,
             reuses: self.reuses,
             definition: Box::default(),
+            guid: [0; 16],
             names: self.names,
         })
+    }
+
+    /// What the slots are for the marks of a message.
+    fn substitutions(&self, data: &[Datum]) -> Substitutions {
+        let Some(Node::Open { name, .. }) = self.nodes.first() else { return Substitutions::None };
+        match self.root {
+            Place::Event => {}
+            Place::UserData => return Substitutions::UserData,
+            _ => return Substitutions::None,
+        }
+        let is_named = |datum: &Datum| match datum {
+            Datum::Value { name: DatumName::Known { text, .. }, .. } => &**text != "Binary",
+            Datum::Value { name, .. } => matches!(name, DatumName::Unknown { .. }),
+            Datum::Nested { .. } => false,
+        };
+        let is_in_order = |(n, datum): (usize, &Datum)| match datum {
+            Datum::Value { text: Text::Slot(slot), needs, .. } => {
+                usize::from(*slot) == n && needs.is_empty()
+            }
+            _ => false,
+        };
+        match &self.literals[name.start as usize..name.end as usize] {
+            "UserData" => Substitutions::UserData,
+            "EventData" if data.iter().any(is_named) => {
+                Substitutions::Data { in_order: data.iter().enumerate().all(is_in_order) }
+            }
+            _ => Substitutions::None,
+        }
+    }
+
+    /// The slots that decide on what an event's tree has besides fields and data.
+    fn layout(&mut self) -> Option<Box<[u16]>> {
+        let mut slots = std::mem::take(&mut self.layout_slots);
+        slots.sort_unstable();
+        slots.dedup();
+        let is_known = !self.odd && !self.has_odd_parts;
+        (is_known && !self.literals.contains(layout::MARK)).then(|| slots.into())
     }
 
     /// What drops an element or one that it is in.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use encoding_rs::Encoding;
 use quarry_event::Event;
 
-use crate::cache::{Cache, Identity};
+use crate::cache::{Cache, Identity, chunk_identity};
 use crate::compile::compile;
 use crate::cursor::{Cursor, Dialect, token};
 use crate::definitions::{Definitions, definitions_in};
@@ -50,14 +50,51 @@ pub struct Decoder {
     pub(crate) odd: Option<Event>,
 }
 
-/// A substitution value: its type, and where it lies.
+/// A substitution value: its type, and where it lies. A record has dozens, so one is made of its
+/// descriptor in a few instructions: from the low bits on these are the place, the length, the type,
+/// and whether it is BinXML in the content of an element, with the first instance in it for a length.
 #[derive(Clone, Copy)]
-pub(crate) struct Slot {
-    pub(crate) at: u32,
-    pub(crate) len: u16,
-    pub(crate) kind: u8,
+pub(crate) struct Slot(u64);
+
+impl Slot {
+    const NESTED: u64 = 1 << 56;
+
+    /// The value of a descriptor as it lies in the record: length, type and a reserved byte.
+    #[inline]
+    fn new(at: u32, descriptor: u32) -> Self {
+        Slot(u64::from(descriptor & 0x00ff_ffff) << 32 | u64::from(at))
+    }
+
+    /// BinXML with the first instance in it.
+    fn with_nested(at: u32, first: InstanceIndex) -> Self {
+        Slot(Slot::NESTED | u64::from(BIN_XML) << 48 | u64::from(first.get()) << 32 | u64::from(at))
+    }
+
+    #[inline]
+    pub(crate) fn at(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[inline]
+    pub(crate) fn len(self) -> u16 {
+        if self.0 & Slot::NESTED == 0 { (self.0 >> 32) as u16 } else { 0 }
+    }
+
+    #[inline]
+    pub(crate) fn kind(self) -> u8 {
+        (self.0 >> 48) as u8
+    }
+
+    #[inline]
+    pub(crate) fn is_array(self) -> bool {
+        self.kind() & ARRAY != 0
+    }
+
     /// For BinXML in the content of an element: the first instance in it.
-    pub(crate) nested: Option<InstanceIndex>,
+    #[inline]
+    pub(crate) fn nested(self) -> Option<InstanceIndex> {
+        if self.0 & Slot::NESTED == 0 { None } else { InstanceIndex::new((self.0 >> 32) as u16) }
+    }
 }
 
 /// A template and its values.
@@ -165,12 +202,20 @@ impl Decoder {
     }
 
     /// An event as MS-EVEN6 sends it.
+    ///
+    /// # Errors
+    /// The bytes are no event, end within it, or pass a bound of [`Limits`].
     pub fn event<'d>(&'d mut self, bytes: &'d [u8]) -> Result<Record<'d>> {
         self.cache.trim();
-        self.parse(Cursor::new(bytes, 0, bytes.len()), Dialect::Wire, None)
+        let cursor = Cursor::new(bytes, 0, bytes.len());
+        let begun = self.begin(cursor, Dialect::Wire);
+        self.parse(cursor, Dialect::Wire, begun)
     }
 
     /// [`event`](Self::event), if it is wanted; without what isn't.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event), so far as the event was looked at.
     pub fn event_if<'d>(
         &'d mut self,
         bytes: &'d [u8],
@@ -347,21 +392,24 @@ impl Decoder {
         if self.slots.len() + count > Limits::VALUES {
             return Err(Fault::Limit("values").at(at));
         }
-        let descriptors = cursor.take(4 * count)?;
+        let (descriptors, _) = cursor.take(4 * count)?.as_chunks();
         let start = self.slots.len();
+        // One pass without branches, over several descriptors at once.
+        let (mut kinds, mut binxml) = (0, 0u32);
+        for &descriptor in descriptors {
+            let descriptor = u32::from_le_bytes(descriptor);
+            kinds |= descriptor;
+            binxml += u32::from(descriptor >> 16 & 0xff == u32::from(BIN_XML));
+        }
         let mut value_at = cursor.at as u32;
-        let mut has_binxml = false;
-        let mut has_arrays = false;
-        self.slots.extend(descriptors.chunks_exact(4).map(|descriptor| {
-            let len = u16::from_le_bytes([descriptor[0], descriptor[1]]);
-            let slot = Slot { at: value_at, len, kind: descriptor[2], nested: None };
-            has_binxml |= slot.kind == BIN_XML;
-            has_arrays |= slot.kind & ARRAY != 0;
-            value_at += u32::from(len);
+        self.slots.extend(descriptors.iter().map(|&descriptor| {
+            let descriptor = u32::from_le_bytes(descriptor);
+            let slot = Slot::new(value_at, descriptor);
+            value_at += descriptor & 0xffff;
             slot
         }));
         cursor.take(value_at as usize - cursor.at)?;
-        self.has_arrays |= has_arrays;
+        self.has_arrays |= kinds >> 16 & u32::from(ARRAY) != 0;
         self.instances[index] = Instance {
             template: TemplateIndex::Cached(template),
             slots: start as u32,
@@ -369,21 +417,48 @@ impl Decoder {
             joined: 0,
             next: None,
         };
-        if !has_binxml {
-            return Ok(());
-        }
-        for i in 0..self.cache.get(template).content_slots.len() {
-            let ContentSlot { slot, inside, plain } = self.cache.get(template).content_slots[i];
-            if usize::from(slot) >= count {
-                continue;
+        let is_binxml = |&[_, _, kind, _]: &[u8; 4]| kind == BIN_XML;
+        match binxml {
+            0 => Ok(()),
+            // As in nearly all that have any.
+            1 => {
+                let only = descriptors.iter().position(is_binxml).unwrap_or_default();
+                let mut content = self.cache.get(template).content_slots.iter();
+                match content.find(|content| usize::from(content.slot) == only) {
+                    Some(&content) => self.nested(start, content, cursor.bytes, dialect, depth),
+                    None => Ok(()),
+                }
             }
-            let Slot { at, len, kind, nested } = self.slots[start + usize::from(slot)];
-            if kind == BIN_XML && len > 0 && nested.is_none() {
-                let (at, end) = (at as usize, at as usize + usize::from(len));
-                let mut value = Cursor::new(cursor.bytes, at, end);
-                let nested = self.fragments(&mut value, dialect, inside, depth + 1)?;
-                self.slots[start + usize::from(slot)].nested = nested;
-                self.has_odd_binxml |= plain && nested.is_some();
+            _ => {
+                for i in 0..self.cache.get(template).content_slots.len() {
+                    let content = self.cache.get(template).content_slots[i];
+                    if usize::from(content.slot) < count {
+                        self.nested(start, content, cursor.bytes, dialect, depth)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What is in a value of an instance, whose first value is `start`, if that is BinXML.
+    fn nested(
+        &mut self,
+        start: usize,
+        content: ContentSlot,
+        bytes: &[u8],
+        dialect: Dialect,
+        depth: usize,
+    ) -> Result<()> {
+        let place = start + usize::from(content.slot);
+        let slot = self.slots[place];
+        if slot.kind() == BIN_XML && slot.len() > 0 {
+            let at = slot.at() as usize;
+            let mut value = Cursor::new(bytes, at, at + usize::from(slot.len()));
+            let first = self.fragments(&mut value, dialect, content.inside, depth + 1)?;
+            if let Some(first) = first {
+                self.slots[place] = Slot::with_nested(slot.at(), first);
+                self.has_odd_binxml |= content.plain;
             }
         }
         Ok(())
@@ -459,14 +534,9 @@ impl Decoder {
         place: Place,
     ) -> Result<(u32, usize, usize)> {
         let mut header = Cursor::new(chunk, offset as usize, chunk.len());
-        header.u32()?;
-        let guid = header.array()?;
-        let len = header.u32()?;
-        let at = header.at;
-        header.take(len as usize)?;
-        let identity = Identity { guid, len, place, dialect: Dialect::File };
+        let (identity, at) = chunk_identity(&mut header, place)?;
         let index = self.cache.find(identity, chunk, at, header.at)?;
-        Ok((index, at, len as usize))
+        Ok((index, at, identity.len as usize))
     }
 
     /// The template of a record that was left over: where it says, if it is still there; one of
@@ -570,10 +640,10 @@ impl Decoder {
         if !self.has_arrays {
             return false;
         }
-        let mut arrays = self.slots.iter().filter(|slot| slot.kind & ARRAY != 0);
+        let mut arrays = self.slots.iter().filter(|slot| slot.is_array());
         match (arrays.next(), arrays.next()) {
             (None, _) => false,
-            (Some(array), None) => usize::from(array.len) * text > Limits::EXPANSION,
+            (Some(array), None) => usize::from(array.len()) * text > Limits::EXPANSION,
             _ => true,
         }
     }
@@ -633,6 +703,10 @@ impl ChunkDecoder<'_> {
     /// The event of a record that was left over in the chunk: the chunk has others now, which may
     /// have overwritten templates and names that it refers to. That is an error then, but for the
     /// names of its data.
+    ///
+    /// # Errors
+    /// What is left is no whole event, or a template that it refers to was overwritten
+    /// ([`Fault::Overwritten`]).
     pub fn leftover(&mut self, range: Range<usize>) -> Result<Leftover<'_>> {
         let cursor = Cursor::new(self.chunk, range.start, range.end);
         self.decoder.is_leftover = true;
@@ -667,14 +741,21 @@ impl ChunkDecoder<'_> {
     }
 
     /// The event whose BinXML stands in a range of the chunk.
+    ///
+    /// # Errors
+    /// The range has no whole event, or passes a bound of [`Limits`].
     pub fn event(&mut self, range: Range<usize>) -> Result<Record<'_>> {
         let cursor = Cursor::new(self.chunk, range.start, range.end);
-        self.decoder.parse(cursor, Dialect::File, None)
+        let begun = self.decoder.begin(cursor, Dialect::File);
+        self.decoder.parse(cursor, Dialect::File, begun)
     }
 
     /// The event whose BinXML stands in a range of the chunk, if it is wanted. Whether it is, is
     /// asked before it is known how the rest of it reads: damage in the rest of an event that
     /// isn't wanted goes unnoticed. An event of an odd shape is given without asking.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event), so far as the event was looked at.
     #[inline]
     pub fn event_if(
         &mut self,

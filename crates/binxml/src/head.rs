@@ -2,16 +2,18 @@
 //! Most events that a filter rejects are rejected by that, and then the template inside, which has
 //! the event's data, is not looked at, or only for the one value that is asked for.
 
+use std::cell::OnceCell;
 use std::ops::ControlFlow;
 
 use encoding_rs::Encoding;
+use quarry_event::filter::Word;
 use quarry_event::text::eq_ignore_case;
 use quarry_event::{Field, PartialSource, Value};
 
 use crate::cache::Cache;
 use crate::cursor::{Cursor, Dialect, token};
-use crate::template::{Datum, DatumName, Template, Text};
-use crate::value::{ARRAY, BIN_XML, NULL, decode};
+use crate::template::{Datum, DatumName, NameMark, Template, Text};
+use crate::value::{ANSI_STRING, ARRAY, BIN_XML, NULL, decode};
 
 /// What is known of an event of which only its own template's values were looked at. It is the
 /// same that its [`Record`](crate::Record) says: an event where what is inside could change its
@@ -21,6 +23,8 @@ pub struct Head<'d> {
     dialect: Dialect,
     ansi: &'static Encoding,
     instance: Shallow<'d>,
+    /// What [`inside`](Self::inside) has found.
+    inside: OnceCell<Option<Shallow<'d>>>,
 }
 
 /// A template and its values, and nothing of what is inside of these.
@@ -47,7 +51,8 @@ impl<'d> Head<'d> {
         let tidy = template.has_head
             && !values.has_arrays
             && (values.binxml == 0 || binxml().count() == values.binxml);
-        tidy.then_some(Head { cache, dialect, ansi, instance: Shallow { template, values } })
+        let instance = Shallow { template, values };
+        tidy.then_some(Head { cache, dialect, ansi, instance, inside: OnceCell::new() })
     }
 
     // Several kinds of work look at heads, so without `always` it would be a call for each field.
@@ -83,47 +88,75 @@ impl<'d> Head<'d> {
         (is_alone && tidy).then_some(Shallow { template, values })
     }
 
-    /// Visits the values of a name, or all; `None` where it takes more to know them.
+    /// The one instance in the event's own template, which has its data, if that is all there is.
+    #[inline]
+    fn inside(&self, slot: u16) -> Option<&Shallow<'d>> {
+        self.inside.get_or_init(|| self.nested(slot)).as_ref()
+    }
+
+    /// Whether the event's data are values of its own template, or of the one that is in it.
+    fn has_plain_data(&self) -> bool {
+        let Shallow { template, values } = &self.instance;
+        // What is in BinXML that has no data can make the event an odd one.
+        let has_data =
+            |datum: &Datum| matches!(datum, &Datum::Nested { slot, .. } if values.has_binxml(slot));
+        match values.binxml {
+            // There may be user data.
+            _ if !template.more.is_empty() => false,
+            0 => template.has_plain_data,
+            1 => matches!(&*template.data, [datum] if has_data(datum)),
+            _ => false,
+        }
+    }
+
+    /// What has the event's data: its own template, or the one inside; no one where there are no data. `None`
+    /// where it takes more to know them.
+    #[inline]
+    fn with_data(&self) -> Option<Option<&Shallow<'d>>> {
+        if !self.has_plain_data() {
+            return None;
+        }
+        match (self.instance.values.binxml, &*self.instance.template.data) {
+            (0, _) => Some(Some(&self.instance)),
+            (_, &[Datum::Nested { slot, needs }]) => {
+                match self.instance.is_dropped(self.instance.template.needs(needs)) {
+                    true => Some(None),
+                    false => self.inside(slot).map(Some),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Visits the values of a name, or all, in a template whose data are values.
+    #[inline]
     fn data<F>(
         &self,
         instance: &Shallow<'d>,
         wanted: Option<&str>,
+        mark: NameMark,
         visit: &mut F,
-    ) -> Option<ControlFlow<()>>
+    ) -> ControlFlow<()>
     where
         F: FnMut(Value<'d>) -> ControlFlow<()>,
     {
-        for datum in instance.template.data_named(wanted) {
-            let (Datum::Value { needs, .. } | Datum::Nested { needs, .. }) = *datum;
-            if instance.is_dropped(instance.template.needs(needs)) {
+        for datum in instance.template.data_named(mark) {
+            let Datum::Value { name, text, needs } = datum else { continue };
+            let is_wanted = match name {
+                DatumName::Known { text, .. } => {
+                    wanted.is_none_or(|name| eq_ignore_case(text, name))
+                }
+                _ => wanted.is_none(),
+            };
+            if !is_wanted || instance.is_dropped(instance.template.needs(*needs)) {
                 continue;
             }
-            let flow = match datum {
-                Datum::Value { name, text, .. } => {
-                    let is_wanted = match name {
-                        DatumName::Unnamed => wanted.is_none(),
-                        DatumName::Known { text, .. } => {
-                            wanted.is_none_or(|name| eq_ignore_case(text, name))
-                        }
-                        DatumName::Unknown { .. } => return None,
-                    };
-                    match self.text(instance, *text) {
-                        _ if !is_wanted => continue,
-                        Value::Null => visit(Value::Str("")),
-                        value => visit(value),
-                    }
-                }
-                Datum::Nested { slot, .. } if instance.values.has_binxml(*slot) => {
-                    let nested = self.nested(*slot)?;
-                    self.data(&nested, wanted, visit)?
-                }
-                Datum::Nested { .. } => continue,
-            };
-            if flow.is_break() {
-                return Some(flow);
+            match self.text(instance, *text) {
+                Value::Null => visit(Value::Str(""))?,
+                value => visit(value)?,
             }
         }
-        Some(ControlFlow::Continue(()))
+        ControlFlow::Continue(())
     }
 }
 
@@ -134,7 +167,11 @@ impl PartialSource for Head<'_> {
         let place = &instance.template.fields[field as usize];
         match place.text {
             Text::Absent => Value::Null,
-            _ if instance.is_dropped(instance.template.needs(place.needs)) => Value::Null,
+            _ if !place.needs.is_empty()
+                && instance.is_dropped(instance.template.needs(place.needs)) =>
+            {
+                Value::Null
+            }
             text => place.shown(self.text(instance, text)),
         }
     }
@@ -143,18 +180,40 @@ impl PartialSource for Head<'_> {
     where
         F: FnMut(Value<'a>) -> ControlFlow<()>,
     {
-        let Shallow { template, values } = &self.instance;
-        // What is in BinXML that has no data can make the event an odd one.
-        let has_data =
-            |datum: &Datum| matches!(datum, &Datum::Nested { slot, .. } if values.has_binxml(slot));
-        match values.binxml {
-            // There may be user data.
-            _ if !template.more.is_empty() => return None,
-            0 if template.has_plain_data => {}
-            1 if matches!(&*template.data, [datum] if has_data(datum)) => {}
-            _ => return None,
+        let mark = wanted.map_or(NameMark::ANY, NameMark::new);
+        Some(match self.with_data()? {
+            // The values live longer than is asked for.
+            Some(instance) => self.data(instance, wanted, mark, &mut |value| visit(value)),
+            None => ControlFlow::Continue(()),
+        })
+    }
+
+    fn lacks(&self, word: &Word) -> bool {
+        if !self.has_plain_data() {
+            return false;
         }
-        self.data(&self.instance, wanted, &mut visit)
+        match (self.instance.values.binxml, &*self.instance.template.data) {
+            (0, _) => self.instance.lacks(word),
+            (_, &[Datum::Nested { slot, .. }]) => {
+                self.inside(slot).is_some_and(|inside| inside.lacks(word))
+            }
+            _ => false,
+        }
+    }
+
+    /// What decoding the rest would find wrong is looked for here.
+    fn is_whole(&self) -> bool {
+        let Shallow { template, values } = &self.instance;
+        if template.reuses || !self.has_plain_data() {
+            return false;
+        }
+        match (values.binxml, &*template.data) {
+            (0, _) => true,
+            (_, &[Datum::Nested { slot, .. }]) => {
+                self.inside(slot).is_some_and(|inside| !inside.template.reuses)
+            }
+            _ => false,
+        }
     }
 
     /// The data of an event that has more aren't known.
@@ -164,6 +223,14 @@ impl PartialSource for Head<'_> {
 }
 
 impl Shallow<'_> {
+    /// Whether a word is neither in the template, which has the names, nor in a value.
+    fn lacks(&self, word: &Word) -> bool {
+        self.template.data.is_empty()
+            || !self.values.has_ansi()
+                && !word.may_be_in(self.values.all())
+                && !word.is_in(&self.template.literals)
+    }
+
     /// Whether a value that something needs is NULL.
     #[inline]
     fn is_dropped(&self, needs: &[u16]) -> bool {
@@ -188,6 +255,8 @@ pub(crate) struct Values<'d> {
     /// What the values are in, and where the first of them is.
     bytes: &'d [u8],
     at: usize,
+    /// Where the last of them ends.
+    end: usize,
     /// How many are BinXML.
     binxml: usize,
     has_arrays: bool,
@@ -217,7 +286,19 @@ impl<'d> Values<'d> {
         let has_arrays = kinds >> 16 & u32::from(ARRAY) != 0;
         let at = cursor.at;
         cursor.take(len as usize).ok()?;
-        Some(Values { descriptors, bytes: cursor.bytes, at, binxml: binxml as usize, has_arrays })
+        let (bytes, end, binxml) = (cursor.bytes, cursor.at, binxml as usize);
+        Some(Values { descriptors, bytes, at, end, binxml, has_arrays })
+    }
+
+    /// The bytes of all values together.
+    fn all(&self) -> &'d [u8] {
+        &self.bytes[self.at..self.end]
+    }
+
+    /// Whether any is text in a code page.
+    fn has_ansi(&self) -> bool {
+        let is_ansi = |&[_, _, kind, _]: &[u8; 4]| kind == ANSI_STRING;
+        self.descriptors.iter().fold(false, |any, descriptor| any | is_ansi(descriptor))
     }
 
     #[inline]
@@ -230,19 +311,38 @@ impl<'d> Values<'d> {
         self.kind(slot) == Some(BIN_XML)
     }
 
+    /// Where a value's bytes are.
+    #[inline(always)]
+    fn range(&self, slot: u16) -> Option<(usize, usize)> {
+        let slot = usize::from(slot);
+        let own = u32::from_le_bytes(*self.descriptors.get(slot)?) & 0xffff;
+        let at = self.at + lengths(&self.descriptors[..slot]);
+        Some((at, at + own as usize))
+    }
+
     /// A value's bytes.
     #[inline]
     fn cursor(&self, slot: u16) -> Option<Cursor<'d>> {
-        let slot = usize::from(slot);
-        let len = |&[low, high, ..]: &[u8; 4]| usize::from(u16::from_le_bytes([low, high]));
-        let own = len(self.descriptors.get(slot)?);
-        let at = self.at + self.descriptors[..slot].iter().map(len).sum::<usize>();
-        Some(Cursor::new(self.bytes, at, at + own))
+        let (at, end) = self.range(slot)?;
+        Some(Cursor::new(self.bytes, at, end))
     }
 
     /// A value's type and bytes.
-    #[inline]
+    #[inline(always)]
     fn get(&self, slot: u16) -> Option<(u8, &'d [u8])> {
-        Some((self.kind(slot)?, self.cursor(slot)?.rest()))
+        let (at, end) = self.range(slot)?;
+        Some((self.kind(slot)?, self.bytes.get(at..end)?))
     }
+}
+
+/// The lengths of values together: of so many as there are, they fit in 32 bits.
+#[inline(always)]
+fn lengths(descriptors: &[[u8; 4]]) -> usize {
+    // Two at a time, in the halves of a word.
+    let (pairs, rest) = descriptors.as_chunks();
+    let both = pairs.iter().fold(0, |sum, &[[a, b, c, d], [e, f, g, h]]| {
+        sum + (u64::from_le_bytes([a, b, c, d, e, f, g, h]) & 0x0000_ffff_0000_ffff)
+    });
+    let last = rest.first().map_or(0, |&last| u32::from_le_bytes(last) & 0xffff);
+    (both as u32 + (both >> 32) as u32 + last) as usize
 }

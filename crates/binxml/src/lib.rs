@@ -1,13 +1,4 @@
-//! BinXML (MS-EVEN6 2.2.12, 3.1.4.7): the binary XML that Windows keeps and sends events in.
-//!
-//! There are two dialects. On the wire, names stand where they are used and every record brings
-//! its template definitions along. In a file, names and definitions stand once a chunk and are
-//! referred to by their offset in it. Everything else is the same, so one compiler reads both.
-//!
-//! A [`Decoder`] turns the bytes of one event into a [`Record`]: which compiled template, and
-//! where each substitution value lies. Nothing is decoded for that; a [`Record`] is a
-//! [`FieldSource`](quarry_event::FieldSource) that reads a field straight from its substitution
-//! when it is asked for. The other way round is [`write`](mod@write).
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod cache;

@@ -3,11 +3,15 @@
 use std::ops::ControlFlow;
 
 use quarry_event::text::{Plain, eq_ignore_case};
-use quarry_event::{DataName, Field, FieldSource, Fields, Sink, Value};
+use quarry_event::{
+    DataName, Field, FieldSource, Fields, Guid, InsertOf, Sink, Substituted, Value, layout,
+};
 
-use crate::decoder::{Decoder, Instance, InstanceIndex, Slot};
-use crate::template::{Datum, DatumName, Dependencies, FieldText, Piece, Template, Text};
-use crate::value::{ARRAY, BIN_XML, NULL, decode, split_item};
+use crate::decoder::{Decoder, Instance, InstanceIndex, Slot, TemplateIndex};
+use crate::template::{
+    Datum, DatumName, Dependencies, FieldText, NameMark, Piece, Substitutions, Template, Text,
+};
+use crate::value::{ARRAY, BIN_XML, NULL, decode, is_empty, split_item};
 use crate::walk::Walker;
 
 /// An event whose values still lie in the bytes it came in.
@@ -39,19 +43,25 @@ impl<'d> Record<'d> {
 
     #[inline]
     pub(crate) fn slot_bytes(&self, slot: Slot) -> &'d [u8] {
-        let at = slot.at as usize;
-        self.bytes.get(at..at + usize::from(slot.len)).unwrap_or_default()
+        let at = slot.at() as usize;
+        self.bytes.get(at..at + usize::from(slot.len())).unwrap_or_default()
+    }
+
+    /// The value of a slot that is no array.
+    #[inline]
+    fn decoded(&self, slot: Slot) -> Value<'d> {
+        decode(slot.kind(), self.slot_bytes(slot), self.decoder.ansi())
     }
 
     #[inline]
     fn is_null(&self, instance: &Instance, slot: u16) -> bool {
-        self.slot(instance, slot).is_none_or(|slot| slot.kind == NULL)
+        self.slot(instance, slot).is_none_or(|slot| slot.kind() == NULL)
     }
 
     /// Whether a value that something needs is NULL.
     #[inline]
     pub(crate) fn is_dropped(&self, instance: &Instance, needs: Dependencies) -> bool {
-        needs.start != needs.end
+        !needs.is_empty()
             && self.template(instance).needs(needs).iter().any(|&slot| self.is_null(instance, slot))
     }
 
@@ -59,12 +69,11 @@ impl<'d> Record<'d> {
     #[inline]
     fn value(&self, instance: &Instance, slot: u16) -> Value<'d> {
         let Some(slot) = self.slot(instance, slot) else { return Value::Null };
-        let bytes = self.slot_bytes(slot);
-        if slot.kind & ARRAY == 0 {
-            return decode(slot.kind, bytes, self.decoder.ansi());
+        if !slot.is_array() {
+            return self.decoded(slot);
         }
-        match split_item(slot.kind, bytes) {
-            Some((item, _)) => decode(slot.kind & !ARRAY, item, self.decoder.ansi()),
+        match split_item(slot.kind(), self.slot_bytes(slot)) {
+            Some((item, _)) => decode(slot.kind() & !ARRAY, item, self.decoder.ansi()),
             None => Value::Str(""),
         }
     }
@@ -121,8 +130,7 @@ impl<'d> Record<'d> {
     /// repeats.
     fn has_odd_array(&self, instance: &Instance) -> bool {
         let template = self.template(instance);
-        let is_array =
-            |slot| self.slot(instance, slot).is_some_and(|slot: Slot| slot.kind & ARRAY != 0);
+        let is_array = |slot| self.slot(instance, slot).is_some_and(|slot: Slot| slot.is_array());
         let in_field = template.present.iter().any(|&field| {
             matches!(template.fields[field as usize].text, Text::Slot(slot) if is_array(slot))
         });
@@ -153,21 +161,35 @@ impl<'d> Record<'d> {
                     visit(Value::Str(self.template(instance).literal(literal)));
                 }
                 Piece::Slot { slot, .. } => match self.slot(instance, slot) {
-                    Some(slot) if slot.kind & ARRAY != 0 => {
-                        let mut rest = self.slot_bytes(slot);
+                    Some(slot) if slot.is_array() => {
                         let mut first = true;
-                        while let Some((item, behind)) = split_item(slot.kind, rest) {
+                        self.items(slot, |item| {
                             if !std::mem::take(&mut first) {
                                 visit(Value::Str(","));
                             }
-                            visit(decode(slot.kind & !ARRAY, item, self.decoder.ansi()));
-                            rest = behind;
-                        }
+                            visit(item);
+                        });
                     }
                     _ => visit(self.value(instance, slot)),
                 },
             }
         }
+    }
+
+    /// The items of an array.
+    fn items(&self, array: Slot, mut visit: impl FnMut(Value<'d>)) {
+        let mut rest = self.slot_bytes(array);
+        while let Some((item, behind)) = split_item(array.kind(), rest) {
+            visit(decode(array.kind() & !ARRAY, item, self.decoder.ansi()));
+            rest = behind;
+        }
+    }
+
+    /// The values of an instance.
+    #[inline]
+    fn slots(&self, instance: &Instance) -> &'d [Slot] {
+        let start = instance.slots as usize;
+        self.decoder.slots.get(start..start + instance.count as usize).unwrap_or_default()
     }
 
     #[inline]
@@ -183,12 +205,18 @@ impl<'d> Record<'d> {
     }
 
     /// The values of a name in one instance: only these are decoded.
-    fn named_data<F>(&self, instance: &'d Instance, wanted: &str, visit: &mut F) -> ControlFlow<()>
+    fn named_data<F>(
+        &self,
+        instance: &'d Instance,
+        wanted: &str,
+        mark: NameMark,
+        visit: &mut F,
+    ) -> ControlFlow<()>
     where
         F: FnMut(Value<'d>) -> ControlFlow<()>,
     {
         let template = self.template(instance);
-        for datum in template.data_named(Some(wanted)) {
+        for datum in template.data_named(mark) {
             match datum {
                 Datum::Value { name, .. } => {
                     let same = match name {
@@ -207,10 +235,10 @@ impl<'d> Record<'d> {
                 }
                 &Datum::Nested { slot, needs } => {
                     if !self.is_dropped(instance, needs) {
-                        let mut nested = self.slot(instance, slot).and_then(|slot| slot.nested);
+                        let mut nested = self.slot(instance, slot).and_then(Slot::nested);
                         while let Some(index) = nested {
                             let instance = self.instance(index);
-                            self.named_data(instance, wanted, visit)?;
+                            self.named_data(instance, wanted, mark, visit)?;
                             nested = instance.next;
                         }
                     }
@@ -225,7 +253,23 @@ impl<'d> Record<'d> {
     where
         F: FnMut(Option<DataName<'d>>, Value<'d>) -> ControlFlow<()>,
     {
-        self.template(instance).data.iter().try_for_each(|datum| self.datum(instance, datum, visit))
+        let slots = self.slots(instance);
+        self.template(instance).data.iter().try_for_each(|datum| {
+            // As nearly all are: a name that is known, and one value.
+            if let Datum::Value {
+                name: DatumName::Known { text, json },
+                text: Text::Slot(n),
+                needs,
+            } = datum
+                && needs.is_empty()
+                && let Some(&slot) = slots.get(usize::from(*n))
+                && !slot.is_array()
+                && slot.kind() != NULL
+            {
+                return visit(Some(DataName::with_json_member(text, json)), self.decoded(slot));
+            }
+            self.datum(instance, datum, visit)
+        })
     }
 
     /// A value of an instance, or the values it stands for.
@@ -242,10 +286,10 @@ impl<'d> Record<'d> {
                 }
                 let value = match text {
                     Text::Slot(index) => match self.slot(instance, index) {
-                        Some(slot) if slot.kind & ARRAY != 0 => {
+                        Some(slot) if slot.is_array() => {
                             return self.array_data(instance, name, slot, visit);
                         }
-                        Some(slot) => decode(slot.kind, self.slot_bytes(slot), self.decoder.ansi()),
+                        Some(slot) => self.decoded(slot),
                         None => Value::Null,
                     },
                     text => self.text(instance, text),
@@ -257,7 +301,7 @@ impl<'d> Record<'d> {
                 if self.is_dropped(instance, *needs) {
                     return ControlFlow::Continue(());
                 }
-                let nested = self.slot(instance, *slot).and_then(|slot| slot.nested);
+                let nested = self.slot(instance, *slot).and_then(Slot::nested);
                 self.nested_data(nested, visit)
             }
         }
@@ -291,8 +335,8 @@ impl<'d> Record<'d> {
         if rest.is_empty() {
             return visit(name, Value::Str(""));
         }
-        while let Some((item, behind)) = split_item(slot.kind, rest) {
-            visit(name, decode(slot.kind & !ARRAY, item, self.decoder.ansi()))?;
+        while let Some((item, behind)) = split_item(slot.kind(), rest) {
+            visit(name, decode(slot.kind() & !ARRAY, item, self.decoder.ansi()))?;
             rest = behind;
         }
         ControlFlow::Continue(())
@@ -330,8 +374,20 @@ impl FieldSource for Record<'_> {
             (Some(event), _) => return event.fields(),
             (None, Some(instance)) => {
                 let template = self.template(instance);
+                let slots = self.slots(instance);
                 for &field in &template.present {
-                    fields.set(field, self.field_text(instance, &template.fields[field as usize]));
+                    let place = &template.fields[field as usize];
+                    let value = match place.text {
+                        // As nearly all are.
+                        Text::Slot(slot) if place.needs.is_empty() => {
+                            match slots.get(usize::from(slot)) {
+                                Some(&slot) if !slot.is_array() => place.shown(self.decoded(slot)),
+                                _ => self.field_text(instance, place),
+                            }
+                        }
+                        _ => self.field_text(instance, place),
+                    };
+                    fields.set(field, value);
                 }
             }
             (None, None) => {}
@@ -376,8 +432,39 @@ impl FieldSource for Record<'_> {
             return event.each_data_named(wanted, visit);
         }
         match record.decoder.instances.first() {
-            Some(instance) => record.named_data(instance, wanted, &mut visit),
+            Some(instance) => {
+                record.named_data(instance, wanted, NameMark::new(wanted), &mut visit)
+            }
             None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn substituted(&self) -> Option<Substituted> {
+        // The first instance is the event's own.
+        for instance in self.decoder.instances.iter().skip(1) {
+            let (of, is_data) = match self.template(instance).substitutions {
+                Substitutions::None => continue,
+                Substitutions::Data { in_order } => {
+                    let is_whole = self.template(instance).data.len() == instance.count as usize;
+                    (InsertOf::Data, in_order && is_whole)
+                }
+                Substitutions::UserData => (InsertOf::UserData, false),
+            };
+            let slots = instance.slots..instance.slots + instance.count;
+            let has_arrays = self.decoder.has_arrays;
+            let is_data = is_data && !has_arrays && self.decoder.odd.is_none();
+            let template = Guid::from_bytes(self.template(instance).guid);
+            return Some(Substituted { template, of, slots, is_data, has_arrays });
+        }
+        None
+    }
+
+    fn each_item<'a, F: FnMut(Value<'a>)>(&'a self, number: u32, mut visit: F) {
+        let record: Record<'a> = Record { decoder: self.decoder, bytes: self.bytes };
+        match self.decoder.slots.get(number as usize) {
+            Some(&slot) if slot.is_array() => record.items(slot, visit),
+            Some(&slot) => visit(record.decoded(slot)),
+            None => {}
         }
     }
 
@@ -387,6 +474,55 @@ impl FieldSource for Record<'_> {
         let _ = Walker::new(record, sink).root();
     }
 
+    fn layout(&self, key: &mut Vec<u64>) -> bool {
+        /// How many bits say what a slot has.
+        const BITS: u32 = 2;
+        let Decoder { slots, instances, .. } = self.decoder;
+        if self.decoder.odd.is_some() || self.decoder.has_arrays || slots.len() > layout::SLOTS {
+            return false;
+        }
+        for instance in instances {
+            let template = self.template(instance);
+            let (Some(decisive), TemplateIndex::Cached(_)) = (&template.layout, instance.template)
+            else {
+                return false;
+            };
+            key.push(template.id << 1 | u64::from(instance.next.is_some()));
+            let own = self.slots(instance);
+            // The instances after this one have their values after so many.
+            let (mut word, mut used) = (u64::from(instance.count), u32::BITS);
+            for &slot in decisive {
+                let state = match own.get(usize::from(slot)) {
+                    None => 0,
+                    Some(slot) if slot.kind() == NULL => 0,
+                    Some(slot) if slot.nested().is_some() => 1,
+                    Some(&slot) => 2 + u64::from(is_empty(slot.kind(), self.slot_bytes(slot))),
+                };
+                if used == u64::BITS {
+                    key.push(std::mem::take(&mut word));
+                    used = 0;
+                }
+                word |= state << used;
+                used += BITS;
+            }
+            key.push(word);
+        }
+        true
+    }
+
+    #[inline]
+    fn slot(&self, number: u32) -> Value<'_> {
+        match self.decoder.slots.get(number as usize) {
+            Some(&slot) => self.decoded(slot),
+            None => Value::Null,
+        }
+    }
+
+    fn walk_layout<'a, S: Sink<'a>>(&'a self, sink: &mut S) {
+        let record: Record<'a> = Record { decoder: self.decoder, bytes: self.bytes };
+        let _ = Walker::with_marks(record, sink).root();
+    }
+
     fn has_more(&self) -> bool {
         if let Some(event) = &self.decoder.odd {
             return event.has_more();
@@ -394,7 +530,7 @@ impl FieldSource for Record<'_> {
         self.decoder.instances.iter().any(|instance| {
             let template = self.template(instance);
             // A value in <EventData> itself, beside its elements.
-            let is_text = |slot: Slot| !matches!(slot.kind, NULL | BIN_XML);
+            let is_text = |slot: Slot| !matches!(slot.kind(), NULL | BIN_XML);
             template.more.iter().any(|&needs| !self.is_dropped(instance, needs))
                 || template
                     .section_slots

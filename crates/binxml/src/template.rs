@@ -14,6 +14,8 @@ pub(crate) enum Place {
     System,
     /// In `<EventData>`, at any depth.
     EventData,
+    /// In `<UserData>`, where the provider's own element is.
+    UserData,
     /// Anywhere else.
     Elsewhere,
 }
@@ -32,11 +34,27 @@ pub(crate) enum Piece {
     Slot { slot: u16, optional: bool },
 }
 
+impl Piece {
+    pub(crate) fn slot(&self) -> Option<u16> {
+        match *self {
+            Piece::Literal(_) => None,
+            Piece::Slot { slot, .. } => Some(slot),
+        }
+    }
+}
+
 /// A range of `Template::dependencies`: slots of which none may be NULL.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Dependencies {
     pub(crate) start: u16,
     pub(crate) end: u16,
+}
+
+impl Dependencies {
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
+    }
 }
 
 /// A step of a template's tree, in document order.
@@ -91,6 +109,19 @@ pub(crate) enum Datum {
     Nested { slot: u16, needs: Dependencies },
 }
 
+/// Whether a template is what its provider's manifest makes of `<EventData>` or `<UserData>`. Then its slots
+/// are the fields of the manifest's template, and the marks of a message count them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Substitutions {
+    /// It is something else, or data of the classic API, which have no names.
+    #[default]
+    None,
+    /// `<EventData>`; whether `data` are one value for each slot, in their order.
+    Data { in_order: bool },
+    /// `<UserData>`.
+    UserData,
+}
+
 /// What a value of `<EventData>` is called.
 #[derive(Debug)]
 pub(crate) enum DatumName {
@@ -115,12 +146,12 @@ pub(crate) struct NameMark(u32);
 
 impl NameMark {
     /// That of what may have any name, and of names of which a spelling may have another length.
-    const ANY: NameMark = NameMark(0);
+    pub(crate) const ANY: NameMark = NameMark(0);
     /// That of what has none: no name has this letter, which UTF-8 doesn't have.
     const NONE: NameMark = NameMark(u32::MAX);
 
     #[inline]
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         if !name.is_ascii() {
             return NameMark::ANY;
         }
@@ -142,6 +173,36 @@ impl NameMark {
                 NameMark::ANY
             }
         }
+    }
+}
+
+/// The marks of a template's data, and a block of such as no name has.
+#[derive(Debug)]
+pub(crate) struct NameMarks(Vec<NameMark>);
+
+impl NameMarks {
+    /// The marks that are looked at together.
+    const BLOCK: usize = 8;
+
+    pub(crate) fn of(data: &[Datum]) -> Self {
+        let marks = data.iter().map(NameMark::of);
+        NameMarks(marks.chain([NameMark::NONE; Self::BLOCK]).collect())
+    }
+
+    /// The first place from one on where a name of a mark may be.
+    #[inline]
+    fn find(&self, wanted: NameMark, from: usize) -> Option<usize> {
+        let is_all = wanted == NameMark::ANY;
+        let may_be = |mark: NameMark| is_all | (mark == NameMark::ANY) | (mark == wanted);
+        let mut at = from;
+        // A block without branches first, as most have none.
+        while let Some(block) = self.0.get(at..)?.first_chunk::<{ Self::BLOCK }>() {
+            if block.iter().fold(false, |any, &mark| any | may_be(mark)) {
+                return Some(at + block.iter().position(|&mark| may_be(mark))?);
+            }
+            at += Self::BLOCK;
+        }
+        None
     }
 }
 
@@ -178,12 +239,14 @@ pub(crate) struct Template {
     pub(crate) present: Vec<Field>,
     pub(crate) data: Vec<Datum>,
     /// What can be seen of their names at once: see `data_named`.
-    pub(crate) data_marks: Vec<NameMark>,
+    pub(crate) data_marks: NameMarks,
     /// Whether `data` are values in one piece whose names are known, or that have none, in a
     /// template that isn't odd.
     pub(crate) has_plain_data: bool,
     /// Whether `data` are values of one name each, none of them twice.
     pub(crate) distinct: bool,
+    /// What the slots are for the marks of a message.
+    pub(crate) substitutions: Substitutions,
     /// Ranges of `pieces` that make one text.
     pub(crate) joined: Vec<(u32, u32)>,
     /// Slots in the content of elements, which may hold BinXML; each once.
@@ -201,10 +264,17 @@ pub(crate) struct Template {
     pub(crate) section_slots: Vec<u16>,
     /// What drops each of the parts of an event that are neither fields nor data.
     pub(crate) more: Vec<Dependencies>,
+    /// What no other template has, for as long as the program runs.
+    pub(crate) id: u64,
+    /// The slots of which it depends what an event's tree has besides fields and data: whether they are
+    /// NULL, empty, or have elements in them. Nothing where that depends on more.
+    pub(crate) layout: Option<Box<[u16]>>,
     /// Whether a slot is used more than once, so that a record may print more than it holds.
     pub(crate) reuses: bool,
     /// The definition's bytes and its uses of names, to recognise it in another chunk.
     pub(crate) definition: Box<[u8]>,
+    /// The identifier that the definition has; zeros where there is none.
+    pub(crate) guid: [u8; 16],
     pub(crate) names: Vec<NameUse>,
 }
 
@@ -214,17 +284,16 @@ impl Template {
         self.literals.get(literal.start as usize..literal.end as usize).unwrap_or_default()
     }
 
-    /// The data that may have a name, in whatever case, or that may bring values of it along; or
-    /// all.
+    /// The data that may have a name of this mark, in whatever case, or that may bring values of it
+    /// along; or all.
     #[inline]
-    pub(crate) fn data_named(&self, wanted: Option<&str>) -> impl Iterator<Item = &Datum> {
-        let wanted = wanted.map(NameMark::new).filter(|wanted| *wanted != NameMark::ANY);
-        let marks = self.data_marks.iter();
-        self.data
-            .iter()
-            .zip(marks)
-            .filter(move |&(_, &mark)| mark == NameMark::ANY || wanted.is_none_or(|w| w == mark))
-            .map(|(datum, _)| datum)
+    pub(crate) fn data_named(&self, wanted: NameMark) -> impl Iterator<Item = &Datum> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let at = self.data_marks.find(wanted, next)?;
+            next = at + 1;
+            self.data.get(at)
+        })
     }
 
     /// The slots of which none may be NULL.

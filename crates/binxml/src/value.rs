@@ -13,7 +13,7 @@ pub(crate) const HEX_INT32: u8 = 0x14;
 pub(crate) const HEX_INT64: u8 = 0x15;
 
 const STRING: u8 = 0x01;
-const ANSI_STRING: u8 = 0x02;
+pub(crate) const ANSI_STRING: u8 = 0x02;
 const EVT_XML: u8 = 0x23;
 
 /// The value that bytes of a type hold. The type says how to read them, but their length is what
@@ -47,6 +47,18 @@ pub(crate) fn decode<'a>(kind: u8, bytes: &'a [u8], ansi: &'static Encoding) -> 
             .map_or(Value::Binary(bytes), Value::Time),
         0x13 => Sid::split(bytes).map_or(Value::Binary(bytes), |(sid, _)| Value::Sid(sid)),
         _ => Value::Binary(bytes),
+    }
+}
+
+/// Whether what [`decode`] gives has no text.
+#[inline]
+pub(crate) fn is_empty(kind: u8, bytes: &[u8]) -> bool {
+    match kind {
+        NULL | BIN_XML => true,
+        STRING | EVT_XML => Utf16::new(bytes).is_empty(),
+        ANSI_STRING => matches!(bytes, [] | [0, ..]),
+        // A value, or its bytes.
+        _ => bytes.is_empty(),
     }
 }
 
@@ -186,6 +198,19 @@ mod tests {
         assert_eq!(text(0x13, &[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]), "S-1-5-18");
         assert_eq!(text(0x14, &[18, 0, 0, 0]), "0x12");
         assert_eq!(text(0x15, &[18, 0, 0, 0, 0, 0, 0, 0x80]), "0x8000000000000012");
+    }
+
+    #[test]
+    fn what_has_no_text_is_known_without_decoding_it() {
+        let texts: [&[u8]; 8] =
+            [&[], &[0], &[65], &[0, 0], &[65, 0], &[0, 65], &[0; 8], &[1, 0, 0, 0, 0, 0, 0, 5]];
+        for kind in 0..=0x7f {
+            for bytes in texts {
+                let decoded = decode(kind, bytes, encoding_rs::WINDOWS_1252);
+                assert_eq!(is_empty(kind, bytes), decoded.is_empty(), "{kind:#x} {bytes:?}");
+                assert_eq!(decoded.is_empty(), decoded.to_string().is_empty(), "{kind} {bytes:?}");
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use quarry_event::{Sink, Value};
+use quarry_event::{Sink, Value, layout};
 
 use crate::decoder::{Instance, InstanceIndex, Slot};
 use crate::error::{Fault, Result};
@@ -13,7 +13,8 @@ use crate::value::{ARRAY, decode, split_item};
 
 /// Walks through a record with a bound, to see that it doesn't print too much.
 pub(crate) fn check_expansion(record: Record<'_>, at: usize) -> Result<()> {
-    let mut walker = Walker { record, sink: &mut Nowhere, budget: Limits::EXPANSION };
+    let budget = Limits::EXPANSION;
+    let mut walker = Walker { record, sink: &mut Nowhere, budget, has_marks: false };
     match walker.root() {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Fault::Limit("text in an event").at(at)),
@@ -34,12 +35,19 @@ pub(crate) struct Walker<'d, 's, S> {
     record: Record<'d>,
     sink: &'s mut S,
     budget: usize,
+    /// Whether marks stand for values that aren't empty.
+    has_marks: bool,
 }
 
 impl<'d, 's, S: Sink<'d>> Walker<'d, 's, S> {
     /// A walk without a bound, for a record that was measured when it was parsed.
     pub(crate) fn new(record: Record<'d>, sink: &'s mut S) -> Self {
-        Walker { record, sink, budget: usize::MAX }
+        Walker { record, sink, budget: usize::MAX, has_marks: false }
+    }
+
+    /// The same with marks for values, in a record without arrays.
+    pub(crate) fn with_marks(record: Record<'d>, sink: &'s mut S) -> Self {
+        Walker { has_marks: true, ..Walker::new(record, sink) }
     }
 
     pub(crate) fn root(&mut self) -> ControlFlow<()> {
@@ -91,8 +99,8 @@ impl<'d, 's, S: Sink<'d>> Walker<'d, 's, S> {
             return self.element(instance, open, None);
         };
         let mut rest = self.record.slot_bytes(array);
-        while let Some((item, behind)) = split_item(array.kind, rest) {
-            let value = decode(array.kind & !ARRAY, item, self.record.decoder.ansi());
+        while let Some((item, behind)) = split_item(array.kind(), rest) {
+            let value = decode(array.kind() & !ARRAY, item, self.record.decoder.ansi());
             self.spend(item.len())?;
             self.element(instance, open, Some((at, value)))?;
             rest = behind;
@@ -109,7 +117,7 @@ impl<'d, 's, S: Sink<'d>> Walker<'d, 's, S> {
                 Node::Open { close, .. } => at = close as usize,
                 Node::Content(Piece::Slot { slot, .. }) => {
                     let slot = self.record.slot(instance, slot);
-                    if let Some(slot) = slot.filter(|slot| slot.kind & ARRAY != 0 && slot.len > 0) {
+                    if let Some(slot) = slot.filter(|slot| slot.is_array() && slot.len() > 0) {
                         return Some((at, slot));
                     }
                 }
@@ -178,12 +186,15 @@ impl<'d, 's, S: Sink<'d>> Walker<'d, 's, S> {
         }
         let mut values = Vec::new();
         let mut bytes = name.len();
-        self.record.each_piece(instance, pieces, |value| {
-            bytes += 1 + size(&value);
-            if !value.is_empty() {
-                values.push(value);
-            }
-        });
+        for &piece in pieces {
+            let mark = self.mark(instance, piece);
+            self.record.each_piece(instance, &[piece], |value| {
+                bytes += 1 + size(&value);
+                if !value.is_empty() {
+                    values.push(mark.unwrap_or(value));
+                }
+            });
+        }
         self.spend(bytes)?;
         if !values.is_empty() {
             self.sink.attribute(name, &values);
@@ -193,20 +204,28 @@ impl<'d, 's, S: Sink<'d>> Walker<'d, 's, S> {
 
     fn content(&mut self, instance: &'d Instance, piece: Piece) -> ControlFlow<()> {
         if let Piece::Slot { slot, .. } = piece
-            && let Some(Slot { nested: nested @ Some(_), .. }) = self.record.slot(instance, slot)
+            && let Some(first) = self.record.slot(instance, slot).and_then(Slot::nested)
         {
             self.spend(0)?;
-            return self.instances(nested);
+            return self.instances(Some(first));
         }
         let mut bytes = 0;
+        let mark = self.mark(instance, piece);
         let Walker { record, sink, .. } = self;
         record.each_piece(instance, &[piece], |value| {
             bytes += 1 + size(&value);
             if !value.is_empty() {
-                sink.text(value);
+                sink.text(mark.unwrap_or(value));
             }
         });
         self.spend(bytes)
+    }
+
+    /// What stands for a value where marks do.
+    #[inline]
+    fn mark(&self, instance: &Instance, piece: Piece) -> Option<Value<'d>> {
+        let slot = piece.slot().filter(|_| self.has_marks)?;
+        layout::mark(instance.slots + u32::from(slot)).map(Value::Str)
     }
 }
 

@@ -4,12 +4,16 @@ mod generate;
 
 use std::ops::ControlFlow;
 
-use generate::{Flavour, fragment, rendered};
+use generate::{Flavour, fragment, rendered, value};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use quarry_binxml::Decoder;
-use quarry_binxml::write::{ChunkTables, Element, Fragment, templated, wire};
-use quarry_event::{Event, Field, FieldSource};
+use quarry_binxml::write::{
+    ChunkTables, Element, Fragment, Instance, Piece, Template, TypedValue, ValueType, templated,
+    wire,
+};
+use quarry_event::output::{Column, CsvOptions, Member, Printer, Scratch};
+use quarry_event::{Event, Field, FieldSource, Guid, Origin, Texts};
 
 const CHUNK: usize = 65_536;
 const CHUNK_HEADER: usize = 512;
@@ -24,8 +28,13 @@ fn data(source: &impl FieldSource) -> Vec<(Option<String>, String)> {
     data
 }
 
-/// The record is the expected event, and a decoded one agrees with it on every field and value.
-fn check(record: &impl FieldSource, expected: &Event) -> Result<(), TestCaseError> {
+/// The record is the expected event, and a decoded one agrees with it on every field and value, and is
+/// printed alike. What is kept from record to record in `scratch` makes no difference.
+fn check(
+    record: &impl FieldSource,
+    expected: &Event,
+    scratch: &mut Scratch,
+) -> Result<(), TestCaseError> {
     let decoded = Event::from_source(record);
     prop_assert_eq!(&decoded, expected);
     for field in Field::all() {
@@ -39,19 +48,87 @@ fn check(record: &impl FieldSource, expected: &Event) -> Result<(), TestCaseErro
     let mut out = [Vec::new(), Vec::new()];
     record.write_xml(&mut out[0]);
     decoded.write_xml(&mut out[1]);
-    let [raw, decoded] = out.map(|xml| String::from_utf8(xml).unwrap());
-    prop_assert_eq!(raw, decoded);
+    let [raw, whole] = out.map(|xml| String::from_utf8(xml).unwrap());
+    prop_assert_eq!(raw, whole);
+    let members = ["user_data", "other", "message", "data"];
+    let members = members.map(|name| Column::parse(name).unwrap()).to_vec();
+    let message = Some(vec![Column::parse("message").unwrap()]);
+    let csv = CsvOptions { columns: message, ..CsvOptions::default() };
+    // Those in the order of JSON are written together, between others that look at the same things.
+    let apart = [Member::Recovered, Member::Names, Member::Rules, Member::Other];
+    let in_order = Member::all().filter(|member| !apart.contains(member)).map(Column::Member);
+    let around = members.iter().cloned().chain(in_order).chain(members.iter().cloned()).collect();
+    for printer in [
+        Printer::jsonl(None),
+        Printer::jsonl(Some(members)),
+        Printer::jsonl(Some(around)),
+        Printer::csv(csv),
+    ] {
+        // The second time, its layout is known.
+        for _ in 0..2 {
+            let raw = printed(&printer, record, scratch);
+            prop_assert_eq!(raw, printed(&printer, &decoded, &mut Scratch::default()));
+        }
+    }
     Ok(())
+}
+
+fn printed(printer: &Printer, event: &impl FieldSource, scratch: &mut Scratch) -> String {
+    let origin = Origin { source: "s", host: None, log: "l", log_record: None, recovered: false };
+    let mut out = Vec::new();
+    printer.event(event, &origin, Texts::default(), scratch, &mut out);
+    String::from_utf8(out).unwrap()
 }
 
 fn check_wire(
     decoder: &mut Decoder,
     fragment: &Fragment<'_>,
     expected: &Event,
+    scratch: &mut Scratch,
 ) -> Result<(), TestCaseError> {
     let mut bytes = Vec::new();
     wire(fragment, &mut bytes).unwrap();
-    check(&decoder.event(&bytes).unwrap(), expected)
+    check(&decoder.event(&bytes).unwrap(), expected, scratch)
+}
+
+/// Gives the values of a fragment others, as far as there are any; not those that have elements.
+fn replace_values(
+    fragment: &mut Fragment<'static>,
+    others: &mut impl Iterator<Item = TypedValue<'static>>,
+) {
+    let Fragment::Instance(Instance { values, .. }) = fragment else { return };
+    for value in values {
+        match value {
+            TypedValue::BinXml(inner) => replace_values(inner, &mut *others),
+            value => *value = others.next().unwrap_or(TypedValue::Null),
+        }
+    }
+}
+
+#[test]
+fn events_of_one_template_have_one_layout_until_other_values_are_there() {
+    let value = |name: &str, id| Element::new(name).piece(Piece::value(id, ValueType::String));
+    let root = Element::new("Event").child(Element::new("System")).child(
+        Element::new("UserData")
+            .child(Element::new("Outer").child(value("A", 0)).child(value("B", 1).depends_on(1))),
+    );
+    let template = Template::new(Guid::from_bytes([7; 16]), root).unwrap();
+    let mut decoder = Decoder::new();
+    let mut layout = |a: &'static str, b: Option<&'static str>| {
+        let text = |text: &'static str| TypedValue::String(text.into());
+        let values = vec![text(a), b.map_or(TypedValue::Null, text)];
+        let fragment = Fragment::Instance(Instance { template: template.clone(), values });
+        let mut bytes = Vec::new();
+        wire(&fragment, &mut bytes).unwrap();
+        let (mut key, record) = (Vec::new(), decoder.event(&bytes).unwrap());
+        assert!(record.layout(&mut key));
+        assert_eq!([record.slot(0).to_string(), record.slot(1).to_string()], [a, b.unwrap_or("")]);
+        key
+    };
+    let known = layout("x", Some("y"));
+    assert_eq!(layout("longer", Some("other")), known);
+    assert_ne!(layout("x", None), known);
+    assert_ne!(layout("", Some("y")), known);
 }
 
 proptest! {
@@ -59,9 +136,9 @@ proptest! {
     fn events_on_the_wire_are_read_as_they_were_written(
         fragments in prop::collection::vec(fragment(Flavour::Any), 1..3)
     ) {
-        let mut decoder = Decoder::new();
+        let (mut decoder, mut scratch) = (Decoder::new(), Scratch::default());
         for fragment in &fragments {
-            check_wire(&mut decoder, fragment, &rendered(fragment))?;
+            check_wire(&mut decoder, fragment, &rendered(fragment), &mut scratch)?;
         }
     }
 
@@ -79,20 +156,35 @@ proptest! {
             ranges.push(start..chunk.len());
         }
         prop_assert!(ranges[fragments.len()].len() <= ranges[0].len());
-        let mut decoder = Decoder::new();
+        let (mut decoder, mut scratch) = (Decoder::new(), Scratch::default());
         let mut decoder = decoder.chunk(&chunk);
         for (range, fragment) in ranges.into_iter().zip(fragments.iter().chain(&fragments)) {
-            check(&decoder.event(range).unwrap(), &rendered(fragment))?;
+            check(&decoder.event(range).unwrap(), &rendered(fragment), &mut scratch)?;
+        }
+    }
+
+    /// Events of one template have one layout, or another where other values are there.
+    #[test]
+    fn events_of_one_template_are_read_as_they_were_written(
+        fragment in fragment(Flavour::Any),
+        others in prop::collection::vec(prop::collection::vec(value(Flavour::Any), 14), 1..6)
+    ) {
+        let (mut decoder, mut scratch) = (Decoder::new(), Scratch::default());
+        check_wire(&mut decoder, &fragment, &rendered(&fragment), &mut scratch)?;
+        for values in others {
+            let mut fragment = fragment.clone();
+            replace_values(&mut fragment, &mut values.into_iter());
+            check_wire(&mut decoder, &fragment, &rendered(&fragment), &mut scratch)?;
         }
     }
 
     #[test]
     fn a_decoded_event_is_the_same_when_it_is_written_again(fragment in fragment(Flavour::Any)) {
         let event = rendered(&fragment);
-        let mut decoder = Decoder::new();
+        let (mut decoder, mut scratch) = (Decoder::new(), Scratch::default());
         let literal = Fragment::Element(Element::from(&event.root));
-        check_wire(&mut decoder, &literal, &event)?;
+        check_wire(&mut decoder, &literal, &event, &mut scratch)?;
         let templated = Fragment::from(templated(&event).unwrap());
-        check_wire(&mut decoder, &templated, &event)?;
+        check_wire(&mut decoder, &templated, &event, &mut scratch)?;
     }
 }

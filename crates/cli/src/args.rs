@@ -8,8 +8,6 @@ mod lock;
 mod messages;
 mod run_as;
 mod serve;
-mod texts;
-mod values;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,22 +17,22 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 pub(crate) use answers::{AnswerArgs, AnswerFormat};
 pub(crate) use common::{
-    CodePageArgs, FileArgs, FilterArgs, Format, ListArgs, ListFormat, ScanFormat, ServerArgs,
-    SortKey, SourceArgs, TerminalArgs, When, WorkArgs,
+    CodePageArgs, FileArgs, Format, ListArgs, ListFormat, ReadArgs, ScanFormat, ScanFormats,
+    ServerArgs, ShowArgs, SortKey, SourceArgs, TerminalArgs, When, WorkArgs,
 };
 use common::{FILTER, ORDER, OUTPUT};
 pub(crate) use detect::{By, DetectArgs, RuleLevel};
 pub(crate) use lock::{LockArgs, bytes};
 pub(crate) use messages::{
-    BuildArgs, CataloguesArgs, ImportArgs, MessagesArgs, MessagesCommand, OutputArgs, ShowArgs,
-    VerifyArgs,
+    BuildArgs, CataloguesArgs, ImportArgs, MessagesArgs, MessagesCommand, OutputArgs,
+    ShowMessageArgs, VerifyArgs,
 };
+pub(crate) use quarry_program::args::TextArgs;
+use quarry_program::args::values::duration;
 #[cfg(windows)]
 pub(crate) use run_as::ProviderName;
 pub(crate) use run_as::{RunAsArgs, TypeName};
-pub(crate) use serve::ServeArgs;
-pub(crate) use texts::{MessagesFrom, TextArgs};
-use values::duration;
+pub(crate) use serve::{LogonProcessArgs, ServeArgs};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -72,9 +70,12 @@ pub(crate) enum Command {
     #[command(
         after_help = detect::AFTER_DETECT,
         mut_arg("level", |arg| arg.long("event-level")),
+        mut_arg("rule", |arg| arg.help_heading(detect::RULES).help(
+            "Only rules with this title, file name, or id or beginning of one; a glob, repeatable"
+        ).long_help(None)),
         mut_arg("sources", |arg| arg.required(false).required_unless_present_any(["plan", "explain"])),
         mut_arg("log", |arg| arg.help(
-            "Of this log (channel); a glob, repeatable [default: those that the rules look at]"
+            "Only events of this log (channel); a glob, repeatable [default: those that the rules look at]"
         ))
     )]
     Detect(Box<DetectArgs>),
@@ -111,6 +112,9 @@ pub(crate) enum Command {
     /// Simulate Windows servers on loopback, to develop and load-test against
     #[command(after_help = after_sim())]
     Sim(SimArgs),
+    /// Check one password and stand for whose it is: what the page for others starts for each logon
+    #[command(hide = true)]
+    LogonProcess(LogonProcessArgs),
     /// Print the completions for a shell
     Completions(CompletionsArgs),
     /// Print the man page, of quarry or of one of its commands
@@ -123,9 +127,11 @@ Examples:
   quarry serve 'dc[01:12].corp' -u ann
   quarry serve logs/ --open           a folder of logs, in the browser
   quarry demo --web                   twelve simulated servers
+  quarry serve @all --listen 0.0.0.0:8443 --access access.toml --audit audit.jsonl
 
 The page is for who started it: the address that is printed has a token, which signs in once, within
-five minutes. Nobody but this machine can connect.";
+five minutes. Nobody but this machine can connect. With --access it is for the accounts of this
+system, over TLS; docs/serve.md has the rules.";
 
 const AFTER_SCAN: &str = "\
 Examples:
@@ -144,11 +150,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct ScanArgs {
     #[command(flatten)]
-    pub(crate) sources: SourceArgs,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    #[command(flatten)]
-    pub(crate) servers: ServerArgs,
+    pub(crate) read: ReadArgs,
 
     #[command(flatten)]
     pub(crate) files: FileArgs,
@@ -159,7 +161,7 @@ pub(crate) struct ScanArgs {
     /// With --sort, print at most N events of each source, those it would give without --sort
     #[arg(long, requires = "lines", help_heading = ORDER)]
     pub(crate) per_source: bool,
-    /// Newest first
+    /// Print the newest events first
     #[arg(short, long, help_heading = ORDER)]
     pub(crate) reverse: bool,
     /// Print the events of all sources in one order, when the last has been read; in bounded
@@ -172,20 +174,16 @@ pub(crate) struct ScanArgs {
     pub(crate) unique: bool,
 
     /// The format [default: table on a terminal, jsonl elsewhere]
-    #[arg(short, long, value_name = "FORMAT", help_heading = OUTPUT)]
+    #[arg(
+        short, long, value_name = "FORMAT", value_parser = ScanFormats, help_heading = OUTPUT
+    )]
     pub(crate) output: Option<ScanFormat>,
     /// The columns (table, csv) or members (jsonl, json), with commas between; data.NAME is one
     /// value of the event, data.* each of its values, user_data.A.B one of an element in UserData
     #[arg(long, value_name = "LIST", value_delimiter = ',', help_heading = OUTPUT)]
     pub(crate) fields: Vec<String>,
     #[command(flatten)]
-    pub(crate) texts: TextArgs,
-    #[command(flatten)]
-    pub(crate) terminal: TerminalArgs,
-    #[command(flatten)]
-    pub(crate) work: WorkArgs,
-    #[command(flatten)]
-    pub(crate) code_page: CodePageArgs,
+    pub(crate) show: ShowArgs,
 }
 
 const AFTER_TAIL: &str = "\
@@ -196,20 +194,17 @@ Examples:
                                                    started again, it goes on where it was
 
 It goes on until it is interrupted. A connection that is lost is made again, and nothing is lost or
-comes twice; records that were overwritten before they were read are told of on standard error.
+comes twice; records that were overwritten before they were read are reported on standard
+error.
 With a cursor file that holds from one run to the next; after a kill, what was printed in the last
 second may come again.";
 
 #[derive(Debug, Args)]
 pub(crate) struct TailArgs {
     #[command(flatten)]
-    pub(crate) sources: SourceArgs,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    #[command(flatten)]
-    pub(crate) servers: ServerArgs,
+    pub(crate) read: ReadArgs,
 
-    /// First the last N events of each log
+    /// Print the last N events of each log first
     #[arg(short = 'n', long, value_name = "N", default_value = "10", help_heading = ORDER)]
     pub(crate) lines: u64,
     /// Keep in this file where each log was read to, and go on there the next time
@@ -234,11 +229,7 @@ pub(crate) struct TailArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CountArgs {
     #[command(flatten)]
-    pub(crate) sources: SourceArgs,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    #[command(flatten)]
-    pub(crate) servers: ServerArgs,
+    pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) files: FileArgs,
     /// Count by these fields, with commas between, the most frequent first: event_id,

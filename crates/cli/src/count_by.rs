@@ -18,10 +18,11 @@ use crate::args::CountArgs;
 use crate::console::{Console, grouped};
 use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
-use crate::list::{Count, Key, Tallies, Tally};
 use crate::listing::{self, Cell, Column};
 use crate::print;
 use crate::run::{Run, Take};
+use crate::source::Inputs;
+use crate::tallies::{Count, Key, Tallies, Tally};
 
 /// Groups that are told apart.
 const MAX_GROUPS: usize = 1_000_000;
@@ -40,12 +41,11 @@ pub(crate) fn fields(args: &CountArgs) -> Result<Option<Vec<EventColumn>>, Failu
 /// Counts, and prints the groups.
 pub(crate) fn run(
     mut run: Run,
+    inputs: Inputs,
     question: Question,
     fields: Vec<EventColumn>,
     args: &CountArgs,
 ) -> Result<ExitCode, Failure> {
-    let inputs = run.inputs(&args.sources, &args.servers)?;
-    let missing = question.missing();
     let selection = Arc::new(question.selection);
     let count = Count { key: Key::Fields(fields.clone()) };
     let mut groups = Groups::default();
@@ -92,14 +92,14 @@ pub(crate) fn run(
         let more = grouped((sorted.len() - shown) as u64);
         run.console.note(&format!("{more} more groups with {} records", grouped(records)));
     }
-    missing.warn(&run.console);
     run.summarize();
     Ok(run.outcome().exit_code())
 }
 
-/// The cell of a field: a number is one in JSON too, and no text is null.
+/// The cell of a field: a number is one in JSON too, without its name, and no text is null.
 fn cell(text: &str, field: &EventColumn) -> Cell {
-    match (text, text.parse::<u64>()) {
+    let number = text.split_once(" (").filter(|_| field.named().is_some());
+    match (text, number.map_or(text, |(number, _)| number).parse::<u64>()) {
         ("", _) => Cell::new(Json::Null, ""),
         (_, Ok(number)) if field.is_number() => Cell::new(number, text),
         _ => Cell::text(text),

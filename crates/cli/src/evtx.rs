@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Seek, Write};
-use std::sync::Arc;
 
 use quarry_binxml::write::{Packed, Packer, Template, WriteError};
 use quarry_collect::{Delivery, Found, Next, Output, Work};
@@ -16,43 +15,41 @@ use crate::console::Console;
 use crate::detect::Detection;
 use crate::error::{Closed, Failure, Outcome};
 use crate::filter::{Question, Zone};
-use crate::out;
-use crate::run::{Run, Take, Wanted};
-use crate::texts::RunTexts;
+use crate::input::FileOptions;
+use crate::run::{Setup, Take};
 use crate::unique::{Identifier, Unique};
+use crate::{out, scan};
 
 pub(crate) fn run(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome, Failure> {
     check(args)?;
-    let question = Question::new(&args.filter, &Zone::new(&args.terminal)?, &[])?;
-    let missing = question.missing();
-    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
-    let mut run = Run::new(&args.terminal, &args.work, direction);
-    run.file_options.tell_copies = !args.unique;
-    run.ansi = args.code_page.ansi_codepage;
-    question.warn(&run.console);
-    let is_searched = !question.selection.filter().grep.is_empty();
-    if is_searched {
-        run.texts = RunTexts::open(&args.texts, true, &run.console);
-    }
+    let zone = Zone::new(&args.show.terminal)?;
+    let question = match rules {
+        Some(_) => Question::beside_rules(&args.read.filter, &zone, &[])?,
+        None => Question::new(&args.read.filter, &zone, &[])?,
+    };
+    let setup = Setup {
+        texts: question.is_searched().then_some(&args.show.texts),
+        direction: if args.reverse { Direction::Backward } else { Direction::Forward },
+        files: FileOptions { recover: false, tell_copies: !args.unique },
+        is_routed: rules.is_some(),
+        ..Setup::of(&args.show)
+    };
+    let (mut run, inputs) = setup.begin(&question, &args.read)?;
     let of_each = args.lines.filter(|_| !args.unique);
-    let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?;
-    let routed = routed.map(|routed| Arc::new(routed.with_limit(of_each)));
-    let selection = Arc::new(question.selection.with_limit(of_each));
+    let wanted = question.wanted(rules.map(Detection::routes), &inputs, of_each)?;
     let mut unique = Unique::default();
     let pack = Pack { identifier: args.unique.then(Identifier::default) };
     let saved =
         Saving::new(&mut unique, args.lines.filter(|_| args.unique)).and_then(|mut saving| {
-            match (rules, &routed) {
-                (Some(rules), Some(routed)) => {
-                    let wanted = Wanted { files: &selection, servers: routed };
+            match rules {
+                Some(rules) => {
                     run.read_through(inputs, &wanted, rules.stage(), &pack, &mut saving)?;
                 }
-                _ => run.read(inputs, &selection, &pack, &mut saving)?,
+                None => run.read_through(inputs, &wanted, (), &pack, &mut saving)?,
             }
             saving.finish()
         });
-    run.conclude(saved, &missing, &unique, rules)
+    run.conclude(saved, |run| scan::sum_up(run, &unique, rules))
 }
 
 /// Writes records into a log file.

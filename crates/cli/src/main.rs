@@ -6,44 +6,28 @@
 
 mod answers;
 mod args;
-mod catalogues;
-mod console;
+mod count;
 mod count_by;
 mod decode;
 mod demo;
 mod detect;
-mod error;
 mod evtx;
-mod filter;
-mod hints;
 mod hosts;
-mod input;
-mod interrupt;
-mod kerberos;
-mod list;
-mod listing;
 mod lock;
 mod messages;
 mod meta;
 mod out;
 mod print;
 mod printed;
-mod record;
-mod run;
 mod run_as;
 mod scan;
-mod secret;
 mod serve;
-mod servers;
 mod signals;
 mod sim;
 mod sort;
-mod source;
 mod spool;
 mod tail;
-mod texts;
-mod trace;
-mod undumped;
+mod tallies;
 mod unique;
 
 use std::io::Write as _;
@@ -54,6 +38,10 @@ use clap::Parser;
 use args::{Cli, Command, When};
 use console::Console;
 use error::Outcome;
+use quarry_program::{
+    catalogues, console, error, filter, hints, input, interrupt, listing, public, record, run,
+    secret, servers, source, texts, undumped,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| {
@@ -70,9 +58,9 @@ fn main() -> ExitCode {
         std::process::exit(if error.use_stderr() { usage } else { 0 });
     });
     let (result, color) = match cli.command {
-        Command::Scan(args) => (scan::run(&args).map(Outcome::exit_code), args.terminal.color),
+        Command::Scan(args) => (scan::run(&args).map(Outcome::exit_code), args.show.terminal.color),
         Command::Detect(args) => {
-            let color = args.scan.terminal.color;
+            let color = args.scan.show.terminal.color;
             (detect::run(*args), color)
         }
         Command::Logons(args) => {
@@ -88,10 +76,11 @@ fn main() -> ExitCode {
             (answers::processes(args), color)
         }
         Command::Tail(args) => (tail::run(&args), args.terminal.color),
-        Command::Count(args) => (list::count(&args), args.output.terminal.color),
-        Command::Logs(args) => (list::logs(&args), args.output.terminal.color),
+        Command::Count(args) => (count::count(&args), args.output.terminal.color),
+        Command::Logs(args) => (count::logs(&args), args.output.terminal.color),
         Command::Hosts(args) => (hosts::run(&args), When::Auto),
         Command::Serve(args) => (serve::run(&args), When::Auto),
+        Command::LogonProcess(args) => (public::logon_process(&args.service), When::Auto),
         Command::Demo(args) => (demo::run(&args), When::Auto),
         Command::Messages(args) => (messages::run(&args), When::Auto),
         Command::Decode(args) => (decode::run(&args), When::Auto),

@@ -1,5 +1,6 @@
 //! `quarry messages`: build message catalogues, and look into them.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -11,13 +12,13 @@ use quarry_event::text::harmless;
 use quarry_eventlog::{Direction, EventLog};
 use quarry_message::build::{BuildOptions, build};
 use quarry_message::{
-    Catalogue, CatalogueBuilder, CatalogueInfo, CatalogueKind, Error, LanguageId, ProviderTexts,
-    import,
+    Catalogue, CatalogueBuilder, CatalogueInfo, CatalogueKind, Error, LanguageId, Manifest,
+    ProviderTexts, import,
 };
 
 use crate::args::{
-    BuildArgs, CataloguesArgs, ImportArgs, MessagesArgs, MessagesCommand, OutputArgs, ShowArgs,
-    TerminalArgs, VerifyArgs, When, WorkArgs,
+    BuildArgs, CataloguesArgs, ImportArgs, MessagesArgs, MessagesCommand, OutputArgs,
+    ShowMessageArgs, TerminalArgs, VerifyArgs, When, WorkArgs,
 };
 use crate::catalogues::{EXTENSION, data_folder, installed};
 use crate::console::Console;
@@ -25,6 +26,10 @@ use crate::error::{Closed, Failure, delivered, plain};
 use crate::listing::{self, Cell, Column};
 use crate::run::Run;
 use crate::servers::{Server, Servers};
+
+const NO_CATALOGUES: &str = "there are no catalogues";
+const MAKE_ONE: &str =
+    "quarry messages build --from PATH makes one, and quarry messages import too";
 
 pub(crate) fn run(args: &MessagesArgs) -> Result<ExitCode, Failure> {
     match &args.command {
@@ -48,6 +53,10 @@ fn build_catalogue(args: &BuildArgs) -> Result<ExitCode, Failure> {
     let mut options = BuildOptions::default();
     options.language = language;
     options.language_name = args.language.clone();
+    let unreadable = args.from.iter().find_map(|path| Some((path, fs::metadata(path).err()?)));
+    if let Some((path, error)) = unreadable {
+        return Err(Failure::io(&path.display().to_string(), &error));
+    }
     let mut built = build(&args.from, &options).map_err(|e| failure("--from", &e))?;
     for (path, error) in &built.failures {
         console.warning(&format!("{}: {}", path.display(), text(error)));
@@ -60,9 +69,31 @@ fn build_catalogue(args: &BuildArgs) -> Result<ExitCode, Failure> {
     if missing > 0 {
         console.warning(&format!("{missing} files that the registry names are not there"));
     }
+    if built.other_language > 0 {
+        let files = files(built.other_language, "has", "have");
+        console.warning(&format!(
+            "{files} messages in another language than {}, which serve in its place",
+            args.language
+        ));
+    }
+    if let Some(first) = built.without_mui.first() {
+        let files = files(built.without_mui.len(), "has its", "have their");
+        console.warning(&format!(
+            "{files} messages in a .mui file that isn't there: {}/{}.mui",
+            args.language,
+            first.file_name().unwrap_or_default().display()
+        ));
+    }
     let builder = std::mem::take(&mut built.builder);
-    write(builder, built.info, &args.output, &console)?;
+    write(builder, built.info, &args.output, &console, None)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn files(count: usize, one: &str, many: &str) -> String {
+    match count {
+        1 => format!("1 file {one}"),
+        count => format!("{count} files {many}"),
+    }
 }
 
 /// Asks a server for all that its providers define.
@@ -106,11 +137,11 @@ fn build_of_server(
             .hint("quarry scan asks for the messages of the events that it finds"));
     }
     if args.output.output.is_none()
-        && let Ok(known) = Catalogue::open(&default_path(&told.info)?)
+        && let Ok(known) = Catalogue::open(&default_path(&told.info, None)?)
     {
         told.add(&known);
     }
-    write(told.builder(), told.info, &args.output, console)?;
+    write(told.builder(), told.info, &args.output, console, None)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,22 +158,33 @@ fn import_database(args: &ImportArgs) -> Result<ExitCode, Failure> {
     };
     let (builder, info) =
         read().and_then(|bytes| import::import(&bytes)).map_err(|e| failure(&name, &e))?;
-    write(builder, info, &args.output, &console)?;
+    write(builder, info, &args.output, &console, args.database.file_stem())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a catalogue whole or not at all.
+/// Writes a catalogue whole or not at all. One of the same build and language that is in the data
+/// folder already stays part of it. `database` is what it was imported from.
 fn write(
-    builder: CatalogueBuilder,
+    mut builder: CatalogueBuilder,
     info: CatalogueInfo,
     args: &OutputArgs,
     console: &Console,
+    database: Option<&OsStr>,
 ) -> Result<(), Failure> {
     let path = match &args.output {
         Some(path) => path.clone(),
-        None => default_path(&info)?,
+        None => default_path(&info, database)?,
     };
     let shown = path.display().to_string();
+    let mut before = None;
+    // What a server told has been added to what is there.
+    if args.output.is_none() && info.kind != CatalogueKind::Server && path.exists() {
+        let known = open(&path)?;
+        if *known.info() == info {
+            builder.add_catalogue(&known).map_err(|e| failure(&shown, &e))?;
+            before = Some(known.providers().len());
+        }
+    }
     let (providers, messages) = (builder.len(), builder.messages());
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -159,15 +201,25 @@ fn write(
     drop(to);
     file.as_file().sync_all().map_err(|e| io(&e))?;
     file.persist(&path).map_err(|e| io(&e.error))?;
-    console.note(&format!("{shown}: {messages} messages of {providers} providers"));
+    let of = if providers == 1 { "provider" } else { "providers" };
+    let added = before.map_or(String::new(), |before| {
+        format!(", {} of which were added to those that it had", providers.saturating_sub(before))
+    });
+    console.note(&format!("{shown}: {messages} messages of {providers} {of}{added}"));
     Ok(())
 }
 
-/// Where a catalogue goes that no name was given for.
-fn default_path(info: &CatalogueInfo) -> Result<PathBuf, Failure> {
+/// Where a catalogue goes that no name was given for: one of a build that isn't known has the name of the
+/// database that it is of.
+fn default_path(info: &CatalogueInfo, database: Option<&OsStr>) -> Result<PathBuf, Failure> {
     let folder = data_folder()
         .ok_or_else(|| Failure::new("the data folder is not known").hint("name one with -o"))?;
-    let build = if info.build.is_empty() { "unknown" } else { &info.build };
+    let database = database.map(|name| name.to_string_lossy());
+    let build = match (&*info.build, &database) {
+        ("", Some(database)) => database,
+        ("", None) => "unknown",
+        (build, _) => build,
+    };
     let kind = match info.kind {
         CatalogueKind::Foreign => "-foreign",
         // The one that scans of servers keep, too.
@@ -179,7 +231,7 @@ fn default_path(info: &CatalogueInfo) -> Result<PathBuf, Failure> {
 
 fn list(args: &CataloguesArgs) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.catalogue {
-        const COLUMNS: [Column; 2] = [Column::text("provider").giving_way(), Column::text("guid")];
+        const COLUMNS: [Column; 2] = [Column::text("provider"), Column::text("guid").giving_way()];
         let catalogue = open(path)?;
         let rows: Vec<_> = catalogue
             .providers()
@@ -199,7 +251,11 @@ fn list(args: &CataloguesArgs) -> Result<ExitCode, Failure> {
     ];
     let console = Console::of(&args.list.terminal);
     let mut rows = Vec::new();
-    for path in installed() {
+    let paths = installed();
+    if paths.is_empty() {
+        console.note(&format!("{NO_CATALOGUES}: {MAKE_ONE}"));
+    }
+    for path in paths {
         match open(&path) {
             Ok(catalogue) => {
                 let info = catalogue.info();
@@ -207,7 +263,10 @@ fn list(args: &CataloguesArgs) -> Result<ExitCode, Failure> {
                 let language =
                     info.language.name().map_or_else(|| info.language.to_string(), str::to_owned);
                 rows.push(vec![
-                    Cell::text(path.display().to_string()),
+                    Cell::new(
+                        path.display().to_string(),
+                        path.file_name().unwrap_or_default().to_string_lossy(),
+                    ),
                     Cell::text(info.build.clone()),
                     Cell::text(language),
                     Cell::text(kind(info.kind)),
@@ -218,6 +277,10 @@ fn list(args: &CataloguesArgs) -> Result<ExitCode, Failure> {
         }
     }
     listing::print(&COLUMNS, &rows, &args.list)?;
+    // A table has the files' names only.
+    if let (Some(folder), false) = (data_folder(), rows.is_empty()) {
+        console.note(&format!("they are in {}", folder.display()));
+    }
     Ok(ExitCode::from(u8::from(rows.is_empty())))
 }
 
@@ -229,7 +292,7 @@ fn kind(kind: CatalogueKind) -> &'static str {
     }
 }
 
-fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
+fn show(args: &ShowMessageArgs) -> Result<ExitCode, Failure> {
     let paths = match &args.catalogue {
         Some(path) => vec![path.clone()],
         None => installed(),
@@ -238,21 +301,34 @@ fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
         return Err(no_catalogues());
     }
     let mut out = Vec::new();
+    let mut is_there = false;
     for path in &paths {
         let catalogue = open(path)?;
         if let Some(provider) = catalogue.provider(&args.provider, None) {
+            is_there = true;
             describe(&provider, args.id, &mut out);
-            break;
+            if !out.is_empty() {
+                break;
+            }
         }
     }
     if out.is_empty() {
-        let what = match args.id {
-            Some(id) => format!("no catalogue has event {id} of {}", args.provider),
-            None => format!("no catalogue has the provider {}", args.provider),
+        let provider = &args.provider;
+        let (what, hint) = match (args.id, is_there) {
+            (Some(id), true) => (
+                format!("no catalogue has event {id} of {provider}"),
+                "without the number, quarry messages show lists the provider's events",
+            ),
+            (None, true) => (
+                format!("no catalogue has messages of {provider}"),
+                "its files may have them in .mui files, which quarry messages build reads beside them",
+            ),
+            (_, false) => (
+                format!("no catalogue has the provider {provider}"),
+                "quarry messages list FILE lists a catalogue's providers",
+            ),
         };
-        return Err(
-            Failure::new(what).hint("quarry messages list FILE lists a catalogue's providers")
-        );
+        return Err(Failure::new(what).hint(hint));
     }
     // Messages are from files that anybody may have made.
     let plain = |c: char| if matches!(c, '\n' | '\t') { c } else { harmless(c) };
@@ -262,18 +338,37 @@ fn show(args: &ShowArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes what is known of a provider's events, or of one.
+/// Writes what is known of a provider's events, or of one: the events of its manifest, and where that has
+/// none, the messages, whose identifiers end in the numbers of events.
 fn describe(provider: &ProviderTexts, id: Option<u16>, out: &mut Vec<u8>) {
-    let Some(manifest) = &provider.provider().manifest else {
-        // Without a manifest an event is its message; its qualifiers are above its number.
-        if let Some(id) = id {
+    if let Some(manifest) = &provider.provider().manifest {
+        describe_events(provider, manifest, id, out);
+    }
+    if !out.is_empty() {
+        return;
+    }
+    match id {
+        Some(id) => {
             for message in provider.messages_of(id) {
-                let _ =
-                    writeln!(out, "{id} (message {:#010x})\n{}\n", message.0, message.1.trim_end());
+                let text = message.1.trim_end();
+                let _ = writeln!(out, "{id} (message {:#010x})\n{text}\n", message.0);
             }
         }
-        return;
-    };
+        None => {
+            for (message, text) in provider.messages() {
+                let first = text.lines().next().unwrap_or_default();
+                let _ = writeln!(out, "{} (message {message:#010x})\n    {first}", message as u16);
+            }
+        }
+    }
+}
+
+fn describe_events(
+    provider: &ProviderTexts,
+    manifest: &Manifest,
+    id: Option<u16>,
+    out: &mut Vec<u8>,
+) {
     for event in manifest.events.iter().filter(|event| id.is_none_or(|id| id == event.id)) {
         let text = event.message.and_then(|id| provider.message(id)).unwrap_or_default();
         let _ = writeln!(out, "{} version {}", event.id, event.version);
@@ -321,8 +416,7 @@ fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
 }
 
 fn no_catalogues() -> Failure {
-    Failure::new("there are no catalogues")
-        .hint("quarry messages build --from PATH makes one, and quarry messages import too")
+    Failure::new(NO_CATALOGUES).hint(MAKE_ONE)
 }
 
 fn open(path: &Path) -> Result<Catalogue, Failure> {

@@ -4,7 +4,7 @@ use std::io;
 
 use quarry_collect::{Found, Output, Work};
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{EventTime, Field, FieldSource};
+use quarry_event::{EventTime, Field, FieldSource, PartialSource, Value};
 
 use crate::unique::{Identifier, Unique};
 
@@ -43,6 +43,33 @@ impl Work for Print {
         Default::default()
     }
 
+    fn takes_known(&self) -> bool {
+        self.identifier.is_none() && self.printer.is_known_early()
+    }
+
+    #[inline]
+    fn known<S: PartialSource>(
+        &self,
+        (scratch, _): &mut Self::Worker,
+        event: &S,
+        found: &Found<'_>,
+        output: &mut Printed,
+    ) -> bool {
+        let start = output.text.len();
+        if output.count > 0 {
+            output.text.extend_from_slice(self.separator);
+        }
+        if !self.printer.known(event, &found.origin, found.texts, scratch, &mut output.text) {
+            output.text.truncate(start);
+            return false;
+        }
+        output.count += 1;
+        if self.apart {
+            output.end_event(self.times.then(|| event.known_field(Field::TimeCreated)));
+        }
+        true
+    }
+
     #[inline]
     fn event<S: FieldSource>(
         &self,
@@ -60,11 +87,7 @@ impl Work for Print {
             output.identities.push(identifier.of(event, &found.origin, identity));
         }
         if self.apart {
-            let time = match self.times {
-                true => event.field(Field::TimeCreated).as_time().unwrap_or_default(),
-                false => EventTime::default(),
-            };
-            output.ends.push((output.text.len(), time));
+            output.end_event(self.times.then(|| event.field(Field::TimeCreated)));
         }
     }
 }
@@ -95,6 +118,12 @@ impl Output for Printed {
 }
 
 impl Printed {
+    /// Keeps where the text of an event ends, and its time where that is wanted.
+    fn end_event(&mut self, time: Option<Value<'_>>) {
+        let time = time.and_then(|time| time.as_time()).unwrap_or_default();
+        self.ends.push((self.text.len(), time));
+    }
+
     /// How many events there are.
     pub(crate) fn count(&self) -> u64 {
         self.count

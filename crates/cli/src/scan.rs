@@ -1,7 +1,6 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use quarry_collect::{Delivery, Next, Output as _};
 use quarry_eventlog::Direction;
@@ -16,9 +15,8 @@ use crate::input::FileOptions;
 use crate::out::{self, Out};
 use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
-use crate::run::{self, Run, Take};
+use crate::run::{Run, Setup, Take};
 use crate::sort::Sorter;
-use crate::texts::RunTexts;
 use crate::unique::{Identifier, Unique};
 
 pub(crate) fn run(args: &ScanArgs) -> Result<Outcome, Failure> {
@@ -30,14 +28,17 @@ pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome
     if args.output == Some(ScanFormat::Evtx) {
         return evtx::run(args, rules);
     }
-    let zone = Zone::new(&args.terminal)?;
+    let zone = Zone::new(&args.show.terminal)?;
     let columns = print::columns("--fields", &args.fields)?;
-    let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
-    let missing = question.missing();
+    let fields = columns.as_deref().unwrap_or_default();
+    let question = match rules {
+        Some(_) => Question::beside_rules(&args.read.filter, &zone, fields)?,
+        None => Question::new(&args.read.filter, &zone, fields)?,
+    };
     let printer = Wanted {
         format: args.output.and_then(ScanFormat::text),
         fields: &args.fields,
-        color: args.terminal.color,
+        color: args.show.terminal.color,
         recover: args.files.recover,
         rules: rules.is_some(),
         grep: question.selection.filter().grep.first(),
@@ -52,18 +53,20 @@ pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome
         true => (None, args.lines),
         false => (args.lines, None),
     };
-    let direction = if args.reverse { Direction::Backward } else { Direction::Forward };
-    let mut run = Run::new(&args.terminal, &args.work, direction);
-    run.file_options = FileOptions { recover: args.files.recover, tell_copies: !args.unique };
-    run.ansi = args.code_page.ansi_codepage;
-    let is_searched = !question.selection.filter().grep.is_empty();
-    run.texts = RunTexts::open(&args.texts, is_searched || printer.shows_texts(), &run.console);
-    question.warn(&run.console);
+    let setup = Setup {
+        shows_texts: printer.shows_texts(),
+        is_for_people: printer.is_for_people(),
+        direction: if args.reverse { Direction::Backward } else { Direction::Forward },
+        files: FileOptions { recover: args.files.recover, tell_copies: !args.unique },
+        is_routed: rules.is_some(),
+        ..Setup::of(&args.show)
+    };
+    let (mut run, inputs) = setup.begin(&question, &args.read)?;
     let read_of_each = of_each.filter(|_| !args.unique);
-    let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?;
-    let routed = routed.map(|routed| Arc::new(routed.with_limit(read_of_each)));
-    let selection = Arc::new(question.selection.with_limit(read_of_each));
+    if let Some(rules) = rules {
+        rules.announce(&run.console, inputs.servers.len());
+    }
+    let wanted = question.wanted(rules.map(Detection::routes), &inputs, read_of_each)?;
     let mut unique = Unique::default();
     let printed = Out::new(&printer, false).and_then(|out| {
         let sorter = args.sort.map(|_| Sorter::new(args.reverse, of_all));
@@ -81,16 +84,23 @@ pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome
             printed: HashMap::new(),
         });
         let mut printing = Printing { out, sorter, unique };
-        match (rules, &routed) {
-            (Some(rules), Some(routed)) => {
-                let wanted = run::Wanted { files: &selection, servers: routed };
+        match rules {
+            Some(rules) => {
                 run.read_through(inputs, &wanted, rules.stage(), &print, &mut printing)?;
             }
-            _ => run.read(inputs, &selection, &print, &mut printing)?,
+            None => run.read_through(inputs, &wanted, (), &print, &mut printing)?,
         }
         printing.finish(run.outcome().interrupted)
     });
-    run.conclude(printed, &missing, &unique, rules)
+    run.conclude(printed, |run| sum_up(run, &unique, rules))
+}
+
+/// Says what of rules and of copies there was.
+pub(crate) fn sum_up(run: &Run, unique: &Unique, rules: Option<&Detection>) {
+    if let Some(rules) = rules {
+        rules.summarize(run);
+    }
+    unique.summarize(&run.console);
 }
 
 /// Writes printed events as they come, or sorts them first.

@@ -1,16 +1,21 @@
-//! `quarry serve`: the events of servers and files in a browser, for who started it.
+//! `quarry serve`: the events of servers and files in a browser, for who started it or for the
+//! accounts of this system.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use quarry_fleet::inventory::Inventory;
+use quarry_program::public::{self, Gone, PublicPage};
+use quarry_web::access::GateError;
 use quarry_web::access::clock::Clock;
-use quarry_web::access::{Gate, GateError};
-use quarry_web::sources::{FileSpec, Files, ServerSpec, Servers, Trouble};
-use quarry_web::{App, Sources};
+use quarry_web::site::SiteError;
+use quarry_web::sources::{FileSpec, Files, ServerSpec, Trouble};
+use quarry_web::{App, Site, Sources};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
@@ -31,22 +36,68 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::new("--deadline: each question of the page has its own, 10 s")
             .hint("leave it out; --timeout says when a server is given up"));
     }
+    let served = match args.public.page() {
+        Some(public) if !args.public.unprivileged => return help(args, &public),
+        Some(public) => page(args, Some(&public)).map_err(|f| public::explained(f, &public)),
+        None => page(args, None),
+    };
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+/// Is the helper of the page's process.
+fn help(args: &ServeArgs, public: &PublicPage) -> Result<ExitCode, Failure> {
+    let mut console = Console::new(When::Auto, false);
+    interrupt::catch(&mut console);
+    let arguments = |web: &mut Command| {
+        web.args(["serve", "--unprivileged"]);
+        if args.servers.inventory.is_none()
+            && let Some(inventory) = crate::servers::default_path().filter(|path| path.exists())
+        {
+            // Whose home folder is another has another.
+            web.arg("--inventory").arg(inventory);
+        }
+        web.args(std::env::args_os().skip(2));
+    };
+    public::become_helper(public, arguments, |_| interrupt::wait())
+}
+
+/// Serves the page in this process.
+fn page(args: &ServeArgs, public: Option<&PublicPage>) -> Result<(), Failure> {
     let mut console = Console::new(When::Auto, false);
     let texts = RunTexts::open(&args.texts, true, &console);
     let mut inventory = crate::servers::Servers::new(&args.servers, &console)?;
+    if public.is_some() {
+        inventory = inventory.for_persons();
+    }
     let inputs = expand(&args.sources.sources, &mut inventory);
-    let groups = groups(inventory.inventory());
+    let known = inventory.inventory().clone();
+    let groups = groups(&known);
     for failure in inputs.failed_servers.iter().chain(&inputs.mistakes) {
         console.error(failure);
     }
     interrupt::catch(&mut console);
     let failed = |e: io::Error| Failure::io("the network", &e);
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    let asks_as_persons = inputs.servers.iter().any(|server| server.is_of_persons());
     let sources = sources(args, inputs, &groups, &texts, &console, &runtime)?;
-    let served = runtime.block_on(serve(args, sources, &console));
+    let served = runtime.block_on(async {
+        let listener = listen(args.listen).await?;
+        let (site, gone) = match public {
+            None => {
+                let site = Site::owner(listener, &owner(), Clock::system());
+                (site.map_err(|error| refused(&error))?, None)
+            }
+            Some(public) => {
+                let tickets = asks_as_persons.then_some(args.servers.connect_timeout);
+                let (site, gone) = public::site(listener, public, &known, tickets)?;
+                (site, Some(gone))
+            }
+        };
+        serve(args, sources, (site, gone), &console).await
+    });
     // A name that is being looked up isn't waited for.
     runtime.shutdown_background();
-    served.map(|()| ExitCode::SUCCESS)
+    served
 }
 
 /// The groups that each server is in, by its name.
@@ -95,9 +146,8 @@ fn sources(
     let handle = runtime.handle().clone();
     let mut sources = Sources::new();
     if !servers.is_empty() {
-        let remedy = Arc::new(hints::remedy);
-        let servers = Servers::new(servers, run::options(&args.servers), handle.clone(), remedy);
-        sources = sources.with(Arc::new(servers));
+        let (options, remedy) = (run::options(&args.servers), Arc::new(hints::remedy));
+        sources = sources.with_servers(servers, options, &handle, remedy);
     }
     if !files.is_empty() {
         sources = sources.with(Arc::new(Files::new(specs(files, texts, console), handle)));
@@ -110,55 +160,59 @@ fn specs(inputs: Vec<Input>, texts: &RunTexts, console: &Console) -> Vec<FileSpe
     let known: Vec<_> = inputs
         .iter()
         .map(|input| match input {
-            Input::File(path) => (Some(path.clone()), texts.of_file(path, console)),
-            _ => (None, texts.shared()),
+            Input::File(path) => (path.clone(), false, texts.of_file(path, console)),
+            Input::Member { path, .. } => (path.clone(), true, texts.shared()),
+            // Said before.
+            Input::Stdin | Input::Failed(_) => (PathBuf::new(), true, texts.shared()),
         })
         .collect();
     let names: Vec<String> = inputs.iter().map(Input::name).collect();
     let options = FileOptions { recover: false, tell_copies: false };
     let files = Arc::new(OpenFiles::new(inputs, options));
-    let spec = |(n, (name, (path, texts)))| {
+    let spec = |(n, (name, (path, is_packed, texts)))| {
         let (files, shown): (Arc<OpenFiles>, String) = (Arc::clone(&files), String::clone(&name));
-        let open = move |stop: &quarry_collect::Stop| {
-            files.open(n, stop).map_err(|failure| {
+        let open = move |given: Option<File>, stop: &quarry_collect::Stop| {
+            files.open_given(n, given, stop).map_err(|failure| {
                 let what = failure.message.strip_prefix(&format!("{shown}: "));
                 Trouble::new(&*shown, what.unwrap_or(&failure.message), failure.hint.clone())
             })
         };
-        FileSpec { name, path, texts, open: Arc::new(open) }
+        FileSpec { name, path, is_packed, texts, open: Arc::new(open) }
     };
     names.into_iter().zip(known).enumerate().map(spec).collect()
 }
 
-/// Serves the page until it is interrupted.
-async fn serve(args: &ServeArgs, sources: Sources, console: &Console) -> Result<(), Failure> {
-    let listener = listen(args.listen).await?;
-    let address = listener.local_addr().map_err(|e| Failure::io("the address", &e))?;
-    let gate = Gate::owner(address, &owner(), Clock::system()).map_err(|error| refused(&error))?;
-    let gate = Arc::new(gate);
-    let visit = gate
-        .first_visit()
-        .map_err(|e| Failure::new(format!("no random numbers: {e}")))?
-        .unwrap_or_default();
-    let app = Arc::new(App::new(sources));
-    let serving =
-        quarry_web::serve(listener, None, gate.guard(quarry_web::router(Arc::clone(&app))));
-    let page = format!("http://{address}{visit}");
+/// Serves the page until it is interrupted, or the helper is gone.
+async fn serve(
+    args: &ServeArgs,
+    sources: Sources,
+    (site, gone): (Site, Option<Gone>),
+    console: &Console,
+) -> Result<(), Failure> {
+    let stop = interrupt::stop().wait();
+    let page = site.first_address().map_err(|error| refused(&error.into()))?;
     let mut out = io::stdout().lock();
     // Who has closed it has the address from elsewhere, or doesn't want it.
     let _ = writeln!(out, "{page}").and_then(|()| out.flush());
     drop(out);
-    console.note("Open this address within five minutes: it signs you in, once. Ctrl-C ends it.");
+    match gone {
+        None => console
+            .note("Open this address within five minutes: it signs you in, once. Ctrl-C ends it."),
+        Some(_) => public::introduce(&site, console),
+    }
     let opened = match args.open {
         true => Some(open(&page)?),
         false => None,
     };
-    tokio::select! {
-        () = interrupt::stop().wait() => {}
-        () = gate.tend() => {}
-    }
-    app.stop();
-    serving.stop().await;
+    let app = Arc::new(App::new(sources));
+    let routes = quarry_web::router(Arc::clone(&app));
+    let stop = async {
+        match gone {
+            Some(gone) => tokio::select! { () = stop => {}, () = gone => {} },
+            None => stop.await,
+        }
+    };
+    site.serve(&app, routes, stop).await;
     drop(opened);
     Ok(())
 }
@@ -175,11 +229,12 @@ async fn listen(address: Option<SocketAddr>) -> Result<TcpListener, Failure> {
     bound.map_err(|e| Failure::io(&format!("--listen {}", address.unwrap_or(usual)), &e))
 }
 
-fn refused(error: &GateError) -> Failure {
+fn refused(error: &SiteError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
-        GateError::Open(_) => failure.hint(
-            "leave --listen out, and reach the page from elsewhere through ssh -L 8420:127.0.0.1:8420",
+        SiteError::Gate(GateError::Open(_)) => failure.hint(
+            "give --access FILE and --audit FILE; or leave --listen out, and reach the page from \
+             elsewhere through ssh -L 8420:127.0.0.1:8420",
         ),
         _ => failure,
     }

@@ -1,7 +1,7 @@
 //! The signals that come while a command of the user's runs.
 
 #[cfg(unix)]
-pub(crate) use unix::{Event, Forwarder, is_ignored, send};
+pub(crate) use unix::{Event, Forwarder, send};
 #[cfg(windows)]
 pub(crate) use windows::Forwarder;
 
@@ -26,6 +26,8 @@ mod unix {
         iterator::{backend::SignalDelivery, exfiltrator::origin::WithOrigin},
         low_level::siginfo::Cause,
     };
+
+    use quarry_program::signals::is_ignored;
 
     /// A command that ends within this time ends before anything else is done.
     const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
@@ -135,16 +137,6 @@ mod unix {
         if let Some(signal) = Signal::from_named_raw(signal) {
             let _ = kill_process(Pid::from_child(child), signal);
         }
-    }
-
-    /// Whether we were started with a signal ignored (nohup(1) does that). It stays ignored, for
-    /// the command too.
-    pub(crate) fn is_ignored(signal: i32) -> bool {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let ignored = status
-            .lines()
-            .find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
-        ignored.is_some_and(|ignored| ignored & (1 << (signal - 1)) != 0)
     }
 }
 

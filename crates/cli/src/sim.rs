@@ -7,11 +7,13 @@ use std::sync::{Arc, mpsc};
 
 use quarry_cred::Secret;
 use quarry_event::filter::Glob;
+use quarry_program::demo::grow;
+use quarry_program::files::write_private;
 use quarry_sim::{Fault, FileLogs, ServerOptions, Sim, SimOptions};
 
 use crate::args::{SimArgs, When};
 use crate::console::Console;
-use crate::error::{Failure, plain};
+use crate::error::Failure;
 
 /// The shortest time in which logs grow.
 const LEAST_GROWTH: std::time::Duration = std::time::Duration::from_millis(10);
@@ -63,16 +65,6 @@ pub(crate) fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     drop(sim);
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
-}
-
-/// Adds an event to each log that has some.
-pub(crate) fn grow(sim: &Sim) {
-    for server in sim.servers() {
-        for log in ["System", "Security", "Application"] {
-            // Logs of files don't grow.
-            let _ = server.append_generated(log, 1);
-        }
-    }
 }
 
 fn options(args: &SimArgs, password: &Secret) -> Result<SimOptions, Failure> {
@@ -202,20 +194,6 @@ impl Inventory {
         let beside = self.password_file.file_name().unwrap_or_default().to_string_lossy();
         write_private(&self.file, format!("{MARK}{}", sim.inventory(&beside)).as_bytes())
     }
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let failed = |e: &io::Error| Failure::new(format!("{}: {}", path.display(), plain(e)));
-    // Temporary files are made with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
-    file.write_all(bytes).map_err(|e| failed(&e))?;
-    file.persist(path).map_err(|e| failed(&e.error))?;
-    Ok(())
 }
 
 fn say_ready(sim: &Sim, password: &Secret, inventory: Option<&Inventory>) -> io::Result<()> {

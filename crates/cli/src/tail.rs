@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use quarry_collect::{Delivery, FleetInput, Next};
-use quarry_eventlog::Direction;
 use quarry_fleet::{FileSource, MAX_LAST};
 
 use crate::args::{Format, TailArgs, WorkArgs};
@@ -16,8 +15,7 @@ use crate::input::{self, Input};
 use crate::out::Out;
 use crate::print::{self, Wanted};
 use crate::printed::{Print, Printed};
-use crate::run::{self, Run, Take};
-use crate::texts::RunTexts;
+use crate::run::{self, Setup, Take};
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     follow(args, None)
@@ -33,14 +31,17 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
         return Err(Failure::new(format!("--lines: at most the last {MAX_LAST} events"))
             .hint("quarry scan prints a whole log"));
     }
-    if args.servers.connections.is_some() {
+    if args.read.servers.connections.is_some() {
         return Err(Failure::new("--connections: every server that is followed is kept open")
             .hint("leave it out; a quarry tail for a part of the servers keeps fewer open"));
     }
     let zone = Zone::new(&args.terminal)?;
     let columns = print::columns("--fields", &args.fields)?;
-    let question = Question::new(&args.filter, &zone, columns.as_deref().unwrap_or_default())?;
-    let missing = question.missing();
+    let fields = columns.as_deref().unwrap_or_default();
+    let question = match rules {
+        Some(_) => Question::beside_rules(&args.read.filter, &zone, fields)?,
+        None => Question::new(&args.read.filter, &zone, fields)?,
+    };
     let printer = Wanted {
         format: args.output,
         fields: &args.fields,
@@ -55,15 +56,19 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
         return Err(Failure::new("--fields: data.* in csv needs all events for its first line")
             .hint("name the values that are wanted, or choose table or jsonl"));
     }
-    let mut run = Run::new(&args.terminal, &WorkArgs { threads: None }, Direction::Forward);
-    run.ansi = args.code_page.ansi_codepage;
-    question.warn(&run.console);
-    let is_searched = !question.selection.filter().grep.is_empty();
-    run.texts = RunTexts::open(&args.texts, is_searched || printer.shows_texts(), &run.console);
-    let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed =
-        rules.map(|rules| question.routed(rules.routes(), &inputs)).transpose()?.map(Arc::new);
-    let selection = Arc::new(question.selection);
+    let work = WorkArgs { threads: None };
+    let setup = Setup {
+        texts: Some(&args.texts),
+        shows_texts: printer.shows_texts(),
+        is_for_people: printer.is_for_people(),
+        is_routed: rules.is_some(),
+        ..Setup::new(&args.terminal, &work, &args.code_page)
+    };
+    let (mut run, inputs) = setup.begin(&question, &args.read)?;
+    if let Some(rules) = rules {
+        rules.announce(&run.console, inputs.servers.len());
+    }
+    let wanted = question.wanted(rules.map(Detection::routes), &inputs, None)?;
     let mut sources = Vec::new();
     let mut failed = Vec::new();
     for input in inputs.files {
@@ -75,7 +80,7 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
             Input::File(path) => {
                 let texts = run.texts.of_file(&path, &run.console);
                 let source = Arc::new(FileSource::new(path));
-                let input = FleetInput::file(source, Arc::clone(&selection));
+                let input = FleetInput::file(source, Arc::clone(&wanted.files));
                 sources.push(input.with_texts(texts));
             }
             Input::Member { .. } => {
@@ -88,8 +93,7 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
     }
     failed.iter().for_each(|failure| run.console.error(failure));
     run.summary.add_unread(failed.len() as u64, 0);
-    let of_servers = routed.as_ref().unwrap_or(&selection);
-    let server = |server| run.texts.server(server, of_servers);
+    let server = |server| run.texts.server(server, &wanted.servers);
     sources.extend(inputs.servers.into_iter().map(server));
     let mut cursors = args.cursor_file.as_deref().map(run::cursors).transpose()?;
     if let Some(cursors) = &cursors {
@@ -109,7 +113,7 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
         }
     });
     delivered(followed)?;
-    missing.warn(&run.console);
+    run.warn_of_missing();
     let outcome = run.outcome();
     if outcome.interrupted {
         run.summarize_awaited();

@@ -19,11 +19,11 @@
 //! parts, so that besides that budget each thread holds no more than a part and the one event that
 //! made it full. A sink that is slow stops the reading.
 #![forbid(unsafe_code)]
-#![warn(clippy::missing_errors_doc)]
 
 mod ask;
 mod cursor;
 mod detect;
+mod kinds;
 mod live;
 mod pipeline;
 mod selection;
@@ -35,6 +35,7 @@ mod summary;
 pub use ask::ask;
 pub use cursor::{CursorError, CursorStore, FileCursors, LogCursor};
 pub use detect::Detect;
+pub use kinds::{CountKinds, Kinds, newest_kinds};
 pub use live::{LiveOptions, LiveTexts, NoTexts, ServerCatalogue, ServerTexts, read_server};
 pub use pipeline::{Pipeline, RunError};
 pub use selection::Selection;

@@ -85,8 +85,8 @@ impl Pipeline {
         }
     }
 
-    /// Follows sources: their last records, `last` at most of each log that has no cursor, and then
-    /// new ones for ever.
+    /// Follows sources: their last records, `last` at most of each log that has no cursor
+    /// ([`EVERY_RECORD`](quarry_fleet::EVERY_RECORD) for all), and then new ones for ever.
     pub fn follow(
         runtime: &Handle,
         sources: Vec<FleetInput>,
@@ -234,6 +234,9 @@ impl<S: Stage> Pipeline<S> {
                     }
                     None => run.progress(true).map(|()| Next::Go),
                 };
+                while let Some(source) = run.sink.dismisses() {
+                    skips.skip(source);
+                }
                 match next.and_then(|next| run.save_when_due().map(|()| next)) {
                     Ok(Next::Go | Next::Skip) => return ControlFlow::Continue(()),
                     Ok(Next::Stop) => {}
@@ -301,7 +304,8 @@ fn each<R>(fleet: &[FleetInput], request: impl Fn(&FleetInput) -> R) -> Vec<Job<
     let job = |input: &FleetInput| {
         let key = (Arc::as_ptr(&input.selection), input.is_file);
         let request = made.entry(key).or_insert_with(|| Arc::new(request(input)));
-        Job::new(input.source.clone(), Arc::clone(request)).prepared(input.prepare.clone())
+        let job = Job::new(input.source.clone(), Arc::clone(request));
+        job.prepared(input.prepare.clone()).with_texts(input.texts.clone())
     };
     fleet.iter().map(job).collect()
 }

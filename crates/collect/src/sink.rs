@@ -30,6 +30,24 @@ pub trait Work: Sync {
     /// Makes what a thread has for itself.
     fn worker(&self) -> Self::Worker;
 
+    /// Whether [`known`](Self::known) can take events.
+    fn takes_known(&self) -> bool {
+        false
+    }
+
+    /// The same as [`event`](Self::event) of an event that is not decoded, if what is known of it is enough.
+    /// Says whether it is; otherwise nothing is added.
+    #[inline]
+    fn known<S: PartialSource>(
+        &self,
+        _worker: &mut Self::Worker,
+        _event: &S,
+        _found: &Found<'_>,
+        _output: &mut Self::Output,
+    ) -> bool {
+        false
+    }
+
     /// Takes an event that passed the filter and the stages, and adds what is made of it.
     fn event<S: FieldSource>(
         &self,
@@ -86,6 +104,14 @@ pub trait Stage: Sync {
     /// What a thread has for itself.
     type Worker;
 
+    /// Whether [`rules_out`](Self::rules_out) rules out any event. Where it doesn't, events are decoded
+    /// without asking it.
+    const RULES_OUT: bool = true;
+
+    /// Whether every event passes, and nothing is learned about any. Where that is so, events may go on
+    /// without being decoded, or shown to it.
+    const PASSES_ALL: bool = false;
+
     /// Makes what a thread has for itself.
     fn worker(&self) -> Self::Worker;
 
@@ -108,6 +134,9 @@ pub trait Stage: Sync {
 impl Stage for () {
     type Worker = ();
 
+    const RULES_OUT: bool = false;
+    const PASSES_ALL: bool = true;
+
     fn worker(&self) -> Self::Worker {}
 
     #[inline]
@@ -118,6 +147,9 @@ impl Stage for () {
 
 impl<A: Stage, B: Stage> Stage for (A, B) {
     type Worker = (A::Worker, B::Worker);
+
+    const RULES_OUT: bool = A::RULES_OUT || B::RULES_OUT;
+    const PASSES_ALL: bool = A::PASSES_ALL && B::PASSES_ALL;
 
     fn worker(&self) -> Self::Worker {
         (self.0.worker(), self.1.worker())
@@ -207,6 +239,13 @@ pub trait Sink {
     fn notice(&mut self, source: &Source, notice: Notice) -> Result<(), Self::Error> {
         let _ = (source, notice);
         Ok(())
+    }
+
+    /// A source, by its place, of which no more is wanted, whatever comes of it; it counts as read.
+    /// Asked until there is none, after each delivery and notice, and 20 times a second while nothing
+    /// comes.
+    fn dismisses(&mut self) -> Option<usize> {
+        None
     }
 
     /// Called after each delivery and notice, and 20 times a second while nothing comes: shows how

@@ -60,7 +60,7 @@ type OpenFile = dyn FnOnce(&Stop) -> Result<FileLog, LogError> + Send;
 impl FileInput {
     /// A file by its name in an event's identity, what is wanted of it, and what opens it when its
     /// turn comes. What takes long to open, such as a pipe, gives up when the run is stopped.
-    /// The error of `open` is told of as [`Notice::FileFailed`](crate::Notice::FileFailed).
+    /// The error of `open` is reported as [`Notice::FileFailed`](crate::Notice::FileFailed).
     pub fn new(
         name: impl Into<String>,
         selection: Arc<Selection>,

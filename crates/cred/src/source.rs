@@ -11,6 +11,7 @@ const MAX_VARIABLE_BYTES: usize = 255;
 /// `env:NAME` or `keyring`. There is no form that holds the secret itself: it would end up
 /// in shell histories, process lists and inventories.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum SecretSource {
     /// Asked for on the terminal.
     Prompt,

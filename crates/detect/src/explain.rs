@@ -118,13 +118,13 @@ fn write(expr: &Expr, depth: usize, event: Option<&Evaluator<'_>>, out: &mut Str
         }
         Expr::Search(name, term) => {
             start(out);
-            let _ = writeln!(out, "{name}");
+            let _ = writeln!(out, "{}", harmless(name));
             write(term, depth + 1, event, out);
         }
         Expr::Match(one) => {
             start(out);
             let of = if one.all && one.tests.len() > 1 { ", all" } else { "" };
-            let _ = write!(out, "{}{of} (line {})", one.shown, one.line);
+            let _ = write!(out, "{}{of} (line {})", harmless(&one.shown), one.line);
             if let Some(event) = event {
                 match event.texts(one) {
                     None => out.push_str(": such events don't have the field"),
@@ -147,12 +147,16 @@ fn write(expr: &Expr, depth: usize, event: Option<&Evaluator<'_>>, out: &mut Str
     }
 }
 
-/// A text on one line and not too long.
-fn shown(text: &str) -> String {
+/// A text on one line, in which nothing acts on a terminal, and not too long.
+fn harmless(text: &str) -> String {
     let mut shown: String =
         text.chars().take(MAX_SHOWN).map(quarry_event::text::harmless).collect();
     if text.chars().nth(MAX_SHOWN).is_some() {
         shown.push('…');
     }
-    format!("`{shown}`")
+    shown
+}
+
+fn shown(text: &str) -> String {
+    format!("`{}`", harmless(text))
 }

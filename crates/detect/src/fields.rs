@@ -1,7 +1,9 @@
 //! What a rule's field is in an event: a field of `<System>`, a value of the event's data, or
 //! something that is made of these.
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 use quarry_event::text::Plain;
 use quarry_event::{Field, FieldSource, Sink, Value};
@@ -48,7 +50,7 @@ impl Slot {
             return Some(Slot { origin: Origin::Every, padded: false });
         };
         let padded = mapping.is_padded(name);
-        if let Some(computed) = map.and_then(|map| map.computed.get(name)) {
+        if let Some(computed) = map.and_then(|map| map.computed(name)) {
             let inputs = computed.from.iter().map(|name| key(name)).collect();
             let origin =
                 Origin::Computed { name: name.to_owned(), computed: computed.clone(), inputs };
@@ -80,13 +82,21 @@ pub(crate) fn push_key(name: &str, key: &mut String) {
     }
 }
 
-/// The field of `<System>` that a rule's name means, and whether it can mean no data.
+/// The field of `<System>` that a rule's name means, and whether it can mean no data. Case and blanks
+/// of the name don't count, as in names of data.
 pub(crate) fn system_field(name: &str) -> Option<(Field, bool)> {
-    if let Some((element, attribute)) = name.split_once('_') {
-        return Field::at(element, Some(attribute)).map(|field| (field, true));
-    }
-    let field = Field::at(name, None)?;
-    Some((field, matches!(field, Field::EventId | Field::Channel | Field::Computer)))
+    static FIELDS: OnceLock<HashMap<String, (Field, bool)>> = OnceLock::new();
+    let fields = FIELDS.get_or_init(|| {
+        let named = |field: Field| match field.attribute() {
+            Some(attribute) => (key(&format!("{}_{attribute}", field.element())), (field, true)),
+            None => {
+                let is_only = matches!(field, Field::EventId | Field::Computer);
+                (key(field.element()), (field, is_only))
+            }
+        };
+        Field::all().map(named).collect()
+    });
+    fields.get(&key(name)).copied()
 }
 
 /// A value of an event's data, for those who want all of them: with the key of its name.

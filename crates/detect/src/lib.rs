@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod audit;
 mod engine;
 mod explain;
 mod fields;
@@ -12,6 +13,7 @@ mod rule;
 mod test;
 mod yaml;
 
+pub use audit::{PolicyChange, Subcategory};
 pub use engine::{Channels, Engine, Matcher};
 pub use explain::Explanation;
 pub use mapping::{

@@ -2,10 +2,11 @@
 //! read (`mapping.toml`) and put other data over.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::fields::key;
 use crate::rule::LogSource;
 
 /// The mapping's own text.
@@ -77,7 +78,13 @@ pub(crate) struct FieldMap {
     #[serde(default)]
     native: Option<Vec<String>>,
     #[serde(default)]
-    pub(crate) computed: BTreeMap<String, Computed>,
+    computed: BTreeMap<String, Computed>,
+    /// The keys of both.
+    #[serde(skip)]
+    native_keys: BTreeSet<String>,
+    /// The name of each computed field by its key.
+    #[serde(skip)]
+    computed_keys: BTreeMap<String, String>,
 }
 
 /// How a field is made.
@@ -143,6 +150,12 @@ impl Mapping {
                     return Err(MappingError::TooManyIds(source.channel.clone()));
                 }
             }
+        }
+        mapping.padded.iter_mut().for_each(|name| *name = key(name));
+        for fields in mapping.fields.values_mut() {
+            fields.native_keys = fields.native.iter().flatten().map(|name| key(name)).collect();
+            let names = fields.computed.keys();
+            fields.computed_keys = names.map(|name| (key(name), name.clone())).collect();
         }
         let lowered = |entries: BTreeMap<String, Sources>| {
             entries.into_iter().map(|(name, sources)| (name.to_lowercase(), sources)).collect()
@@ -213,7 +226,7 @@ impl Mapping {
 
     /// Whether blanks at the end of a field's values don't count.
     pub(crate) fn is_padded(&self, field: &str) -> bool {
-        self.padded.iter().any(|padded| padded == field)
+        self.padded.contains(&key(field))
     }
 
     /// All fields that are computed, each with the name of its list, how, of what and why.
@@ -227,10 +240,17 @@ impl Mapping {
 impl FieldMap {
     /// Whether events can't have a field of the name.
     pub(crate) fn lacks(&self, name: &str) -> bool {
-        let Some(native) = &self.native else { return false };
-        let is_known = native.iter().any(|native| native == name);
-        let is_system = crate::fields::system_field(name).is_some();
-        !is_known && !is_system && !self.computed.contains_key(name)
+        if self.native.is_none() {
+            return false;
+        }
+        let key = key(name);
+        let is_known = self.native_keys.contains(&key) || self.computed_keys.contains_key(&key);
+        !is_known && crate::fields::system_field(name).is_none()
+    }
+
+    /// How a field is made.
+    pub(crate) fn computed(&self, name: &str) -> Option<&Computed> {
+        self.computed.get(self.computed_keys.get(&key(name))?)
     }
 }
 
@@ -345,12 +365,12 @@ fn registry_details<'v>(kind: &str, value: &'v str) -> Cow<'v, str> {
     }
 }
 
-/// What stands after a name and `=` on a line of its own; blanks in names don't count.
+/// What stands after a name and `=` on a line of its own; blanks and case of names don't count.
 fn line<'v>(name: &str, text: &'v str) -> Option<&'v str> {
+    let name = key(name);
     text.lines().find_map(|line| {
-        let (key, value) = line.split_once('=')?;
-        let key = key.trim().chars().filter(|c| *c != ' ');
-        key.eq(name.chars()).then(|| value.trim())
+        let (named, value) = line.split_once('=')?;
+        (key(named.trim()) == name).then(|| value.trim())
     })
 }
 
@@ -396,6 +416,7 @@ mod tests {
         assert_eq!(make(How::Protocol, "", &["6"]).as_deref(), Some("tcp"));
         let text = "\tHostName=ConsoleHost\r\n\tHostApplication=powershell -c a=b\r\n";
         assert_eq!(make(How::Line, "HostName", &[text]).as_deref(), Some("ConsoleHost"));
+        assert_eq!(make(How::Line, "hostname", &[text]).as_deref(), Some("ConsoleHost"));
         assert_eq!(
             make(How::Line, "HostApplication", &[text]).as_deref(),
             Some("powershell -c a=b")

@@ -28,22 +28,29 @@ pub(crate) enum Piece {
 /// The characters that begin an option, to some program or other.
 pub(crate) const DASHES: [char; 5] = ['-', '/', '\u{2013}', '\u{2014}', '\u{2015}'];
 
+/// The most texts that the dashes of a pattern are made into beforehand.
+pub(crate) const MOST_DASHED: usize = 25;
+
 impl Pattern {
     /// Reads a value with wildcards and escapes.
     pub(crate) fn parse(text: &str) -> Self {
         let mut pattern = Pattern { pieces: Vec::new() };
-        let mut chars = text.chars().peekable();
-        while let Some(c) = chars.next() {
-            match (c, chars.peek()) {
-                ('\\', Some(&next @ ('\\' | '*' | '?'))) => {
-                    chars.next();
-                    pattern.push_char(next);
-                }
-                ('*', _) => pattern.push(Piece::Any),
-                ('?', _) => pattern.push(Piece::One),
-                (c, _) => pattern.push_char(c),
+        let mut rest = text;
+        while let Some(at) = rest.find(['\\', '*', '?']) {
+            pattern.push_text(&rest[..at]);
+            let special = &rest[at..];
+            let (meant, length) = match special.as_bytes() {
+                [b'\\', b'\\' | b'*' | b'?', ..] => (&special[1..2], 2),
+                _ => (&special[..1], 1),
+            };
+            match (meant, length) {
+                ("*", 1) => pattern.push(Piece::Any),
+                ("?", 1) => pattern.push(Piece::One),
+                (text, _) => pattern.push_text(text),
             }
+            rest = &special[length..];
         }
+        pattern.push_text(rest);
         pattern
     }
 
@@ -63,6 +70,14 @@ impl Pattern {
         }
     }
 
+    fn push_text(&mut self, more: &str) {
+        match self.pieces.last_mut() {
+            Some(Piece::Text(text)) => text.push_str(more),
+            _ if more.is_empty() => {}
+            _ => self.pieces.push(Piece::Text(more.to_owned())),
+        }
+    }
+
     fn push(&mut self, piece: Piece) {
         // Two wildcards for any text are one.
         if piece != Piece::Any || self.pieces.last() != Some(&Piece::Any) {
@@ -77,6 +92,26 @@ impl Pattern {
             [Piece::Text(text)] => Some(text),
             _ => None,
         }
+    }
+
+    /// How many bytes of text all forms have that the dashes make of the pattern.
+    pub(crate) fn bytes(&self) -> usize {
+        let sizes = self.pieces.iter().map(|piece| match piece {
+            Piece::Text(text) => text.len(),
+            _ => 1,
+        });
+        let dashes = self.pieces.iter().filter(|piece| **piece == Piece::Dash).count();
+        let forms = match dashes {
+            0 => 1,
+            1 => DASHES.len(),
+            _ => MOST_DASHED,
+        };
+        sizes.sum::<usize>().saturating_mul(forms)
+    }
+
+    /// How many of its pieces are one character of several.
+    pub(crate) fn ones(&self) -> usize {
+        self.pieces.iter().filter(|piece| matches!(piece, Piece::One | Piece::Dash)).count()
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {
@@ -117,7 +152,7 @@ impl Pattern {
             while let Some(c) = chars.next() {
                 let is_first = !before.is_some_and(is_word);
                 let begins = is_first && chars.peek().is_some_and(|&next| is_word(next));
-                match matches!(c, '-' | '/') && begins {
+                match DASHES.contains(&c) && begins {
                     true => pattern.push(Piece::Dash),
                     false => pattern.push_char(c),
                 }
@@ -152,6 +187,9 @@ impl Pattern {
     /// are more than `most`.
     pub(crate) fn dashed(&self, most: usize) -> Option<Vec<Pattern>> {
         let dashes = self.pieces.iter().filter(|piece| **piece == Piece::Dash).count();
+        if dashes == 0 {
+            return Some(vec![self.clone()]);
+        }
         let all = DASHES.len().checked_pow(u32::try_from(dashes).ok()?)?;
         if all > most {
             return None;
@@ -173,7 +211,7 @@ impl Pattern {
     fn joined(&self, piece: &Piece) -> Pattern {
         let mut pattern = self.clone();
         match piece {
-            Piece::Text(text) => text.chars().for_each(|c| pattern.push_char(c)),
+            Piece::Text(text) => pattern.push_text(text),
             other => pattern.push(other.clone()),
         }
         pattern
@@ -241,7 +279,9 @@ impl std::fmt::Display for Pattern {
 
 /// A text for comparing without regard to case.
 pub(crate) fn folded(text: &str) -> String {
-    text.chars().map(fold).collect()
+    let mut folded = String::new();
+    fold_into(text, &mut folded);
+    folded
 }
 
 /// Writes a text for comparing without regard to case.

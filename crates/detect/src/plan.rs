@@ -118,9 +118,14 @@ impl Plan {
 
     /// How many rules run where there are events of the given channels.
     pub fn counts(&self, has: impl Fn(&str) -> bool) -> Counts {
+        self.counts_of(|route| has(&route.channel))
+    }
+
+    /// How many rules run where there are events of the given routes.
+    pub fn counts_of(&self, has: impl Fn(&Route) -> bool) -> Counts {
         let mut counts = Counts::default();
         for rule in &self.rules {
-            let here = rule.routes.iter().filter(|route| route.reach.runs() && has(&route.channel));
+            let here = rule.routes.iter().filter(|route| route.reach.runs() && has(route));
             let reaches: Vec<&Reach> = here.map(|route| &route.reach).collect();
             // Where one source has it whole, nothing is lost that another source lacks.
             let lost = |of: fn(usize, usize) -> bool| {

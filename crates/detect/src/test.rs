@@ -23,12 +23,16 @@ impl Test {
         match self {
             Test::Exists(is_there) => values.next().is_some() == *is_there,
             Test::Null => values.all(|text| text.raw.is_empty()),
-            Test::FieldRef { other, place } => values.any(|text| {
-                others(other, &mut |other| match place {
-                    Place::Whole => text.folded == other.folded,
-                    Place::Start => text.folded.starts_with(other.folded),
-                    Place::End => text.folded.ends_with(other.folded),
-                    Place::Anywhere => text.folded.contains(other.folded),
+            Test::FieldRef { other, place, cased } => values.any(|text| {
+                let value = if *cased { text.raw } else { text.folded };
+                others(other, &mut |other| {
+                    let other = if *cased { other.raw } else { other.folded };
+                    match place {
+                        Place::Whole => value == other,
+                        Place::Start => value.starts_with(other),
+                        Place::End => value.ends_with(other),
+                        Place::Anywhere => value.contains(other),
+                    }
                 })
             }),
             test => values.any(|text| test.holds_of(text)),
@@ -40,7 +44,7 @@ impl Test {
         match self {
             Test::Text { pattern, cased: false } => pattern.matches(text.folded),
             Test::Text { pattern, cased: true } => pattern.matches(text.raw),
-            Test::Regex(regex) => regex.regex.is_match(text.raw),
+            Test::Regex(regex) => regex.is_match(text.raw),
             Test::Cidr(network) => network.contains(text.raw),
             Test::Compare(compare, number) => is_number(text.raw).is_some_and(|value| {
                 let number = number.get();

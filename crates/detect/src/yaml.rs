@@ -1,11 +1,11 @@
 //! YAML of unknown origin as a tree, within bounds.
 //!
 //! Only what Sigma needs: scalars keep whether they were quoted, since `'4688'` is text and `4688`
-//! a number. Aliases are expanded and count against the bound on nodes, so that an alias bomb is an
-//! error, not memory.
+//! a number. Aliases are expanded and count against the bounds on nodes and on bytes, so that an
+//! alias bomb is an error, not memory.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
@@ -13,6 +13,8 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 pub const MAX_BYTES: usize = 1 << 20;
 /// The most nodes of a document stream, those of expanded aliases included.
 const MAX_NODES: usize = 100_000;
+/// The most bytes of the scalars of a document stream, those of expanded aliases included.
+const MAX_TEXT: usize = 4 * MAX_BYTES;
 /// How deep nodes may be in each other.
 const MAX_DEPTH: usize = 32;
 
@@ -89,11 +91,16 @@ impl Node {
         }
     }
 
-    fn count(&self) -> usize {
-        1 + match &self.kind {
-            Kind::Scalar { .. } => 0,
-            Kind::List(items) => items.iter().map(Node::count).sum(),
-            Kind::Map(entries) => entries.iter().map(|(k, v)| k.count() + v.count()).sum(),
+    /// How many nodes it is, and how many bytes of text they have.
+    fn weight(&self) -> (usize, usize) {
+        let sum = |(nodes, bytes): (usize, usize), node: &Node| {
+            let (more, longer) = node.weight();
+            (nodes + more, bytes + longer)
+        };
+        match &self.kind {
+            Kind::Scalar { text, .. } => (1, text.len()),
+            Kind::List(items) => items.iter().fold((1, 0), sum),
+            Kind::Map(entries) => entries.iter().fold((1, 0), |all, (k, v)| sum(sum(all, k), v)),
         }
     }
 
@@ -120,8 +127,13 @@ pub(crate) fn documents(text: &str) -> Result<Vec<Node>, Wrong> {
         let why = format!("it has more than {MAX_BYTES} bytes");
         return Err(Wrong { line: 1, why });
     }
-    let mut reader =
-        Reader { open: Vec::new(), done: Vec::new(), anchors: HashMap::new(), left: MAX_NODES };
+    let mut reader = Reader {
+        open: Vec::new(),
+        done: Vec::new(),
+        anchors: HashMap::new(),
+        left: MAX_NODES,
+        bytes_left: MAX_TEXT,
+    };
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| Wrong {
             line: error.marker().line(),
@@ -147,6 +159,8 @@ struct Reader {
     anchors: HashMap<usize, Node>,
     /// How many nodes there may be yet.
     left: usize,
+    /// How many bytes of text there may be yet.
+    bytes_left: usize,
 }
 
 impl Reader {
@@ -168,10 +182,12 @@ impl Reader {
                 if self.open.len() + node.depth() > MAX_DEPTH {
                     return Err(too_deep(line));
                 }
-                let count = node.count();
-                let node = node.clone();
-                self.left = self.left.checked_sub(count).ok_or_else(|| too_many(line))?;
-                self.add(node, 0)
+                let weight = node.weight();
+                // Before it is copied.
+                self.spend(weight, line)?;
+                let node = self.anchors.get(&anchor).cloned();
+                self.place(node.ok_or_else(|| wrong("an alias stands for nothing"))?);
+                Ok(())
             }
             _ => Ok(()),
         }
@@ -193,16 +209,13 @@ impl Reader {
             false => Kind::List(nodes),
             true => {
                 let mut nodes = nodes.into_iter();
-                let mut entries: Vec<(Node, Node)> = Vec::new();
-                let mut known = std::collections::HashSet::new();
+                let mut entries: Vec<(Node, Node)> = Vec::with_capacity(nodes.len() / 2);
                 while let (Some(key), Some(value)) = (nodes.next(), nodes.next()) {
-                    if let Some(text) = key.text()
-                        && !known.insert(text.to_owned())
-                    {
-                        let why = format!("`{text}` stands twice in one map");
-                        return Err(Wrong { line: key.line, why });
-                    }
                     entries.push((key, value));
+                }
+                if let Some(key) = repeated(&entries) {
+                    let why = format!("`{}` stands twice in one map", key.text().unwrap_or(""));
+                    return Err(Wrong { line: key.line, why });
                 }
                 Kind::Map(entries)
             }
@@ -211,23 +224,57 @@ impl Reader {
     }
 
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Wrong> {
-        self.left = self.left.checked_sub(1).ok_or_else(|| too_many(node.line))?;
+        let bytes = match &node.kind {
+            Kind::Scalar { text, .. } => text.len(),
+            // What is in it has been counted.
+            _ => 0,
+        };
+        self.spend((1, bytes), node.line)?;
         if anchor > 0 {
             // The copy for the aliases counts as well.
-            let count = node.count();
-            self.left = self.left.checked_sub(count).ok_or_else(|| too_many(node.line))?;
+            self.spend(node.weight(), node.line)?;
             self.anchors.insert(anchor, node.clone());
         }
+        self.place(node);
+        Ok(())
+    }
+
+    fn place(&mut self, node: Node) {
         match self.open.last_mut() {
             Some(open) => open.nodes.push(node),
             None => self.done.push(node),
         }
+    }
+
+    fn spend(&mut self, (nodes, bytes): (usize, usize), line: usize) -> Result<(), Wrong> {
+        self.left = self.left.checked_sub(nodes).ok_or_else(|| too_many(line))?;
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or_else(|| too_long(line))?;
         Ok(())
     }
 }
 
+/// The first key that another one before it is equal to.
+fn repeated(entries: &[(Node, Node)]) -> Option<&Node> {
+    /// So many are compared each with each, which needs no memory.
+    const FEW: usize = 16;
+    let keys = || entries.iter().filter_map(|(key, _)| Some((key, key.text()?)));
+    if entries.len() <= FEW {
+        let is_known = |n: usize, text: &str| keys().take(n).any(|(_, known)| known == text);
+        return keys()
+            .enumerate()
+            .find(|&(n, (_, text))| is_known(n, text))
+            .map(|(_, (key, _))| key);
+    }
+    let mut known = HashSet::new();
+    keys().find(|(_, text)| !known.insert(*text)).map(|(key, _)| key)
+}
+
 fn too_many(line: usize) -> Wrong {
     Wrong { line, why: format!("it has more than {MAX_NODES} nodes, aliases expanded") }
+}
+
+fn too_long(line: usize) -> Wrong {
+    Wrong { line, why: format!("it has more than {MAX_TEXT} bytes of text, aliases expanded") }
 }
 
 fn too_deep(line: usize) -> Wrong {
@@ -272,5 +319,8 @@ mod tests {
         assert_eq!(documents("a: 1\nb: 2\na: 3\n").unwrap_err().line, 3);
         assert_eq!(documents("a: 1\nb: [\n").unwrap_err().line, 3);
         assert!(documents("a: &x [*x]").is_err());
+        let many: String = (0..40).map(|n| format!("k{n}: 1\n")).collect();
+        assert!(documents(&many).is_ok());
+        assert_eq!(documents(&format!("{many}k7: 1\n")).unwrap_err().line, 41);
     }
 }

@@ -1,7 +1,5 @@
 //! What can go wrong in a call, and the Win32 codes that servers answer with.
 
-use std::fmt;
-
 use quarry_rpc::smb::NtStatus;
 use quarry_rpc::{Blame, FaultStatus};
 
@@ -38,19 +36,19 @@ pub enum Error {
         /// What is wrong.
         what: &'static str,
     },
-    /// The server of the elder interface served the call and says no.
+    /// A server of MS-EVEN served the call and says no.
     #[error("{operation}: {status}")]
     NtStatus {
         /// Which operation.
-        operation: crate::eventlog::Opnum,
+        operation: crate::even::Opnum,
         /// The operation's return value.
         status: NtStatus,
     },
-    /// The same as [`Nonsense`](Self::Nonsense), of the elder interface.
+    /// The same as [`Nonsense`](Self::Nonsense), of MS-EVEN.
     #[error("{operation}: the answer makes no sense: {what}")]
-    LegacyNonsense {
+    EvenNonsense {
         /// Which operation.
-        operation: crate::eventlog::Opnum,
+        operation: crate::even::Opnum,
         /// What is wrong.
         what: &'static str,
     },
@@ -68,7 +66,7 @@ impl Error {
         match self {
             Self::Rpc(error) => error.blame(),
             Self::Status { .. } | Self::NtStatus { .. } => Blame::Refusal,
-            Self::Nonsense { .. } | Self::LegacyNonsense { .. } | Self::ResultSet(_) => Blame::Peer,
+            Self::Nonsense { .. } | Self::EvenNonsense { .. } | Self::ResultSet(_) => Blame::Peer,
             Self::CredentialRefused(_) => Blame::Credential,
         }
     }
@@ -91,7 +89,7 @@ impl Error {
         }
     }
 
-    /// The operation's return value, when it is one of the elder interface's.
+    /// The operation's return value, when it is one of MS-EVEN's.
     pub fn nt_status(&self) -> Option<NtStatus> {
         match self {
             Self::NtStatus { status, .. } => Some(*status),
@@ -123,23 +121,8 @@ impl Error {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Win32Error(pub u32);
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
-        impl Win32Error {
-            $($(#[$doc])* pub const $name: Self = Self($value);)*
-
-            /// What the code means, where it is known here.
-            pub fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($value => Some($text),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-codes! {
+quarry_rpc::codes! {
+    Win32Error, "{name} ({code})", "error {code} (0x{code:x})";
     /// The operation succeeded.
     SUCCESS = 0, "success";
     /// No such file.
@@ -253,20 +236,5 @@ impl Win32Error {
     /// Whether the call's own time-out is over, by either code.
     pub fn is_timeout(self) -> bool {
         matches!(self, Self::TIMEOUT | Self::QUERY_TIMEOUT)
-    }
-}
-
-impl fmt::Display for Win32Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => write!(f, "{name} ({})", self.0),
-            None => write!(f, "error {} (0x{:x})", self.0, self.0),
-        }
-    }
-}
-
-impl fmt::Debug for Win32Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Win32Error({self})")
     }
 }

@@ -6,7 +6,7 @@
 //! Version 6.0 (MS-EVEN6), which is whole here: every type, operation, limit and
 //! error code.
 //!
-//! [`eventlog`] is the elder protocol, MS-EVEN, whole as far as it reads.
+//! [`even`] is MS-EVEN, the protocol before it, whole as far as it reads.
 //!
 //! Events travel as BinXML in [result sets](ResultSetRecord); what is in them is
 //! the crate `quarry-binxml`'s business.
@@ -22,7 +22,7 @@ mod opnum;
 mod result_set;
 mod server;
 
-pub mod eventlog;
+pub mod even;
 pub mod limits;
 pub mod wire;
 

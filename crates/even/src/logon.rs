@@ -56,6 +56,7 @@ impl fmt::Display for Authentication {
 
 /// Who signs in, and by what.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum LogOn {
     /// By NTLM.
     Ntlm(Credential),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quarry_cred::{Credential, KerberosCredential, Keytab, Secret};
-use quarry_even::eventlog::{ConnectPipeOptions, LegacyClient};
+use quarry_even::even::{ConnectPipeOptions, EvenClient};
 use quarry_even::*;
 use quarry_rpc::security::kerberos::KerberosError;
 use quarry_rpc::smb::{Cipher, Dialect, SigningAlgorithm};
@@ -161,7 +161,7 @@ async fn over_smb(timeouts: Timeouts) {
         options.pipe.dialects = vec![dialect];
         options.pipe.ciphers = cipher.into_iter().collect();
         options.pipe.signing = vec![signing];
-        let client = LegacyClient::connect(&options).await.unwrap();
+        let client = EvenClient::connect(&options).await.unwrap();
         assert!(client.is_sealed());
         assert_eq!((client.dialect(), client.facts().cipher), (dialect, cipher));
         let log = client.open("System").await.unwrap();

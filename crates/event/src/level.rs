@@ -59,6 +59,19 @@ impl LevelName {
         }
     }
 
+    /// The word that filters have for it; a provider's own level ranks with verbose.
+    pub fn word(self) -> &'static str {
+        match self {
+            LevelName::Critical => "critical",
+            LevelName::Error => "error",
+            LevelName::Warning => "warning",
+            LevelName::Information => "information",
+            LevelName::Verbose | LevelName::Other(_) => "verbose",
+            LevelName::AuditSuccess => "audit-success",
+            LevelName::AuditFailure => "audit-failure",
+        }
+    }
+
     /// The name as Event Viewer shows it.
     pub fn as_str(self) -> &'static str {
         match self {

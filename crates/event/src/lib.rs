@@ -1,25 +1,12 @@
-//! What an event of a Windows event log is, wherever it comes from.
-//!
-//! * [`FieldSource`] is something that has an event's fields: an undecoded BinXML record, a
-//!   decoded [`Event`]. Filters test any of them, and outputs print any of them.
-//! * [`Value`] is one typed value, borrowed from the bytes it came in, written as text only where
-//!   it is shown.
-//! * `Filter` is what a user asks for; it is tested on a [`FieldSource`] and
-//!   written as XPath for a server that filters.
-//! * [`words`] are what a filter is asked for in: on the command line, in a box, in an address.
-//! * [`query`] reads Windows event queries: XPath, and `<QueryList>` documents.
-//! * [`MessageSource`] is something that knows an event's message text.
-//! * [`output`] writes events as a table, JSON, CSV and XML.
-//!
-//! Nothing here does I/O, reads a clock or knows where an event comes from.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
-#![warn(clippy::missing_errors_doc)]
 
 mod event;
 mod field;
 pub mod filter;
 mod guid;
 mod hex;
+pub mod layout;
 mod level;
 mod message;
 pub mod output;
@@ -37,15 +24,21 @@ mod user_data;
 mod value;
 pub mod words;
 
+/// What most providers and channels begin with. Tables leave it out.
+pub(crate) const COMMON_PREFIX: &str = "Microsoft-Windows-";
+
 pub use event::{Element, Event, Node};
 pub use field::Field;
 pub use guid::Guid;
 pub use level::{Keywords, Level, LevelName};
-pub use message::{AnyEvent, Message, MessageBy, MessageSource, NameOf, Texts, VisitData};
+pub use message::{
+    AnyEvent, Generation, Insert, InsertOf, MakeMessage, Message, MessageBy, MessageForm,
+    MessageSource, NameOf, Recipe, Texts, VisitData, VisitItem,
+};
 pub use place::Place;
 pub use rule::RuleName;
 pub use sid::Sid;
-pub use source::{DataName, FieldSource, Fields, Origin, PartialSource, Sink};
+pub use source::{DataName, FieldSource, Fields, Origin, PartialSource, Sink, Substituted};
 pub use text::{Ansi, Utf16};
 pub use time::EventTime;
 pub use value::Value;

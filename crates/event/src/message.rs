@@ -6,10 +6,11 @@
 //! `quarry-message` implements it. One `MessageSource` serves one source of events, as a server's
 //! build or the file beside a log decides which text is right.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{DataName, Field, FieldSource, RuleName, Sink, Value};
+use crate::{DataName, Field, FieldSource, RuleName, Sink, Substituted, Value};
 
 /// Something that knows message text.
 ///
@@ -35,6 +36,109 @@ pub trait MessageSource: Send + Sync {
     /// none. Says whether there are any.
     fn words(&self, event: &dyn AnyEvent, name: &str, value: &Value<'_>, out: &mut Vec<u8>)
     -> bool;
+
+    /// A number for all that is known now; `None` where nothing may be kept.
+    ///
+    /// As long as it stays the same, [`name`](Self::name) and [`recipe`](Self::recipe) have the
+    /// same answer for all events that have the same provider (name, identifier, source name),
+    /// event number, version, qualifiers, task, opcode and keywords. So a printer asks once a kind
+    /// of events.
+    fn generation(&self) -> Option<Generation> {
+        None
+    }
+
+    /// How the message of an event and of all others of its kind is made.
+    fn recipe(&self, event: &dyn AnyEvent, form: MessageForm) -> Recipe {
+        let _ = (event, form);
+        Recipe::Ask
+    }
+}
+
+/// What a [`MessageSource`] knows at one time: no other source, and no other time, has the same.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Generation([u64; 2]);
+
+impl Generation {
+    /// One that there was not before.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Generation([NEXT.fetch_add(1, Ordering::Relaxed), 0])
+    }
+
+    /// That of a source which asks another one too.
+    #[must_use]
+    pub fn with(self, other: Generation) -> Self {
+        Generation([self.0[0], other.0[0]])
+    }
+}
+
+/// How a message is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MessageForm {
+    /// As it is ([`Plain`](crate::text::Plain)).
+    Plain,
+    /// As the inside of a JSON string ([`Json`](crate::text::Json)).
+    Json,
+}
+
+/// How the messages of a kind of events are made.
+#[derive(Debug)]
+pub enum Recipe {
+    /// By [`MessageSource::message`], for each event by itself.
+    Ask,
+    /// There is none.
+    None,
+    /// Of a text that is ready to be filled in.
+    Made(MessageBy, Box<dyn MakeMessage>),
+}
+
+impl Recipe {
+    /// Whether an event's values are used.
+    #[inline]
+    pub fn wants_inserts(&self) -> bool {
+        matches!(self, Recipe::Made(_, made) if made.wants_inserts())
+    }
+}
+
+/// A message of a kind of events, to be filled in with the values of each. It belongs to one thread,
+/// so it can keep what it has made.
+pub trait MakeMessage: Send + Sync + std::fmt::Debug {
+    /// Writes the message, in the form that was asked for, to the end of `out`.
+    /// `record` is the event's own number ([`Field::RecordId`]), and `inserts` are its values in their
+    /// order, where they are [wanted](Self::wants_inserts).
+    ///
+    /// False, with `out` as it was, where the message of this event can't be made of these alone:
+    /// then [`MessageSource::message`] is to be asked.
+    fn push(&mut self, record: Option<u64>, inserts: &[Insert<'_>], out: &mut Vec<u8>) -> bool;
+
+    /// Whether the event's values are used.
+    fn wants_inserts(&self) -> bool;
+
+    /// About how much memory it takes, in bytes.
+    fn bytes(&self) -> usize;
+}
+
+/// A value of an event for its message.
+#[derive(Clone, Debug)]
+pub struct Insert<'a> {
+    /// The value.
+    pub value: Value<'a>,
+    /// Where the event has it.
+    pub of: InsertOf,
+    /// Where the output has the value's text in the message's form already; `0..0` where it
+    /// hasn't. All values are written or none is, one after the other.
+    pub written: Range<usize>,
+}
+
+/// Where an event has a value for its message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InsertOf {
+    /// In `<EventData>`.
+    Data,
+    /// There, by the name `Binary`, which an event without a manifest gives the bytes after its strings.
+    Binary,
+    /// In `<UserData>`, which all values of the event then are in.
+    UserData,
 }
 
 /// What a [`MessageSource`] can name.
@@ -62,7 +166,8 @@ pub enum MessageBy {
     Catalogue,
     /// The server that has the event.
     Server,
-    /// A catalogue of another build, or a database that others made.
+    /// A catalogue of another build, or of one of which nothing shows that it is the event's, or a database
+    /// that others made.
     Foreign,
 }
 
@@ -134,6 +239,16 @@ pub trait AnyEvent {
     /// As [`FieldSource::each_data`].
     fn each_data(&self, visit: &mut VisitData<'_>) -> ControlFlow<()>;
 
+    /// As [`FieldSource::substituted`].
+    fn substituted(&self) -> Option<Substituted> {
+        None
+    }
+
+    /// As [`FieldSource::each_item`].
+    fn each_item(&self, number: u32, visit: &mut VisitItem<'_>) {
+        let _ = (number, visit);
+    }
+
     /// As [`FieldSource::walk`].
     fn walk<'a>(&'a self, sink: &mut dyn Sink<'a>);
 
@@ -144,6 +259,9 @@ pub trait AnyEvent {
 /// Takes a data value and its name.
 pub type VisitData<'v> = dyn for<'a> FnMut(Option<DataName<'a>>, Value<'a>) -> ControlFlow<()> + 'v;
 
+/// Takes an item of a value.
+pub type VisitItem<'v> = dyn for<'a> FnMut(Value<'a>) + 'v;
+
 impl<S: FieldSource> AnyEvent for S {
     fn field(&self, field: Field) -> Value<'_> {
         FieldSource::field(self, field)
@@ -151,6 +269,14 @@ impl<S: FieldSource> AnyEvent for S {
 
     fn each_data(&self, visit: &mut VisitData<'_>) -> ControlFlow<()> {
         FieldSource::each_data(self, visit)
+    }
+
+    fn substituted(&self) -> Option<Substituted> {
+        FieldSource::substituted(self)
+    }
+
+    fn each_item(&self, number: u32, visit: &mut VisitItem<'_>) {
+        FieldSource::each_item(self, number, visit);
     }
 
     fn walk<'a>(&'a self, mut sink: &mut dyn Sink<'a>) {

@@ -1,9 +1,10 @@
 //! What a filter can test and an output can print, whatever form an event is in.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
+use crate::filter::Word;
 use crate::text::eq_ignore_case;
-use crate::{Field, Value};
+use crate::{Field, Guid, InsertOf, Value};
 
 /// Something that has an event's fields: an undecoded BinXML record, a decoded [`Event`](crate::Event).
 ///
@@ -45,9 +46,41 @@ pub trait FieldSource {
         false
     }
 
+    /// The values that the marks of a message count, where the event says it itself: it has `<EventData>`
+    /// or `<UserData>` as its provider's manifest makes them, of a template with values to substitute, which
+    /// may stand in attributes, in another order, or nowhere. `None` where that isn't known, and for
+    /// events of the classic API.
+    fn substituted(&self) -> Option<Substituted> {
+        None
+    }
+
+    /// One of the values that [`substituted`](Self::substituted) counts; of an array, its items.
+    fn each_item<'a, F: FnMut(Value<'a>)>(&'a self, number: u32, mut visit: F) {
+        visit(self.slot(number));
+    }
+
     /// The whole event as a tree, in document order, beginning with `<Event>`. Elements and
     /// attributes that depend on a NULL value are left out.
     fn walk<'a, S: Sink<'a>>(&'a self, sink: &mut S);
+
+    /// Writes what the event's tree depends on, but for the text of its values: two events that write
+    /// the same have the same tree ([`walk_layout`](Self::walk_layout)), and value N of each
+    /// ([`slot`](Self::slot)) stands in the same places of it. False where that isn't known; `key` may
+    /// have been written to.
+    fn layout(&self, _key: &mut Vec<u64>) -> bool {
+        false
+    }
+
+    /// A value by its number in the event's [`layout`](Self::layout); NULL where there is none.
+    fn slot(&self, _number: u32) -> Value<'_> {
+        Value::Null
+    }
+
+    /// The event's tree, as [`walk`](Self::walk) gives it, with a [`mark`](crate::layout::mark) in the
+    /// place of each value that isn't empty. Only for an event whose [`layout`](Self::layout) is known.
+    fn walk_layout<'a, S: Sink<'a>>(&'a self, sink: &mut S) {
+        self.walk(sink);
+    }
 
     /// Writes the event as XML in its canonical form, on one line but for line ends in values.
     fn write_xml(&self, out: &mut Vec<u8>) {
@@ -59,6 +92,21 @@ pub trait FieldSource {
     fn has_more(&self) -> bool {
         true
     }
+}
+
+/// Where an event has the values that the marks of a message count.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Substituted {
+    /// The identifier of the template, which the provider's manifest has too.
+    pub template: Guid,
+    /// What the values are of.
+    pub of: InsertOf,
+    /// Their numbers, for [`slot`](FieldSource::slot) and [`each_item`](FieldSource::each_item).
+    pub slots: Range<u32>,
+    /// Whether they are the values of [`each_data`](FieldSource::each_data), one by one.
+    pub is_data: bool,
+    /// Whether one of the event's values is an array, of which [`slot`](FieldSource::slot) says nothing.
+    pub has_arrays: bool,
 }
 
 /// What is known of an event of which not everything was looked at. Any [`FieldSource`] knows it
@@ -78,6 +126,18 @@ pub trait PartialSource {
     /// [`known_data`](Self::known_data) doesn't tell.
     fn may_have_user_data(&self) -> bool {
         true
+    }
+
+    /// Whether it is known that the event can be read to its end, and that it has nothing but its fields and
+    /// the values that [`known_data`](Self::known_data) gives: whoever needs no more needn't decode it.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
+    /// Whether it is known, without decoding them, that a word is in no value of the event besides
+    /// those of `<System>`, and in no name of one.
+    fn lacks(&self, _word: &Word) -> bool {
+        false
     }
 }
 
@@ -100,6 +160,10 @@ impl<S: FieldSource> PartialSource for S {
 
     fn may_have_user_data(&self) -> bool {
         self.has_more()
+    }
+
+    fn is_whole(&self) -> bool {
+        !self.has_more()
     }
 }
 

@@ -77,6 +77,11 @@ impl<'a> Utf16<'a> {
         self.bytes.len()
     }
 
+    /// The bytes that the text lies in.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The bytes of the units before the first NUL.
     pub fn text_bytes(&self) -> &'a [u8] {
         // In blocks, each of which is looked at at once.
@@ -111,6 +116,10 @@ impl<'a> Utf16<'a> {
         }
         // Each character that is ASCII but for case is one unit.
         let Some((text, rest)) = self.bytes.split_at_checked(other.len() * 2) else { return false };
+        // Names and paths often begin alike, and are rarely of one length.
+        if !Utf16::new(rest).is_empty() {
+            return false;
+        }
         let same = |(unit, byte): (&[u8], &u8)| {
             let unit = u16::from_le_bytes([unit[0], unit[1]]);
             let wanted = byte.to_ascii_lowercase();
@@ -119,7 +128,7 @@ impl<'a> Utf16<'a> {
                 Err(_) => matches!((unit, wanted), (0x17f, b's') | (0x212a, b'k')),
             }
         };
-        text.chunks_exact(2).zip(other.as_bytes()).all(same) && Utf16::new(rest).is_empty()
+        text.chunks_exact(2).zip(other.as_bytes()).all(same)
     }
 
     /// Writes the text for a place with the rules of `E`.
@@ -235,6 +244,10 @@ pub trait Escape {
     /// the high bit of each of their bytes. NUL always is one.
     fn specials(ascii: u64) -> u64;
 
+    /// Whether a UTF-16 unit is a character of ASCII that is written as it is. Some that are may be left
+    /// out; those that [`specials`](Self::specials) tells have to be.
+    fn is_plain(unit: u16) -> bool;
+
     /// Writes one character.
     fn push_char(c: char, out: &mut Vec<u8>);
 
@@ -259,6 +272,11 @@ impl Escape for Plain {
         equal(ascii, 0)
     }
 
+    #[inline(always)]
+    fn is_plain(unit: u16) -> bool {
+        (1..0x80).contains(&unit)
+    }
+
     #[inline]
     fn push_char(c: char, out: &mut Vec<u8>) {
         push_utf8(c, out);
@@ -278,12 +296,21 @@ impl Escape for Json {
         controls(ascii) | equal(ascii, b'"') | equal(ascii, b'\\')
     }
 
+    #[inline(always)]
+    fn is_plain(unit: u16) -> bool {
+        is_graphic(unit) & !is(unit, b'"') & !is(unit, b'\\')
+    }
+
     #[inline]
     fn push_special(c: u8, out: &mut Vec<u8>) {
-        match c {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', c]),
-            c => Self::push_char(char::from(c), out),
-        }
+        let letter = match c {
+            b'"' | b'\\' => c,
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            c => return Self::push_char(char::from(c), out),
+        };
+        out.extend_from_slice(&[b'\\', letter]);
     }
 
     fn push_char(c: char, out: &mut Vec<u8>) {
@@ -308,14 +335,11 @@ impl Escape for Json {
         let bytes = text.as_bytes();
         let (mut start, mut at) = (0, 0);
         while at < bytes.len() {
-            let mut word = [b' '; LANES];
-            let count = LANES.min(bytes.len() - at);
-            word[..count].copy_from_slice(&bytes[at..at + count]);
-            let word = u64::from_le_bytes(word);
+            let word = word(bytes, at);
             let foreign = word & HIGHS;
             let special = foreign | Self::specials(word & !HIGHS);
             if special == 0 {
-                at += count;
+                at += LANES;
                 continue;
             }
             at += special.trailing_zeros() as usize / 8;
@@ -350,6 +374,11 @@ impl Escape for XmlText {
         (controls(ascii) & !is_plain) | equal(ascii, b'&') | equal(ascii, b'<') | equal(ascii, b'>')
     }
 
+    #[inline(always)]
+    fn is_plain(unit: u16) -> bool {
+        is_graphic(unit) & !is(unit, b'&') & !is(unit, b'<') & !is(unit, b'>')
+    }
+
     fn push_char(c: char, out: &mut Vec<u8>) {
         match c {
             '&' => out.extend_from_slice(b"&amp;"),
@@ -378,6 +407,11 @@ impl Escape for XmlAttribute {
             | equal(ascii, b'>')
     }
 
+    #[inline(always)]
+    fn is_plain(unit: u16) -> bool {
+        XmlText::is_plain(unit) & !is(unit, b'"')
+    }
+
     fn push_char(c: char, out: &mut Vec<u8>) {
         match c {
             '"' => out.extend_from_slice(b"&quot;"),
@@ -399,8 +433,57 @@ fn push_utf8(c: char, out: &mut Vec<u8>) {
     out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
+/// Whether a unit is a character of ASCII that isn't a control.
+#[inline(always)]
+const fn is_graphic(unit: u16) -> bool {
+    unit.wrapping_sub(0x20) < 0x5f
+}
+
+#[inline(always)]
+const fn is(unit: u16, c: u8) -> bool {
+    unit == c as u16
+}
+
 /// The units that are looked at together: as bytes they are one word.
 const LANES: usize = 8;
+
+/// As many as long runs of plain text are looked at in. Compilers make vectors of them.
+const BLOCK: usize = 2 * LANES;
+
+/// The bytes of UTF-16 that such a run is looked for in.
+const LONG: usize = 2 * 64;
+
+/// The next eight bytes in a word, blanks where there are fewer.
+#[inline(always)]
+fn word(bytes: &[u8], at: usize) -> u64 {
+    const BLANKS: u64 = b' ' as u64 * ONES;
+    let rest = &bytes[at..];
+    if let Some(word) = rest.first_chunk() {
+        return u64::from_le_bytes(*word);
+    }
+    let bits = 8 * rest.len();
+    match bytes.last_chunk() {
+        // Those before are in it too.
+        Some(last) => u64::from_le_bytes(*last) >> (64 - bits) | BLANKS << bits,
+        None => rest.iter().rev().fold(BLANKS, |word, &byte| word << 8 | u64::from(byte)),
+    }
+}
+
+/// Whether any of some bytes is below a character of ASCII, or one of those given.
+#[inline]
+pub(crate) fn any_below_or_equal<const N: usize>(bytes: &[u8], below: u8, others: [u8; N]) -> bool {
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    let is_one = |byte: u8| others.iter().fold(byte < below, |found, &c| found | (byte == c));
+    let in_block = |block: &[u8; 16]| block.iter().fold(false, |found, &byte| found | is_one(byte));
+    blocks.iter().any(in_block)
+        || (0..rest.len()).step_by(LANES).any(|at| {
+            let word = word(rest, at);
+            let ascii = word & !HIGHS;
+            let low = !(ascii + u64::from(0x80 - below) * ONES);
+            let found = others.iter().fold(low, |found, &c| found | equal(ascii, c));
+            found & !word & HIGHS != 0
+        })
+}
 
 /// What is UTF-8 but for faults, as nearly all that is written here is. The standard library's function
 /// of this kind looks at each character before it knows whether there is a fault at all.
@@ -432,7 +515,20 @@ const fn controls(ascii: u64) -> u64 {
 /// which tells which of them are special, and what stands before each of these is written at once.
 fn transcode<E: Escape>(bytes: &[u8], out: &mut Vec<u8>) {
     let mut rest = bytes;
+    // Where the next block is looked at: after one that isn't plain. Short texts are mostly names and
+    // paths, in which few are.
+    let mut next = if rest.len() >= LONG { rest.len() } else { 0 };
     while !rest.is_empty() {
+        if rest.len() <= next {
+            while let Some((block, behind)) = rest.split_first_chunk()
+                && let Some(text) = plain::<E>(block)
+            {
+                out.extend_from_slice(&text);
+                rest = behind;
+            }
+            next = rest.len().saturating_sub(2 * BLOCK);
+            continue;
+        }
         let (low, high) = units(rest);
         if (low | high) & 0xff80_ff80_ff80_ff80 != 0 {
             match one_by_one::<E>(rest, LANES, out) {
@@ -471,6 +567,20 @@ fn transcode<E: Escape>(bytes: &[u8], out: &mut Vec<u8>) {
         }
         rest = &rest[2 * count..];
     }
+}
+
+/// A block of characters that are all written as they are.
+#[inline(always)]
+fn plain<E: Escape>(block: &[u8; 2 * BLOCK]) -> Option<[u8; BLOCK]> {
+    let mut text = [0; BLOCK];
+    let mut is_plain = true;
+    let (units, _) = block.as_chunks::<2>();
+    for (to, unit) in text.iter_mut().zip(units) {
+        let unit = u16::from_le_bytes(*unit);
+        *to = unit as u8;
+        is_plain &= E::is_plain(unit);
+    }
+    is_plain.then_some(text)
 }
 
 /// The next eight units in two words, NUL where there are fewer.
@@ -653,6 +763,20 @@ mod tests {
             let text = Utf16::new(&bytes);
             prop_assert!(text == *text.to_string());
             prop_assert_eq!(text == *other, text.to_string() == other);
+        }
+    }
+
+    #[test]
+    fn any_unit_amid_long_plain_text_is_what_the_standard_library_decodes() {
+        for unit in (0..0x180).chain([0x2028, 0x225b, 0x5c00, 0xd83d, 0xde00, 0xffff]) {
+            for at in [0, 7, 8, 15, 16, 31, 40, 63, 79] {
+                let mut units = vec![u16::from(b'x'); 80];
+                units[at] = unit;
+                assert_eq!(pushed::<Plain>(&units), expected::<Plain>(&units));
+                assert_eq!(pushed::<Json>(&units), expected::<Json>(&units));
+                assert_eq!(pushed::<XmlText>(&units), expected::<XmlText>(&units));
+                assert_eq!(pushed::<XmlAttribute>(&units), expected::<XmlAttribute>(&units));
+            }
         }
     }
 

@@ -189,6 +189,52 @@ impl EventTime {
     }
 }
 
+/// Writes the texts of times that follow each other: those of one minute differ in the seconds only.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    /// The minute, from 1601-01-01 on, and its text up to the seconds; empty at first.
+    minute: u64,
+    text: Vec<u8>,
+}
+
+impl Clock {
+    const MINUTE: u64 = 60 * EventTime::SECOND;
+
+    /// Writes [`EventTime::to_text`].
+    #[inline]
+    pub(crate) fn push(&mut self, time: EventTime, out: &mut Vec<u8>) {
+        let (minute, in_minute) = (time.0 / Self::MINUTE, time.0 % Self::MINUTE);
+        if self.minute != minute || self.text.is_empty() {
+            return self.set(minute, time, out);
+        }
+        let second = (in_minute / EventTime::SECOND) as usize;
+        let fraction = (in_minute % EventTime::SECOND) as usize;
+        let mut end = *b"00.0000000Z";
+        let pairs = [
+            (0, second),
+            (3, fraction / 100_000),
+            (5, fraction / 1000 % 100),
+            (7, fraction / 10 % 100),
+        ];
+        for (at, number) in pairs {
+            [end[at], end[at + 1]] = PAIRS[number];
+        }
+        end[9] = b'0' + (fraction % 10) as u8;
+        out.extend_from_slice(&self.text);
+        out.extend_from_slice(&end);
+    }
+
+    fn set(&mut self, minute: u64, time: EventTime, out: &mut Vec<u8>) {
+        let text = time.to_text();
+        let text = text.as_bytes();
+        out.extend_from_slice(text);
+        let start = text.len() - "00.0000000Z".len();
+        self.minute = minute;
+        self.text.clear();
+        self.text.extend_from_slice(&text[..start]);
+    }
+}
+
 /// The seconds of an offset from UTC: `Z`, `+02:00`, `-0330`, `+02`, or nothing.
 fn offset_of(text: &str) -> Option<i64> {
     if text.is_empty() {
@@ -256,6 +302,24 @@ mod tests {
         // say; Python's datetime agrees with this.
         let time = EventTime::from_filetime(0x01c6_8ffb_36d6_f49c);
         assert_eq!(time.to_string(), "2006-06-14T21:40:54.6258076Z");
+    }
+
+    proptest! {
+        #[test]
+        fn times_after_each_other_have_the_text_that_each_has_by_itself(
+            start in any::<u64>(),
+            steps in prop::collection::vec(0..3 * Clock::MINUTE, 0..20),
+        ) {
+            let mut clock = Clock::default();
+            let mut units = start;
+            for step in steps {
+                units = units.wrapping_add(step);
+                let time = EventTime::from_filetime(units);
+                let mut out = Vec::new();
+                clock.push(time, &mut out);
+                prop_assert_eq!(String::from_utf8(out).unwrap(), time.to_string());
+            }
+        }
     }
 
     #[test]

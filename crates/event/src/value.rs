@@ -147,14 +147,20 @@ fn parse_u64(text: &str) -> Option<u64> {
 
 /// Writes `0x` and the number in lowercase hexadecimal, without leading zeros.
 pub(crate) fn push_hex(number: u64, out: &mut Vec<u8>) {
-    let mut text = [b'0'; 18];
-    for (place, byte) in number.to_be_bytes().into_iter().enumerate() {
-        [text[2 + 2 * place], text[3 + 2 * place]] = hex::LOWER[usize::from(byte)];
+    const END: usize = 18;
+    let mut text = [b'0'; END];
+    // Most are small: so many digits, two at a time from the end.
+    let digits = (67 - (number | 1).leading_zeros() as usize) / 4;
+    let (mut left, mut at) = (number, END);
+    while left != 0 {
+        at -= 2;
+        [text[at], text[at + 1]] = hex::LOWER[(left & 0xff) as usize];
+        left >>= 8;
     }
-    let zeros = (number.leading_zeros() as usize / 4).min(15);
-    text[zeros] = b'0';
-    text[zeros + 1] = b'x';
-    out.extend_from_slice(&text[zeros..]);
+    let start = END - digits - 2;
+    text[start] = b'0';
+    text[start + 1] = b'x';
+    out.extend_from_slice(&text[start..]);
 }
 
 fn push_binary(bytes: &[u8], out: &mut Vec<u8>) {
@@ -190,6 +196,9 @@ mod tests {
             (Value::Hex(0), "0x0"),
             (Value::Hex(0x8020_0000_0000_0000), "0x8020000000000000"),
             (Value::Hex(0x1f), "0x1f"),
+            (Value::Hex(0xf), "0xf"),
+            (Value::Hex(0x100), "0x100"),
+            (Value::Hex(u64::MAX), "0xffffffffffffffff"),
             (Value::Bool(true), "true"),
             (Value::Binary(&[0, 0xab]), "00AB"),
             (Value::Float64(0.5), "0.5"),

@@ -28,8 +28,33 @@ pub struct FileLog {
     others: Option<Arc<Definitions>>,
     /// A file that has records of this one, too.
     copy_of: Option<String>,
-    /// Where it can be opened again, to see what it has become.
-    path: Option<PathBuf>,
+    /// How to see what it has become.
+    again: Option<Again>,
+}
+
+/// How a file is looked at again.
+#[derive(Debug)]
+enum Again {
+    /// It is opened by its path, whatever is there then.
+    Path(PathBuf),
+    /// It stays open: nobody here may be able to open it.
+    Kept(File),
+}
+
+impl Again {
+    fn open(&self) -> std::io::Result<File> {
+        match self {
+            Again::Path(path) => File::open(path),
+            Again::Kept(file) => file.try_clone(),
+        }
+    }
+
+    fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(match self {
+            Again::Path(path) => Again::Path(path.clone()),
+            Again::Kept(file) => Again::Kept(file.try_clone()?),
+        })
+    }
 }
 
 /// A file of either format.
@@ -103,7 +128,20 @@ impl FileLog {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
         let name = LogName::of_file(path);
         let mut log = FileLog::new(path.to_string_lossy().into_owned(), name, File::open(path)?)?;
-        log.path = Some(path.to_owned());
+        log.again = Some(Again::Path(path.to_owned()));
+        Ok(log)
+    }
+
+    /// A file that somebody else has opened, who may what this program may not. It can be followed as
+    /// long as it is the same file; what takes its place isn't seen.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn of_open(path: &Path, file: File) -> Result<Self, OpenError> {
+        let kept = file.try_clone()?;
+        let mut log =
+            FileLog::new(path.to_string_lossy().into_owned(), LogName::of_file(path), file)?;
+        log.again = Some(Again::Kept(kept));
         Ok(log)
     }
 
@@ -124,7 +162,7 @@ impl FileLog {
             recover: false,
             others: None,
             copy_of: None,
-            path: None,
+            again: None,
         })
     }
 
@@ -154,7 +192,7 @@ impl FileLog {
             recover: true,
             others: None,
             copy_of: None,
-            path: None,
+            again: None,
         })
     }
 
@@ -189,7 +227,7 @@ impl FileLog {
     }
 
     /// Has template definitions of other sources serve records whose own are gone. Such a record
-    /// is told of as [`DamageKind::BorrowedTemplate`].
+    /// is reported as [`DamageKind::BorrowedTemplate`].
     pub fn set_other_definitions(&mut self, others: Arc<Definitions>) {
         self.others = Some(others);
     }
@@ -280,10 +318,11 @@ impl EventLog for FileLog {
                 [log] => self.check_name(log)?,
                 logs => return Err(LogError::HowManyLogs(logs.len())),
             }
-            let Some(path) = self.path.as_ref().filter(|_| !self.recover) else {
+            let Some(again) = self.again.as_ref().filter(|_| !self.recover) else {
                 return Err(LogError::NotFollowed);
             };
-            let follower = Follower::new(path.clone(), &self.name, &self.log, &subscription.start)?;
+            let again = again.try_clone().map_err(OpenError::from)?;
+            let follower = Follower::new(again, &self.name, &self.log, &subscription.start)?;
             Ok(Box::new(follower) as Box<dyn Batches>)
         })
     }
@@ -311,7 +350,7 @@ impl Iterator for FileBatches {
 
     fn next(&mut self) -> Option<Batch> {
         if !std::mem::replace(&mut self.told_damage, true) {
-            // What is slack is shown rather than told of.
+            // What is slack is shown rather than reported.
             let is_shown =
                 |kind| matches!(kind, DamageKind::UnusedChunks { .. }) && self.recovery.is_some();
             let damage = self.log.damage().iter().filter(|damage| !is_shown(damage.kind));

@@ -1,6 +1,5 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
-#![warn(clippy::missing_errors_doc)]
 
 mod batch;
 mod even;
@@ -14,13 +13,14 @@ mod types;
 mod winevt;
 
 pub use batch::{Batch, BatchReader, ReadEvent, Visitor};
-pub use even::LegacyServerLog;
-pub use even6::ServerLog;
+pub use even::EvenLog;
+pub use even6::Even6Log;
 pub use file::FileLog;
 pub use log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
 pub use publisher::{EventMetadata, Publisher, Rendering};
 pub use quarry_even::wire::EventDescriptor;
 pub use quarry_event::filter::Strength;
+pub use quarry_logfile::OpenError;
 pub use types::{
     Bookmark, BookmarkEntry, Cursor, Damage, Direction, FileDamage, Hole, LogError, LogName,
     MAX_LOGS, Query, ReadOptions, RecordId, Start, Subscription,

@@ -19,9 +19,10 @@ use quarry_binxml::write::{
     Content, Element, Fragment, Instance, Piece, Template, Templated, TypedValue, ValueType,
     templated, wire,
 };
-use quarry_event::filter::{DataTest, Filter, Ids, Matcher};
+use quarry_event::filter::{DataTest, Filter, Ids, Matcher, Pattern, Verdict};
+use quarry_event::output::{Column, CsvCells, CsvOptions, Member, Printer, Scratch};
 use quarry_event::testing::{events, filters, now};
-use quarry_event::{Event, EventTime, Field, FieldSource, Guid, PartialSource};
+use quarry_event::{Event, EventTime, Field, FieldSource, Guid, Origin, PartialSource, Texts};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, LogName, Visitor};
 use quarry_logfile::EvtxWriter;
 
@@ -57,13 +58,60 @@ fn known<S: PartialSource>(source: &S, names: &BTreeSet<String>) -> Known {
     }
 }
 
+/// Printers of columns that a head can be enough for, in each format that can print from one.
+fn printers() -> Vec<Printer> {
+    let columns = |names: &str| names.split(',').map(|name| Column::parse(name).unwrap()).collect();
+    let lists: [Vec<Column>; 3] = [
+        columns(
+            "time,computer,event_id,provider,data.SubjectUserName,data.Data,data.A,data.NoSuchName",
+        ),
+        columns(
+            "data.TargetUserName,keywords,level_name,user_sid,record_id,source,host,log,log_record,rules",
+        ),
+        Member::all().filter(|member| !WHOLE.contains(member)).map(Column::Member).collect(),
+    ];
+    let csv = |columns: &Vec<Column>, cells| {
+        Printer::csv(CsvOptions { columns: Some(columns.clone()), cells, ..CsvOptions::default() })
+    };
+    lists
+        .iter()
+        .flat_map(|list| {
+            [
+                Printer::jsonl(Some(list.clone())),
+                csv(list, CsvCells::Spreadsheet),
+                csv(list, CsvCells::Exact),
+            ]
+        })
+        .collect()
+}
+
+/// Members that take the whole event.
+const WHOLE: [Member; 6] = [
+    Member::Data,
+    Member::UserData,
+    Member::Message,
+    Member::MessageSource,
+    Member::Names,
+    Member::Other,
+];
+
+const ORIGIN: Origin<'_> =
+    Origin { source: "a", host: None, log: "l", log_record: Some(3), recovered: false };
+
 /// Sees that head, record and decoded event of all events agree.
 #[derive(Default)]
 struct Checker {
+    printers: Vec<Printer>,
+    scratch: Scratch,
+    /// What each printer made of a head that knows enough, where it is whole.
+    printed: Option<Vec<Option<Vec<u8>>>>,
+    /// Heads that are whole.
+    whole: u64,
     names: BTreeSet<String>,
     matchers: Vec<Matcher>,
-    /// What the head of the event that comes next says, and which filters rule it out.
-    head: Option<(Known, Vec<bool>)>,
+    /// What the head of the event that comes next says, which filters rule it out, and which it is
+    /// known to lack a word of.
+    head: Option<(Known, Vec<bool>, Vec<bool>)>,
     heads: u64,
     /// Heads that know all data.
     with_data: u64,
@@ -71,12 +119,25 @@ struct Checker {
     matched: u64,
     ruled_out: u64,
     rejected: u64,
+    lacking: u64,
 }
 
 impl Checker {
     fn head<S: PartialSource>(&mut self, head: &S) {
         let out = self.matchers.iter_mut().map(|matcher| matcher.rules_out(head)).collect();
-        assert!(self.head.replace((known(head, &self.names), out)).is_none());
+        let lacks = self.matchers.iter().map(|matcher| matcher.lacks_a_word(head)).collect();
+        assert!(self.head.replace((known(head, &self.names), out, lacks)).is_none());
+        self.printed = head.is_whole().then(|| {
+            let print = |printer: &Printer| {
+                assert!(printer.is_known_early());
+                let mut out = b"before".to_vec();
+                let texts = Texts::default();
+                let is_known = printer.known(head, &ORIGIN, texts, &mut self.scratch, &mut out);
+                assert!(is_known || out == b"before");
+                is_known.then_some(out)
+            };
+            self.printers.iter().map(print).collect()
+        });
     }
 
     fn record<S: FieldSource>(&mut self, record: &S) {
@@ -85,7 +146,16 @@ impl Checker {
         let decoded = Event::from_source(record);
         let whole = known(record, &self.names);
         assert_eq!(whole, known(&decoded, &self.names));
-        if let Some((head, _)) = &head {
+        if let Some(printed) = self.printed.take() {
+            self.whole += 1;
+            assert!(!record.has_more());
+            for (printer, printed) in self.printers.iter().zip(&printed) {
+                let mut out = b"before".to_vec();
+                printer.event(record, &ORIGIN, Texts::default(), &mut self.scratch, &mut out);
+                assert_eq!(printed.as_ref(), Some(&out));
+            }
+        }
+        if let Some((head, ..)) = &head {
             self.heads += 1;
             assert_eq!(head.fields, whole.fields);
             for (i, (head, whole)) in head.data.iter().zip(&whole.data).enumerate() {
@@ -103,9 +173,14 @@ impl Checker {
             assert_eq!(matches, matcher.matches(&decoded, None));
             let ruled_out = matcher.rules_out(record);
             assert!(!(ruled_out && matches));
-            if let Some((_, out)) = &head {
+            if let Some((_, out, lacks)) = &head {
                 assert!(!(out[i] && matches), "the head rules out what matches");
                 self.ruled_out += u64::from(out[i]);
+                if lacks[i] && !out[i] {
+                    assert_eq!(matcher.verdict(record), Verdict::IfMessageMatches);
+                    assert!(!matches, "what is in the event lacks");
+                    self.lacking += 1;
+                }
             }
             self.matched += u64::from(matches);
             self.rejected += u64::from(!matches);
@@ -129,6 +204,7 @@ impl Visitor for Checker {
 
     fn damage(&mut self, _damage: &Damage) {
         self.head = None;
+        assert_eq!(self.printed, None, "an event that can't be read whole has a head that says so");
     }
 }
 
@@ -149,12 +225,20 @@ impl Visitor for Survey {
         let room = MAX_NAMES - self.names.len();
         self.names.extend(data.iter().map(|(name, _)| name.clone()).take(room));
         self.events += 1;
-        if self.events % 61 == 1 && self.filters.len() < 12 {
+        if self.events % 61 == 1 && self.filters.len() < 20 {
             let id = event.field(Field::EventId).to_string();
             self.filters.push(Filter { ids: Ids::parse(&id).ok(), ..Filter::default() });
             let last = data.last().map(|(name, value)| format!("{name}={value}"));
             let test = last.and_then(|test| DataTest::parse(&test).ok());
             self.filters.push(Filter { data: test.into_iter().collect(), ..Filter::default() });
+            // The longest word of a value, in lowercase too.
+            let words =
+                data.iter().flat_map(|(_, value)| value.split(|c: char| !c.is_alphabetic()));
+            let word = words.max_by_key(|word| word.len()).unwrap_or("none");
+            for word in [word.to_owned(), word.to_lowercase(), format!("{word}.*x")] {
+                let grep = Pattern::parse(&word).into_iter().collect();
+                self.filters.push(Filter { grep, ..Filter::default() });
+            }
         }
     }
 
@@ -185,8 +269,8 @@ fn corpus() -> Vec<PathBuf> {
 #[test]
 fn every_record_of_the_samples_has_a_head_that_says_the_same() {
     let mut runner = TestRunner::deterministic();
-    let (mut events, mut heads, mut with_data) = (0, 0, 0);
-    let (mut matched, mut ruled_out, mut rejected) = (0, 0, 0);
+    let (mut events, mut heads, mut with_data, mut whole) = (0, 0, 0, 0);
+    let (mut matched, mut ruled_out, mut rejected, mut lacking) = (0, 0, 0, 0);
     let files = corpus();
     for path in &files {
         let Ok(log) = FileLog::open(path) else { continue };
@@ -202,6 +286,7 @@ fn every_record_of_the_samples_has_a_head_that_says_the_same() {
         let mut checker = Checker {
             names: survey.names,
             matchers: filters.iter().map(|filter| filter.matcher(now())).collect(),
+            printers: printers(),
             ..Checker::default()
         };
         // A reader that knows no template yet.
@@ -210,21 +295,26 @@ fn every_record_of_the_samples_has_a_head_that_says_the_same() {
         events += checker.events;
         heads += checker.heads;
         with_data += checker.with_data;
+        whole += checker.whole;
         matched += checker.matched;
         ruled_out += checker.ruled_out;
         rejected += checker.rejected;
+        lacking += checker.lacking;
     }
     println!(
-        "{events} events, {heads} heads, {with_data} that know all data; {matched} matches, \
-         {ruled_out} of {rejected} others ruled out"
+        "{events} events, {heads} heads, {with_data} that know all data, {whole} that are whole; {matched} matches, \
+         {ruled_out} of {rejected} others ruled out, {lacking} more lack a word"
     );
     assert!(files.is_empty() || events > 15_000);
     // Else nothing is saved.
     assert!(heads * 100 >= events * 99);
-    // Not user data, nor what is the first of its template in a chunk.
+    // Not user data.
     assert!(with_data * 10 >= events * 7);
+    assert!(whole * 10 >= events * 7);
     assert!(files.is_empty() || matched > events);
-    assert!(ruled_out * 10 >= rejected * 8);
+    assert!(files.is_empty() || lacking > events);
+    // An event may have the bytes of a word somewhere else than in its values.
+    assert!((ruled_out + lacking) * 10 >= rejected * 7);
 }
 
 /// The event with its `<EventData>` and `<UserData>` in templates of their own, as Windows has it.
@@ -255,6 +345,7 @@ fn check(fragments: &[Fragment<'_>], filters: &[Filter]) -> Checker {
             .map(str::to_owned)
             .into(),
         matchers: filters.iter().map(|filter| filter.matcher(now())).collect(),
+        printers: printers(),
         ..Checker::default()
     };
     // The second time, templates are known.

@@ -14,7 +14,7 @@ use quarry_even::ConnectOptions;
 use quarry_event::filter::{Filter, Ids, Levels, Matcher};
 use quarry_event::{Event, EventTime, Field, FieldSource};
 use quarry_eventlog::{
-    BatchReader, Damage, Detail, Direction, EventLog, LogError, Query, ReadOptions, ServerLog,
+    BatchReader, Damage, Detail, Direction, Even6Log, EventLog, LogError, Query, ReadOptions,
     Start, Subscription, Visitor,
 };
 use quarry_testkit::{Even6Server, even6_python};
@@ -124,7 +124,7 @@ fn in_order(lines: &[u8]) -> String {
     events.iter().map(|event| format!("{event}\n")).collect()
 }
 
-async fn open(server: &Even6Server) -> ServerLog {
+async fn open(server: &Even6Server) -> Even6Log {
     let secret = Secret::new("Passw0rd!".into()).unwrap();
     let credential = Credential::new(r"LAB\alice".parse().unwrap(), secret);
     let mut connect = ConnectOptions::new("127.0.0.1", credential);
@@ -132,7 +132,7 @@ async fn open(server: &Even6Server) -> ServerLog {
     connect.timeouts.silence = Duration::from_secs(30);
     let second = Duration::from_secs(1);
     let options = ReadOptions::default().heartbeat(second).idle_heartbeat(second);
-    ServerLog::connect("even6://rig".into(), &connect, options).await.unwrap()
+    Even6Log::connect("even6://rig".into(), &connect, options).await.unwrap()
 }
 
 fn query(logs: &[&str], direction: Direction) -> Query {
@@ -173,7 +173,7 @@ impl Visitor for Came {
     }
 }
 
-async fn read(log: &ServerLog, query: &Query) -> Result<Came, LogError> {
+async fn read(log: &Even6Log, query: &Query) -> Result<Came, LogError> {
     let mut batches = log.query(query).await?;
     let (mut reader, mut came) = (BatchReader::default(), Came::default());
     while let Some(batch) = batches.next().await {

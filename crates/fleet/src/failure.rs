@@ -216,7 +216,7 @@ impl Cause {
                 Cause::NotTried { refused_by: refusal.server.clone() }
             }
             CallError::Nonsense { .. }
-            | CallError::LegacyNonsense { .. }
+            | CallError::EvenNonsense { .. }
             | CallError::ResultSet(_) => Cause::Nonsense(error.to_string()),
             CallError::Rpc(error) => Cause::of_rpc(error, source),
             error => Cause::Other(error.to_string()),

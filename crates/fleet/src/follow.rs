@@ -19,8 +19,11 @@ use follower::follow_log;
 /// Reports on their way. Their bytes are bounded by the budget.
 const REPORTS: usize = 256;
 
-/// The most records of a log that are given before the new ones.
+/// The most records of a log that are given before the new ones, unless all are.
 pub const MAX_LAST: u64 = 10_000;
+
+/// As a number of last records: all that a log has.
+pub const EVERY_RECORD: u64 = u64::MAX;
 
 /// What happens while sources are followed.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use quarry_event::MessageSource;
 use quarry_event::filter::{Filter, Glob, Matcher};
 use quarry_eventlog::{Batch, BoxFuture, Cursor, Direction, EventLog, LogName};
 
@@ -30,6 +31,9 @@ pub struct Job<R = Request> {
     pub request: Arc<R>,
     /// What its batches go through before they are reported.
     pub prepare: Option<Arc<dyn Prepare>>,
+    /// What knows message text for its events: the last events that pass a search are chosen by
+    /// it too.
+    pub texts: Option<Arc<dyn MessageSource>>,
 }
 
 /// What the batches of a source go through before they are reported, such as a look at what has to
@@ -45,13 +49,19 @@ pub trait Prepare: Send + Sync {
 impl<R> Job<R> {
     /// A source, and what is wanted of it.
     pub fn new(source: Arc<dyn Source>, request: impl Into<Arc<R>>) -> Self {
-        Job { source, request: request.into(), prepare: None }
+        Job { source, request: request.into(), prepare: None, texts: None }
     }
 
     /// The same, and its batches go through something before they are reported.
     #[must_use]
     pub fn prepared(self, prepare: Option<Arc<dyn Prepare>>) -> Self {
         Job { prepare, ..self }
+    }
+
+    /// The same, with what knows message text for its events, if anything does.
+    #[must_use]
+    pub fn with_texts(self, texts: Option<Arc<dyn MessageSource>>) -> Self {
+        Job { texts, ..self }
     }
 
     /// The same of each of some sources.
@@ -70,6 +80,7 @@ impl<R> Clone for Job<R> {
             source: Arc::clone(&self.source),
             request: Arc::clone(&self.request),
             prepare: self.prepare.clone(),
+            texts: self.texts.clone(),
         }
     }
 }
@@ -145,7 +156,8 @@ pub struct FollowRequest {
     /// What tests it, to count the last records; nothing where all pass.
     pub matcher: Option<Matcher>,
     /// How many of the last records that pass come first, of a log without a cursor. At most
-    /// [`MAX_LAST`](crate::MAX_LAST).
+    /// [`MAX_LAST`](crate::MAX_LAST), or [`EVERY_RECORD`](crate::EVERY_RECORD) for all, those too
+    /// that don't pass.
     pub last: u64,
     /// Where to go on. Those of other sources do no harm.
     pub cursors: Arc<Cursors>,

@@ -9,7 +9,6 @@
 //! Nothing here reads the environment, asks anybody or opens a file, but for a [`FileSource`]: the
 //! program hands in texts, and reads the secrets that an inventory refers to.
 #![forbid(unsafe_code)]
-#![warn(clippy::missing_errors_doc)]
 
 pub mod address;
 mod ask;
@@ -40,12 +39,12 @@ pub use ask::{Answer, Ask};
 pub use budget::Room;
 pub use control::Control;
 pub use failure::{Cause, Failure, Listener};
-pub use file::FileSource;
-pub use follow::{Follow, FollowReport, MAX_LAST};
+pub use file::{FileSource, Opener};
+pub use follow::{EVERY_RECORD, Follow, FollowReport, MAX_LAST};
 pub use job::{Cursors, FollowRequest, Job, Prepare, Request, SourceId};
 #[cfg(windows)]
 pub use local::ThisMachine;
-pub use name::{MAX_NAME_BYTES, NameProblem};
+pub use name::{MAX_NAME_BYTES, NameProblem, nearest as nearest_name};
 pub use options::{FollowOptions, Options};
 pub use protocol::Protocol;
 pub use quarry_cred::{Account, Credential, Gate, Secret, SecretSource};
@@ -54,6 +53,7 @@ pub use quarry_event as event;
 pub use quarry_eventlog as eventlog;
 pub use quarry_rpc::security::kerberos::KerberosError;
 pub use quarry_rpc::tcp::Timeouts;
+pub use quarry_rpc::tickets::{Configuration, GrantingTicket, MAX_TICKET_BYTES, Tickets};
 pub use reader::Health;
 pub use scan::{Report, Scan};
 pub use server::{DEFAULT_LOG, Server};

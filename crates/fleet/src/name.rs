@@ -96,7 +96,7 @@ pub(crate) fn without_brackets(text: &str) -> &str {
 
 /// The name of those that there are which is nearest, if one is near: with the fewest edits, at
 /// most a third of its letters.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Names are hardly longer, and there may be very many of them.
     const MAX_CHARS: usize = 64;
     let name = name.to_lowercase();

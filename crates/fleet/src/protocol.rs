@@ -4,6 +4,7 @@ use std::fmt;
 
 /// How a server's event log is read.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Protocol {
     /// MS-EVEN6, over TCP: Windows Vista, 2008 and later.
     Even6,

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use quarry_cred::{Account, Gate};
-use quarry_even::eventlog::ConnectPipeOptions;
-use quarry_even::{ConnectOptions, Error as CallError, LogOn};
+use quarry_even::even::ConnectPipeOptions;
+use quarry_even::{Authentication, ConnectOptions, Error as CallError, LogOn};
 use quarry_event::filter::{FilterError, Glob};
-use quarry_eventlog::{BoxFuture, EventLog, LegacyServerLog, LogError, ReadOptions, ServerLog};
+use quarry_eventlog::{BoxFuture, Even6Log, EvenLog, EventLog, LogError, ReadOptions};
+use quarry_rpc::security::kerberos::KerberosError;
 use quarry_rpc::smb::SMB_PORT;
 use quarry_rpc::tcp::{Target, Timeouts, connect_stream};
+use quarry_rpc::tickets::Tickets;
 use quarry_rpc::{Error as RpcError, NetworkError, NetworkErrorKind, Stage};
 use tokio::time::Instant;
 
@@ -41,6 +43,7 @@ pub struct Server {
     spoken: Arc<Mutex<Spoken>>,
     read: ReadOptions,
     logs: Vec<Glob>,
+    is_of_persons: bool,
 }
 
 /// What was found out about a server that may be read in either protocol. Its connections all
@@ -67,6 +70,7 @@ impl Server {
             spoken: Arc::default(),
             read: ReadOptions::default(),
             logs: Glob::parse(DEFAULT_LOG).into_iter().collect(),
+            is_of_persons: false,
         }
     }
 
@@ -109,10 +113,40 @@ impl Server {
         Ok(server)
     }
 
+    /// A server of an inventory that nobody is signed in to yet: whoever asks opens it with tickets of
+    /// their own ([`Source::of_person`]).
+    ///
+    /// # Errors
+    /// [`FilterError`]: one of its logs is no glob.
+    pub fn of_persons(entry: &ServerEntry, timeouts: Timeouts) -> Result<Self, FilterError> {
+        let nobody = KerberosError::NoSessionTicket {
+            account: "the program itself".to_owned(),
+            why: "it is nobody who signed in".to_owned(),
+        };
+        let mut entry = entry.clone();
+        if entry.authentication == Authentication::Ntlm {
+            // There is no password for it.
+            entry.authentication = Authentication::Negotiate;
+        }
+        let tickets = Tickets::none(nobody);
+        let mut server = Self::of_inventory(&entry, tickets, Gate::default(), timeouts)?;
+        server.is_of_persons = true;
+        Ok(server)
+    }
+
     /// Reads in another way than the default.
     pub fn read_with(mut self, read: ReadOptions) -> Self {
         self.read = read;
         self
+    }
+
+    /// Its names in the identity of events that it may have, by the protocols that it may be read in.
+    pub fn addresses(&self) -> Vec<&str> {
+        match self.protocol() {
+            Some(Protocol::Even6) => vec![&self.even6_address],
+            Some(Protocol::Even) => vec![&self.even_address],
+            None => vec![&self.even6_address, &self.even_address],
+        }
     }
 
     /// Where one of its two addresses is known from before, it is read as it was then: what one
@@ -147,7 +181,7 @@ impl Server {
     }
 
     async fn open_even6(&self) -> Result<Arc<dyn EventLog>, LogError> {
-        let log = ServerLog::connect(self.even6_address.clone(), &self.connect, self.read).await?;
+        let log = Even6Log::connect(self.even6_address.clone(), &self.connect, self.read).await?;
         Ok(Arc::new(log))
     }
 
@@ -168,7 +202,7 @@ impl Server {
     async fn open_even(&self) -> Result<Arc<dyn EventLog>, LogError> {
         let connect = self.pipe();
         let address = self.even_address.clone();
-        Ok(Arc::new(LegacyServerLog::connect(address, &connect, self.read).await?))
+        Ok(Arc::new(EvenLog::connect(address, &connect, self.read).await?))
     }
 
     /// Opens it in MS-EVEN6, or in MS-EVEN if that fails and this doesn't. A server that answers
@@ -307,6 +341,21 @@ impl Source for Server {
             // One attempt of the whole fleet in such a time, whichever server's turn it is.
             gate.reconsider(Instant::now().into_std(), CREDENTIAL_PAUSE);
         }
+    }
+
+    fn of_person(&self, tickets: &Tickets) -> Option<Arc<dyn Source>> {
+        if !self.is_of_persons {
+            return None;
+        }
+        let mut server = self.clone();
+        server.connect.logon = LogOn::Kerberos(tickets.clone());
+        // What one person is refused is nothing to others.
+        server.connect.gate = Some(Gate::default());
+        Some(Arc::new(server))
+    }
+
+    fn is_of_persons(&self) -> bool {
+        self.is_of_persons
     }
 
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>> {

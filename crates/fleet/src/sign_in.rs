@@ -17,7 +17,7 @@ use quarry_rpc::tcp::Timeouts;
 use quarry_rpc::tickets::{Configuration, Tickets};
 
 use crate::address::{ServerUrl, UrlError};
-use crate::inventory::{CredentialEntry, Inventory, SelectError, ServerEntry};
+use crate::inventory::{AskedAs, CredentialEntry, Inventory, SelectError, ServerEntry};
 use crate::server::Server;
 use crate::source::Source;
 
@@ -204,6 +204,7 @@ pub enum ServersError<E: fmt::Display> {
 pub struct SignIn<S: Secrets> {
     inventory: Inventory,
     options: SignInOptions,
+    is_for_persons: bool,
     secrets: S,
     credentials: HashMap<Who, Known<Credential, S>>,
     /// By whoever has a keytab or tickets, if not by a password: one exchange for each.
@@ -235,11 +236,20 @@ impl<S: Secrets> SignIn<S> {
         SignIn {
             inventory,
             options,
+            is_for_persons: false,
             secrets,
             credentials: HashMap::new(),
             tickets: HashMap::new(),
             logons: HashMap::new(),
         }
+    }
+
+    /// The same where whoever asks signs in by themselves: servers that the inventory has asked as a
+    /// [person](AskedAs::Person) are left to them.
+    #[must_use]
+    pub fn for_persons(mut self) -> Self {
+        self.is_for_persons = true;
+        self
     }
 
     /// The inventory.
@@ -264,6 +274,10 @@ impl<S: Secrets> SignIn<S> {
     /// # Errors
     /// [`SignInError`].
     pub fn server(&mut self, entry: &ServerEntry) -> Result<Server, SignInError<S::Error>> {
+        if self.is_for_persons && entry.asked_as == AskedAs::Person {
+            return Server::of_persons(entry, self.options.timeouts)
+                .map_err(|error| SignInError::Logs { server: entry.name.clone(), error });
+        }
         let (logon, gate) = self.logon(entry)?;
         let mut entry = entry.clone();
         if let Some(authentication) = self.options.authentication {

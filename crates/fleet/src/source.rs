@@ -5,6 +5,7 @@ use std::sync::Arc;
 use quarry_cred::Account;
 use quarry_event::filter::Glob;
 use quarry_eventlog::{BoxFuture, EventLog, LogError};
+use quarry_rpc::tickets::Tickets;
 
 use crate::failure::{Failure, Listener};
 use crate::protocol::Protocol;
@@ -65,6 +66,20 @@ pub trait Source: Send + Sync {
     /// the credential had been accepted before, an attempt may pass again.
     fn reconsider_credential(&self) {}
 
+    /// The same, opened with the tickets of whoever asks, where it is one that is asked as them;
+    /// otherwise nothing.
+    fn of_person(&self, _: &Tickets) -> Option<Arc<dyn Source>> {
+        None
+    }
+
+    /// Whether it is opened with the tickets of whoever asks.
+    fn is_of_persons(&self) -> bool {
+        false
+    }
+
     /// Opens it.
+    ///
+    /// # Errors
+    /// The log or the server can't be reached, refuses, or isn't what it was said to be.
     fn open(&self) -> BoxFuture<'_, Result<Arc<dyn EventLog>, LogError>>;
 }

@@ -60,13 +60,13 @@ fn keys_that_there_are_not_are_told_with_those_that_there_are() {
         (
             "[servers.fred]\n  ▸adress = \"10.0.0.1\"",
             "a server has no `adress`; it has address, protocol, mapper-port, endpoint, smb-port, credential, \
-             authentication, logs, groups",
+             authentication, as, logs, groups",
             Some("did you mean address?"),
         ),
         (
             "[servers.fred]\n▸mapper_port = 1",
             "a server has no `mapper_port`; it has address, protocol, mapper-port, endpoint, smb-port, credential, \
-             authentication, logs, groups",
+             authentication, as, logs, groups",
             Some("did you mean mapper-port?"),
         ),
         (
@@ -77,7 +77,7 @@ fn keys_that_there_are_not_are_told_with_those_that_there_are() {
         (
             "[overrides.\"*\"]\n▸log = []",
             "an override has no `log`; it has protocol, mapper-port, endpoint, smb-port, credential, \
-             authentication, logs",
+             authentication, as, logs",
             Some("did you mean logs?"),
         ),
         (
@@ -137,6 +137,22 @@ fn values_of_another_kind_are_told_with_what_is_expected() {
             "servers.a.authentication = ▸'kerberos5'",
             "`kerberos5` is not a way to authenticate; there are negotiate, ntlm and kerberos",
             None,
+        ),
+        (
+            "[overrides.'*']\nas = ▸'people'",
+            "`as` is `service` or `person`, and `people` is neither",
+            Some(
+                "with `service` the page asks with the inventory's credential, with `person` by the \
+                 Kerberos ticket of who is signed in",
+            ),
+        ),
+        (
+            "▸as = 'person'",
+            "`as` has no place here",
+            Some(
+                "what is said of a server goes into its table, [servers.NAME]; what is said of all, \
+                 into [overrides.\"*\"]",
+            ),
         ),
         (
             "servers.a.logs = ['System', 'Sec▸[']",

@@ -77,7 +77,7 @@ pub enum DamageKind {
     /// Chunks that the header of a closed `.evtx` file doesn't count, with older records.
     #[error(
         "{chunks} chunk{} with older records {} not counted by the file's header and left out as \
-         slack (--recover shows what is in it)",
+         slack",
         if *.chunks == 1 { "" } else { "s" }, if *.chunks == 1 { "is" } else { "are" }
     )]
     UnusedChunks {

@@ -59,6 +59,9 @@ impl EvtxLog {
 
     /// Opens a file, and finds the oldest of its chunks. What grows after its end from now on is
     /// not read.
+    ///
+    /// # Errors
+    /// The file can't be read, or is no `.evtx` file.
     pub fn open(file: impl ReadAt + 'static) -> Result<Self, OpenError> {
         let size = file.size()?;
         let mut start = [0; FileHeader::LEN];
@@ -153,6 +156,10 @@ impl EvtxLog {
 
     /// Reads a chunk into a buffer: the `n`th of [`chunks`](Self::chunks), in the order of the
     /// records.
+    ///
+    /// # Errors
+    /// The chunk can't be read, or is no longer there. Damage in a chunk that was read is among its
+    /// [items](Chunk::items).
     pub fn chunk<'b>(&self, n: u64, buffer: &'b mut Vec<u8>) -> Result<Chunk<'b>, Damage> {
         let place = if n < self.chunks { (self.oldest + n) % self.chunks } else { self.chunks };
         let offset = self.offset_of(place);

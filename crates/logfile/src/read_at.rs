@@ -6,12 +6,22 @@ use std::io;
 /// Bytes that can be read at any position.
 pub trait ReadAt: Send + Sync {
     /// How many bytes there are now.
+    ///
+    /// # Errors
+    /// The system can't say.
     fn size(&self) -> io::Result<u64>;
 
     /// Reads from `offset` on, as many bytes as there are and fit, and says how many.
+    ///
+    /// # Errors
+    /// The system can't read there. Bytes that aren't there are no error.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
 
     /// Fills the buffer from `offset` on, as far as there are bytes, and says how far.
+    ///
+    /// # Errors
+    /// As [`read_at`](Self::read_at), but for [`io::ErrorKind::Interrupted`], after which it is tried
+    /// again.
     fn read_full_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
         while filled < buffer.len() {

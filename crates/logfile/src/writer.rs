@@ -53,11 +53,17 @@ const RECORD_ALIGNMENT: usize = 8;
 
 impl<W: Write + Seek> EvtxWriter<W> {
     /// A file that begins with record 1.
+    ///
+    /// # Errors
+    /// The file can't be written.
     pub fn new(file: W) -> io::Result<Self> {
         EvtxWriter::with_first_number(file, 1)
     }
 
     /// A file that begins with the given record.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
     pub fn with_first_number(mut file: W, first: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(0))?;
         file.write_all(&FileHeader::block(0, first, DIRTY))?;
@@ -80,6 +86,10 @@ impl<W: Write + Seek> EvtxWriter<W> {
 
     /// Writes an event as the next record, and gives its number. `written` is the time in the
     /// record's header; the event's own stands in it.
+    ///
+    /// # Errors
+    /// [`EvtxWriteError::Event`] where the event can't be written, after which others can; else nothing
+    /// more can be written: the file is full or has failed, or no record number is left.
     pub fn write(
         &mut self,
         fragment: &Fragment<'_>,
@@ -89,6 +99,9 @@ impl<W: Write + Seek> EvtxWriter<W> {
     }
 
     /// The same for an event that is packed.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
     pub fn write_packed(
         &mut self,
         packed: Packed<'_>,
@@ -119,6 +132,9 @@ impl<W: Write + Seek> EvtxWriter<W> {
     }
 
     /// Writes what is left and the file's header, and gives the file back.
+    ///
+    /// # Errors
+    /// The file can't be written, or couldn't before.
     pub fn finish(mut self) -> Result<W, EvtxWriteError> {
         if self.failed {
             return Err(EvtxWriteError::BrokenOff);

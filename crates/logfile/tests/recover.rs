@@ -401,7 +401,7 @@ fn exported(text: &str) -> Vec<Theirs> {
 }
 
 /// Each record that libevtx recovers is recovered here with the same values, or is a record of the
-/// log itself here, or is told of as one whose template is gone.
+/// log itself here, or is reported as one whose template is gone.
 #[test]
 fn what_libevtx_recovers_of_the_samples_is_recovered() {
     let (mut ours, mut theirs, mut compared, mut texts) = (0, 0, 0, 0);

@@ -186,6 +186,9 @@ impl Logon {
 
     /// Logs the user on, on a thread made for it: nothing of it runs on the thread that polls.
     /// If the task is dropped, the logon is still made and its token closed.
+    ///
+    /// # Errors
+    /// As [`log_on`](Self::log_on), or no thread can be made.
     pub fn log_on_async(&self, secret: Secret) -> Task<Result<Token, Error>> {
         let logon = self.clone();
         task::on_a_thread("quarry-logon", move || logon.log_on(secret))
@@ -204,6 +207,16 @@ impl Logon {
     #[cfg(unix)]
     pub fn check(&self) -> Result<Identity, Error> {
         crate::stack::as_base(|| sys::check(self))
+    }
+
+    /// Checks that the system has what it needs to check passwords for this service: libpam, and the
+    /// service's file. Nobody is logged on, and no module is asked.
+    ///
+    /// # Errors
+    /// [`Error::NotSetUp`], which says what is missing.
+    #[cfg(unix)]
+    pub fn check_set_up(&self) -> Result<(), Error> {
+        sys::check_set_up(self)
     }
 
     /// A program to be run as the user, whom the system logs on as it starts it. For an interactive

@@ -73,6 +73,9 @@ impl Token {
 
     /// Runs `work` as the user on a thread made for it, so that no thread of a runtime is ever
     /// the user. Who that thread is is checked before and after; it ends with the work.
+    ///
+    /// # Errors
+    /// The thread can't be made, isn't who the process is, or can't become the user.
     pub fn run_blocking<R: Send + 'static>(
         &self,
         work: impl FnOnce() -> R + Send + 'static,

@@ -43,6 +43,10 @@ pub struct Build {
     pub failures: Vec<(PathBuf, Error)>,
     /// Files that the registry names and that aren't there.
     pub missing: Vec<String>,
+    /// How many files have messages, but none in the language of the catalogue: others serve.
+    pub other_language: usize,
+    /// Files whose messages are in a `.mui` file that isn't there.
+    pub without_mui: Vec<PathBuf>,
 }
 
 /// The most files that are looked at in folders.
@@ -71,6 +75,8 @@ pub fn build(paths: &[PathBuf], options: &BuildOptions) -> Result<Build, Error> 
         builder: CatalogueBuilder::new(),
         failures: Vec::new(),
         missing: Vec::new(),
+        other_language: 0,
+        without_mui: Vec::new(),
     };
     for path in paths {
         work.add(path)?;
@@ -128,6 +134,8 @@ struct Work<'o> {
     builder: CatalogueBuilder,
     failures: Vec<(PathBuf, Error)>,
     missing: Vec<String>,
+    other_language: usize,
+    without_mui: Vec<PathBuf>,
 }
 
 impl Work<'_> {
@@ -236,6 +244,8 @@ impl Work<'_> {
             files: self.read.len(),
             failures: self.failures,
             missing: self.missing,
+            other_language: self.other_language,
+            without_mui: self.without_mui,
         })
     }
 
@@ -351,14 +361,28 @@ impl Work<'_> {
         };
         let language = self.options.language;
         let mut table = MessageTable::default();
+        // Whether one of the files has messages, and whether one has them in the language.
+        let (mut has_any, mut has_language) = (false, false);
+        let mut look = |resources: &Resources| {
+            has_any |= resources.table(language).is_some();
+            has_language |= resources.has_language(language);
+        };
+        look(&own);
         if let Some(mui) = self.files.mui(path, &self.options.language_name, &own) {
             match read_resources(&mui) {
-                Ok(resources) => table = resources.table(language).cloned().unwrap_or_default(),
+                Ok(resources) => {
+                    look(&resources);
+                    table = resources.table(language).cloned().unwrap_or_default();
+                }
                 Err(e) => self.failures.push((mui, e)),
             }
         }
         if let Some(own) = own.table(language) {
             table = table.merged(own);
+        }
+        self.other_language += usize::from(has_any && !has_language);
+        if !has_any && own.mui.as_ref().is_some_and(|mui| mui.messages_in_mui) {
+            self.without_mui.push(path.to_owned());
         }
         let contents = Contents {
             table: (!table.is_empty()).then(|| self.builder.add_table(table)),

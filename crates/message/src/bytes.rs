@@ -1,5 +1,8 @@
 //! Reading little-endian numbers and text at offsets that a file gives, all of them checked.
 
+use quarry_event::Utf16;
+use quarry_event::text::Plain;
+
 use crate::Error;
 
 /// Bytes of a structure that is named in errors.
@@ -79,8 +82,7 @@ impl<'a> Bytes<'a> {
 
 /// UTF-16LE up to the first NUL, lone surrogates as U+FFFD.
 pub(crate) fn utf16(bytes: &[u8]) -> String {
-    let units = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-    char::decode_utf16(units.take_while(|&unit| unit != 0))
-        .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect()
+    let mut out = Vec::new();
+    Utf16::new(bytes).push::<Plain>(&mut out);
+    crate::format::into_string(out)
 }

@@ -13,9 +13,10 @@
 //!
 //! Index and sections are in the form of the crate `postcard`.
 
+mod bounded;
 mod write;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
@@ -26,6 +27,7 @@ use quarry_event::Guid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use bounded::bounded;
 pub use write::CatalogueBuilder;
 
 use crate::bytes::Bytes;
@@ -94,11 +96,21 @@ struct Entry {
 #[derive(Debug, Serialize, Deserialize)]
 struct Index {
     info: CatalogueInfo,
+    #[serde(deserialize_with = "bounded::<_, _, MAX_PROVIDERS>")]
     providers: Vec<Entry>,
+    #[serde(deserialize_with = "bounded::<_, _, MAX_TABLES>")]
     tables: Vec<Span>,
     /// The tables of the system's own messages.
+    #[serde(deserialize_with = "bounded::<_, _, MAX_REFERENCES>")]
     system: Vec<u32>,
 }
+
+/// The most providers of a catalogue. Windows has a thousand.
+const MAX_PROVIDERS: usize = 1 << 16;
+/// The most message tables.
+const MAX_TABLES: usize = 1 << 16;
+/// The most tables that a provider names for one purpose.
+pub(crate) const MAX_REFERENCES: usize = 1 << 8;
 
 /// Something that a catalogue is read from.
 trait Source: Read + Seek + Send {}
@@ -125,7 +137,15 @@ impl std::fmt::Debug for Catalogue {
 
 impl Catalogue {
     /// The longest that a part of the file may be when it is inflated, in bytes.
-    pub const MAX_SECTION: u32 = 64 << 20;
+    pub const MAX_SECTION: u32 = 36 << 20;
+
+    /// The longest that a provider or the index may be when it is inflated, in bytes: their elements take some
+    /// ten times the bytes that they are written with.
+    pub const MAX_PROVIDER: u32 = 8 << 20;
+
+    /// How long all parts together may be when they are inflated, in bytes: parts may share the
+    /// bytes that they are stored in. All messages of Windows are some 10 MB.
+    pub const MAX_INFLATED: u64 = 128 << 20;
 
     /// Opens a file, and reads its index.
     ///
@@ -163,7 +183,13 @@ impl Catalogue {
             stored: data.u32(24)?,
             len: data.u32(28)?,
         };
-        let index: Index = load(&mut *source, span, || "the index".to_owned())?;
+        let index: Index = load(&mut *source, span, Self::MAX_PROVIDER, || "the index".to_owned())?;
+        let sections = index.providers.iter().map(|entry| &entry.section);
+        let inflated = |sum: u64, span: &Span| sum + u64::from(span.len);
+        if sections.chain(&index.tables).fold(0, inflated) > Self::MAX_INFLATED {
+            let limit = Self::MAX_INFLATED;
+            return Err(Error::Limit { what: "bytes in the parts of a catalogue", limit });
+        }
         let mut by_name = HashMap::new();
         let mut by_guid = HashMap::new();
         for (place, entry) in index.providers.iter().enumerate() {
@@ -212,12 +238,17 @@ impl Catalogue {
     pub fn verify(&self) -> Result<(), Error> {
         for (number, span) in self.index.tables.iter().enumerate() {
             let name = || format!("message table {number}");
-            load::<MessageTable>(&mut **self.source(), *span, name)?;
+            load::<MessageTable>(&mut **self.source(), *span, Self::MAX_SECTION, name)?;
         }
         for place in 0..self.index.providers.len() {
             self.load_provider(place)?;
         }
         Ok(())
+    }
+
+    /// The numbers of the tables of the system's own messages.
+    pub(crate) fn system(&self) -> &[u32] {
+        &self.index.system
     }
 
     /// What a provider's section says.
@@ -226,24 +257,24 @@ impl Catalogue {
             return Err(Error::malformed("catalogue index"));
         };
         let name = || format!("provider {}", entry.name);
-        load(&mut **self.source(), entry.section, name)
+        load(&mut **self.source(), entry.section, Self::MAX_PROVIDER, name)
     }
 
     fn load_provider(&self, place: usize) -> Result<Arc<ProviderTexts>, Error> {
         let provider = self.read_provider(place)?;
         let tables = |numbers: &[u32]| -> Result<Tables, Error> {
-            let tables = numbers.iter().map(|&number| {
+            let mut seen = HashSet::new();
+            let numbers = numbers.iter().filter(|&&number| seen.insert(number));
+            let tables = numbers.map(|&number| {
                 self.table(number).ok_or_else(|| Error::malformed("catalogue index"))
             });
             Ok(Tables::new(tables.collect::<Result<_, _>>()?))
         };
-        let texts = ProviderTexts::new(
-            provider.clone(),
-            tables(&provider.messages)?,
-            tables(&provider.parameters)?,
-            tables(&provider.categories)?,
-            tables(&self.index.system)?,
-        );
+        let messages = tables(&provider.messages)?;
+        let parameters = tables(&provider.parameters)?;
+        let categories = tables(&provider.categories)?;
+        let system = tables(&self.index.system)?;
+        let texts = ProviderTexts::new(provider, messages, parameters, categories, system);
         Ok(Arc::new(match self.index.info.kind {
             CatalogueKind::Foreign => texts.with_any_version(),
             _ => texts,
@@ -255,7 +286,8 @@ impl Catalogue {
         let span = *self.index.tables.get(number as usize)?;
         let load = || {
             let name = || format!("message table {number}");
-            load::<MessageTable>(&mut **self.source(), span, name).ok().map(Arc::new)
+            let table = load(&mut **self.source(), span, Self::MAX_SECTION, name);
+            table.ok().map(Arc::new)
         };
         self.tables.get(number as usize)?.get_or_init(load).clone()
     }
@@ -270,10 +302,11 @@ impl Catalogue {
 fn load<T: DeserializeOwned>(
     source: &mut dyn Source,
     span: Span,
+    limit: u32,
     name: impl Fn() -> String,
 ) -> Result<T, Error> {
-    if span.len > Catalogue::MAX_SECTION || span.stored > Catalogue::MAX_SECTION {
-        let limit = Catalogue::MAX_SECTION.into();
+    if span.len > limit || span.stored > limit {
+        let limit = limit.into();
         return Err(Error::Limit { what: "bytes in a part of a catalogue", limit });
     }
     source.seek(SeekFrom::Start(span.offset))?;

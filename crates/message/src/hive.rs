@@ -123,6 +123,7 @@ impl Hive {
         // another without a gap; what is after a gap is of another time.
         let written = Bytes::new(&self.file, "base block").u32(8).unwrap_or(0);
         entries.sort_by_key(|entry| entry.number);
+        let most = self.room(logs.iter().map(|log| log.len()).sum());
         let mut last: Option<u32> = None;
         for entry in entries.iter().filter(|entry| entry.number >= written) {
             match last {
@@ -130,14 +131,24 @@ impl Hive {
                 Some(last) if entry.number != last.wrapping_add(1) => break,
                 _ => {}
             }
-            self.apply(entry);
+            self.apply(entry, most);
             last = Some(entry.number);
         }
     }
 
-    fn apply(&mut self, entry: &LogEntry<'_>) {
-        let len = BASE_BLOCK.saturating_add(entry.bins_len);
-        if len <= Self::MAX_LEN && len > self.file.len() {
+    /// How long the hive may become by logs of so many bytes: bins that are added are written to the
+    /// logs whole.
+    fn room(&self, logs: usize) -> usize {
+        self.file.len().saturating_add(logs).min(Self::MAX_LEN)
+    }
+
+    fn apply(&mut self, entry: &LogEntry<'_>, most: usize) {
+        let end_of = |&(offset, bytes): &(usize, &[u8])| {
+            BASE_BLOCK.saturating_add(offset).saturating_add(bytes.len())
+        };
+        let end = BASE_BLOCK.saturating_add(entry.bins_len).min(most);
+        let ends = entry.pages.iter().map(end_of).filter(|&page| page <= end);
+        if let Some(len) = ends.max().filter(|&len| len > self.file.len()) {
             self.file.resize(len, 0);
         }
         for &(offset, bytes) in &entry.pages {
@@ -158,11 +169,14 @@ impl Hive {
         }
         let bits = log.get(SECTOR + 4..)?.get(..(bins_len / SECTOR).div_ceil(8))?;
         let mut from = (SECTOR + 4 + bits.len()).next_multiple_of(SECTOR);
-        self.file.resize(self.file.len().max(BASE_BLOCK + bins_len), 0);
-        for sector in 0..bins_len / SECTOR {
-            if bits[sector / 8] & 1 << (sector % 8) == 0 {
-                continue;
-            }
+        let is_set = |&sector: &usize| bits[sector / 8] & 1 << (sector % 8) != 0;
+        let sectors = (0..bins_len / SECTOR).filter(is_set);
+        let end = sectors.clone().next_back().map_or(0, |last| BASE_BLOCK + (last + 1) * SECTOR);
+        if end > self.room(log.len()) {
+            return None;
+        }
+        self.file.resize(self.file.len().max(end), 0);
+        for sector in sectors {
             let bytes = log.get(from..from + SECTOR)?;
             let at = BASE_BLOCK + sector * SECTOR;
             self.file.get_mut(at..at + SECTOR)?.copy_from_slice(bytes);
@@ -487,6 +501,63 @@ mod tests {
         for (bytes, hash) in cases {
             assert_eq!(marvin32(SEED, bytes), hash, "{bytes:x?}");
         }
+    }
+
+    /// A log with one entry, which says how long the bins are and has one page.
+    fn log(bins_len: u32, offset: u32, page: &[u8]) -> Vec<u8> {
+        let mut body = Vec::new();
+        body.extend(offset.to_le_bytes());
+        body.extend((page.len() as u32).to_le_bytes());
+        body.extend(page);
+        let len = (40 + body.len()).next_multiple_of(SECTOR);
+        body.resize(len - 40, 0);
+        let mut entry = b"HvLE".to_vec();
+        let numbers = [len as u32, 0, 41, bins_len, 1];
+        numbers.into_iter().for_each(|number| entry.extend(number.to_le_bytes()));
+        const SEED: u64 = 0x82ef_4d88_7a4e_55c5;
+        entry.extend(marvin32(SEED, &body).to_le_bytes());
+        entry.extend(marvin32(SEED, &entry).to_le_bytes());
+        let mut file = base_block(43, 43)[..SECTOR].to_vec();
+        file.extend(entry);
+        file.extend(body);
+        file
+    }
+
+    fn base_block(first: u32, second: u32) -> Vec<u8> {
+        let mut block = b"regf".to_vec();
+        block.extend(first.to_le_bytes());
+        block.extend(second.to_le_bytes());
+        block.resize(BASE_BLOCK, 0);
+        block[BINS_LEN..BINS_LEN + 4].copy_from_slice(&4096u32.to_le_bytes());
+        let words = block[..CHECKSUM].chunks_exact(4);
+        let sum = words.fold(0, |sum, word| sum ^ u32::from_le_bytes(word.try_into().unwrap()));
+        block[CHECKSUM..CHECKSUM + 4].copy_from_slice(&sum.to_le_bytes());
+        block
+    }
+
+    #[test]
+    fn a_hive_grows_by_what_its_logs_hold_and_by_no_more() {
+        let mut file = base_block(42, 41);
+        file.resize(8192, 0);
+        let read = |log: &[u8]| Hive::read(file.clone(), &[log]).unwrap().file;
+        // After the bins that there are, with the page that the log has.
+        let grown = read(&log(8192, 4096, &[7; 512]));
+        assert_eq!((grown.len(), grown[8191], grown[8192]), (8704, 0, 7));
+        // A gibibyte of bins of which the log has nothing, or a page at their end.
+        assert_eq!(read(&log(0x3fff_e000, 0, &[7; 512])).len(), 8192);
+        assert_eq!(read(&log(0x3fff_e000, 0x3fff_d000, &[7; 512])).len(), 8192);
+        // The same in the old format, of which the bits of all sectors are there.
+        let mut old = base_block(43, 43)[..SECTOR].to_vec();
+        old.extend(b"DIRT");
+        let sectors = 0x3fff_e000 / SECTOR;
+        old.resize(SECTOR + 4 + sectors / 8, 0);
+        *old.last_mut().unwrap() = 0x80;
+        old[BINS_LEN..BINS_LEN + 4].copy_from_slice(&0x3fff_e000u32.to_le_bytes());
+        let sum = old[..CHECKSUM].chunks_exact(4);
+        let sum = sum.fold(0, |sum, word| sum ^ u32::from_le_bytes(word.try_into().unwrap()));
+        old[CHECKSUM..CHECKSUM + 4].copy_from_slice(&sum.to_le_bytes());
+        old.resize(old.len() + 4096, 7);
+        assert!(read(&old).len() < 1 << 20);
     }
 
     #[test]

@@ -75,6 +75,9 @@ impl LanguageId {
         self.0 & 0x3ff
     }
 
+    /// The [`distance`](Self::distance) of a resource that is for everybody.
+    pub(crate) const DISTANCE_NEUTRAL: u8 = 3;
+
     /// How well a resource's language serves one who wants this one: lower is better. The same
     /// language, the primary language alone (as Wine's resources have), another variety of it,
     /// neutral, English, anything.
@@ -83,7 +86,7 @@ impl LanguageId {
             _ if resource == self => 0,
             _ if resource.0 == self.primary() => 1,
             _ if resource.primary() == self.primary() => 2,
-            LanguageId::NEUTRAL => 3,
+            LanguageId::NEUTRAL => Self::DISTANCE_NEUTRAL,
             _ if resource.primary() == LanguageId::ENGLISH.primary() => 4,
             _ => 5,
         }

@@ -86,6 +86,7 @@ impl Asked {
 #[derive(
     Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize,
 )]
+#[non_exhaustive]
 pub enum TextOf {
     /// The message of an event; one without a manifest has qualifiers.
     Event {

@@ -1,4 +1,6 @@
-//! The text of events: what Event Viewer shows, made without Windows.
+#![doc = include_str!("../README.md")]
+//!
+//! # Where is what
 //!
 //! * [`Resources`] reads provider files (`.dll`, `.exe`, `.sys`, `.mui`): message tables and compiled
 //!   [manifests](manifest). [`hive`] and [`registry`] say which file belongs to which provider.
@@ -15,7 +17,6 @@
 //! Files are hostile: counts, lengths and depths in them are bounded, and what breaks the bounds or
 //! the format is a typed [`Error`].
 #![forbid(unsafe_code)]
-#![warn(clippy::missing_errors_doc)]
 
 pub mod build;
 mod bytes;
@@ -31,6 +32,7 @@ mod learned;
 pub mod manifest;
 mod mta;
 mod provider;
+mod recipe;
 pub mod registry;
 mod resources;
 mod sources;

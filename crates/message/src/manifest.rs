@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::bytes::{Bytes, utf16};
+use crate::catalogue::bounded;
 use crate::kinds::{InType, OutType};
 
 /// A provider as its manifest describes it.
@@ -37,20 +38,28 @@ pub struct Manifest {
     /// The message that is the provider's display name.
     pub message: Option<u32>,
     /// Channels that the provider defines or imports. The value is the number that events have.
+    #[serde(deserialize_with = "bounded::<_, _, { Manifest::MAX_ELEMENTS }>")]
     pub channels: Vec<Name>,
     /// Levels that the provider defines or uses.
+    #[serde(deserialize_with = "bounded::<_, _, { Manifest::MAX_ELEMENTS }>")]
     pub levels: Vec<Name>,
     /// Tasks.
+    #[serde(deserialize_with = "bounded::<_, _, { Manifest::MAX_ELEMENTS }>")]
     pub tasks: Vec<Name>,
     /// Opcodes. The value is `task | opcode << 16`, with 0 for an opcode of every task.
+    #[serde(deserialize_with = "bounded::<_, _, { Manifest::MAX_ELEMENTS }>")]
     pub opcodes: Vec<Name>,
     /// Keywords. The value is the mask.
+    #[serde(deserialize_with = "bounded::<_, _, { Manifest::MAX_ELEMENTS }>")]
     pub keywords: Vec<Name>,
     /// Texts for the values of fields.
+    #[serde(deserialize_with = "bounded::<_, _, { Manifest::MAX_ELEMENTS }>")]
     pub maps: Vec<ValueMap>,
     /// The fields of events, which several events may share.
+    #[serde(deserialize_with = "bounded::<_, _, { Manifest::MAX_ELEMENTS }>")]
     pub templates: Vec<Template>,
     /// The events.
+    #[serde(deserialize_with = "bounded::<_, _, { Manifest::MAX_ELEMENTS }>")]
     pub events: Vec<EventDefinition>,
 }
 

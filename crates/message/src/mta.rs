@@ -6,10 +6,13 @@
 //! levels, tasks, opcodes and keywords, with `DEFAULT_PUBLISHER` for those of the standard. A list is
 //! a chain of pages, with the offsets of up to 100 elements in each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+use quarry_event::Utf16;
 
 use crate::Error;
 use crate::bytes::{Bytes, utf16};
+use crate::format::MAX_MESSAGE;
 
 /// The display strings of an exported log.
 #[derive(Debug)]
@@ -17,8 +20,8 @@ pub struct Mta {
     file: Box<[u8]>,
     /// Where each string lies, by its number.
     strings: HashMap<u64, (usize, usize)>,
-    /// The number of an event's message, by its record number.
-    events: HashMap<u64, u64>,
+    /// Events' record numbers, in order, and where their messages lie.
+    events: Box<[(u64, (usize, usize))]>,
     providers: HashMap<String, Provider>,
 }
 
@@ -52,9 +55,11 @@ impl Mta {
             version => return Err(Error::Version { format: "the MTA file", version }),
         }
         let mut strings = HashMap::new();
-        let mut events = HashMap::new();
+        let mut events: HashMap<u64, u64> = HashMap::new();
         let mut providers = HashMap::new();
         let mut at = LISTS;
+        // Each list is there once; if lists shared their elements, these would be read for each.
+        let mut seen = HashSet::new();
         // Each provider lies in the file once.
         let mut left = file.len();
         // Offset, length and name of each list.
@@ -67,6 +72,12 @@ impl Mta {
             let name = utf16(data.slice(at + 20, name_len)?);
             let list = Bytes::new(data.slice(start, len)?, "list of an MTA file");
             at = (at + 20).checked_add(name_len).ok_or_else(|| data.malformed(at))?;
+            if !["MSG", "EVT", "PUB"].contains(&&*name) {
+                continue;
+            }
+            if !seen.insert(name.clone()) {
+                return Err(data.malformed(at));
+            }
             each_element(list, |element| {
                 match &*name {
                     "MSG" => {
@@ -90,6 +101,9 @@ impl Mta {
                 Ok(())
             })?;
         }
+        let place = |(record, string)| Some((record, *strings.get(&string)?));
+        let mut events: Box<[_]> = events.into_iter().filter_map(place).collect();
+        events.sort_unstable_by_key(|event| event.0);
         Ok(Mta { strings, events, providers, file })
     }
 
@@ -105,7 +119,17 @@ impl Mta {
 
     /// The message of an event, by its record number in the log (`EventRecordID`).
     pub fn message(&self, record: u64) -> Option<String> {
-        self.string(*self.events.get(&record)?)
+        self.text(record).map(|text| text.to_string())
+    }
+
+    /// The same, as it lies in the file. A message that is longer than any is none: events can share it.
+    pub(crate) fn text(&self, record: u64) -> Option<Utf16<'_>> {
+        let at = self.events.binary_search_by_key(&record, |event| event.0).ok()?;
+        let place = self.events[at].1;
+        if place.1 > MAX_MESSAGE {
+            return None;
+        }
+        self.slice(place)
     }
 
     /// The name of a level.
@@ -140,8 +164,15 @@ impl Mta {
     }
 
     fn string(&self, number: u64) -> Option<String> {
-        let &(at, len) = self.strings.get(&number)?;
-        Some(utf16(self.file.get(at..at + len)?))
+        self.string_at(number).map(|text| text.to_string())
+    }
+
+    fn string_at(&self, number: u64) -> Option<Utf16<'_>> {
+        self.slice(*self.strings.get(&number)?)
+    }
+
+    fn slice(&self, (at, len): (usize, usize)) -> Option<Utf16<'_>> {
+        Some(Utf16::new(self.file.get(at..at + len)?))
     }
 }
 

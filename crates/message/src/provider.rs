@@ -2,16 +2,19 @@
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use quarry_event::text::Plain;
-use quarry_event::{AnyEvent, Field, Guid, Sink, Value};
+use quarry_event::{AnyEvent, Field, Guid, MessageBy, MessageForm, Recipe, Sink, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::format::{FieldKind, Fill, Text, Words, push_value, replace_parameters};
+use crate::catalogue::{MAX_REFERENCES, bounded};
+use crate::format::{FieldKind, Fill, MAX_MESSAGE, Text, Words, push_value, replace_parameters};
 use crate::kinds::OutType;
 use crate::learned::TextOf;
 use crate::manifest::Manifest;
+use crate::recipe::prepared;
 use crate::{MessageTable, standard};
 
 /// A provider in a catalogue: what its manifest says, and which message tables it uses.
@@ -24,16 +27,37 @@ pub struct Provider {
     pub guid: Option<Guid>,
     /// The tables with its messages (EventMessageFile, MessageFileName), by their numbers in the
     /// catalogue, in the order in which they are looked through.
+    #[serde(deserialize_with = "bounded::<_, _, MAX_REFERENCES>")]
     pub messages: Vec<u32>,
     /// The tables with its parameter strings (ParameterMessageFile).
+    #[serde(deserialize_with = "bounded::<_, _, MAX_REFERENCES>")]
     pub parameters: Vec<u32>,
     /// The tables with the names of its tasks, for events without a manifest
     /// (CategoryMessageFile).
+    #[serde(deserialize_with = "bounded::<_, _, MAX_REFERENCES>")]
     pub categories: Vec<u32>,
     /// What its manifest says.
     pub manifest: Option<Manifest>,
     /// What a server was asked for and doesn't have, so that it isn't asked again.
     pub absent: Vec<TextOf>,
+}
+
+impl Provider {
+    /// Adds what another description of the same provider has and this one lacks.
+    pub(crate) fn merge(&mut self, other: Provider) {
+        let lists = [
+            (&mut self.messages, other.messages),
+            (&mut self.parameters, other.parameters),
+            (&mut self.categories, other.categories),
+        ];
+        for (ours, theirs) in lists {
+            let new: Vec<u32> = theirs.into_iter().filter(|table| !ours.contains(table)).collect();
+            ours.extend(new);
+            ours.truncate(MAX_REFERENCES);
+        }
+        self.guid = self.guid.or(other.guid);
+        self.manifest = self.manifest.take().or(other.manifest);
+    }
 }
 
 /// The message tables of a provider, in the order in which they are looked through.
@@ -72,8 +96,40 @@ pub struct ProviderTexts {
     names: Names,
     /// Texts of the manifest's events, made when they are first asked for.
     described: Vec<OnceLock<Option<EventText>>>,
-    /// Texts of messages without an event, a vector a table.
-    classic: Vec<Vec<OnceLock<EventText>>>,
+    /// Texts of messages without an event, for each table.
+    classic: Vec<Classic>,
+    /// How many more bytes of texts are kept.
+    left: AtomicUsize,
+}
+
+/// The most bytes of texts that are kept of a provider, taken apart: events of different numbers may share a
+/// message. After these, events have none.
+const MOST_KEPT: usize = 64 << 20;
+
+/// Texts of a table's messages, made when they are first asked for. They are in blocks, so that a table costs
+/// little before.
+#[derive(Debug, Default)]
+struct Classic(OnceLock<Box<[OnceLock<Box<Block>>]>>);
+
+type Block = [OnceLock<Option<EventText>>; BLOCK];
+
+const BLOCK: usize = 64;
+
+impl Classic {
+    /// The text of the message in a place of a table of `len` messages.
+    fn get(
+        &self,
+        place: usize,
+        len: usize,
+        make: impl FnOnce() -> Option<EventText>,
+    ) -> Option<&EventText> {
+        let blocks = self.0.get_or_init(|| {
+            std::iter::repeat_with(OnceLock::new).take(len.div_ceil(BLOCK)).collect()
+        });
+        let block = blocks.get(place / BLOCK)?;
+        let block = block.get_or_init(|| Box::new([const { OnceLock::new() }; BLOCK]));
+        block.get(place % BLOCK)?.get_or_init(make).as_ref()
+    }
 }
 
 /// The message of an event, ready to be filled in.
@@ -119,10 +175,7 @@ impl ProviderTexts {
             .collect();
         events.sort_unstable();
         let described = std::iter::repeat_with(OnceLock::new).take(events.len()).collect();
-        let slots = |table: &Arc<MessageTable>| {
-            std::iter::repeat_with(OnceLock::new).take(table.len()).collect()
-        };
-        let classic = messages.0.iter().map(slots).collect();
+        let classic = messages.0.iter().map(|_| Classic::default()).collect();
         ProviderTexts {
             provider,
             events,
@@ -134,6 +187,7 @@ impl ProviderTexts {
             names,
             described,
             classic,
+            left: AtomicUsize::new(MOST_KEPT),
         }
     }
 
@@ -158,18 +212,28 @@ impl ProviderTexts {
         self.messages.get(id)
     }
 
+    /// All messages with their identifiers, in the order of the tables.
+    pub fn messages(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.messages.iter()
+    }
+
     /// The messages whose identifiers end in an event's number: an event without a manifest has one
     /// of these.
     pub fn messages_of(&self, id: u16) -> impl Iterator<Item = (u32, &str)> {
-        let all = self.messages.0.iter().flat_map(|table| table.iter());
-        all.filter(move |(message, _)| *message as u16 == id)
+        self.messages.iter().filter(move |(message, _)| *message as u16 == id)
     }
 
     /// The text of an event: by the manifest, or by the message's identifier, which an event
     /// without a manifest carries in two parts.
+    ///
+    /// An event that the manifest lacks, though it has events, is of another version of the provider: the
+    /// message of its number would be that of this version's event.
     pub fn event(&self, id: u16, version: u8, qualifiers: Option<u16>) -> Option<&EventText> {
-        self.described(id, version)
-            .or_else(|| self.classic(u32::from(qualifiers.unwrap_or(0)) << 16 | u32::from(id)))
+        let described = self.described(id, version);
+        if described.is_some() || qualifiers.is_none() && !self.events.is_empty() {
+            return described;
+        }
+        self.classic(u32::from(qualifiers.unwrap_or(0)) << 16 | u32::from(id))
     }
 
     fn described(&self, id: u16, version: u8) -> Option<&EventText> {
@@ -189,7 +253,7 @@ impl ProviderTexts {
     fn describe(&self, place: usize) -> Option<EventText> {
         let manifest = self.provider.manifest.as_ref()?;
         let event = manifest.events.get(place)?;
-        let text = Text::parse(self.messages.get(event.message?)?);
+        let text = self.kept(self.messages.get(event.message?)?)?;
         let template = event.template.and_then(|at| manifest.templates.get(at as usize));
         let fields = template
             .map(|template| template.fields.get(..template.top_level as usize).unwrap_or_default());
@@ -206,16 +270,21 @@ impl ProviderTexts {
         })
     }
 
+    /// Takes a message apart, to be kept.
+    fn kept(&self, message: &str) -> Option<Text> {
+        let text = Text::parse(message);
+        let relaxed = Ordering::Relaxed;
+        let spent = |left: usize| left.checked_sub(text.bytes());
+        self.left.fetch_update(relaxed, relaxed, spent).is_ok().then_some(text)
+    }
+
     fn classic(&self, id: u32) -> Option<&EventText> {
         let mut tables = self.messages.0.iter().zip(&self.classic);
         tables.find_map(|(table, texts)| {
-            let text = texts.get(table.position(id)?)?;
-            Some(text.get_or_init(|| EventText {
-                text: Text::parse(table.get(id).unwrap_or_default()),
-                kinds: Vec::new(),
-                template: None,
-                user_data: false,
-            }))
+            texts.get(table.position(id)?, table.len(), || {
+                let text = self.kept(table.get(id)?)?;
+                Some(EventText { text, kinds: Vec::new(), template: None, user_data: false })
+            })
         })
     }
 
@@ -227,28 +296,43 @@ impl ProviderTexts {
         self.event(small(Field::EventId)?, version.unwrap_or(0), small(Field::Qualifiers))
     }
 
-    /// Writes the text of an event of this provider, and says whether there is one.
-    pub fn push_message(&self, event: &dyn AnyEvent, out: &mut Vec<u8>) -> bool {
-        let text = self.text_of(event);
-        text.map(|text| self.push(text, event, out)).is_some()
+    /// Whether the manifest has the event with the very template that the event was written with: then both
+    /// are of the same version of the provider, so far as the event's values show.
+    pub fn has_template_of(&self, event: &dyn AnyEvent) -> bool {
+        let written = event.substituted().map(|substituted| substituted.template);
+        let manifest = self.provider.manifest.as_ref();
+        let described = self.text_of(event).and_then(|text| text.template);
+        let template = described.and_then(|at| manifest?.templates.get(at as usize));
+        written.is_some() && written == template.map(|template| template.guid)
     }
 
-    /// Writes a text with an event's values.
-    pub fn push(&self, text: &EventText, event: &dyn AnyEvent, out: &mut Vec<u8>) {
+    /// Writes the text of an event of this provider, and says whether there is one.
+    pub fn push_message(&self, event: &dyn AnyEvent, out: &mut Vec<u8>) -> bool {
+        self.text_of(event).is_some_and(|text| self.push(text, event, out))
+    }
+
+    /// How the text of an event and of those of its kind is made.
+    pub fn recipe(
+        self: &Arc<Self>,
+        by: MessageBy,
+        event: &dyn AnyEvent,
+        form: MessageForm,
+    ) -> Option<Recipe> {
+        Some(Recipe::Made(by, prepared(self, self.text_of(event)?, form)))
+    }
+
+    /// Writes a text with an event's values. False, with `out` as it was, where it is longer than
+    /// [`MAX_MESSAGE`].
+    pub fn push(&self, text: &EventText, event: &dyn AnyEvent, out: &mut Vec<u8>) -> bool {
         let mut inserts = Inserts { provider: self, text, ends: Vec::new(), values: Vec::new() };
         let highest = usize::from(text.text.highest_insert());
         if highest > 0 {
             // Most values are short, and growing step by step costs more than the values do.
             inserts.ends.reserve_exact(highest);
             inserts.values.reserve_exact(32 * highest);
-            if !text.user_data {
-                inserts.read_data(event);
-            }
-            if inserts.ends.is_empty() && event.has_more() {
-                event.walk(&mut Leaves::new(&mut inserts));
-            }
+            inserts.read(event);
         }
-        text.text.push(&mut inserts, out);
+        text.text.push(&mut inserts, out)
     }
 
     /// Writes the words for a value of an event: the text of a map, of a status code, of the
@@ -283,6 +367,12 @@ impl ProviderTexts {
         text.kinds.get(place).copied()
     }
 
+    /// Writes the text of a status code of a kind: the system's own, or else one of [`status`](crate::status).
+    /// Says whether there is one.
+    pub fn push_status(&self, kind: OutType, code: u32, out: &mut Vec<u8>) -> bool {
+        self.status(kind, code, out)
+    }
+
     /// The name of a level; the standard's where the provider has none of its own.
     pub fn level(&self, level: u8) -> Option<&str> {
         named(&self.names.levels, level.into()).or_else(|| standard::level(level))
@@ -297,8 +387,7 @@ impl ProviderTexts {
         let Some(name) = self.categories.get(task.into()).filter(|_| task != 0) else {
             return false;
         };
-        Text::parse(name).push(&mut Parameters(self), out);
-        true
+        Text::parse(name).push(&mut Parameters(self), out)
     }
 
     /// The name of an opcode of a task; the standard's where the provider has none of its own.
@@ -319,11 +408,7 @@ impl ProviderTexts {
     /// The text of a parameter string: the provider's, or one of the system's.
     pub fn push_parameter(&self, number: u32, out: &mut Vec<u8>) -> bool {
         let text = self.parameters.get(number).or_else(|| self.system.get(number));
-        match text {
-            Some(text) => Text::parse(text).push(&mut NoMarks, out),
-            None => return false,
-        }
-        true
+        text.is_some_and(|text| Text::parse(text).push(&mut NoMarks, out))
     }
 }
 
@@ -337,10 +422,22 @@ impl EventText {
     pub fn kinds(&self) -> &[FieldKind] {
         &self.kinds
     }
+
+    /// Whether it is the message of events without a manifest.
+    pub(crate) fn is_classic(&self) -> bool {
+        self.template.is_none()
+    }
+
+    /// Whether the values stand in `<UserData>`.
+    pub(crate) fn has_user_data(&self) -> bool {
+        self.user_data
+    }
 }
 
 impl Names {
     fn new(manifest: &Manifest, messages: &Tables) -> Self {
+        // Names may share a message.
+        let left = std::cell::Cell::new(MAX_MESSAGE);
         let sort = |names: &[crate::manifest::Name]| {
             let named = names.iter().filter_map(|name| {
                 let text = match name.message.and_then(|id| messages.get(id)) {
@@ -349,6 +446,7 @@ impl Names {
                     None if name.name.is_empty() || name.name.starts_with("win:") => return None,
                     None => name.name.clone(),
                 };
+                left.set(left.get().checked_sub(text.len())?);
                 Some((name.value, text.into_boxed_str()))
             });
             let by_value: HashMap<u64, Box<str>> = named.collect();
@@ -372,6 +470,24 @@ fn named(names: &[(u64, Box<str>)], value: u64) -> Option<&str> {
 
 fn key(id: u16, version: u8) -> u32 {
     u32::from(id) << 8 | u32::from(version)
+}
+
+impl ProviderTexts {
+    /// The system's own text for a status code: an NTSTATUS is a message of ntdll.dll, the others
+    /// are kernel32.dll's, and the numbers of both begin with 0.
+    fn system_status(&self, kind: OutType, code: u32) -> Option<&str> {
+        const STATUS_UNSUCCESSFUL: u32 = 0xc000_0001;
+        let (is_ntstatus, code) = match kind {
+            OutType::NTSTATUS => (true, code),
+            // An HRESULT of facility 7 is a Win32 error.
+            OutType::HRESULT if code >> 16 == 0x8007 => (false, code & 0xffff),
+            OutType::HRESULT | OutType::WIN32_ERROR | OutType::ERROR_CODE => (false, code),
+            _ => return None,
+        };
+        let of_kind =
+            |table: &&Arc<MessageTable>| table.get(STATUS_UNSUCCESSFUL).is_some() == is_ntstatus;
+        self.system.0.iter().filter(of_kind).find_map(|table| table.get(code))
+    }
 }
 
 /// Writes a text value with the parameter strings for its `%%N`, if it has any that are known.
@@ -401,6 +517,19 @@ impl Inserts<'_> {
     /// A mark has two digits.
     const MOST: usize = 99;
 
+    fn read(&mut self, event: &dyn AnyEvent) {
+        if let Some(substituted) = event.substituted() {
+            substituted.slots.for_each(|slot| self.add_slot(event, slot));
+            return;
+        }
+        if !self.text.user_data {
+            self.read_data(event);
+        }
+        if self.ends.is_empty() && event.has_more() {
+            event.walk(&mut Leaves::new(self));
+        }
+    }
+
     /// Takes the values of `<EventData>`. `<Binary>`, which an event without a manifest may have
     /// after them, has no insertion mark.
     fn read_data(&mut self, event: &dyn AnyEvent) {
@@ -419,14 +548,33 @@ impl Inserts<'_> {
     }
 
     fn add(&mut self, value: &Value<'_>) {
+        self.add_of(|kind, texts, out| push_value(value, kind, texts, out));
+    }
+
+    /// Takes a value by its number in the event; an array is one.
+    fn add_slot(&mut self, event: &dyn AnyEvent, slot: u32) {
+        self.add_of(|kind, texts, out| {
+            let mut is_first = true;
+            event.each_item(slot, &mut |item| {
+                if !std::mem::take(&mut is_first) {
+                    out.push(b',');
+                }
+                push_value(&item, kind, texts, out);
+            });
+        });
+    }
+
+    /// Takes what `push` writes for a value of a kind, if there is a mark for it.
+    fn add_of(&mut self, push: impl FnOnce(FieldKind, &ProviderTexts, &mut Vec<u8>)) {
         let place = self.ends.len();
         if place >= Self::MOST {
             return;
         }
-        if self.text.text.has_insert(place + 1) {
+        // After so much the message is too long.
+        if self.text.text.has_insert(place + 1) && self.values.len() <= MAX_MESSAGE {
             let start = self.values.len();
             let kind = self.text.kinds.get(place).copied().unwrap_or_default();
-            push_value(value, kind, self.provider, &mut self.values);
+            push(kind, self.provider, &mut self.values);
             replace_parameters(start, &mut Parameters(self.provider), &mut self.values);
         }
         self.ends.push(self.values.len());
@@ -447,8 +595,9 @@ impl Fill for Inserts<'_> {
     }
 }
 
-/// Takes the values of `<UserData>`: the text of the elements that have none inside, in their order,
-/// which is that of the template's fields.
+/// Takes the values of `<UserData>` of an event that is decoded and so has nothing of its template left: the
+/// text of the elements that have none inside, in their order. That is mostly the order of the
+/// template's fields, but for those that are attributes.
 struct Leaves<'i, 'p, 'a> {
     inserts: &'i mut Inserts<'p>,
     depth: usize,
@@ -517,7 +666,7 @@ impl<'a> Sink<'a> for Leaves<'_, '_, 'a> {
 }
 
 /// Parameter strings alone, for values and names.
-struct Parameters<'p>(&'p ProviderTexts);
+pub(crate) struct Parameters<'p>(pub(crate) &'p ProviderTexts);
 
 impl Fill for Parameters<'_> {
     fn insert(&mut self, _: u8, _: &mut Vec<u8>) -> bool {
@@ -550,7 +699,7 @@ impl Words for ProviderTexts {
         };
         let push = |id: Option<u32>, out: &mut Vec<u8>| {
             let text = id.and_then(|id| self.messages.get(id));
-            text.map(|text| Text::parse(text).push(&mut Parameters(self), out)).is_some()
+            text.is_some_and(|text| Text::parse(text).push(&mut Parameters(self), out))
         };
         if !map.bits {
             let found = map.entries.iter().find(|entry| u64::from(entry.0) == value);
@@ -558,6 +707,9 @@ impl Words for ProviderTexts {
         }
         let start = out.len();
         for (bit, id) in &map.entries {
+            if out.len() - start > MAX_MESSAGE {
+                break;
+            }
             if *bit != 0 && value & u64::from(*bit) == u64::from(*bit) {
                 if out.len() > start {
                     out.extend_from_slice(b", ");
@@ -569,13 +721,10 @@ impl Words for ProviderTexts {
     }
 
     fn status(&self, kind: OutType, code: u32, out: &mut Vec<u8>) -> bool {
-        match self.system.get(code) {
-            Some(text) => Text::parse(text).push(&mut NoMarks, out),
-            None => match crate::status::text(kind, code) {
-                Some(text) => out.extend_from_slice(text.as_bytes()),
-                None => return false,
-            },
+        if let Some(text) = self.system_status(kind, code) {
+            return Text::parse(text).push(&mut NoMarks, out);
         }
-        true
+        let text = crate::status::text(kind, code);
+        text.map(|text| out.extend_from_slice(text.as_bytes())).is_some()
     }
 }

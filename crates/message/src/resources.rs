@@ -82,6 +82,13 @@ impl Resources {
         best.map(|(_, table)| table)
     }
 
+    /// Whether there is a message table for a language, be it without a country, or for none.
+    pub fn has_language(&self, language: LanguageId) -> bool {
+        self.tables
+            .iter()
+            .any(|(other, _)| language.distance(*other) <= LanguageId::DISTANCE_NEUTRAL)
+    }
+
     /// Counts what is read: resources may share their bytes.
     fn spend(&mut self, bytes: usize) -> Result<(), Error> {
         self.read = self.read.saturating_add(bytes);

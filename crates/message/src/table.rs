@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::bytes::{Bytes, utf16};
+use crate::catalogue::bounded;
 use crate::language::LanguageId;
 
 /// Messages by their identifiers, in the order of these. The text is as it is in the resource: with
@@ -13,6 +14,7 @@ use crate::language::LanguageId;
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct MessageTable {
     /// Identifiers, and where each text ends in `text`.
+    #[serde(deserialize_with = "bounded::<_, _, { MessageTable::MAX_ENTRIES }>")]
     ends: Vec<(u32, u32)>,
     text: String,
 }
@@ -21,19 +23,31 @@ impl MessageTable {
     /// The most messages that are read from one resource.
     pub const MAX_MESSAGES: usize = 1 << 18;
 
+    /// The most messages of one table, which may be of several resources.
+    pub const MAX_ENTRIES: usize = 1 << 19;
+
+    /// The longest text of a message, in bytes. An entry of a message table has at most 65,535 bytes (the
+    /// length in MESSAGE_RESOURCE_ENTRY is a WORD), and a character of UTF-16 has three of UTF-8 for two.
+    pub const MAX_MESSAGE_TEXT: usize = 65_535 / 2 * 3;
+
     /// The most bytes of text in one table.
     pub const MAX_TEXT: usize = 32 << 20;
 
-    /// A table of the given messages. Of two with one identifier the first counts.
+    /// A table of the given messages. Of two with one identifier the first counts. What no table of Windows can
+    /// hold is left out.
     pub fn new<S: AsRef<str>>(messages: impl IntoIterator<Item = (u32, S)>) -> Self {
         let mut sorted = BTreeMap::new();
         for (id, text) in messages {
+            if text.as_ref().len() > Self::MAX_MESSAGE_TEXT {
+                continue;
+            }
             sorted.entry(id).or_insert(text);
         }
         let mut table = MessageTable::default();
         for (id, text) in sorted {
             // What doesn't fit is left out: lengths are 32 bits wide.
-            if table.text.len() + text.as_ref().len() <= Self::MAX_TEXT {
+            let fits = table.text.len() + text.as_ref().len() <= Self::MAX_TEXT;
+            if fits && table.ends.len() < Self::MAX_ENTRIES {
                 table.text.push_str(text.as_ref());
                 table.ends.push((id, table.text.len() as u32));
             }
@@ -105,7 +119,8 @@ impl MessageTable {
             Some(before) => self.ends.get(before)?.1,
             None => 0,
         };
-        self.text.get(start as usize..self.ends.get(at)?.1 as usize)
+        let text = self.text.get(start as usize..self.ends.get(at)?.1 as usize)?;
+        (text.len() <= Self::MAX_MESSAGE_TEXT).then_some(text)
     }
 
     /// All messages, in the order of their identifiers.

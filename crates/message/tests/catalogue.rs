@@ -1,6 +1,6 @@
 //! Catalogues: what is written is read, little of it at first, and what is damaged is named.
 
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -238,6 +238,157 @@ fn another_file_or_version_is_told_from_a_damaged_one() {
     file[8] = 9;
     let error = Catalogue::read(Cursor::new(file)).unwrap_err();
     assert_eq!(error.to_string(), "version 9 of the catalogue is not known");
+}
+
+#[test]
+fn what_another_catalogue_has_is_added_to_what_is_here() {
+    let older = Catalogue::read(Cursor::new(write(small(), CatalogueInfo::default()))).unwrap();
+    let mut builder = CatalogueBuilder::new();
+    let table = MessageTable::new([(0x1000_0001, "new\r\n"), (0xc000_0005, "new: %1\r\n")]);
+    let messages = builder.add_table(table);
+    builder.add_provider(Provider {
+        name: "CLASSIC".to_owned(),
+        messages: vec![messages],
+        ..Provider::default()
+    });
+    builder.add_catalogue(&older).unwrap();
+    let file = write(builder, CatalogueInfo::default());
+    let both = Catalogue::read(Cursor::new(file.clone())).unwrap();
+    both.verify().unwrap();
+    let names: Vec<_> = both.providers().map(|(name, _)| name).collect();
+    assert_eq!(names, ["CLASSIC", "Test-Provider"]);
+    let classic =
+        |id, qualifiers| text(&both, "Classic", &event(id, 0, Some(qualifiers), &["%%5"]));
+    assert_eq!(classic(5, 0xc000).as_deref(), Some("new: Access is denied."));
+    assert_eq!(classic(100, 0).as_deref(), Some("Sweeping"));
+    let swept = text(&both, "Test-Provider", &event(1, 2, None, &["A"]));
+    assert_eq!(swept.as_deref(), Some("A was swept, by hand."));
+    // What is there already is there once.
+    let mut again = CatalogueBuilder::new();
+    again.add_catalogue(&both).unwrap();
+    again.add_catalogue(&both).unwrap();
+    assert_eq!(write(again, CatalogueInfo::default()), file);
+}
+
+/// A catalogue of parts that a builder doesn't make: tables, providers with a name, the index.
+fn hostile(parts: &[Vec<u8>], index: impl FnOnce(&[Vec<u8>]) -> Vec<u8>) -> Vec<u8> {
+    let deflated = |part: &[u8]| {
+        let mut to = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        to.write_all(part).unwrap();
+        to.finish().unwrap()
+    };
+    let mut body = Vec::new();
+    let mut spans = Vec::new();
+    for part in parts {
+        let stored = deflated(part);
+        let span = (32 + body.len() as u64, stored.len() as u32, part.len() as u32);
+        let span = (span, crc32fast::hash(&stored));
+        spans.push(postcard::to_stdvec(&span).unwrap());
+        body.extend_from_slice(&stored);
+    }
+    let index = index(&spans);
+    let stored = deflated(&index);
+    let mut file = b"QuarryMC".to_vec();
+    file.extend_from_slice(&2u32.to_le_bytes());
+    file.extend_from_slice(&crc32fast::hash(&stored).to_le_bytes());
+    file.extend_from_slice(&(32 + body.len() as u64).to_le_bytes());
+    file.extend_from_slice(&(stored.len() as u32).to_le_bytes());
+    file.extend_from_slice(&(index.len() as u32).to_le_bytes());
+    file.extend_from_slice(&body);
+    file.extend_from_slice(&stored);
+    file
+}
+
+/// What begins an index: a build that isn't known, English, provider files.
+fn info() -> Vec<u8> {
+    postcard::to_stdvec(&("", 0x409u16, 0u8)).unwrap()
+}
+
+fn count(count: usize) -> Vec<u8> {
+    postcard::to_stdvec(&count).unwrap()
+}
+
+#[test]
+fn a_small_catalogue_of_very_many_empty_parts_is_refused_before_they_take_room() {
+    // Nothing but zeros: an empty name, no identifier, an empty part, each.
+    let many = hostile(&[], |_| [info(), count(1 << 20), vec![0; 6 << 20], vec![0, 0]].concat());
+    assert!(many.len() < 10_000);
+    let error = Catalogue::read(Cursor::new(many)).unwrap_err();
+    assert_eq!(error.to_string(), "damaged part of a catalogue at byte 0");
+    let longer = hostile(&[], |_| [info(), count(10_000_000), vec![0; 60_000_002]].concat());
+    let error = Catalogue::read(Cursor::new(longer)).unwrap_err();
+    assert_eq!(error.to_string(), "more than 8388608 bytes in a part of a catalogue");
+}
+
+#[test]
+fn parts_that_share_what_is_stored_are_bounded_together() {
+    let table = [count(400_000), vec![0; 800_000], count(0)].concat();
+    let index = |spans: &[Vec<u8>]| {
+        [info(), count(0), count(1000), spans[0].repeat(1000), count(0)].concat()
+    };
+    let error = Catalogue::read(Cursor::new(hostile(&[table], index))).unwrap_err();
+    assert_eq!(error.to_string(), "more than 134217728 bytes in the parts of a catalogue");
+}
+
+#[test]
+fn a_table_of_more_messages_than_any_has_is_refused() {
+    let table = [count(1_000_000), vec![0; 2_000_000], count(0)].concat();
+    let index =
+        |spans: &[Vec<u8>]| [info(), count(0), count(1), spans[0].clone(), count(0)].concat();
+    let catalogue = Catalogue::read(Cursor::new(hostile(&[table], index))).unwrap();
+    let error = catalogue.verify().unwrap_err();
+    assert_eq!(error.to_string(), "damaged part of a catalogue at byte 0");
+}
+
+#[test]
+fn a_table_that_a_provider_names_again_and_again_is_looked_through_once() {
+    let messages = 400_000;
+    let table = [count(messages), vec![0; 2 * messages], count(0)].concat();
+    let provider = |references: usize| {
+        let tables = [count(references), vec![0; references]].concat();
+        [vec![1, b'P', 0], tables, vec![0, 0, 0, 0]].concat()
+    };
+    let index = |spans: &[Vec<u8>]| {
+        let entry = [&[1, b'P', 0], &*spans[1]].concat();
+        [info(), count(1), entry, count(1), spans[0].clone(), count(0)].concat()
+    };
+    let open = |references| {
+        let file = hostile(&[table.clone(), provider(references)], index);
+        Catalogue::read(Cursor::new(file)).unwrap()
+    };
+    let catalogue = open(200);
+    catalogue.verify().unwrap();
+    let provider = catalogue.provider("P", None).unwrap();
+    // All of them have the number 0.
+    assert_eq!(provider.messages_of(0).count(), messages);
+    assert!(open(1000).verify().is_err());
+}
+
+#[test]
+fn parameter_strings_in_a_value_are_bounded_too() {
+    let mut builder = CatalogueBuilder::new();
+    let messages = builder.add_table(MessageTable::new([(1, "%1"), (2, "%%7")]));
+    let long = "x".repeat(60_000);
+    let parameters = builder.add_table(MessageTable::new([(7, long.clone())]));
+    builder.add_provider(Provider {
+        name: "Classic".to_owned(),
+        messages: vec![messages],
+        parameters: vec![parameters],
+        ..Provider::default()
+    });
+    let file = write(builder, CatalogueInfo::default());
+    let catalogue = Catalogue::read(Cursor::new(file)).unwrap();
+    let shown = |id, value: &str| text(&catalogue, "Classic", &event(id, 0, None, &[value]));
+    assert_eq!(shown(2, ""), Some(long.clone()));
+    assert_eq!(shown(1, "%%7%%7"), Some(long.repeat(2)));
+    assert_eq!(shown(1, &"%%7".repeat(1000)), None);
+}
+
+/// The length of an entry of a message table has 16 bits.
+#[test]
+fn a_text_that_no_message_table_can_hold_is_left_out() {
+    let table = MessageTable::new([(1, "%5".repeat(400_000)), (2, "%5".repeat(400))]);
+    assert_eq!(table.iter().map(|(id, _)| id).collect::<Vec<_>>(), [2]);
 }
 
 proptest! {

@@ -51,6 +51,26 @@ fn seeds_of_catalogues_are_read() {
 }
 
 #[test]
+fn seeds_of_what_servers_render_are_read() {
+    run_seeds("learned", messages::learned);
+}
+
+/// If each were read, a file would cost the square of its length.
+#[test]
+fn lists_of_an_mta_file_that_have_one_name_are_refused() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/mta");
+    let mut file = std::fs::read(folder.join("generated-102")).unwrap();
+    // The second list's name, after its offset, length and the length of its name.
+    let first_name = u32::from_le_bytes(file[0x28..0x2c].try_into().unwrap()) as usize;
+    let second = 0x2c + first_name;
+    let name = file[0x2c..second].to_vec();
+    assert_eq!(file[second + 16..second + 20], file[0x28..0x2c]);
+    file[second + 20..second + 20 + name.len()].copy_from_slice(&name);
+    let error = quarry_message::Mta::read(file).unwrap_err();
+    assert!(error.to_string().starts_with("damaged MTA file"), "{error}");
+}
+
+#[test]
 fn pages_of_an_mta_file_that_overlap_are_refused() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/mta");
     let mut file = std::fs::read(folder.join("generated-102")).unwrap();

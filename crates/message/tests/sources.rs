@@ -4,7 +4,10 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use quarry_event::Guid;
-use quarry_event::{AnyEvent, Element, Event, MessageBy, MessageSource, NameOf, Node, Value};
+use quarry_event::output::{Column, Printer, Scratch};
+use quarry_event::{
+    AnyEvent, Element, Event, MessageBy, MessageSource, NameOf, Node, Origin, Texts, Value,
+};
 use quarry_message::manifest::{EventDefinition, Extent, Name, Template, TemplateField, ValueMap};
 use quarry_message::{
     Catalogue, CatalogueBuilder, CatalogueInfo, CatalogueKind, InType, LanguageId, Manifest,
@@ -117,6 +120,30 @@ fn catalogue(provider: &str, says: &str, kind: CatalogueKind, build: &str) -> Ar
     Arc::new(Catalogue::read(file).unwrap())
 }
 
+/// The event of this number is described in version 1 alone, and its message has that number too, as most of
+/// Security's have: the text is that version's, with its values.
+#[test]
+fn an_event_of_another_version_is_not_shown_by_the_text_of_this_one() {
+    let ours = catalogue("P", "ours", CatalogueKind::Files, "10.0.1");
+    let theirs = catalogue("P", "theirs", CatalogueKind::Foreign, "");
+    let sources = Sources::new().with_catalogue(ours, Some("10.0.1"));
+    let mut newer = event("P", 1, &[]);
+    let Node::Element(system) = &mut newer.root.children[0] else { unreachable!() };
+    system.children[2] = element("Version", "2");
+    assert_eq!(message(&sources, &newer), None);
+    // Others are asked.
+    let sources = sources.with_catalogue(theirs, None);
+    assert_eq!(
+        message(&sources, &newer),
+        Some((MessageBy::Foreign, "theirs: %1, %2, %3, %4, %5".to_owned()))
+    );
+    // An event of the classic API says the message itself.
+    let Node::Element(system) = &mut newer.root.children[0] else { unreachable!() };
+    let Node::Element(id) = &mut system.children[1] else { unreachable!() };
+    id.attributes.push(("Qualifiers".to_owned(), "0".to_owned()));
+    assert_eq!(message(&sources, &newer).map(|(by, _)| by), Some(MessageBy::Catalogue));
+}
+
 fn message(sources: &Sources, event: &Event) -> Option<(MessageBy, String)> {
     let mut out = b"before ".to_vec();
     let by = sources.message(event, &mut out);
@@ -181,7 +208,8 @@ fn values_are_words_in_the_message_and_a_mark_without_a_value_stays() {
     let (_, text) = message(&sources, &event("P", 1, &VALUES)).unwrap();
     assert_eq!(
         text,
-        "own: red, read, write, The user name or authentication information is wrong., \
+        "own: red, read, write, The attempted logon is invalid. This is either due to a bad username \
+         or authentication information., \
          Impersonation and %%1, %5"
     );
 }
@@ -212,11 +240,43 @@ fn names_are_the_provider_s_or_the_standard_s() {
     assert_eq!(name(&sources, NameOf::Keyword(4)).as_deref(), Some("Own"));
     let classic = NameOf::Keyword(0x0080_0000_0000_0000);
     assert_eq!(name(&sources, classic).as_deref(), Some("Classic"));
+    // A task that the provider doesn't name is shown so by Event Viewer (viewer.csv has 239).
+    let mut unnamed = event("P", 1, &VALUES);
+    let Node::Element(system) = &mut unnamed.root.children[0] else { unreachable!() };
+    system.children[4] = element("Task", "8");
+    let mut task = Vec::new();
+    assert!(sources.name(&unnamed, NameOf::Task, &mut task));
+    assert_eq!(task, b"(8)");
     // Without any file the standard knows its own.
     let none = Sources::new();
     assert!(none.is_empty());
     assert_eq!(name(&none, NameOf::Opcode).as_deref(), Some("Start"));
     assert_eq!(name(&none, NameOf::Task), None);
+}
+
+#[test]
+fn names_are_fields() {
+    let own = catalogue("P", "own", CatalogueKind::Files, "");
+    let sources = Sources::new().with_catalogue(own, None);
+    let columns = |names: &[&str]| -> Option<Vec<Column>> {
+        Some(names.iter().map(|name| Column::parse(name).unwrap()).collect())
+    };
+    let names = columns(&["names.task", "names.opcode", "names.keywords", "task"]);
+    let mut event = event("P", 1, &VALUES);
+    let Node::Element(system) = &mut event.root.children[0] else { unreachable!() };
+    system.children.push(element("Keywords", "0x80000000000004"));
+    let print = |printer: Printer| {
+        let origin =
+            Origin { source: "S", host: None, log: "L", log_record: None, recovered: false };
+        let mut out = Vec::new();
+        printer.event(&event, &origin, Texts::of(&sources), &mut Scratch::default(), &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(
+        print(Printer::jsonl(names.clone())),
+        "{\"names.task\":\"Painting\",\"names.opcode\":\"Begin\",\
+         \"names.keywords\":[\"Own\",\"Classic\"],\"task\":7}\n"
+    );
 }
 
 #[test]
@@ -236,7 +296,13 @@ fn words_stand_beside_codes_maps_and_parameters() {
     assert_eq!(words("Kind", "%%1833").as_deref(), Some("Impersonation"));
     assert_eq!(words("Kind", "%%1"), None);
     assert_eq!(words("LogonType", "3").as_deref(), Some("Network"));
-    assert_eq!(words("SubStatus", "0xc0000234").as_deref(), Some("The account is locked out."));
+    assert_eq!(
+        words("SubStatus", "0xc0000234").as_deref(),
+        Some(
+            "The user account has been automatically locked because too many invalid logon attempts or \
+         password change attempts have been requested."
+        )
+    );
     // Kerberos' results have the same name.
     assert_eq!(words("Status", "0x0"), None);
 }

@@ -1,29 +1,12 @@
 //! Fault status codes (C706 appendix E, MS-ERREF 2.2).
 
-use std::fmt;
-
 /// The status of a fault PDU: an NCA code, or a Win32 error where Windows'
 /// runtime answers itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FaultStatus(pub u32);
 
-macro_rules! statuses {
-    ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
-        impl FaultStatus {
-            $($(#[$doc])* pub const $name: Self = Self($value);)*
-
-            /// What the code means, where it is known here.
-            pub fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($value => Some($text),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-statuses! {
+crate::codes! {
+    FaultStatus, "0x{code:08x} ({name})", "0x{code:08x}";
     /// The logon or the interface's policy keeps the caller out.
     ACCESS_DENIED = 0x0000_0005, "access denied";
     /// Not enough memory at the server.
@@ -82,20 +65,5 @@ impl FaultStatus {
                 | Self::PROTOCOL_ERROR
                 | Self::INVALID_CHECKSUM
         )
-    }
-}
-
-impl fmt::Display for FaultStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => write!(f, "0x{:08x} ({name})", self.0),
-            None => write!(f, "0x{:08x}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for FaultStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FaultStatus({self})")
     }
 }

@@ -11,6 +11,7 @@
 mod association;
 mod blame;
 mod client;
+mod codes;
 mod error;
 mod fault;
 mod fragments;

@@ -14,6 +14,7 @@ mod centre;
 mod configuration;
 mod failure;
 mod principal;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 pub use configuration::Configuration;
+pub use session::{GrantingTicket, MAX_TICKET_BYTES};
 
 use crate::security::kerberos::{KerberosError, Principal, ServiceTicket};
 use crate::tcp::{Patience, Presentation};
@@ -61,7 +63,8 @@ pub struct Tickets {
 }
 
 struct Shared {
-    credential: KerberosCredential,
+    account: Option<Account>,
+    proof: Mutex<Proof>,
     configuration: Configuration,
     timeout: Duration,
     gate: Option<Gate>,
@@ -70,6 +73,27 @@ struct Shared {
     /// That there is no key distribution centre, for all services.
     silent: Mutex<Option<(KerberosError, Instant)>>,
     asking: Semaphore,
+}
+
+/// What tickets are got with.
+#[derive(Clone, Debug)]
+enum Proof {
+    Credential(KerberosCredential),
+    /// What somebody's session has in place of the password.
+    Session(Arc<GrantingTicket>),
+    /// Nothing, and why.
+    Nothing(KerberosError),
+}
+
+/// Where a ticket-granting ticket is from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Origin {
+    /// A password or a keytab, which gets another one.
+    Credential,
+    /// The user's cache, by its name.
+    Cache(String),
+    /// Somebody's session.
+    Session,
 }
 
 /// What the exchange for the ticket-granting ticket came to.
@@ -81,8 +105,7 @@ struct Granting {
 /// What service tickets come from.
 struct Granted {
     principal: String,
-    /// The cache that all this is from, if it is.
-    cache: Option<String>,
+    origin: Origin,
     /// What more tickets come from.
     granting: Result<(Credentials, Centres), KerberosError>,
     /// Service tickets that were there from the beginning.
@@ -116,8 +139,37 @@ impl Tickets {
         timeout: Duration,
         gate: Option<Gate>,
     ) -> Self {
+        let account = credential.account().cloned();
+        Self::with(account, Proof::Credential(credential), configuration, timeout, gate)
+    }
+
+    /// Services' tickets with a ticket-granting ticket that somebody's session has: until it expires
+    /// or [`end`](Self::end) is called, as there is no password to get another one with.
+    pub fn of_session(
+        ticket: GrantingTicket,
+        configuration: Configuration,
+        timeout: Duration,
+    ) -> Self {
+        let account = ticket.principal().parse().ok();
+        Self::with(account, Proof::Session(Arc::new(ticket)), configuration, timeout, None)
+    }
+
+    /// No tickets: whatever is asked for fails like this.
+    pub fn none(why: KerberosError) -> Self {
+        let configuration = Configuration::default();
+        Self::with(None, Proof::Nothing(why), configuration, Duration::ZERO, None)
+    }
+
+    fn with(
+        account: Option<Account>,
+        proof: Proof,
+        configuration: Configuration,
+        timeout: Duration,
+        gate: Option<Gate>,
+    ) -> Self {
         let shared = Shared {
-            credential,
+            account,
+            proof: Mutex::new(proof),
             configuration,
             timeout,
             gate,
@@ -131,7 +183,35 @@ impl Tickets {
 
     /// Who signs in, as far as that was told.
     pub fn account(&self) -> Option<&Account> {
-        self.shared.credential.account()
+        self.shared.account.as_ref()
+    }
+
+    /// The ticket-granting ticket, for another process to use. Signs in to the realm, unless that was
+    /// done.
+    ///
+    /// # Errors
+    /// As of [`sign_in`](Self::sign_in).
+    pub async fn granting(&self) -> Result<GrantingTicket, KerberosError> {
+        let granted = self.granted().await?;
+        let (ticket, _) = granted.granting.as_ref().map_err(Clone::clone)?;
+        GrantingTicket::of(ticket)
+    }
+
+    /// Forgets what tickets are got with, and every ticket. Whoever asks for one later is told that
+    /// the session is over.
+    pub fn end(&self) {
+        let principal = self.account().map_or_else(String::new, ToString::to_string);
+        *lock(&self.shared.proof) = Proof::Nothing(KerberosError::SessionOver(principal));
+        lock(&self.shared.services).clear();
+        // Where an exchange is under way, its own end forgets it.
+        if let Ok(mut granting) = self.shared.granting.try_lock() {
+            *granting = None;
+        }
+    }
+
+    /// Whether nothing can be got any more, whoever asks.
+    pub fn has_ended(&self) -> bool {
+        matches!(*lock(&self.shared.proof), Proof::Nothing(KerberosError::SessionOver(_)))
     }
 
     /// Signs in to the realm, unless that was done, and says what came of it.
@@ -219,7 +299,7 @@ impl Tickets {
         let asked = Asked::Service {
             service: format!("{service}/{host}"),
             principal: granted.principal.clone(),
-            cache: granted.cache.clone(),
+            origin: granted.origin.clone(),
         };
         let realm = &ticket.server.realm;
         let limit = *limit * ATTEMPTS;
@@ -234,7 +314,9 @@ impl Tickets {
                 *lock(silent) = Some((error.clone(), Instant::now()));
             }
             // The ticket for more tickets isn't taken any more; a password gets another one.
-            Err(KerberosError::Refused { code: 20 | 32, .. }) if granted.cache.is_none() => {
+            Err(KerberosError::Refused { code: 20 | 32, .. })
+                if granted.origin == Origin::Credential =>
+            {
                 let mut granting = self.shared.granting.lock().await;
                 granting.take_if(|known| known.is(&granted));
             }
@@ -254,7 +336,9 @@ impl Tickets {
                 return known.outcome.clone();
             }
             let outcome = shared.sign_in().await.map(Arc::new);
-            *granting = Some(Granting { outcome: outcome.clone(), at: Instant::now() });
+            let has_ended = matches!(*lock(&shared.proof), Proof::Nothing(_));
+            *granting =
+                (!has_ended).then(|| Granting { outcome: outcome.clone(), at: Instant::now() });
             outcome
         });
         task.await.unwrap_or_else(|_| Err(KerberosError::Nonsense("the exchange ended".into())))
@@ -297,7 +381,13 @@ impl Service {
 impl Shared {
     async fn sign_in(&self) -> Result<Granted, KerberosError> {
         let configuration = self.configuration.inner();
-        let ClientName { principal, shown } = match &self.credential {
+        let proof = lock(&self.proof).clone();
+        let credential = match proof {
+            Proof::Credential(credential) => credential,
+            Proof::Session(ticket) => return self.of_session(&ticket).await,
+            Proof::Nothing(why) => return Err(why),
+        };
+        let ClientName { principal, shown } = match &credential {
             KerberosCredential::Password(credential) => {
                 principal::of_account(credential.account(), configuration)?
             }
@@ -312,11 +402,23 @@ impl Shared {
         // Only now: where there is nobody to ask, nobody waits for it.
         let presentation = Presentation::new();
         presentation.enter(self.gate.as_ref()).await?;
-        let outcome = presentation.during(self.login(&principal, &shown, &centres)).await;
+        let exchange = self.login(credential, &principal, &shown, &centres);
+        let outcome = presentation.during(exchange).await;
         settle(&presentation, &principal.realm, &outcome);
         let ticket = outcome.map_err(|error| centres.with_clock(error))?;
         let granting = Ok((ticket, centres));
-        Ok(Granted { principal: shown, cache: None, granting, found: Vec::new() })
+        let origin = Origin::Credential;
+        Ok(Granted { principal: shown, origin, granting, found: Vec::new() })
+    }
+
+    /// A session's ticket, which nothing renews.
+    async fn of_session(&self, ticket: &GrantingTicket) -> Result<Granted, KerberosError> {
+        let principal = ticket.principal().to_owned();
+        let over = || KerberosError::SessionOver(principal.clone());
+        let ticket = ticket.credentials().filter(is_good).ok_or_else(over)?;
+        let centres = self.centres(&ticket.client).await?;
+        let granting = Ok((ticket, centres));
+        Ok(Granted { principal, origin: Origin::Session, granting, found: Vec::new() })
     }
 
     /// Finds the key distribution centres of somebody's realm.
@@ -334,11 +436,12 @@ impl Shared {
     /// long as the key distribution centre likes, so it is done where that holds up nobody.
     async fn login(
         &self,
+        credential: KerberosCredential,
         principal: &krb5::Principal,
         shown: &str,
         centres: &Centres,
     ) -> Result<Credentials, KerberosError> {
-        let (credential, name) = (self.credential.clone(), principal.clone());
+        let name = principal.clone();
         let (client, limit) = (centres.client(), self.timeout * ATTEMPTS);
         let (asked, shown) = match credential {
             KerberosCredential::Keytab { .. } => (Asked::WithKeytab(shown.to_owned()), shown),
@@ -389,7 +492,7 @@ impl Shared {
             Some(ticket) => self.centres(&owner).await.map(|centres| (ticket, centres)),
             None => Err(none.unwrap_or_else(|| KerberosError::NoTicket(cache.clone()))),
         };
-        Ok(Granted { principal, cache: Some(cache), granting, found })
+        Ok(Granted { principal, origin: Origin::Cache(cache), granting, found })
     }
 }
 
@@ -455,8 +558,6 @@ pub fn is_address(host: &str) -> bool {
 
 impl fmt::Debug for Tickets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tickets")
-            .field("credential", &self.shared.credential)
-            .finish_non_exhaustive()
+        f.debug_struct("Tickets").field("proof", &*lock(&self.shared.proof)).finish_non_exhaustive()
     }
 }

@@ -74,7 +74,7 @@ fn plain(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     Ok(())
 }
 
-/// Is told of each query as it comes.
+/// Receives each query as it comes.
 pub type OnQuery = Arc<dyn Fn(&QueryEntry) + Send + Sync>;
 
 pub(crate) struct Journal {

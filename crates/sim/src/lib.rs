@@ -32,6 +32,7 @@ mod server;
 mod service;
 mod sim;
 mod texts;
+mod upheaval;
 
 pub use fault::{Fault, FaultError, MAX_CLAUSES};
 pub use files::{FileError, FileLogs};
@@ -43,3 +44,4 @@ pub use server::Stats;
 pub use sim::{
     AlterAnswer, MAX_SERVERS, ServerOptions, Sim, SimError, SimOptions, SimServer, StreamOptions,
 };
+pub use upheaval::Upheaval;

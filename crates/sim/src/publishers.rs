@@ -211,7 +211,7 @@ fn channels_of(publisher: &Publisher) -> impl Iterator<Item = &'static str> {
     publisher.kinds().map(|kind| kind.channel)
 }
 
-/// What is told of a publisher when it is opened, by [`PublisherProperty`] (3.1.4.25).
+/// The properties of a publisher when it is opened, by [`PublisherProperty`] (3.1.4.25).
 pub(crate) fn metadata(publisher: &Publisher) -> VariantList {
     let mut values = vec![VariantValue::Null; PublisherProperty::KeywordMessageId as usize + 1];
     let mut set = |property: PublisherProperty, value| values[property as usize] = value;

@@ -72,7 +72,7 @@ pub struct SimOptions {
     pub build: u16,
     /// Where to listen.
     pub address: Ipv4Addr,
-    /// Is told of each query as it comes.
+    /// Receives each query as it comes.
     pub on_query: Option<OnQuery>,
 }
 

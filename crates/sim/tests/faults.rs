@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use quarry_cred::{Credential, Gate, Secret};
-use quarry_even::eventlog::{ConnectPipeOptions, LegacyClient};
+use quarry_even::even::{ConnectPipeOptions, EvenClient};
 use quarry_even::{
     Authentication, Bookmark, Error, EventClient, LogProperty, Next, SeekFlags, Win32Error,
 };
@@ -336,7 +336,7 @@ async fn two_servers_that_put_smbs_logon_off_hold_the_gate_for_a_bounded_time() 
         let mut options = ConnectPipeOptions::new("127.0.0.1", sim.credential().clone());
         options.port = server.smb_port().unwrap();
         options.gate = Some(gate.clone());
-        hanging.push(tokio::spawn(async move { LegacyClient::connect(&options).await }));
+        hanging.push(tokio::spawn(async move { EvenClient::connect(&options).await }));
     }
     let mut well = connect_options(&sim, "well");
     well.gate = Some(gate.clone());

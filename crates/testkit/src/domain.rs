@@ -78,13 +78,35 @@ impl SambaDomain {
     }
 
     fn up(&self) {
+        self.script("ad-up");
+    }
+
+    /// Makes the client a member of the domain, slate.bedrock.test, whose name service and PAM know
+    /// the domain's accounts, and which serves logs of its own.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn join(&self) {
+        self.script("ad-member-up");
+    }
+
+    fn script(&self, name: &str) {
         let output = Command::new("timeout")
             .arg(LONGEST)
-            .arg(self.rig.join("ad-up"))
+            .arg(self.rig.join(name))
             .arg(&self.folder)
             .output()
             .expect("timeout runs");
-        assert!(output.status.success(), "ad-up: {output:?}");
+        assert!(output.status.success(), "{name}: {output:?}");
+    }
+
+    /// The folder of the files that the client has in place of those in `/etc`.
+    ///
+    /// # Panics
+    /// When the rig has none.
+    pub fn client_etc(&self) -> PathBuf {
+        let namespace = fs::read_to_string(self.folder.join("ns-client")).expect("the rig's");
+        Path::new("/etc/netns").join(namespace.trim())
     }
 
     /// Where its files are: keytabs and logs.
@@ -127,13 +149,21 @@ impl SambaDomain {
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     }
 
+    /// The command that runs something on the client.
+    pub fn command(&self, words: &[&str]) -> Command {
+        self.command_in("client", words)
+    }
+
+    fn command_in(&self, place: &str, words: &[&str]) -> Command {
+        let mut command = Command::new(self.rig.join("ad-in"));
+        command.arg(&self.folder).arg(place).args(words);
+        command.env_remove("KRB5CCNAME").env_remove("KRB5_CONFIG");
+        command
+    }
+
     fn run_in(&self, place: &str, input: &str, words: &[&str]) -> Output {
-        let mut child = Command::new(self.rig.join("ad-in"))
-            .arg(&self.folder)
-            .arg(place)
-            .args(words)
-            .env_remove("KRB5CCNAME")
-            .env_remove("KRB5_CONFIG")
+        let mut child = self
+            .command_in(place, words)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

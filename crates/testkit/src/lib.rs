@@ -12,11 +12,15 @@ mod domain;
 mod even6;
 mod packages;
 mod samba;
+#[cfg(unix)]
+mod visitor;
 
 pub use domain::SambaDomain;
 pub use even6::{Even6Server, even6_python};
 pub use packages::{Package, corpus_file, corpus_folder, package_file, unpack_xz};
 pub use samba::SambaServer;
+#[cfg(unix)]
+pub use visitor::Visitor;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -97,6 +101,34 @@ pub fn python(name: &str, requirements: &Path) -> PathBuf {
         fs::write(&stamp, wanted).expect("the stamp can be written");
     }
     python
+}
+
+/// The folder with npm's packages of a lock file, under the target folder, made once and remade when
+/// the file changes; or `None` after saying so where there is no Node.js or npm.
+///
+/// # Panics
+/// When it cannot be made.
+pub fn node(name: &str, package: &Path) -> Option<PathBuf> {
+    if !has_program("node", "nodejs") || !has_program("npm", "npm") {
+        return None;
+    }
+    let folder = target().join("node").join(name);
+    fs::create_dir_all(&folder).expect("the target folder can be written");
+    let lock = fs::File::create(folder.join("lock")).expect("the lock file can be made");
+    lock.lock().expect("the lock can be taken");
+    let wanted =
+        fs::read_to_string(package.join("package-lock.json")).expect("there is a lock file");
+    let stamp = folder.join("stamp");
+    if fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
+        eprintln!("fetching the packages of {}", package.display());
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(package.join(file), folder.join(file)).expect("it can be copied");
+        }
+        let options = ["ci", "--ignore-scripts", "--silent", "--no-audit", "--no-fund"];
+        run(Command::new("npm").args(options).current_dir(&folder));
+        fs::write(&stamp, wanted).expect("the stamp can be written");
+    }
+    Some(folder.join("node_modules"))
 }
 
 fn run(command: &mut Command) {

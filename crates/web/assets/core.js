@@ -65,21 +65,36 @@ export async function is_session_alive() {
   }
 }
 
+/** The row that had the focus last; browsers take it away before a page is left. */
+let row_in_focus = "";
+
+/** @param {EventTarget | null} target */
+function row_of(target) {
+  const row = target instanceof Element ? target.closest("tr.row") : null;
+  return row instanceof HTMLElement ? row.dataset.id ?? "" : "";
+}
+
+/** Gives the focus to a row, where it is there. @param {string} id */
+function focus_row(id) {
+  const row = [...document.querySelectorAll("#rows tr.row")]
+    .find((row) => row instanceof HTMLElement && row.dataset.id === id);
+  row?.querySelector("a")?.focus({ preventScroll: true });
+}
+
 /** The row that has the focus is remembered with the place in history, and has it again. */
 function restore_focus() {
+  row_in_focus = row_of(document.activeElement);
+  addEventListener("focusin", (event) => {
+    row_in_focus = row_of(event.target);
+  });
   addEventListener("pagehide", () => {
-    const row = document.activeElement?.closest("tr.row");
-    const focus = row instanceof HTMLElement ? row.dataset.id : undefined;
-    history.replaceState({ ...history.state, focus, scroll: scrollY }, "");
+    history.replaceState({ ...history.state, focus: row_in_focus, scroll: scrollY }, "");
   });
   const { focus, scroll } = history.state ?? {};
   if (focus === undefined && scroll === undefined) return;
   // The page comes in parts; the row may be in a later one.
   const restore = () => {
-    const row = [...document.querySelectorAll("#rows tr.row")]
-      .find((row) => row instanceof HTMLElement && row.dataset.id === focus);
-    const link = row?.querySelector("a");
-    link?.focus({ preventScroll: true });
+    if (focus) focus_row(focus);
     if (typeof scroll === "number") scrollTo(0, scroll);
   };
   document.readyState === "complete" ? restore() : addEventListener("load", restore, { once: true });
@@ -91,8 +106,9 @@ function keep_to_session() {
     // Out of the browser's cache: nothing is shown to who has signed out since. It keeps its layout,
     // so that scroll and focus stay.
     document.body.classList.add("unproven");
-    if (await is_session_alive()) document.body.classList.remove("unproven");
-    else location.reload();
+    if (!await is_session_alive()) return location.reload();
+    document.body.classList.remove("unproven");
+    if (document.activeElement === document.body && row_in_focus) focus_row(row_in_focus);
   });
 }
 
@@ -108,6 +124,8 @@ async function start() {
   figure?.addEventListener("focusin", brush, { once: true });
   if (has("[data-ask]")) (await import("./live.js")).start();
   if (has("[data-tail]")) (await import("./tail.js")).start();
+  // Until here keys and the pointer do what they do without scripts. Tests wait for this.
+  document.documentElement.dataset.scripts = "ready";
 }
 
 restore_focus();

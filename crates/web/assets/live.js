@@ -49,10 +49,17 @@ function ask(list, body, address) {
   stop.className = "stop";
   stop.textContent = "Stop";
   stop.addEventListener("click", () => finish("stopped"));
-  document.querySelector("#sources")?.after(" ", stop);
+  const summary = document.querySelector("#summary");
+  if (summary === null) list.prepend(stop);
+  else summary.append(" ", stop);
 
   /** @param {import("./row.js").Row} row */
   const insert = (row) => {
+    const later = list.querySelector(".later");
+    if (later instanceof HTMLElement && later.hidden) {
+      later.hidden = false;
+      list.querySelector(".nothing")?.remove();
+    }
     const tr = make(row);
     const key = sortable(row.utc);
     const after = [...body.rows].find((other) => {
@@ -79,9 +86,9 @@ function ask(list, body, address) {
   });
   stream.addEventListener("sources", (event) => {
     const { line, failed } = JSON.parse(event.data);
-    say_sources(line);
-    show_failed(failed);
+    say_sources(line, failed);
   });
+  stream.addEventListener("waiting", (event) => say_sources(JSON.parse(event.data).line));
   stream.addEventListener("end", () => finish(""));
   stream.addEventListener("error", async () => {
     // A browser would ask all servers once more by itself.
@@ -94,7 +101,7 @@ function ask(list, body, address) {
   function finish(why) {
     stream.close();
     stop.remove();
-    if (why !== "") say_sources(`${document.querySelector("#sources")?.textContent ?? ""}; ${why}`);
+    if (why !== "") say_sources(`${latest}; ${why}`);
   }
 }
 
@@ -106,28 +113,52 @@ function is_reading(body) {
   return scrollY > 0 || body.contains(document.activeElement) || is_selected;
 }
 
-let last_line = 0;
+let latest = document.querySelector("#sources")?.textContent ?? "";
+
+/**
+ * What failed is named together with the line that counts it.
+ * @param {string} line
+ * @param {{what: string, remedy: string | null, names: string[]}[]} [failed]
+ */
+function say_sources(line, failed) {
+  latest = line;
+  const place = document.querySelector("#sources");
+  if (place === null) return;
+  place.textContent = line;
+  if (failed !== undefined) show_failed(failed);
+  read_out(place);
+}
+
+let last_said = -LINE_EVERY;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let later;
 
-/** @param {string} line */
-function say_sources(line) {
-  const place = document.querySelector("#sources");
-  if (place === null) return;
-  place.setAttribute("aria-live", "polite");
-  clearTimeout(later);
-  const now = performance.now();
-  const say = () => {
-    last_line = performance.now();
-    place.textContent = line;
-  };
-  // What is said is read out; so it is said no oftener than it can be.
-  if (now - last_line >= LINE_EVERY) say();
-  else later = setTimeout(say, LINE_EVERY - (now - last_line));
+/** Has the line of sources read out, no oftener than it can be. @param {Element} place */
+function read_out(place) {
+  if (later !== undefined) return;
+  let said = document.querySelector("#sources-said");
+  if (said === null) {
+    said = document.createElement("span");
+    said.id = "sources-said";
+    said.className = "hidden";
+    said.setAttribute("aria-live", "polite");
+    place.after(said);
+  }
+  const region = said;
+  later = setTimeout(() => {
+    later = undefined;
+    last_said = performance.now();
+    region.textContent = latest;
+  }, Math.max(0, last_said + LINE_EVERY - performance.now()));
 }
+
+let failed_shown = "";
 
 /** @param {{what: string, remedy: string | null, names: string[]}[]} failed */
 function show_failed(failed) {
+  const text = JSON.stringify(failed);
+  if (text === failed_shown) return;
+  failed_shown = text;
   const summary = document.querySelector("section.summary");
   if (summary === null) return;
   let place = summary.querySelector(".troubles");

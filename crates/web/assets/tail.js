@@ -174,6 +174,8 @@ function follow(place, body, address) {
       lost ??= new Date();
       const since = lost.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
       if (!await is_session_alive()) session_over();
+      // Meanwhile nobody may have seen the page any more.
+      if (stream !== mine) return;
       const wait = Math.min(2 ** attempts, LONGEST_PAUSE);
       attempts += 1;
       state.textContent = `not connected since ${since}, trying again in ${wait} s`;
@@ -188,14 +190,17 @@ function follow(place, body, address) {
   };
   // A browser has few connections to one server over HTTP/1.1: pages that nobody sees need none.
   let hidden = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
-  document.addEventListener("visibilitychange", () => {
+  const look = () => {
     clearTimeout(hidden);
     if (document.hidden) hidden = setTimeout(let_go, HIDDEN);
     else if (stream === undefined) connect();
-  });
+  };
+  document.addEventListener("visibilitychange", look);
   addEventListener("pagehide", let_go);
   addEventListener("pageshow", (event) => event.persisted && connect());
   connect();
+  // A tab that is opened behind another is hidden from the start, which is no change.
+  look();
 }
 
 /**

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use quarry_cred::{Account, Secret};
-use quarry_event::{Element, Event, EventTime, Node};
+use quarry_event::{Element, Event, EventTime, Node, RuleName};
 use quarry_fleet::inventory::Inventory;
 use quarry_fleet::{ConnectOptions, Options, Server};
 use quarry_sim::{Fault, ServerOptions, Sim, SimOptions};
@@ -25,6 +25,7 @@ use quarry_web::access::audit::Audit;
 use quarry_web::access::clock::Clock;
 use quarry_web::access::rules::Rules;
 use quarry_web::access::tls::{self, Certificate};
+use quarry_web::access::token::ApiToken;
 use quarry_web::sources::{Memory, ServerSpec, Servers};
 use quarry_web::{App, Sources, router, serve};
 use serde_json::{Value, json};
@@ -57,6 +58,9 @@ const HOSTILE: [&str; 8] = [
     "javascript:alert(1)",
     "a\u{301}\u{301}\u{301}\u{301}\u{301} \u{1f600} \u{fffd}",
 ];
+
+/// The server whose events are stored too.
+const BOTH: &str = "both1";
 
 /// The people, whose passwords are `right`.
 #[derive(Debug, Default)]
@@ -93,7 +97,7 @@ impl Accounts for People {
             let disabled = Arc::clone(&self.disabled);
             let logon =
                 Arc::new(PersonHere { name: name.clone(), groups: groups.clone(), disabled });
-            Ok(LoggedOn { user: name, groups, is_administrator: false, logon })
+            Ok(LoggedOn { user: name, groups, is_administrator: false, logon, tickets: None })
         };
         std::future::ready(result).boxed()
     }
@@ -158,9 +162,41 @@ fn memory() -> Memory {
         let value =
             if n.is_multiple_of(3) { HOSTILE[number / 3 % HOSTILE.len()] } else { "svc-sql" };
         let event = event(time, 4624 + n % 3, n % 6, channel, value);
-        memory.store(number % 2, channel, 10_000 - n, event);
+        memory.store_marked(number % 2, channel, 10_000 - n, event, rules_of(n));
     }
     memory
+}
+
+/// The detection rules that a stored event matches, of the second server alone, the least of them
+/// first: one, two, or more than a row shows.
+fn rules_of(n: u64) -> Vec<Arc<RuleName>> {
+    let rule = |id: &str, title: &str, level: &str| {
+        let tags = vec!["attack.t1003.006".to_owned()];
+        Arc::new(RuleName {
+            id: id.to_owned(),
+            title: title.to_owned(),
+            level: level.to_owned(),
+            tags,
+        })
+    };
+    let mut rules = Vec::new();
+    if n.is_multiple_of(2) {
+        return rules;
+    }
+    if n.is_multiple_of(35) {
+        rules.push(rule("5e9a3a5c-0000-4000-8000-000000000004", "", "informational"));
+        rules.push(rule("5e9a3a5c-0000-4000-8000-000000000005", HOSTILE[0], "critical"));
+        let long = "A title as long as a sentence, for which there is no place in a row of a table";
+        rules.push(rule("5e9a3a5c-0000-4000-8000-000000000006", long, "medium"));
+    }
+    if n.is_multiple_of(7) {
+        // One without an identifier is asked for by its title, which has what globs are made of.
+        rules.push(rule("", "Copies [1]*", "low"));
+    }
+    if n.is_multiple_of(21) {
+        rules.push(rule("5e9a3a5c-0000-4000-8000-000000000001", "DC Sync", "high"));
+    }
+    rules
 }
 
 async fn sim() -> Result<Sim, Box<dyn Error>> {
@@ -168,6 +204,7 @@ async fn sim() -> Result<Sim, Box<dyn Error>> {
         ServerOptions::new("dc01"),
         ServerOptions::new("dc02"),
         ServerOptions::new("web01").with("slow:1500".parse::<Fault>()?),
+        ServerOptions::new("both1"),
         ServerOptions::new("dead1").with("port-closed".parse::<Fault>()?),
         ServerOptions::new("dead2").with("reset:1".parse::<Fault>()?),
     ];
@@ -177,14 +214,31 @@ async fn sim() -> Result<Sim, Box<dyn Error>> {
     Ok(Sim::start(options).await?)
 }
 
+/// What was stored of a server that is asked too: all but its newest events.
+fn stored_of(sim: &Sim) -> Result<Memory, Box<dyn Error>> {
+    let server = sim.server(BOTH).ok_or("no such server")?;
+    let address = quarry_fleet::Source::address(&source(sim, server)).to_owned();
+    let memory = Memory::new([BOTH.to_owned()]).read_at(0, address);
+    let records = server.records("System")?;
+    let stored = records.len().saturating_sub(50);
+    for (number, event) in records.into_iter().take(stored) {
+        memory.store(0, "System", number, event);
+    }
+    Ok(memory)
+}
+
+fn source(sim: &Sim, server: &quarry_sim::SimServer) -> Server {
+    let connect = ConnectOptions {
+        name: server.name().to_owned(),
+        mapper_port: server.mapper_port(),
+        ..ConnectOptions::new(server.address().to_string(), sim.credential().clone())
+    };
+    Server::new(server.name(), connect)
+}
+
 fn servers(sim: &Sim) -> Servers {
     let specs = sim.servers().iter().map(|server| {
-        let connect = ConnectOptions {
-            name: server.name().to_owned(),
-            mapper_port: server.mapper_port(),
-            ..ConnectOptions::new(server.address().to_string(), sim.credential().clone())
-        };
-        let source = Arc::new(Server::new(server.name(), connect));
+        let source = Arc::new(source(sim, server));
         ServerSpec { source, groups: vec!["all".to_owned()], texts: None, live: None }
     });
     let remedy = Arc::new(|_: &quarry_fleet::Failure| Some("is it up?".to_owned()));
@@ -199,7 +253,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let audit = folder.path().join("audit.jsonl");
 
-    let sources = || Sources::new().with(Arc::new(memory())).with(Arc::new(servers(&sim)));
+    // For who copies a command out of the page.
+    let inventory = folder.path().join("inventory.toml");
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "pw")?;
+    std::fs::write(&inventory, sim.inventory("secret"))?;
+    #[cfg(unix)]
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+
+    let stored = Arc::new(stored_of(&sim)?);
+    let sources = || {
+        let both = Arc::clone(&stored);
+        Sources::new().with(Arc::new(memory())).with(both).with(Arc::new(servers(&sim)))
+    };
     let plain = TcpListener::bind("127.0.0.1:0").await?;
     let owner_address = plain.local_addr()?;
     let owner = Arc::new(Gate::owner(owner_address, "ann", clock.clone())?);
@@ -234,6 +300,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             "accounts": format!("https://{accounts_address}"),
             "fingerprint": certificate.fingerprint(),
             "audit": audit,
+            "inventory": inventory,
         })
     );
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
@@ -256,6 +323,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 sim.server(server).ok_or("no such server")?.start();
                 json!(true)
             }
+            ["calls", server] => {
+                json!(sim.server(server).ok_or("no such server")?.stats().calls)
+            }
+            ["records", server] => {
+                let records = sim.server(server).ok_or("no such server")?.records("System")?;
+                json!(records.into_iter().map(|(number, _)| number).collect::<Vec<_>>())
+            }
+            ["clear", server] => {
+                sim.server(server).ok_or("no such server")?.clear("System")?;
+                json!(true)
+            }
             ["queries"] => json!(sim.queries().len()),
             ["pass", seconds] => {
                 clock.advance(std::time::Duration::from_secs(seconds.parse()?));
@@ -266,9 +344,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 json!(true)
             }
             ["token", person] => {
-                let now = jiff::Timestamp::now();
-                let ends = now + jiff::SignedDuration::from_hours(1);
-                json!(*owner.tokens().make(person, "tests", ends, now)?)
+                let made = jiff::Timestamp::now();
+                let ends = made + jiff::SignedDuration::from_hours(1);
+                let (name, person) = ("tests".to_owned(), (*person).to_owned());
+                json!(*owner.tokens().make(ApiToken { name, person, session: None, made, ends })?)
             }
             _ => json!({ "unknown": line }),
         };

@@ -45,8 +45,10 @@ pub struct View {
 /// What is asked.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum From {
-    /// Everything.
+    /// What the program says: everything, or what it keeps.
     #[default]
+    Usual,
+    /// Everything.
     Both,
     /// What was collected before.
     Stored,
@@ -323,7 +325,8 @@ impl View {
     pub fn page_pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = Vec::new();
         match self.from {
-            From::Both => {}
+            From::Usual => {}
+            From::Both => pairs.push(("from", "both".to_owned())),
             From::Stored => pairs.push(("from", "stored".to_owned())),
             From::Live => pairs.push(("from", "live".to_owned())),
         }
@@ -487,7 +490,8 @@ mod tests {
         for (query, canonical) in [
             ("", ""),
             ("since=8h&on=@dcs", "on=%40dcs&since=8h"),
-            ("n=200&order=newest&tz=UTC&hist=level&from=both", ""),
+            ("n=200&order=newest&tz=UTC&hist=level", ""),
+            ("n=200&from=both", "from=both"),
             ("n=50&order=oldest&id=4624", "id=4624&order=oldest&n=50"),
             ("q=id:4625+-provider:Foo*&id=1", "id=4625&not=provider%3AFoo*"),
             ("q=quarry+scan+@dcs+-i+4625", "on=%40dcs&id=4625"),

@@ -62,6 +62,7 @@ impl Accounts for Known {
                     user: account.to_string(),
                     groups: self.groups.clone(),
                     is_administrator: false,
+                    tickets: None,
                     logon: Arc::new(logon),
                 })
             }
@@ -103,6 +104,8 @@ fn routes() -> Router {
         || async { Body::from_stream(futures_util::stream::iter([Ok::<_, io::Error>("whole")])) };
     router(Arc::new(App::new(Sources::new())))
         .route("/test/rows", get(rows))
+        .route("/api/test/rows", get(rows))
+        .route("/api/test/change", post(|body: Bytes| async move { body.len().to_string() }))
         .route("/test/endless", get(endless))
         .route("/test/long", get(long))
         .route("/test/change", post(|body: Bytes| async move { body.len().to_string() }))
@@ -435,31 +438,83 @@ async fn a_person_has_eight_connections_and_four_questions() {
     assert_eq!(page.get("/hold", &cookie).await.status(), StatusCode::OK);
 }
 
+/// A request of a program.
+fn with_token(method: Method, path: &str, authorization: &str) -> Request<Body> {
+    let request = Request::builder().method(method).uri(path);
+    request.header(header::AUTHORIZATION, authorization).body(Body::empty()).expect("a request")
+}
+
+/// What a form on the status page makes: the token that its answer shows.
+async fn make_token(page: &Page, cookie: &str) -> String {
+    let response = page.post("/status", cookie, "token=nightly&days=7").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let shown = text(response).await;
+    let token = shown.split_once("<pre id=\"made\">").expect(&shown).1.split('<').next();
+    let token = token.expect("a token").to_owned();
+    assert!(shown.contains(&format!("Bearer {token}")) && shown.contains(page.host), "{shown}");
+    token
+}
+
 #[tokio::test]
 async fn a_program_with_a_token_needs_no_page_of_ours() {
     let page = Page::owner(&Clock::manual());
-    let now = jiff::Timestamp::now();
-    let ends = now + jiff::SignedDuration::from_hours(1);
-    let token = page.gate.tokens().make("ann", "nightly", ends, now).expect("a token");
-    let ask = |method: Method, path: &'static str, authorization: String| {
-        let request = Request::builder().method(method).uri(path);
-        let request = request.header(header::AUTHORIZATION, authorization);
-        page.ask(request.body(Body::empty()).expect("a request"))
-    };
-    let rows = ask(Method::GET, "/test/rows", format!("Bearer {}", &*token)).await;
+    let cookie = page.owner_cookie().await;
+    let token = make_token(&page, &cookie).await;
+    let bearer = format!("Bearer {token}");
+    let rows = page.ask(with_token(Method::GET, "/api/test/rows", &bearer)).await;
     assert_eq!(text(rows).await, "ann true");
-    let change = ask(Method::POST, "/test/change", format!("Bearer {}", &*token)).await;
+    let change = page.ask(with_token(Method::POST, "/api/test/change", &bearer)).await;
     assert_eq!(change.status(), StatusCode::OK);
     for wrong in ["Bearer ", "Bearer quarry_0", "Basic YW5uOng=", "", &token] {
-        let response = ask(Method::POST, "/test/change", wrong.to_owned()).await;
+        let response = page.ask(with_token(Method::POST, "/api/test/change", wrong)).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{wrong}");
     }
     // With a wrong token the cookie doesn't count either.
-    let cookie = page.owner_cookie().await;
-    let request = Request::post("/test/change").header(header::COOKIE, &cookie);
+    let request = Request::post("/api/test/change").header(header::COOKIE, &cookie);
     let request = request.header(header::AUTHORIZATION, "Bearer x").body(Body::empty());
     let response = page.ask(request.expect("a request")).await;
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    // Who has a token can't make others with it, or end sessions.
+    for path in ["/status", "/sign-out", "/test/change"] {
+        let response = page.ask(with_token(Method::POST, path, &bearer)).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
+    }
+    // Revoked on the page, it is worth nothing.
+    let status = text(page.get("/status", &cookie).await).await;
+    assert!(status.contains("nightly") && !status.contains(&token[7..]), "{status}");
+    let hash = status.split_once("name=\"revoke\" value=\"").expect(&status).1;
+    let form = format!("revoke={}", &hash[..64]);
+    assert_eq!(page.post("/status", &cookie, &form).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(page.post("/status", &cookie, &form).await.status(), StatusCode::NOT_FOUND);
+    let rows = page.ask(with_token(Method::GET, "/api/test/rows", &bearer)).await;
+    assert_eq!(rows.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_token_of_an_account_reads_by_its_rules_and_ends_with_its_session() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("audit.jsonl");
+    let audit = Audit::open(&path).expect("it can be made");
+    let clock = Clock::manual();
+    let page = Page::accounts(known(&["staff"]), RULES, audit, &clock);
+    let cookie = page.sign_in("user=bob&password=right").await;
+    let bearer = format!("Bearer {}", make_token(&page, &cookie).await);
+    let rows = || page.ask(with_token(Method::GET, "/api/test/rows", &bearer));
+    assert_eq!(text(rows().await).await, "bob false");
+    // It is no use of the session, which ends an hour after the last.
+    for _ in 0..59 {
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(rows().await.status(), StatusCode::OK);
+    }
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(rows().await.status(), StatusCode::UNAUTHORIZED);
+    // Another session of theirs isn't its.
+    page.sign_in("user=bob&password=right").await;
+    assert_eq!(rows().await.status(), StatusCode::UNAUTHORIZED);
+    drop(page);
+    let audit = std::fs::read_to_string(&path).expect("the audit");
+    assert!(audit.contains("\"act\":\"token\"") && audit.contains("make nightly"), "{audit}");
 }
 
 const RULES: &str = r#"
@@ -629,4 +684,42 @@ fn names_of_headers_are_spelled_as_the_standards_have_them() {
     ] {
         assert!(map.contains_key(name), "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_session_that_is_open_goes_on_under_new_rules_and_what_ran_under_the_old_ones_ends() {
+    let rules = |logs: &str, sign_in: &str| {
+        format!(
+            "[sign-in]\ngroups = [{sign_in}]\n\
+             [access.a]\ngroups = ['ops']\non = ['dc01']\nlogs = [{logs}]\n"
+        )
+    };
+    let known = Arc::new(Known { groups: vec!["ops".to_owned()], ..Known::default() });
+    let clock = Clock::manual();
+    let page = Page::accounts(known, &rules("'System'", "'ops'"), Audit::off(), &clock);
+    let take_up =
+        |text: &str| page.gate.take_up(Rules::parse(text, &Inventory::default()).expect("rules"));
+    let cookie = page.sign_in("user=ann&password=right").await;
+    assert_eq!(text(page.get("/test/rows", &cookie).await).await, "ann false");
+    let mut stream = page.get("/test/endless", &cookie).await.into_body();
+    assert!(stream.frame().await.expect("a row").is_ok());
+
+    take_up(&rules("'System', 'Security'", "'ops'"));
+    assert!(stream.frame().await.expect("an end").is_err(), "what was cut never looks whole");
+    assert_eq!(text(page.get("/test/rows", &cookie).await).await, "ann true");
+    // Under the new ones it streams again.
+    let mut stream = page.get("/test/endless", &cookie).await.into_body();
+    assert!(stream.frame().await.expect("a row").is_ok());
+    take_up(&rules("'System'", "'ops'"));
+    assert!(stream.frame().await.expect("an end").is_err());
+    assert_eq!(text(page.get("/test/rows", &cookie).await).await, "ann false");
+
+    // Who may not use the page any more has no session any more.
+    let mut stream = page.get("/test/endless", &cookie).await.into_body();
+    assert!(stream.frame().await.expect("a row").is_ok());
+    take_up(&rules("'System'", "'others'"));
+    assert!(stream.frame().await.expect("an end").is_err());
+    assert_eq!(page.get("/test/rows", &cookie).await.status(), StatusCode::UNAUTHORIZED);
+    let response = page.post("/sign-in", "", "user=ann&password=right").await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
 }

@@ -12,10 +12,11 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use quarry_cred::Secret;
+use quarry_fleet::{Configuration, KerberosError};
 use quarry_testkit::accounts::{self, PASSWORD, WRONG};
 use quarry_web::access::accounts::{Accounts, LogOnError, LoggedOn};
 use quarry_web::access::helper::{
-    Channel, Helper, MOST_UNDER_WAY, Supervisor, become_helper, serve_logon,
+    Channel, Helper, MOST_UNDER_WAY, NotReady, Supervisor, become_helper, check_ready, serve_logon,
 };
 
 /// Set where this program is the process of a logon: the PAM service to ask.
@@ -26,8 +27,15 @@ const LOGON: &str = "QUARRY_TEST_LOGON";
 fn the_process_of_a_logon() {
     if let Ok(service) = env::var(LOGON) {
         let channel = Channel::of_standard_input().expect("the helper's socket");
-        serve_logon(&channel, &service).expect("a helper that keeps to the rules");
+        let kerberos = || Ok(realm());
+        serve_logon(&channel, &service, kerberos).expect("a helper that keeps to the rules");
     }
+}
+
+/// A realm whose key distribution centre doesn't answer.
+fn realm() -> Configuration {
+    let text = "[libdefaults]\n default_realm = LAB\n[realms]\n LAB = {\n  kdc = 127.0.0.1:1\n }\n";
+    Configuration::parse(text).expect("a configuration")
 }
 
 fn logon_process(service: &str, socket: OwnedFd) -> io::Result<Child> {
@@ -91,6 +99,31 @@ async fn passwords_are_right_wrong_or_of_accounts_that_may_not() {
     // A service that isn't set up is no wrong password.
     let answer = log_on(&helper_of("no-such-service"), "alice", PASSWORD).await;
     assert!(matches!(answer, Err(LogOnError::NotPossible(_))), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gets_no_ticket_signs_in_all_the_same_and_is_told_why_where_one_is_needed() {
+    let test = "who_gets_no_ticket_signs_in_all_the_same_and_is_told_why_where_one_is_needed";
+    if !accounts::inside(test) {
+        return;
+    }
+    let helper = helper_of("quarry").with_tickets(realm(), Duration::from_secs(5));
+    let alice = log_on(&helper, "alice", PASSWORD).await.expect("it is right");
+    let tickets = alice.tickets.as_ref().expect("some are asked for");
+    match tickets.service("host", "dc01.lab").await {
+        Err(KerberosError::NoSessionTicket { account, why }) => {
+            assert_eq!(account, "alice");
+            assert!(why.starts_with("no key distribution centre of LAB"), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // The logon's process goes on.
+    alice.logon.still_good().await.expect("it is");
+    // A wrong password is none to show to a realm.
+    assert_eq!(log_on(&helper, "alice", WRONG).await.err(), Some(LogOnError::Refused));
+    // Where no server is asked as a person, nothing is got.
+    let bob = log_on(&helper_of("quarry"), "bob", PASSWORD).await.expect("it is right");
+    assert!(bob.tickets.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -289,7 +322,11 @@ fn the_web_process_has_no_privileges_and_root_is_no_account_for_it() {
         web.args(["-c", script]).arg(&place);
         web
     };
-    let status = become_helper(&identity("service"), web(), || Command::new("false"));
+    let never = |_| loop {
+        thread::park();
+    };
+    let logon = || Command::new("false");
+    let status = become_helper(&identity("service"), web(), logon, never);
     assert_eq!(status.expect("it runs").code(), Some(7));
     let seen = fs::read_to_string(place.join("status")).expect("it wrote");
     let field = |name: &str| {
@@ -302,5 +339,32 @@ fn the_web_process_has_no_privileges_and_root_is_no_account_for_it() {
     for set in ["CapPrm:", "CapEff:", "CapAmb:"] {
         assert_eq!(field(set), ["0000000000000000"], "{set}");
     }
-    become_helper(&identity("root"), web(), || Command::new("false")).expect_err("it is root");
+    become_helper(&identity("root"), web(), logon, never).expect_err("it is root");
+}
+
+#[test]
+fn a_helper_that_is_stopped_ends_its_web_process_by_closing_the_channel() {
+    let test = "a_helper_that_is_stopped_ends_its_web_process_by_closing_the_channel";
+    if !accounts::inside(test) {
+        return;
+    }
+    let account = check_ready("service", "quarry").expect("all is there");
+    let mut web = Command::new("sh");
+    // It ends when nothing more can come.
+    web.args(["-c", "cat >&2; exit 9"]);
+    let logon = || Command::new("false");
+    let status = become_helper(&account, web, logon, |_| {}).expect("it runs");
+    assert_eq!(status.code(), Some(9));
+}
+
+#[test]
+fn what_is_missing_is_said_before_anything_is_started() {
+    if !accounts::inside("what_is_missing_is_said_before_anything_is_started") {
+        return;
+    }
+    let missing = |account: &str, service: &str| check_ready(account, service).expect_err(account);
+    assert!(matches!(missing("service", "no-such-service"), NotReady::Service(_)));
+    assert!(matches!(missing("no-such-user", "quarry"), NotReady::NoAccount(_)));
+    assert!(matches!(missing("root", "quarry"), NotReady::Root));
+    assert_eq!(check_ready("service", "quarry").expect("all is there").user(), "service");
 }

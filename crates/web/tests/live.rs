@@ -1,6 +1,7 @@
 //! The page and the API over servers that speak the real protocol, and over real files.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +37,7 @@ struct Answer {
     status: StatusCode,
     headers: header::HeaderMap,
     text: String,
+    body: Vec<u8>,
 }
 
 impl Answer {
@@ -85,10 +87,16 @@ impl Page {
         let spec = |path: &PathBuf| {
             let (name, opened) = (path.display().to_string(), path.clone());
             let shown = name.clone();
-            let open = move |_: &quarry_collect::Stop| {
+            let open = move |_: Option<File>, _: &quarry_collect::Stop| {
                 FileLog::open(&opened).map_err(|e| Trouble::new(&*shown, e.to_string(), None))
             };
-            FileSpec { name, path: Some(path.clone()), texts: None, open: Arc::new(open) }
+            FileSpec {
+                name,
+                path: path.clone(),
+                is_packed: false,
+                texts: None,
+                open: Arc::new(open),
+            }
         };
         let files = Files::new(paths.iter().map(spec).collect(), Handle::current());
         Page::of(Sources::new().with(Arc::new(files)), None).await
@@ -113,7 +121,7 @@ impl Page {
         let (parts, body) = answer.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8_lossy(&body).into_owned();
-        Answer { status: parts.status, headers: parts.headers, text }
+        Answer { status: parts.status, headers: parts.headers, text, body: body.to_vec() }
     }
 }
 
@@ -236,7 +244,9 @@ async fn the_page_has_the_rows_of_the_others_and_names_who_failed() {
     let answer = page.get("/events").await;
     assert_eq!(answer.status, StatusCode::OK);
     let html = &answer.text;
-    assert_eq!(html.matches("<tr class=\"row\"").count(), 201, "200 rows and the template");
+    // Those that were there early give way to these.
+    let list = &html[html.find("<section class=\"list\"").unwrap()..];
+    assert_eq!(list.matches("<tr class=\"row\"").count(), 201, "200 rows and the template");
     assert!(html.contains("of 5 servers answered"), "{html}");
     assert!(html.contains("wilma"));
     // Nothing runs that isn't of our own files, and nothing comes from elsewhere.
@@ -257,6 +267,48 @@ async fn the_page_has_the_rows_of_the_others_and_names_who_failed() {
     let unknown = page.get("/events?on=fredd").await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
     assert!(unknown.text.contains("did you mean fred?"), "{}", unknown.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_and_its_stream_ask_each_server_once_and_show_each_row_once() {
+    let page = Page::servers(vec![
+        ServerOptions::new("fred"),
+        // It comes after the page has waited, and before a question ends.
+        ServerOptions::new("betty").with(Fault::Slow(Duration::from_millis(3500))),
+    ])
+    .await;
+    let answer = page.get("/events").await;
+    let html = &answer.text;
+    // The rows of who is quick are there early, and then whole.
+    let early = html.find("<section class=\"early\"").expect("rows that came early");
+    let list = html.find("<section class=\"list\"").expect("all rows");
+    assert!(early < list && html[early..list].contains("<bdi>fred</bdi>"));
+    let shown: BTreeSet<&str> = html[list..]
+        .split("data-id=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let ask = html[list..].split("data-ask=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let ask = ask.expect("a server is still asked").replace("&amp;", "&");
+    let events = [("accept", "text/event-stream")];
+    let stream = page.get_with(&ask, &events).await.text;
+    let mut rows = 0;
+    for event in stream.split("\n\n") {
+        if let Some(data) = event.strip_prefix("event: row\ndata: ") {
+            let row: Value = serde_json::from_str(data).unwrap();
+            assert_eq!(row["on"], "betty");
+            assert!(!shown.contains(row["identity"].as_str().unwrap()), "{row}");
+            rows += 1;
+        }
+    }
+    assert!(rows > 0 && stream.contains("event: end\n"), "{stream}");
+    let queries = page.sim().queries();
+    for name in ["fred", "betty"] {
+        assert_eq!(queries.iter().filter(|query| query.server == name).count(), 1, "{name}");
+    }
+    // It is nobody's any more: whoever asks so again asks anew.
+    let again = page.get_with(&ask, &events).await.text;
+    assert!(again.contains("\"on\":\"fred\""), "{again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,6 +389,69 @@ async fn a_tail_goes_on_where_its_reader_was() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_of_more_than_it_shows_counts_the_rest_exactly() {
+    const EVENTS: usize = 3000;
+    let page = Page::servers(vec![ServerOptions::new("fred"), ServerOptions::new("barney")]).await;
+    let request = Request::get("/api/v1/tail")
+        .header(header::HOST, HOST)
+        .header(header::COOKIE, &page.cookie)
+        .header(header::ACCEPT, "text/event-stream")
+        .body(Body::empty())
+        .unwrap();
+    let mut body = page.routes.clone().oneshot(request).await.unwrap().into_body();
+    let (mut text, mut rows, mut skipped, mut errors) = (String::new(), 0, 0, (0, 0));
+    let mut is_begun = false;
+    let all = async {
+        // Those that were there, 20 of each, and those that come.
+        while rows + skipped < 40 + EVENTS {
+            let frame = body.frame().await.unwrap().unwrap();
+            text.push_str(std::str::from_utf8(&frame.into_data().unwrap()).unwrap());
+            while let Some((event, rest)) = text.split_once("\n\n") {
+                let data = event.split_once("data: ").map(|(_, data)| data.to_owned());
+                let is_row = event.contains("event: row");
+                let is_skipped = event.contains("event: skipped");
+                text = rest.to_owned();
+                let Some(data) = data else { continue };
+                let data: Value = serde_json::from_str(&data).unwrap();
+                if is_row {
+                    rows += 1;
+                    errors.0 += usize::from(
+                        ["error", "critical"].contains(&data["level"].as_str().unwrap()),
+                    );
+                } else if is_skipped {
+                    skipped += usize::try_from(data["events"].as_u64().unwrap()).unwrap();
+                    errors.1 += usize::try_from(data["errors"].as_u64().unwrap()).unwrap();
+                    assert!(data["shown"].as_u64().unwrap() <= 250, "{data}");
+                    assert!(data["since"].as_str().unwrap() <= data["until"].as_str().unwrap());
+                }
+            }
+            if rows == 40 && !is_begun {
+                is_begun = true;
+                for name in ["fred", "barney"] {
+                    page.sim()
+                        .server(name)
+                        .unwrap()
+                        .append_generated("System", EVENTS as u64 / 2)
+                        .unwrap();
+                }
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.unwrap();
+    assert_eq!(rows + skipped, 40 + EVENTS);
+    assert!(skipped > 0, "more came in a second than are shown");
+    // As the servers know it themselves.
+    let is_bad =
+        |(_, event): &&(u64, Event)| matches!(event.field(Field::Level).as_u64(), Some(1 | 2));
+    let mut expected = 0;
+    for name in ["fred", "barney"] {
+        let records = page.sim().server(name).unwrap().records("System").unwrap();
+        expected += records.iter().rev().take(20 + EVENTS / 2).filter(is_bad).count();
+    }
+    assert_eq!(errors.0 + errors.1, expected);
+}
+
 /// The records of a file as another implementation reads them: number and time.
 fn of_evtx(path: &Path) -> Vec<(u64, String)> {
     let mut parser = evtx_crate::EvtxParser::from_path(path).unwrap();
@@ -381,4 +496,36 @@ async fn files_are_counted_exactly_and_paged_as_another_implementation_reads_the
     let xml = page.get("/api/v1/events?rows=all&format=xml").await.text;
     assert!(xml.trim_end().ends_with("</Events>"));
     assert_eq!(xml.matches("</Event>").count(), expected.len());
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_file_has_the_events_and_its_name_says_which_servers_are_missing() {
+    let Some(path) = quarry_testkit::corpus_file("evtx-crate/security.evtx") else { return };
+    let gone = path.with_extension("gone");
+    let page = Page::files(&[path.clone(), gone]).await;
+    let answer = page.get("/api/v1/events?format=evtx&id=4624").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let name = answer.headers[header::CONTENT_DISPOSITION].to_str().unwrap();
+    assert!(name.contains("events-without-security.gone.evtx"), "{name}");
+    assert!(answer.headers["quarry-failed"].to_str().unwrap().contains("security.gone"));
+    let folder = tempfile::tempdir().unwrap();
+    let saved = folder.path().join("saved.evtx");
+    std::fs::write(&saved, &answer.body).unwrap();
+    // Another implementation reads the same out of it as out of the log.
+    let of = |path: &Path| {
+        let mut parser = evtx_crate::EvtxParser::from_path(path).unwrap();
+        let records = parser.records_json_value().map(|record| record.unwrap().data);
+        let is_logon = |event: &Value| {
+            let id = &event["Event"]["System"]["EventID"];
+            *id == 4624 || id["#text"] == 4624
+        };
+        let mut data: Vec<String> =
+            records.filter(is_logon).map(|event| event["Event"]["EventData"].to_string()).collect();
+        data.sort();
+        data
+    };
+    let expected = of(&path);
+    assert!(expected.len() > 10);
+    assert_eq!(of(&saved), expected);
 }

@@ -1,5 +1,7 @@
 //! Measuring other programs.
 
+use std::collections::HashMap;
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
@@ -15,6 +17,17 @@ pub(crate) struct Cost {
     pub(crate) cpu: f64,
     /// The most memory resident at a time, in MiB.
     pub(crate) peak: f64,
+}
+
+impl Cost {
+    /// The least of two runs, but the most memory.
+    pub(crate) fn or_better(self, new: Cost) -> Cost {
+        Cost {
+            wall: self.wall.min(new.wall),
+            cpu: self.cpu.min(new.cpu),
+            peak: self.peak.max(new.peak),
+        }
+    }
 }
 
 /// Runs a command and says what it took; its output goes to a file, so that nothing on the other
@@ -47,14 +60,7 @@ pub(crate) fn best_of(rounds: usize, commands: &[Vec<String>]) -> Result<Vec<Cos
     for _ in 0..rounds {
         for (best, words) in best.iter_mut().zip(commands) {
             let new = cost(words)?;
-            *best = Some(match *best {
-                Some(old) => Cost {
-                    wall: old.wall.min(new.wall),
-                    cpu: old.cpu.min(new.cpu),
-                    peak: old.peak.max(new.peak),
-                },
-                None => new,
-            });
+            *best = Some(best.map_or(new, |old| old.or_better(new)));
         }
     }
     best.into_iter().map(|cost| cost.context("no rounds")).collect()
@@ -78,4 +84,49 @@ pub(crate) fn instructions_with(variables: &[&str], words: &[String]) -> Result<
         .filter_map(|line| line.split_once("refs:").map(|(_, count)| count))
         .find_map(|count| count.trim().replace(',', "").parse().ok())
         .with_context(|| format!("valgrind printed no count:\n{text}"))
+}
+
+/// Seconds of processors that a process which runs has used.
+pub(crate) fn processor_time(process: u32) -> Result<f64> {
+    ticks(format!("/proc/{process}/stat").as_ref())
+}
+
+/// The same of each of its threads.
+pub(crate) fn processor_time_of_threads(process: u32) -> Result<Vec<f64>> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task"))?;
+    threads.map(|thread| ticks(&thread?.path().join("stat"))).collect()
+}
+
+/// What a `stat` file of `/proc` says of the processors' time, in seconds.
+fn ticks(stat: &Path) -> Result<f64> {
+    let text = std::fs::read_to_string(stat)?;
+    // Behind the name, which may hold anything, these are the 12th and 13th, in hundredths of a second.
+    let (_, rest) = text.rsplit_once(')').context("/proc has another form")?;
+    let ticks = rest.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+    Ok(ticks.sum::<Result<f64, _>>()? / 100.0)
+}
+
+/// MiB that a process and all that it has started hold, each with its share of what it has with others.
+pub(crate) fn proportional(process: u32) -> Result<f64> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // One that has ended meanwhile holds nothing.
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
+        let parent = text
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        children.entry(parent.context("/proc has another form")?).or_default().push(id);
+    }
+    let (mut all, mut sum) = (vec![process], 0.0);
+    while let Some(id) = all.pop() {
+        all.extend(children.get(&id).into_iter().flatten());
+        let text = std::fs::read_to_string(format!("/proc/{id}/smaps_rollup")).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        sum += number.map_or(Ok(0.0), str::parse::<f64>)? / 1024.0;
+    }
+    Ok(sum)
 }

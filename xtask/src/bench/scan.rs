@@ -10,9 +10,10 @@ use super::table::{Row, Table};
 use crate::{sh, tools};
 
 const ROUNDS: usize = 5;
-const SIZE: usize = 300 << 20;
-const CHUNK: usize = 65_536;
+pub(super) const SIZE: usize = 300 << 20;
+pub(super) const CHUNK: usize = 65_536;
 const HEADER: usize = 4096;
+const FLAGS: usize = 120;
 
 /// What events are looked for by, of which few match.
 const ID: [&str; 2] = ["--id", "4720"];
@@ -127,7 +128,7 @@ pub(super) fn run(table: &mut Table) -> Result<()> {
 }
 
 /// How many records of a file match a filter.
-fn records(quarry: &str, file: &str, filter: &[&str]) -> Result<u64> {
+pub(super) fn records(quarry: &str, file: &str, filter: &[&str]) -> Result<u64> {
     let words = [&["count", file, "-q", "-o", "csv"], filter].concat();
     let table = sh::output(quarry, &words)?;
     // The last cells are the number and two times; the file's name may have commas in it.
@@ -137,16 +138,24 @@ fn records(quarry: &str, file: &str, filter: &[&str]) -> Result<u64> {
 
 /// A large file of a sample's chunks over and over, made once.
 pub(super) fn repeated(sample: &Path) -> Result<PathBuf> {
-    let path = sh::target().join("bench").join("repeated.evtx");
-    if path.metadata().is_ok_and(|metadata| metadata.len() as usize > SIZE - CHUNK) {
+    repeated_to(sample, "repeated.evtx", SIZE / CHUNK)
+}
+
+/// A file of so many of a sample's chunks over and over, made once.
+pub(super) fn repeated_to(sample: &Path, name: &str, chunks: usize) -> Result<PathBuf> {
+    let path = sh::target().join("bench").join(name);
+    if path.metadata().is_ok_and(|metadata| metadata.len() as usize == HEADER + chunks * CHUNK) {
         return Ok(path);
     }
     let bytes = fs::read(sample).with_context(|| format!("can't read {}", sample.display()))?;
-    let (header, chunks) = bytes.split_at_checked(HEADER).context("the sample is too short")?;
-    let chunks: Vec<&[u8]> =
-        chunks.chunks_exact(CHUNK).filter(|chunk| chunk.starts_with(b"ElfChnk\0")).collect();
+    let (header, rest) = bytes.split_at_checked(HEADER).context("the sample is too short")?;
+    let all: Vec<&[u8]> =
+        rest.chunks_exact(CHUNK).filter(|chunk| chunk.starts_with(b"ElfChnk\0")).collect();
     let mut large = header.to_vec();
-    for chunk in chunks.iter().cycle().take(SIZE / CHUNK) {
+    // As of a log that is open: then the file's length counts, and not the header's number of chunks. The
+    // header's checksum leaves this out.
+    large[FLAGS] |= 1;
+    for chunk in all.iter().cycle().take(chunks) {
         large.extend_from_slice(chunk);
     }
     fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;

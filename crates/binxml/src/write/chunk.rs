@@ -60,6 +60,10 @@ impl ChunkTables {
     /// Writes a fragment after what there is of a chunk, up to `end`. `chunk` begins with the
     /// chunk, since offsets count from there. When the fragment can't be written, the chunk and
     /// the tables are as they were before.
+    ///
+    /// # Errors
+    /// The fragment can't be written, or takes more than `end` leaves
+    /// ([`WriteError::TooLarge`]): it may fit in another chunk then.
     pub fn write(
         &mut self,
         fragment: &Fragment<'_>,
@@ -70,6 +74,9 @@ impl ChunkTables {
     }
 
     /// The same for an event that is packed.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
     pub fn write_packed(
         &mut self,
         packed: Packed<'_>,

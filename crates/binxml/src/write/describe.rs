@@ -107,12 +107,19 @@ struct Inner {
 
 impl Template {
     /// A template.
+    ///
+    /// # Errors
+    /// A name that XML doesn't allow, an attribute that is there twice, or a bound of
+    /// [`Limits`](crate::Limits) that is passed.
     pub fn new(guid: Guid, root: Element) -> Result<Self, WriteError> {
         Template::with_waste(guid, root, Vec::new())
     }
 
     /// A template whose length counts bytes after its end that mean nothing, as definitions
     /// from Windows sometimes have (the example in MS-EVEN6 4.8).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
     pub fn with_waste(guid: Guid, root: Element, waste: Vec<u8>) -> Result<Self, WriteError> {
         let values = Checker { in_template: true, ..Checker::default() }.check(&root)?;
         let mut wire = Vec::new();

@@ -17,6 +17,9 @@ const NO_DEPENDENCY: u16 = 0xffff;
 
 /// Writes a fragment as MS-EVEN6 sends it, at the end of `out`. Nothing is written when it can't
 /// be.
+///
+/// # Errors
+/// The fragment can't be written, or is longer than [`Limits::WIRE_EVENT`].
 pub fn wire(fragment: &Fragment<'_>, out: &mut Vec<u8>) -> Result<(), WriteError> {
     let start = out.len();
     let end = start.saturating_add(Limits::WIRE_EVENT);

@@ -51,6 +51,10 @@ impl From<Templated> for Fragment<'static> {
 /// of data, the provider), and values of the rest. The values of `<System>` have the types that
 /// Windows gives them, where their text is that of the type; all others are strings. An attribute
 /// without text is left out, as a reader would do.
+///
+/// # Errors
+/// A name that XML doesn't allow, an attribute that is there twice, or a bound of
+/// [`Limits`](crate::Limits) that is passed.
 pub fn templated(event: &Event) -> Result<Templated, WriteError> {
     let mut splitter = Splitter { values: Vec::new() };
     let root = splitter.element(&event.root, Place::Document);

@@ -73,6 +73,9 @@ pub enum TypedValue<'a> {
 
 impl<'a> TypedValue<'a> {
     /// Text in a code page, where the code page has all of its characters.
+    ///
+    /// # Errors
+    /// [`WriteError::CodePage`]: the code page lacks a character, or is one that is only decoded.
     pub fn ansi(text: &'a str, code_page: &'static Encoding) -> Result<Self, WriteError> {
         let (bytes, encoding, has_unmappable) = code_page.encode(text);
         // An encoding that is only decoded gives UTF-8 instead.

@@ -11,19 +11,34 @@ const STYLE: &str = "body{font:14px/1.4 system-ui,sans-serif;margin:1.5rem;color
 h1{font-size:1.3rem}p{color:#57606a}table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #d8dee4}\
 th{position:sticky;top:0;background:#f6f8fa}td{white-space:pre-wrap;overflow-wrap:anywhere;\
-font-family:ui-monospace,monospace;font-size:12px}td.n{text-align:right}\
+font-family:ui-monospace,monospace;font-size:12px}td.n{text-align:right}p.i{color:#b42318;font-weight:600}\
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}th{background:#161b22}\
 th,td{border-color:#30363d}p{color:#9198a1}}";
 
+/// What a page says of how its lines came to be.
+#[derive(Debug, Default)]
+pub(super) struct About {
+    /// Why lines may be missing, each reason with its sources.
+    pub(super) incomplete: Vec<String>,
+    /// The question and its sources, how much was read, and the zone of times.
+    pub(super) lines: Vec<String>,
+}
+
 /// Prints a page on standard output.
-pub(super) fn print(title: &str, columns: &[Column], rows: &[Vec<Cell>]) -> Result<(), Closed> {
+pub(super) fn print(
+    title: &str,
+    about: &About,
+    columns: &[Column],
+    rows: &[Vec<Cell>],
+) -> Result<(), Closed> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    page(title, columns, rows, &mut out)?;
+    page(title, about, columns, rows, &mut out)?;
     Ok(out.flush()?)
 }
 
 fn page(
     title: &str,
+    about: &About,
     columns: &[Column],
     rows: &[Vec<Cell>],
     out: &mut impl Write,
@@ -35,10 +50,15 @@ fn page(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src \
          'unsafe-inline'\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n\
-         <p>{} lines</p>\n<table>\n<thead><tr>",
-        rows.len()
+         <title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
     )?;
+    for reason in &about.incomplete {
+        writeln!(out, "<p class=\"i\">incomplete: {}</p>", escaped(reason))?;
+    }
+    for line in &about.lines {
+        writeln!(out, "<p>{}</p>", escaped(line))?;
+    }
+    write!(out, "<p>{} lines</p>\n<table>\n<thead><tr>", rows.len())?;
     for column in columns {
         write!(out, "<th scope=\"col\">{}</th>", escaped(&column.heading()))?;
     }
@@ -83,7 +103,8 @@ mod tests {
         let columns = [Column::text("who"), Column::number("events")];
         let rows = [vec![Cell::text(evil), Cell::new(2, "2")]];
         let mut out = Vec::new();
-        page(evil, &columns, &rows, &mut out).unwrap();
+        let about = About { incomplete: vec![evil.to_owned()], lines: vec![evil.to_owned()] };
+        page(evil, &about, &columns, &rows, &mut out).unwrap();
         let page = String::from_utf8(out).unwrap();
         // It is XML but for the elements that HTML doesn't close.
         let xml =

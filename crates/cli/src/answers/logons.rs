@@ -14,11 +14,16 @@ use crate::listing::{Cell, Column};
 
 const SUCCESS: u64 = 4624;
 const FAILURE: u64 = 4625;
+/// What a domain controller logs of others' logons: a ticket was asked for, pre-authentication failed,
+/// and credentials were checked for NTLM. Those that failed are read.
+const TICKET: u64 = 4768;
+const PRE_AUTHENTICATION: u64 = 4771;
+const NTLM: u64 = 4776;
 
 pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
-    let routes = vec![route("Security", &[SUCCESS, FAILURE])];
-    let (run, logons, zone) = gather(&args, routes, &Read, Logons::default())?;
-    let zone = zone.get();
+    let routes = vec![route("Security", &[SUCCESS, FAILURE, TICKET, PRE_AUTHENTICATION, NTLM])];
+    let (asked, logons) = gather(&args, routes, &Read, Logons::default())?;
+    let zone = asked.zone.get();
     let mut lines: Vec<(Key, Times)> = logons.0.into_iter().collect();
     // Failures first, the most frequent first.
     lines.sort_by(|(a, x), (b, y)| {
@@ -46,16 +51,16 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
         .collect();
     let columns = [
         Column::text("outcome"),
-        Column::text("user").giving_way(),
-        Column::text("host").giving_way(),
+        Column::text("user").main(),
+        Column::text("host").giving_way().dropped(3),
         Column::text("address").giving_way(),
-        Column::text("type"),
+        Column::text("type").giving_way().dropped(2),
         Column::text("reason").giving_way(),
         Column::number("events"),
-        Column::text("first"),
+        Column::text("first").dropped(1),
         Column::text("last"),
     ];
-    print(args, &run, "Logons", &columns, &rows)
+    print(args, asked, "Logons", &columns, &rows)
 }
 
 /// What logons have in common that stand on one line.
@@ -107,19 +112,33 @@ impl Work for Read {
         _: &Found<'_>,
         output: &mut Self::Output,
     ) {
-        let succeeded = event.field(Field::EventId).as_u64() == Some(SUCCESS);
-        let [domain, name, kind, address, workstation, status, sub_status] = values(
-            event,
-            [
-                "TargetDomainName",
-                "TargetUserName",
-                "LogonType",
-                "IpAddress",
-                "WorkstationName",
-                "Status",
-                "SubStatus",
-            ],
-        );
+        let id = event.field(Field::EventId).as_u64();
+        let succeeded = id == Some(SUCCESS);
+        let [domain, name, kind, address, workstation, ntlm_workstation, status, sub_status] =
+            values(
+                event,
+                [
+                    "TargetDomainName",
+                    "TargetUserName",
+                    "LogonType",
+                    "IpAddress",
+                    "WorkstationName",
+                    "Workstation",
+                    "Status",
+                    "SubStatus",
+                ],
+            );
+        let (kind, reason) = match id {
+            Some(TICKET | PRE_AUTHENTICATION) => ("Kerberos", kerberos_reason(&status)),
+            Some(NTLM) => ("NTLM", reason(&status, "")),
+            Some(SUCCESS) => (logon_type(&kind), String::new()),
+            _ => (logon_type(&kind), reason(&status, &sub_status)),
+        };
+        // Of a domain controller's own, that it succeeded; the logon itself is another event.
+        if matches!(id, Some(TICKET | PRE_AUTHENTICATION | NTLM)) && reason.is_empty() {
+            return;
+        }
+        let workstation = if workstation.is_empty() { ntlm_workstation } else { workstation };
         let address = match (&*address, &*workstation) {
             ("" | "-", workstation) => workstation.to_owned(),
             (address, _) => address.strip_prefix("::ffff:").unwrap_or(address).to_owned(),
@@ -129,8 +148,8 @@ impl Work for Read {
             user: account(&domain, &name),
             host: text(event.field(Field::Computer)),
             address: if address == "-" { String::new() } else { address },
-            kind: logon_type(&kind).to_owned(),
-            reason: if succeeded { String::new() } else { reason(&status, &sub_status) },
+            kind: kind.to_owned(),
+            reason,
         };
         let bytes = key.user.len() + key.host.len() + key.address.len() + key.reason.len();
         output.add((key, event.field(Field::TimeCreated).as_time()), bytes);
@@ -156,13 +175,49 @@ fn logon_type(number: &str) -> &str {
     }
 }
 
+/// A status as a number; nothing where it says that all went well.
+fn failed(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+    u32::from_str_radix(digits, 16).ok().filter(|status| *status != 0)
+}
+
+/// Why Kerberos refused, in words (RFC 4120, section 7.5.9); empty where it didn't.
+fn kerberos_reason(status: &str) -> String {
+    let Some(status) = failed(status) else { return String::new() };
+    let words = match status {
+        0x1 => "client's entry expired",
+        0x2 => "server's entry expired",
+        0x6 => "no such user",
+        0x7 => "no such service",
+        0x9 => "no key",
+        0xb => "start time in the future",
+        0xc => "refused by policy",
+        0xe => "encryption type not supported",
+        0xf => "checksum type not supported",
+        0x10 => "pre-authentication type not supported",
+        0x12 => "account disabled, expired or locked",
+        0x13 => "service revoked",
+        0x15 => "client not valid yet",
+        0x17 => "password expired",
+        0x18 => "wrong password",
+        0x19 => "pre-authentication required",
+        0x1b => "user to user only",
+        0x1f => "integrity check failed",
+        0x20 => "ticket expired",
+        0x21 => "ticket not valid yet",
+        0x22 => "replayed",
+        0x25 => "clocks differ too much",
+        0x29 => "message modified",
+        0x3c => "generic error",
+        0x44 => "wrong realm",
+        other => return format!("Kerberos error 0x{other:x}"),
+    };
+    words.to_owned()
+}
+
 /// Why a logon failed, in words: the more exact status, where there is one (MS-ERREF 2.3).
 fn reason(status: &str, sub_status: &str) -> String {
-    let number = |text: &str| {
-        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
-        u32::from_str_radix(digits, 16).ok().filter(|status| *status != 0)
-    };
-    let Some(status) = number(sub_status).or_else(|| number(status)) else { return String::new() };
+    let Some(status) = failed(sub_status).or_else(|| failed(status)) else { return String::new() };
     let words = match status {
         0xc000_0064 => "no such user",
         0xc000_006a => "wrong password",
@@ -198,6 +253,11 @@ mod tests {
         assert_eq!(reason("0xc0000234", "0x0"), "account locked");
         assert_eq!(reason("0xc0ffee00", "0x00000000"), "status 0xc0ffee00");
         assert_eq!(reason("", ""), "");
+        // RFC 4120, section 7.5.9: KDC_ERR_C_PRINCIPAL_UNKNOWN, KDC_ERR_PREAUTH_FAILED.
+        assert_eq!(kerberos_reason("0x6"), "no such user");
+        assert_eq!(kerberos_reason("0x18"), "wrong password");
+        assert_eq!(kerberos_reason("0x0"), "");
+        assert_eq!(kerberos_reason("0x7f"), "Kerberos error 0x7f");
         assert_eq!(logon_type("10"), "remote desktop");
         assert_eq!(logon_type("99"), "99");
     }

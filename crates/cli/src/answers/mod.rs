@@ -6,24 +6,25 @@ mod logons;
 mod powershell;
 mod processes;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quarry_collect::{Delivery, Next, Output, Work};
+use quarry_collect::{Delivery, Next, Output, Summary, Work};
 use quarry_event::filter::{Ids, Route};
 use quarry_event::output::local_time;
-use quarry_event::text::Plain;
+use quarry_event::text::{Plain, harmless};
 use quarry_event::{EventTime, FieldSource, Value};
-use quarry_eventlog::Direction;
 use serde_json::Value as Json;
 
-use crate::args::{AnswerArgs, AnswerFormat, ListArgs, ListFormat};
+use crate::args::{AnswerArgs, AnswerFormat, ListArgs, ListFormat, TextArgs};
 use crate::console::{Console, grouped};
 use crate::error::{Closed, Failure, delivered};
-use crate::filter::{Question, Zone};
+use crate::filter::{Question, Wanted, Zone};
+use crate::input::FileOptions;
+use crate::interrupt;
 use crate::listing::{self, Cell, Column};
-use crate::run::{Run, Take, Wanted};
-use crate::texts::RunTexts;
+use crate::run::{Run, Setup, Take};
 
 pub(crate) use logons::run as logons;
 pub(crate) use powershell::run as powershell;
@@ -105,46 +106,102 @@ fn gather<R: Send, W: Work<Output = Rows<R>>, G: Gather<R>>(
     routes: Vec<Route>,
     work: &W,
     gathered: G,
-) -> Result<(Run, G, Zone), Failure> {
+) -> Result<(Asked, G), Failure> {
     let zone = Zone::new(&args.terminal)?;
-    let question = Question::new(&args.filter, &zone, &[])?;
-    let mut run = Run::new(&args.terminal, &args.work, Direction::Forward);
-    run.file_options.recover = args.files.recover;
-    run.ansi = args.code_page.ansi_codepage;
-    // No text is shown.
-    let is_searched = !question.selection.filter().grep.is_empty();
-    run.texts = RunTexts::open(&Default::default(), is_searched, &run.console);
-    question.warn(&run.console);
-    let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = Arc::new(question.routed(routes.clone(), &inputs)?);
+    let question = Question::new(&args.read.filter, &zone, &[])?;
+    let texts = TextArgs::default();
+    let setup = Setup {
+        // For what is searched; none is shown.
+        texts: Some(&texts),
+        files: FileOptions { recover: args.files.recover, tell_copies: true },
+        is_routed: true,
+        ..Setup::new(&args.terminal, &args.work, &args.code_page)
+    };
+    let (mut run, inputs) = setup.begin(&question, &args.read)?;
+    let servers = Arc::new(question.routed(routes.clone(), &inputs)?);
     let files = Arc::new(question.only(routes)?);
-    let wanted = Wanted { files: &files, servers: &routed };
+    let wanted = Wanted { files, servers };
     let mut gathering = Gathering { gathered, bytes: 0, over: 0 };
     let mut taking = Taking(&mut gathering, std::marker::PhantomData);
     delivered(run.read_through(inputs, &wanted, (), work, &mut taking))?;
+    let mut about = html::About::default();
     if gathering.over > 0 {
-        run.console.warning(&format!(
-            "{} events are left out, as what came before them fills {} MiB: choose fewer with -S and -U",
+        let what = format!(
+            "{} events are left out, as what came before them fills {} MiB",
             grouped(gathering.over),
             MAX_BYTES >> 20
-        ));
+        );
+        run.console.warning(&format!("{what}: choose fewer with -S and -U"));
+        about.incomplete.push(what);
     }
-    Ok((run, gathering.gathered, zone))
+    Ok((Asked { run, zone, about }, gathering.gathered))
+}
+
+/// A run that has ended, and what a page says of it.
+struct Asked {
+    run: Run,
+    zone: Zone,
+    about: html::About,
+}
+
+impl Asked {
+    /// The question, what was read, and what wasn't.
+    fn about(mut self) -> html::About {
+        let Summary { files, servers, records, .. } = &self.run.summary;
+        for alike in self.run.summary.failures_alike() {
+            let sources: Vec<&str> =
+                alike.failures.iter().map(|failure| &*failure.source).collect();
+            self.about.incomplete.push(format!("{}: {}", alike.what, sources.join(", ")));
+        }
+        for (tally, what) in [(files, "files"), (servers, "servers")] {
+            let unread = tally.all.saturating_sub(tally.read);
+            if unread > 0 {
+                let (unread, all) = (grouped(unread), grouped(tally.all));
+                let why = format!("{unread} of {all} {what} not read to their end");
+                self.about.incomplete.push(why);
+            }
+        }
+        if interrupt::is_set() {
+            self.about.incomplete.push("interrupted".to_owned());
+        }
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        let zone = self.zone.get();
+        let zone = zone.iana_name().unwrap_or("the local zone");
+        self.about.lines = vec![
+            format!("quarry {}", words.join(" ")),
+            format!(
+                "{} of {} files read, {} of {} servers answered; {} records; times are of {zone}",
+                grouped(files.read),
+                grouped(files.all),
+                grouped(servers.read),
+                grouped(servers.all),
+                grouped(*records),
+            ),
+        ];
+        self.about
+    }
 }
 
 /// Prints an answer, and says how it went.
 fn print(
     args: AnswerArgs,
-    run: &Run,
+    asked: Asked,
     title: &str,
     columns: &[Column],
     rows: &[Vec<Cell>],
 ) -> Result<ExitCode, Failure> {
     let output = match args.output {
         Some(AnswerFormat::Html) => {
-            delivered(html::print(title, columns, rows))?;
-            run.summarize();
-            return Ok(run.outcome().exit_code());
+            asked.run.summarize();
+            let outcome = asked.run.outcome();
+            delivered(html::print(title, &asked.about(), columns, rows))?;
+            return Ok(outcome.exit_code());
+        }
+        Some(AnswerFormat::List) => {
+            delivered(list(columns, rows))?;
+            asked.run.summarize();
+            return Ok(asked.run.outcome().exit_code());
         }
         Some(AnswerFormat::Table) => Some(ListFormat::Table),
         Some(AnswerFormat::Jsonl) => Some(ListFormat::Jsonl),
@@ -153,8 +210,29 @@ fn print(
     };
     let list = ListArgs { output, terminal: args.terminal };
     listing::print(columns, rows, &list)?;
-    run.summarize();
-    Ok(run.outcome().exit_code())
+    asked.run.summarize();
+    Ok(asked.run.outcome().exit_code())
+}
+
+/// Prints lines one under the other, each value whole.
+fn list(columns: &[Column], rows: &[Vec<Cell>]) -> Result<(), Closed> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let heads: Vec<String> = columns.iter().map(Column::heading).collect();
+    let widest = heads.iter().map(String::len).max().unwrap_or_default();
+    for (n, row) in rows.iter().enumerate() {
+        if n > 0 {
+            out.write_all(b"\n")?;
+        }
+        for (head, cell) in heads.iter().zip(row).filter(|(_, cell)| !cell.whole().is_empty()) {
+            // Lines of a text stay lines, under its first.
+            for (line, text) in cell.whole().lines().enumerate() {
+                let head = if line == 0 { head } else { "" };
+                let text: String = text.chars().map(harmless).collect();
+                writeln!(out, "{head:<widest$}  {text}")?;
+            }
+        }
+    }
+    Ok(out.flush()?)
 }
 
 /// The values of an event's data with these names, as text; empty where it has none.

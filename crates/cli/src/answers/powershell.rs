@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 use quarry_collect::{Found, Work};
@@ -18,20 +19,23 @@ const SCRIPT_BLOCK: u64 = 4104;
 /// The most parts of a block; a block of 10 MiB has some 600.
 const MAX_PARTS: u32 = 100_000;
 
-/// Missing parts that are named each.
+/// Missing parts that are named each in a table.
 const MAX_NAMED: usize = 20;
+/// Missing parts that are named each in JSON.
+const MAX_LISTED: usize = 1000;
 
 pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
     let channels = ["Microsoft-Windows-PowerShell/Operational", "PowerShellCore/Operational"];
     let routes = channels.iter().map(|channel| route(channel, &[SCRIPT_BLOCK])).collect();
-    let (run, blocks, zone) = gather(&args, routes, &Read, Blocks::default())?;
-    let zone = zone.get();
+    let (asked, blocks) = gather(&args, routes, &Read, Blocks::default())?;
+    let zone = asked.zone.get();
     let mut blocks: Vec<((String, String), Block)> = blocks.0.into_iter().collect();
     blocks.sort_by(|(a, x), (b, y)| (x.first, a).cmp(&(y.first, b)));
     let rows: Vec<Vec<Cell>> = blocks
         .iter()
         .map(|((host, id), block)| {
-            let missing = block.missing();
+            let shown = block.missing();
+            let missing: Vec<u32> = block.gaps().flatten().take(MAX_LISTED).collect();
             let parts = block.parts.len() as u64;
             let of = format!("{parts} of {}", block.total.max(block.highest()));
             vec![
@@ -41,25 +45,22 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
                 Cell::text(id),
                 text_cell(&block.path),
                 Cell::text(of),
-                Cell::new(
-                    if missing.is_empty() { Json::Null } else { missing.clone().into() },
-                    missing,
-                ),
+                Cell::new(if missing.is_empty() { Json::Null } else { missing.into() }, shown),
                 Cell::text(block.text()),
             ]
         })
         .collect();
     let columns = [
         Column::text("time"),
-        Column::text("host").giving_way(),
-        Column::text("user").giving_way(),
-        Column::text("id").giving_way(),
-        Column::text("path").giving_way(),
-        Column::text("parts"),
-        Column::text("missing"),
-        Column::text("script").giving_way(),
+        Column::text("host").giving_way().dropped(5),
+        Column::text("user").giving_way().dropped(2),
+        Column::text("id").giving_way().dropped(1),
+        Column::text("path").giving_way().path().dropped(3),
+        Column::text("parts").dropped(4),
+        Column::text("missing").giving_way(),
+        Column::text("script").main(),
     ];
-    print(args, &run, "PowerShell script blocks", &columns, &rows)
+    print(args, asked, "PowerShell script blocks", &columns, &rows)
 }
 
 /// A part of a block.
@@ -88,10 +89,21 @@ impl Block {
         self.parts.last_key_value().map_or(0, |(number, _)| *number)
     }
 
+    /// The parts that are missing.
+    fn gaps(&self) -> impl Iterator<Item = RangeInclusive<u32>> {
+        let all = self.total.max(self.highest()).min(MAX_PARTS);
+        let mut next = 1;
+        let ends = self.parts.keys().copied().chain([all.saturating_add(1)]);
+        ends.filter_map(move |number| {
+            let gap = next..=number.saturating_sub(1);
+            next = number.saturating_add(1);
+            (!gap.is_empty()).then_some(gap)
+        })
+    }
+
     /// The numbers of the parts that are missing, the first of many.
     fn missing(&self) -> String {
-        let all = self.total.max(self.highest()).min(MAX_PARTS);
-        let mut missing = (1..=all).filter(|number| !self.parts.contains_key(number));
+        let mut missing = self.gaps().flatten();
         let named: Vec<String> = missing.by_ref().take(MAX_NAMED).map(|n| n.to_string()).collect();
         match missing.count() {
             0 => named.join(", "),
@@ -99,9 +111,28 @@ impl Block {
         }
     }
 
-    /// The parts in their order. Where one is missing, so is its text.
+    /// The parts in their order. Where some are missing, a line says so.
     fn text(&self) -> String {
-        self.parts.values().map(String::as_str).collect()
+        let mut gaps = self.gaps().peekable();
+        let mut text = String::new();
+        let mut mark = |before: u32, text: &mut String| {
+            while let Some(gap) = gaps.next_if(|gap| *gap.start() < before) {
+                let (first, last) = (*gap.start(), *gap.end());
+                if !text.is_empty() && !text.ends_with('\n') {
+                    text.push('\n');
+                }
+                text.push_str(&match first == last {
+                    true => format!("[part {first} is missing]\n"),
+                    false => format!("[parts {first} to {last} are missing]\n"),
+                });
+            }
+        };
+        for (number, part) in &self.parts {
+            mark(*number, &mut text);
+            text.push_str(part);
+        }
+        mark(u32::MAX, &mut text);
+        text
     }
 }
 
@@ -189,7 +220,10 @@ mod tests {
             blocks.take(part(number, script));
         }
         let block = blocks.0.values().next().unwrap();
-        assert_eq!((block.text().as_str(), block.missing().as_str()), ("ac", "2, 4"));
+        assert_eq!(
+            (block.text().as_str(), block.missing().as_str()),
+            ("a\n[part 2 is missing]\nc\n[part 4 is missing]\n", "2, 4")
+        );
         blocks.take(part(2, "b"));
         blocks.take(part(4, "d"));
         let block = blocks.0.values().next().unwrap();

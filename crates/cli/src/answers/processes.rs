@@ -18,19 +18,21 @@ const SYSMON_END: u64 = 5;
 const START: u64 = 4688;
 const END: u64 = 4689;
 
+/// How far the times of a Sysmon 1 and of the 4688 about the same process may be apart, in units of
+/// 100 ns: ten seconds.
+const NEAR: i64 = 100_000_000;
+
 /// The deepest that a tree is indented; what is deeper stands there too.
 const MAX_INDENT: usize = 40;
 
 pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
     let routes = vec![route(SYSMON, &[SYSMON_START, SYSMON_END]), route("Security", &[START, END])];
-    let (run, hosts, zone) = gather(&args, routes, &Read, Hosts::default())?;
-    let zone = zone.get();
+    let (asked, hosts) = gather(&args, routes, &Read, Hosts::default())?;
+    let zone = asked.zone.get();
     let mut rows = Vec::new();
     let mut both = Vec::new();
-    for (host, events) in hosts.0 {
-        let has_both =
-            [true, false].map(|of| events.iter().any(|e| e.of_sysmon == of && e.is_start));
-        if has_both == [true, true] {
+    for (host, mut events) in hosts.0 {
+        if without_doubles(&mut events) > 0 {
             both.push(host.clone());
         }
         for Line { process, depth, parent } in tree(events) {
@@ -57,21 +59,21 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
     if let [first, rest @ ..] = &*both {
         let more =
             if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-        let what = "has both Sysmon 1 and 4688, and Sysmon's are shown";
-        run.console.note(&format!("{first}{more} {what}"));
+        let what = "has both Sysmon 1 and 4688 of processes, and Sysmon's are shown of these";
+        asked.run.console.note(&format!("{first}{more} {what}"));
     }
     let columns = [
-        Column::text("host").giving_way(),
+        Column::text("host").giving_way().dropped(6),
         Column::text("started"),
-        Column::text("ended"),
+        Column::text("ended").dropped(2),
         Column::number("pid"),
-        Column::number("parent"),
-        Column::number("depth"),
-        Column::text("user").giving_way(),
-        Column::text("image").giving_way(),
-        Column::text("command").giving_way(),
+        Column::number("parent").dropped(4),
+        Column::number("depth").dropped(1),
+        Column::text("user").giving_way().dropped(5),
+        Column::text("image").giving_way().path().dropped(3),
+        Column::text("command").main(),
     ];
-    print(args, &run, "Processes", &columns, &rows)
+    print(args, asked, "Processes", &columns, &rows)
 }
 
 /// An event about a process.
@@ -106,11 +108,30 @@ struct Line {
     parent: Option<u64>,
 }
 
+/// Leaves out each 4688 of a process that Sysmon has too, which has more to say, and counts
+/// them: one of the same number, and about the same time.
+fn without_doubles(events: &mut Vec<Event>) -> usize {
+    let mut of_sysmon: HashMap<u64, Vec<Option<EventTime>>> = HashMap::new();
+    for event in events.iter().filter(|event| event.of_sysmon && event.is_start) {
+        of_sysmon.entry(event.pid.unwrap_or_default()).or_default().push(event.time);
+    }
+    // What has no time is least, and first.
+    of_sysmon.values_mut().for_each(|times| times.sort_unstable());
+    let is_double = |event: &Event| {
+        let times = of_sysmon.get(&event.pid.unwrap_or_default())?;
+        let Some(time) = event.time else { return Some(true) };
+        let shifted =
+            |by: i64| Some(EventTime::from_filetime(time.as_filetime().saturating_add_signed(by)));
+        let first = times.partition_point(|other| *other < shifted(-NEAR));
+        Some(times.get(first).is_some_and(|other| *other <= shifted(NEAR)))
+    };
+    let before = events.len();
+    events.retain(|event| event.of_sysmon || !event.is_start || !is_double(event).unwrap_or(false));
+    before - events.len()
+}
+
 /// Puts a host's processes in the order of a tree: each after the one that started it.
 fn tree(mut events: Vec<Event>) -> Vec<Line> {
-    // Both tell of the same processes, Sysmon more.
-    let of_sysmon = events.iter().any(|event| event.of_sysmon && event.is_start);
-    events.retain(|event| event.of_sysmon == of_sysmon);
     events.sort_by_key(|event| (event.time, !event.is_start));
     let mut processes: Vec<Process> = Vec::new();
     let mut by_guid: HashMap<String, usize> = HashMap::new();
@@ -131,7 +152,7 @@ fn tree(mut events: Vec<Event>) -> Vec<Line> {
             }
             continue;
         }
-        // A copy of a log tells of it again.
+        // A copy of a log has it again.
         let is_copy = |known: usize| {
             let start = &processes[known].start;
             start.time == event.time && start.image == event.image && start.command == event.command
@@ -140,7 +161,11 @@ fn tree(mut events: Vec<Event>) -> Vec<Line> {
             continue;
         }
         let parent = match event.parent_guid.is_empty() {
-            false => by_guid.get(&event.parent_guid).copied(),
+            // One that only 4688 tells of has no identifier.
+            false => by_guid.get(&event.parent_guid).copied().or_else(|| {
+                let parent = event.parent_pid.and_then(|pid| by_pid.get(&pid).copied())?;
+                processes[parent].start.guid.is_empty().then_some(parent)
+            }),
             true => event.parent_pid.and_then(|pid| by_pid.get(&pid).copied()),
         };
         let n = processes.len();
@@ -289,9 +314,29 @@ mod tests {
         }
     }
 
-    fn shown(events: Vec<Event>) -> Vec<String> {
+    fn shown(mut events: Vec<Event>) -> Vec<String> {
         let line = |line: Line| format!("{}{}", "-".repeat(line.depth), line.process.start.image);
+        without_doubles(&mut events);
         tree(events).into_iter().map(line).collect()
+    }
+
+    #[test]
+    fn a_4688_is_left_out_where_sysmon_tells_of_the_same_process() {
+        const SECOND: u64 = 10_000_000;
+        let sysmon = |time, pid, image: &str| Event {
+            of_sysmon: true,
+            guid: format!("{{{image}}}"),
+            parent_guid: "{0}".to_owned(),
+            ..event(true, time, pid, 1, image)
+        };
+        let events = vec![
+            event(true, 100 * SECOND, 5, 1, "before Sysmon was there"),
+            sysmon(200 * SECOND, 6, "both"),
+            event(true, 203 * SECOND, 6, 5, "the same"),
+            // The number again, long after.
+            event(true, 300 * SECOND, 6, 5, "another"),
+        ];
+        assert_eq!(shown(events), ["before Sysmon was there", "-another", "both"]);
     }
 
     #[test]
@@ -326,7 +371,7 @@ mod tests {
             sysmon(30, 6, 5, "{c}", "{a}"),
             event(true, 40, 9, 5, "of 4688"),
         ];
-        assert_eq!(shown(events), ["{a}", "-{c}", "{b}"]);
+        assert_eq!(shown(events), ["{a}", "-{c}", "{b}", "-of 4688"]);
     }
 
     #[test]

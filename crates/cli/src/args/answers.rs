@@ -2,9 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{
-    CodePageArgs, FileArgs, FilterArgs, OUTPUT, ServerArgs, SourceArgs, TerminalArgs, WorkArgs,
-};
+use super::{CodePageArgs, FileArgs, OUTPUT, ReadArgs, TerminalArgs, WorkArgs};
 
 pub(super) const AFTER_LOGONS: &str = "\
 Examples:
@@ -12,7 +10,7 @@ Examples:
   quarry logons @dcs -S 1d --event-user '*admin*'   of a group of servers, a day back
   quarry logons logs/ -o html > logons.html         a page to send to somebody
 
-It reads 4624 and 4625 of the log Security. Lines are of one user, host, address, type and reason, with
+It reads 4624 and 4625 of the log Security, and of a domain controller's what failed of 4768, 4771 and 4776. Lines are of one user, host, address, type and reason, with
 how often, first and last.";
 
 pub(super) const AFTER_POWERSHELL: &str = "\
@@ -29,17 +27,13 @@ Examples:
   quarry processes logs/ --around 'Sysmon.evtx#812' --window 10m
   quarry processes @web -S 1h -o html > tree.html
 
-It reads Sysmon 1 and 5, and of a host without these 4688 and 4689 of the log Security, which have command
-lines where the audit policy says so.";
+It reads Sysmon 1 and 5, and 4688 and 4689 of the log Security, which have command lines where the audit
+policy says so; a process that both tell of stands there once, as Sysmon tells it.";
 
 #[derive(Debug, Args)]
 pub(crate) struct AnswerArgs {
     #[command(flatten)]
-    pub(crate) sources: SourceArgs,
-    #[command(flatten)]
-    pub(crate) filter: FilterArgs,
-    #[command(flatten)]
-    pub(crate) servers: ServerArgs,
+    pub(crate) read: ReadArgs,
     #[command(flatten)]
     pub(crate) files: FileArgs,
     /// The format [default: table on a terminal, jsonl elsewhere]
@@ -58,6 +52,8 @@ pub(crate) struct AnswerArgs {
 pub(crate) enum AnswerFormat {
     /// Columns for people
     Table,
+    /// Each value whole on lines of its own, with its name before it
+    List,
     /// A JSON object a line
     Jsonl,
     /// Comma-separated values with a header line, for spreadsheets: no cell begins as a formula

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum, ValueHint};
 
 use super::ScanArgs;
 
-const RULES: &str = "Which rules";
+pub(super) const RULES: &str = "Which rules";
 
 pub(super) const AFTER_DETECT: &str = "\
 Examples:
@@ -35,11 +35,8 @@ pub(crate) struct DetectArgs {
     /// Only rules with this tag; a glob, repeatable, any has to match: 'attack.t1059*'
     #[arg(long, value_name = "TAG", help_heading = RULES)]
     pub(crate) tag: Vec<String>,
-    /// Only rules with this title, file name, or id or beginning of one; a glob, repeatable
-    #[arg(long, value_name = "RULE", help_heading = RULES)]
-    pub(crate) rule: Vec<String>,
     /// Leave out the rules that this file names, by id, title or file name, a line each; what comes
-    /// after # is a comment
+    /// after # at the beginning of a line or after a blank is a comment
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = RULES)]
     pub(crate) exclude: Option<PathBuf>,
     /// Read where log sources are, and how fields are computed, from this file too; what it has
@@ -47,18 +44,29 @@ pub(crate) struct DetectArgs {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = RULES)]
     pub(crate) mapping: Option<PathBuf>,
 
-    /// Read no events: list the rules with where each looks, how much of it can run there, and why
-    /// those that can't run don't; of servers, by the logs that they have
-    #[arg(long, conflicts_with_all = ["explain", "by", "follow"], help_heading = RULES)]
+    /// Test no events: list the rules with where each looks, how much of it can run there, and why
+    /// those that can't run don't; of files by the channels and ids that they have, of servers by
+    /// their logs and what these show of the audit policy
+    #[arg(long, conflicts_with_all = [
+        "explain", "by", "follow", "log", "since", "until", "around", "id", "level", "provider",
+        "computer", "event_user", "data", "grep", "xpath", "not", "lines", "reverse", "sort",
+        "unique", "fields",
+    ], help_heading = RULES)]
     pub(crate) plan: bool,
     /// Read no source: show what a rule tests, where, and what a server is asked for; and of EVENT
     /// in the place of SOURCE (LOG.evtx#RECORD, or a file of events or fields as JSON), which of
     /// the tests hold
-    #[arg(long, value_name = "RULE", conflicts_with_all = ["by", "follow"], help_heading = RULES)]
+    #[arg(long, value_name = "RULE", conflicts_with_all = [
+        "by", "follow", "log", "since", "until", "around", "id", "level", "provider", "computer",
+        "event_user", "data", "grep", "xpath", "not", "lines", "reverse", "sort", "unique",
+        "fields", "output", "recover",
+    ], help_heading = RULES)]
     pub(crate) explain: Option<String>,
 
     /// Count the events that match, by rule, host or level, instead of printing them
-    #[arg(long, value_name = "WHAT", conflicts_with = "follow", help_heading = super::ORDER)]
+    #[arg(long, value_name = "WHAT", conflicts_with_all = [
+        "follow", "reverse", "sort", "unique", "fields", "per_source",
+    ], help_heading = super::ORDER)]
     pub(crate) by: Option<By>,
     /// Go on for ever: print events that match as they come, and with -n first those among the last
     /// N of each log

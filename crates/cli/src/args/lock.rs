@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ArgAction;
 use quarry_lock::ByteRange;
 
-use super::values::duration;
+use quarry_program::args::values::duration;
 
 /// Run a command with a file locked.
 ///

@@ -35,7 +35,7 @@ pub(crate) enum MessagesCommand {
     /// List the catalogues that scans use, or the providers in one
     List(CataloguesArgs),
     /// Print what a catalogue has of a provider, or of one of its events
-    Show(ShowArgs),
+    Show(ShowMessageArgs),
     /// Read catalogues whole, and say which are damaged
     Verify(VerifyArgs),
 }
@@ -88,7 +88,7 @@ pub(crate) struct CataloguesArgs {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct ShowArgs {
+pub(crate) struct ShowMessageArgs {
     /// The provider's name, in any case
     #[arg(value_name = "PROVIDER")]
     pub(crate) provider: String,

@@ -12,10 +12,10 @@ use quarry_event::filter::{Filter, Glob, Ids};
 use quarry_event::{EventTime, Field, FieldSource};
 use quarry_eventlog::Direction;
 use quarry_fleet::{Options, Server};
+use quarry_program::demo::failed;
 use quarry_sim::Sim;
 use tokio::runtime::Handle;
 
-use super::failed;
 use crate::error::Failure;
 
 const HOURS: Duration = Duration::from_secs(8 * 3600);

@@ -1,12 +1,9 @@
 //! `quarry detect --by`: how many events match, by rule, host or level.
 
-use std::sync::Arc;
-
 use quarry_collect::{Found, Work};
 use quarry_event::output::local_time;
 use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource, RuleName};
-use quarry_eventlog::Direction;
 use serde_json::Value as Json;
 
 use super::Detection;
@@ -15,27 +12,20 @@ use crate::console::grouped;
 use crate::count_by::Groups;
 use crate::error::{Failure, Outcome, delivered};
 use crate::filter::{Question, Zone};
-use crate::list::{Tallies, Tally};
+use crate::input::FileOptions;
 use crate::listing::{self, Cell, Column};
-use crate::run::{Run, Wanted};
-use crate::texts::RunTexts;
+use crate::run::Setup;
+use crate::tallies::{Tallies, Tally};
 
 pub(super) fn run(rules: &Detection, by: By, args: ScanArgs) -> Result<Outcome, Failure> {
     let output = format(args.output)?;
-    let zone = Zone::new(&args.terminal)?;
-    let question = Question::new(&args.filter, &zone, &[])?;
-    let mut run = Run::new(&args.terminal, &args.work, Direction::Forward);
-    run.file_options.recover = args.files.recover;
-    run.ansi = args.code_page.ansi_codepage;
-    // No text is shown.
-    let is_searched = !question.selection.filter().grep.is_empty();
-    run.texts = RunTexts::open(&args.texts, is_searched, &run.console);
-    question.warn(&run.console);
-    let inputs = run.inputs(&args.sources, &args.servers)?;
-    let routed = Arc::new(question.routed(rules.routes(), &inputs)?);
-    let missing = question.missing();
-    let selection = Arc::new(question.selection);
-    let wanted = Wanted { files: &selection, servers: &routed };
+    let zone = Zone::new(&args.show.terminal)?;
+    let question = Question::beside_rules(&args.read.filter, &zone, &[])?;
+    let files = FileOptions { recover: args.files.recover, tell_copies: true };
+    let setup = Setup { files, is_routed: true, ..Setup::of(&args.show) };
+    let (mut run, inputs) = setup.begin(&question, &args.read)?;
+    rules.announce(&run.console, inputs.servers.len());
+    let wanted = question.wanted(Some(rules.routes()), &inputs, None)?;
     let mut groups = Groups::default();
     delivered(run.read_through(inputs, &wanted, rules.stage(), &CountHits(by), &mut groups))?;
     let zone = zone.get();
@@ -52,14 +42,19 @@ pub(super) fn run(rules: &Detection, by: By, args: ScanArgs) -> Result<Outcome, 
         By::Host => &["host"],
         By::Level => &["level"],
     };
-    let mut columns: Vec<Column> = names.iter().map(|name| Column::field(name)).collect();
-    columns.extend([Column::number("events"), Column::text("oldest"), Column::text("newest")]);
-    let list = ListArgs { output, terminal: args.terminal };
+    let column = |name: &&str| match *name {
+        "level" => Column::text("level"),
+        "id" => Column::field("id").dropped(1),
+        name => Column::field(name).main(),
+    };
+    let mut columns: Vec<Column> = names.iter().map(column).collect();
+    columns.push(Column::number("events"));
+    columns.extend([Column::text("oldest").dropped(2), Column::text("newest")]);
+    let list = ListArgs { output, terminal: args.show.terminal };
     listing::print(&columns, &rows, &list)?;
     if let Some(more) = sorted.len().checked_sub(shown).filter(|more| *more > 0) {
         run.console.note(&format!("{} more lines", grouped(more as u64)));
     }
-    missing.warn(&run.console);
     run.summarize();
     rules.summarize(&run);
     Ok(run.outcome())

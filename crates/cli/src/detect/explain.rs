@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use quarry_detect::{Engine, Explanation, Reach};
 use quarry_event::filter::{Filter, Glob, Ids};
+use quarry_event::text::harmless;
 use quarry_event::{Element, Event, Node};
 use serde_json::Value as Json;
 
@@ -25,13 +26,14 @@ pub(super) fn run(rules: &Detection, wanted: &str, args: &ScanArgs) -> Result<Ex
     let rule = find(engine, wanted)?;
     let mut text = head(engine, rule);
     let mut matched = None;
-    if args.sources.sources.is_empty() {
+    if args.read.sources.sources.is_empty() {
         text += "\n";
         text += &engine.explain(rule).text;
     }
-    for source in &args.sources.sources {
+    for source in &args.read.sources.sources {
         let name = source.to_string_lossy();
         for (shown, explanation) in explain(engine, rule, &name)? {
+            let shown = clean(&shown);
             text += &format!("\n{shown}: {}\n{}", verdict(&explanation), explanation.text);
             let matches = explanation.matches == Some(true) && explanation.is_routed == Some(true);
             matched = Some(matched.unwrap_or(false) | matches);
@@ -41,6 +43,11 @@ pub(super) fn run(rules: &Detection, wanted: &str, args: &ScanArgs) -> Result<Ex
         Err(Closed::Failed(failure)) => Err(failure),
         Err(Closed::Pipe) | Ok(()) => Ok(ExitCode::from(u8::from(matched == Some(false)))),
     }
+}
+
+/// A rule's text on one line, in which nothing acts on a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(harmless).collect()
 }
 
 fn find(engine: &Engine, wanted: &str) -> Result<usize, Failure> {
@@ -53,7 +60,7 @@ fn find(engine: &Engine, wanted: &str) -> Result<usize, Failure> {
         [] => Err(Failure::new(format!("--explain: there is no rule {wanted}"))
             .hint("name its id, the beginning of one, its title or its file, or part of one: '*mimikatz*'")),
         many => {
-            let names = many.iter().take(MAX_LISTED).map(|n| format!("  {}  {}", rules[*n].name.id, rules[*n].name.title));
+            let names = many.iter().take(MAX_LISTED).map(|n| clean(&format!("  {}  {}", rules[*n].name.id, rules[*n].name.title)));
             let mut failure = Failure::new(format!("--explain: {} rules are {wanted}", many.len()));
             failure.shown = Some(names.collect::<Vec<_>>().join("\n"));
             Err(failure.hint("name one by its id"))
@@ -64,10 +71,10 @@ fn find(engine: &Engine, wanted: &str) -> Result<usize, Failure> {
 /// What a rule is, and where it looks.
 fn head(engine: &Engine, rule: usize) -> String {
     let (plan, rule) = (&engine.plan().rules()[rule], &engine.rules()[rule]);
-    let mut text = format!("{}\n", rule.name.title);
+    let mut text = format!("{}\n", clean(&rule.name.title));
     let mut line = |name: &str, value: &str| {
         if !value.is_empty() {
-            text += &format!("  {name:<9}{value}\n");
+            text += &format!("  {name:<9}{}\n", clean(value));
         }
     };
     line("id", &rule.name.id);
@@ -126,15 +133,23 @@ fn explain(
         name => File::open(name).and_then(|file| file.take(MAX_JSON).read_to_string(&mut text)),
     };
     read.map_err(|e| Failure::new(format!("{name}: {}", plain(&e))))?;
+    const HINT: &str =
+        "it is to have events as quarry scan -o json or jsonl prints them, or objects of fields";
+    let mut events = Vec::new();
+    for value in serde_json::Deserializer::from_str(&text).into_iter::<Json>() {
+        match value {
+            Ok(Json::Array(several)) => events.extend(several),
+            Ok(event) => events.push(event),
+            Err(error) => return Err(Failure::new(format!("{name}: {error}")).hint(HINT)),
+        }
+    }
     let mut explained = Vec::new();
-    for (n, event) in serde_json::Deserializer::from_str(&text).into_iter::<Json>().enumerate() {
-        let event = event.map_err(|error| {
-            Failure::new(format!("{name}: {error}")).hint(
-                "it is to have events as quarry scan -o jsonl prints them, or objects of fields",
-            )
-        })?;
+    for (n, event) in events.iter().enumerate() {
         let shown = format!("{name}, event {}", n + 1);
-        explained.push((shown, engine.explain_event(rule, &event_of(&event))));
+        if !event.is_object() {
+            return Err(Failure::new(format!("{shown}: it is no object")).hint(HINT));
+        }
+        explained.push((shown, engine.explain_event(rule, &event_of(event))));
     }
     match explained.is_empty() {
         true => Err(Failure::new(format!("{name}: there is no event in it"))),
@@ -179,7 +194,14 @@ fn event_of(json: &Json) -> Event {
     }
     let mut data = Vec::new();
     let fields = if is_printed { json.get("data") } else { Some(json) };
+    // What stands in System is no data.
+    let is_system = |name: &str| {
+        !is_printed && (name == "Provider_Name" || members.iter().any(|(field, _)| *field == name))
+    };
     for (name, value) in fields.and_then(Json::as_object).into_iter().flatten() {
+        if is_system(name) {
+            continue;
+        }
         // An unnamed value is called so where it is printed.
         let is_unnamed =
             is_printed && name.strip_prefix("param").is_some_and(|n| n.parse::<u32>().is_ok());

@@ -6,6 +6,7 @@ mod load;
 mod plan;
 
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -22,9 +23,13 @@ use crate::{scan, tail};
 /// Rules that are named where several have something in common.
 const MAX_NAMES: usize = 3;
 
-pub(crate) fn run(args: DetectArgs) -> Result<ExitCode, Failure> {
-    let console = Console::of(&args.scan.terminal);
-    let rules = Detection::load(&args, &console)?;
+pub(crate) fn run(mut args: DetectArgs) -> Result<ExitCode, Failure> {
+    let console = Console::of(&args.scan.show.terminal);
+    // The system takes all memory back when the program ends; nobody waits for thousands of rules to
+    // give theirs back piece by piece.
+    let rules = ManuallyDrop::new(Detection::load(&args, &console)?);
+    // These rules, and no others, are what events are tested for.
+    args.scan.read.filter.rule.clear();
     if let Some(rule) = &args.explain {
         return explain::run(&rules, rule, &args.scan);
     }
@@ -48,16 +53,14 @@ fn follow(rules: &Detection, args: DetectArgs) -> Result<ExitCode, Failure> {
         output => output.and_then(ScanFormat::text),
     };
     let args = TailArgs {
-        sources: scan.sources,
-        filter: scan.filter,
-        servers: scan.servers,
+        read: scan.read,
         lines: scan.lines.unwrap_or(0),
         cursor_file: args.cursor_file,
-        code_page: scan.code_page,
+        code_page: scan.show.code_page,
         output: output as Option<Format>,
         fields: scan.fields,
-        texts: scan.texts,
-        terminal: scan.terminal,
+        texts: scan.show.texts,
+        terminal: scan.show.terminal,
     };
     tail::follow(&args, Some(rules))
 }
@@ -91,6 +94,14 @@ impl Detection {
         channels.into_iter().map(route).collect()
     }
 
+    /// Says, before servers are asked, how many rules can run and which make a server send a whole log.
+    pub(crate) fn announce(&self, console: &Console, servers: usize) {
+        if servers > 0 {
+            self.summarize_plan(console);
+            self.summarize_whole_logs(console);
+        }
+    }
+
     /// Says how many rules ran, and why others didn't.
     pub(crate) fn summarize(&self, run: &Run) {
         let console = &run.console;
@@ -99,9 +110,6 @@ impl Detection {
         let counts = plan.counts(|channel| seen.contains(&channel.to_lowercase()));
         let idle = counts.cannot - plan.counts(|_| true).cannot;
         self.summarize_counts(console, &counts, ["ran", "had no event to look at"], idle);
-        if run.summary.servers.all > 0 {
-            self.summarize_whole_logs(console);
-        }
         if idle == 0 {
             return;
         }
@@ -134,7 +142,9 @@ impl Detection {
         }
         for (channel, rules) in whole {
             let shown = named(&rules);
-            console.note(&format!("  {channel} is read whole, because of {shown}"));
+            console.note(&format!(
+                "  {channel} is read whole, because of {shown}; --exclude FILE leaves rules out"
+            ));
         }
     }
 
@@ -162,15 +172,33 @@ impl Detection {
         let all = engine.rules().len() + self.refused.len();
         let rules = if all == 1 { "rule" } else { "rules" };
         console.note(&format!("{} {rules}: {}", grouped(all as u64), parts.join(", ")));
+        let mut elsewhere = 0;
         for (why, rules) in engine.plan().reasons() {
+            if rules.iter().all(|rule| is_elsewhere(&engine.rules()[*rule])) {
+                elsewhere += rules.len();
+                console.detail(|| format!("can't run: {why}: {} rules", rules.len()));
+                continue;
+            }
             let files: Vec<&str> =
                 rules.iter().map(|rule| engine.rules()[*rule].file_name()).collect();
             console.note(&format!("  can't run: {why}: {}", named(&files)));
+        }
+        if elsewhere > 0 {
+            let are = if elsewhere == 1 { "rule is" } else { "rules are" };
+            console.note(&format!(
+                "  can't run: {} {are} for products other than windows",
+                grouped(elsewhere as u64)
+            ));
         }
         if self.left_out > 0 {
             console.note(&format!("  {} left out, as asked for", grouped(self.left_out as u64)));
         }
     }
+}
+
+/// Whether a rule is for another product.
+fn is_elsewhere(rule: &quarry_detect::Rule) -> bool {
+    rule.source.product.as_deref().is_some_and(|product| product != "windows")
 }
 
 /// Some names, and how many more there are.

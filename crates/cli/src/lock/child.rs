@@ -123,9 +123,7 @@ fn cannot_run(program: &Program, error: &io::Error) -> Failure {
 
 #[cfg(unix)]
 pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
-    use std::os::unix::process::ExitStatusExt;
-    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    ExitCode::from(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(SYSTEM_FAILED))
+    ExitCode::from(quarry_program::signals::exit_code(status).unwrap_or(SYSTEM_FAILED))
 }
 
 #[cfg(windows)]

@@ -95,7 +95,7 @@ fn events_that_match_are_printed_with_their_rules_and_the_summary_says_what_ran(
         "warning: z_broken.yml:4: unknown modifier `nosuch`",
         "2 of 2 files read; 6 records, 4 matched",
         "5 rules: 2 ran, 1 had no event to look at, 1 can't run, 1 refused",
-        "  can't run: its product is linux, not windows: nowhere.YAML",
+        "  can't run: 1 rule is for products other than windows",
         "  no event came of Microsoft-Windows-Sysmon/Operational (1)",
     ] {
         assert!(ran.stderr.lines().any(|said| said == line), "{line}\n{}", ran.stderr);
@@ -154,6 +154,23 @@ fn rules_are_chosen_by_level_status_tag_name_and_a_file_of_exceptions() {
 }
 
 #[test]
+fn events_that_match_a_rule_can_be_left_out_and_only_detect_knows_rules() {
+    let folder = rules();
+    let ran = detect(&folder, &[&["./", "--not", "rule:*logon*"], &MARKS[..]].concat());
+    let somebody = |user| mark(user, &["Somebody"]);
+    assert_eq!(marks(&ran), ["alice", "carol", "alice"].map(somebody));
+    let ran = run(folder.path(), &["scan", "./", "--not", "rule:*logon*"]);
+    assert_eq!(ran.status, Some(2));
+    for args in [["scan", "./", "--rule", "any"], ["count", "./", "--rule", "any"]] {
+        let ran = run(folder.path(), &args);
+        assert_eq!(ran.status, Some(2), "{args:?}");
+        for text in ["--rule: events of servers and files don't say", "quarry detect --rules"] {
+            assert!(ran.stderr.contains(text), "{args:?} {}", ran.stderr);
+        }
+    }
+}
+
+#[test]
 fn rules_in_a_zip_archive_are_those_of_the_folder() {
     let folder = rules();
     let mut zip = zip::ZipWriter::new(fs::File::create(folder.path().join("rules.zip")).unwrap());
@@ -207,6 +224,42 @@ fn a_plan_lists_where_each_rule_looks_and_reads_nothing() {
     assert!(ran.stderr.contains("5 rules: 3 can run, 1 can't run, 1 refused"), "{}", ran.stderr);
 }
 
+const MADE: &str = "title: A process was created
+id: 5e9a3a5c-0000-4000-8000-000000000004
+logsource: { product: windows, service: security }
+detection: { a: { EventID: 4688, NewProcessName: x }, condition: a }
+";
+
+#[test]
+fn a_plan_of_files_says_of_each_what_is_in_it_and_what_can_t_match_there() {
+    let folder = rules();
+    fs::write(folder.path().join("rules/made.yml"), MADE).unwrap();
+    let ran = detect(&folder, &["--plan", "a.evtx", "sub", "-o", "jsonl"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    let lines: Vec<_> = ran.lines().into_iter().map(json).collect();
+    assert_eq!(lines.len(), 2, "{}", ran.stdout);
+    for (line, source, has) in [
+        (&lines[0], "a.evtx", serde_json::json!(["Security 4624,4625,4634"])),
+        (&lines[1], "b.evtx", serde_json::json!(["Security 4624,4625"])),
+    ] {
+        assert!(line["source"].as_str().unwrap().ends_with(source), "{line}");
+        assert_eq!((&line["run"], &line["cannot"]), (&2.into(), &3.into()), "{line}");
+        assert_eq!(line["has"], has);
+        assert_eq!(line["unseen"], serde_json::Value::Null);
+        let because = line["because"].to_string();
+        for why in [
+            "Security has none of 4688 (Process Creation) (1)",
+            "no records of Microsoft-Windows-Sysmon/Operational (1)",
+            "its product is linux, not windows (1)",
+        ] {
+            assert!(because.contains(why), "{because}");
+        }
+    }
+    // The same that a detection says.
+    let ran = detect(&folder, &["--plan", "nowhere.evtx", "-o", "jsonl"]);
+    assert_eq!(ran.status, Some(2), "{} {}", ran.stdout, ran.stderr);
+}
+
 #[test]
 fn a_rule_is_explained_test_by_test() {
     let folder = rules();
@@ -245,9 +298,115 @@ fn a_rule_is_explained_test_by_test() {
         let ran = detect(&folder, &["--explain", "a_failed", file]);
         assert!(ran.stdout.contains(&format!("{file}, event 1: it matches")), "{}", ran.stdout);
     }
+    // An array, as `scan -o json` prints it; what is in System is no data.
+    let array = run(folder.path(), &["scan", "sub/b.evtx", "-i", "4625", "-o", "json"]).stdout;
+    fs::write(folder.path().join("array.json"), array).unwrap();
+    let ran = detect(&folder, &["--explain", "a_failed", "array.json"]);
+    assert!(ran.stdout.contains("array.json, event 1: it matches"), "{}", ran.stdout);
+    fs::write(folder.path().join("number.json"), "[1]").unwrap();
+    let ran = detect(&folder, &["--explain", "a_failed", "number.json"]);
+    assert_eq!(ran.status, Some(2));
+    let keyword = FAILED.replace("failed:\n    EventID: 4625", "failed: ['4625']");
+    fs::write(folder.path().join("rules/keyword.yml"), keyword.replace("0001", "0009")).unwrap();
+    let ran = detect(&folder, &["--explain", "keyword", "fields.json"]);
+    assert!(ran.stdout.contains("fields.json, event 1: it doesn't match"), "{}", ran.stdout);
     let ran = detect(&folder, &["--explain", "nosuch"]);
     assert_eq!(ran.status, Some(2));
     assert!(ran.stderr.contains("there is no rule nosuch"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_explanation_has_nothing_of_its_rule_that_acts_on_a_terminal() {
+    let folder = rules();
+    let text = "title: \"T\\e]0;owned\\a\\nrow \\u202e x\"\nid: \"i\\e[7m\"\ntags: [\"a\\e[7m\"]\nlogsource: \
+                { service: security }\ndetection:\n  \"s\\e[7m\": { \"F\\e[5m\": \"v\\e[0m\" }\n  condition: 1 of \
+                them\n";
+    fs::write(folder.path().join("rules/evil.yml"), text).unwrap();
+    for args in [&["--explain", "evil"][..], &["--explain", "evil", "a.evtx#2"]] {
+        let ran = detect(&folder, args);
+        assert!(ran.stdout.contains("␛[7m") && ran.stdout.contains("␛[5m"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{:?}", ran.stdout);
+        assert!(ran.stdout.starts_with("T␛]0;owned␇ row"), "{:?}", ran.stdout);
+    }
+}
+
+#[test]
+fn rules_are_excluded_by_titles_with_hashes_and_a_line_that_names_none_is_reported() {
+    let folder = rules();
+    fs::write(folder.path().join("rules/c.yml"), ANY.replace("Somebody", "C# IL Code")).unwrap();
+    fs::write(folder.path().join("no.txt"), "\u{feff}C# IL code\n#all\nnosuch # typo\n").unwrap();
+    let ran = detect(&folder, &["./", "--exclude", "no.txt"]);
+    assert!(!ran.stdout.contains("C# IL Code"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("--exclude: nosuch is no rule"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("1 left out, as asked for"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_folder_named_twice_is_read_once_and_a_damaged_member_is_no_end() {
+    let folder = rules();
+    let twice =
+        run(folder.path(), &["detect", "--rules", "rules", "--rules", "rules/../rules", "./"]);
+    assert!(twice.stderr.contains("5 rules: 2 ran"), "{}", twice.stderr);
+    let mut zip = zip::ZipWriter::new(fs::File::create(folder.path().join("rules.zip")).unwrap());
+    let options =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, text) in [("a.yml", "title: damaged here"), ("b.yml", FAILED), ("c.yml", ANY)] {
+        zip.start_file(name, options).unwrap();
+        zip.write_all(text.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap();
+    let path = folder.path().join("rules.zip");
+    let bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(7).position(|part| part == b"damaged").unwrap();
+    fs::write(&path, [&bytes[..at], b"DAMAGED", &bytes[at + 7..]].concat()).unwrap();
+    let ran = run(folder.path(), &["detect", "--rules", "rules.zip", "./"]);
+    assert_eq!(ran.status, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("rules.zip: a.yml: "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("2 rules: 2 ran"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_after_a_last_separator_is_no_rule_and_all_that_are_refused_can_be_listed() {
+    let folder = rules();
+    fs::write(folder.path().join("rules/more/any.yml"), format!("{ANY}---\n")).unwrap();
+    for n in 0..30 {
+        let text = BROKEN.replace("nosuch", &format!("no{n}"));
+        fs::write(folder.path().join(format!("rules/x{n}.yml")), text).unwrap();
+    }
+    let ran = detect(&folder, &["./"]);
+    assert!(
+        ran.stderr.contains("35 rules: 2 ran") && ran.stderr.contains("31 refused"),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.contains("11 more rules are refused: -v names them"), "{}", ran.stderr);
+    let ran = detect(&folder, &["./", "-v"]);
+    let named = (0..30).filter(|n| ran.stderr.contains(&format!("`no{n}`"))).count();
+    assert_eq!(named, 30, "{}", ran.stderr);
+    let ran = detect(&folder, &["--plan", "-o", "jsonl"]);
+    let refused = ran.lines().into_iter().map(json);
+    let refused = refused.filter(|line| line["runs"].as_str().unwrap().starts_with("refused: "));
+    assert_eq!(refused.count(), 31, "{}", ran.stdout);
+}
+
+#[test]
+fn options_that_would_have_no_effect_are_refused() {
+    let folder = rules();
+    for args in [
+        &["./", "--by", "level", "--unique"][..],
+        &["./", "--by", "level", "--sort", "time"],
+        &["./", "--by", "level", "--fields", "time"],
+        &["--explain", "a_failed", "-o", "csv"],
+        &["--explain", "a_failed", "-S", "1d"],
+        &["--plan", "./", "-i", "4624"],
+        &["--plan", "./", "-S", "1d"],
+    ] {
+        let ran = detect(&folder, args);
+        assert_eq!(ran.status, Some(2), "{args:?} {}", ran.stderr);
+        assert!(ran.stderr.contains("cannot be used with"), "{args:?} {}", ran.stderr);
+    }
+    let ran = detect(&folder, &["./", "--rule", "logon"]);
+    assert!(ran.stderr.contains("'*logon*'"), "{}", ran.stderr);
 }
 
 #[test]

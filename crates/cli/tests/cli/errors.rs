@@ -71,6 +71,20 @@ fn every_mistake_is_named_with_what_to_do() {
 }
 
 #[test]
+fn a_format_of_quarryd_s_names_the_program_that_writes_it() {
+    let folder = logs();
+    for words in [&["scan", "a.evtx"][..], &["detect", "--rules", "rules", "a.evtx"]] {
+        let ran = run(folder.path(), &[words, &["-o", "parquet"]].concat());
+        assert_eq!(ran.status, Some(2), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("`quarryd export SOURCE... -o FILE.parquet`"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+#[test]
 fn a_source_that_fails_leaves_the_others_unharmed() {
     let folder = logs();
     fs::write(folder.path().join("notes.txt"), "no log\n").unwrap();

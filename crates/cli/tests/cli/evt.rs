@@ -269,7 +269,7 @@ fn records_of_slack_in_an_evtx_file_are_recovered_once() {
 
     let ran = run(folder.path(), &["scan", "a.evtx"]);
     assert_eq!(numbers(&ran), [41, 42, 43], "{}", ran.shown());
-    // What isn't shown is told of.
+    // What isn't shown is reported.
     assert!(ran.stderr.contains("1 chunk with older records is not counted"), "{}", ran.stderr);
     assert!(ran.stderr.contains("--recover shows"), "{}", ran.stderr);
     let ran = run(folder.path(), &["scan", "a.evtx", "--recover"]);

@@ -87,7 +87,7 @@ fn every_record_of_the_samples_is_saved_as_it_was() {
             }
             let ran = save(&corpus, &["scan", path], &saved);
             let xml = |path: &str| run(&corpus, &["scan", path, "-q", "-o", "xml"]).stdout;
-            // A record that can't be saved is told of.
+            // A record that can't be saved is reported.
             if ran.stderr.contains("can't be saved") {
                 println!("{path}: {}", ran.stderr);
                 continue;

@@ -108,6 +108,10 @@ fn hits_are_the_same_with_and_without_push_down_and_only_routed_records_are_sent
     // A rule that wants every event of Security is named.
     let named = "Security is read whole, because of win_security_susp_computer_name.yml";
     assert!(pushed.stderr.contains(named), "{}", pushed.stderr);
+    // Before a server is asked, with what can be done about it.
+    let at = |text: &str| pushed.stderr.find(text).unwrap_or(usize::MAX);
+    assert!(at(" can run") < at(named) && at(named) < at(" answered"), "{}", pushed.stderr);
+    assert!(pushed.stderr.contains("--exclude FILE"), "{}", pushed.stderr);
     assert!(!read.stderr.contains("read whole"), "{}", read.stderr);
 }
 
@@ -182,9 +186,49 @@ fn a_plan_says_of_each_server_what_can_run_there() {
         assert_eq!(plan["run"], 1);
         assert_eq!(plan["cannot"], 1);
         let why = "no records of Microsoft-Windows-Sysmon/Operational (1)";
-        assert_eq!(plan["because"], why);
+        assert_eq!(plan["because"], serde_json::json!([why]));
+        assert_eq!(plan["unseen"], 0);
     }
     assert!(fleet.sim.queries().iter().all(|query| !query.query.contains("4625")));
+}
+
+/// A rule about events that a server has, and one about events that it hasn't.
+const AUDITED: &str = r"
+title: A policy was changed
+logsource: { product: windows, service: security }
+detection: { a: { EventID: 4719 }, condition: a }
+---
+title: A share was looked into
+logsource: { product: windows, service: security }
+detection: { a: { EventID: 5145 }, condition: a }
+";
+
+#[test]
+fn a_plan_says_what_is_seen_of_a_server_s_audit_policy_and_what_can_t_be_known() {
+    let Some(logs) = corpus_folder("sigma/regression.tar.xz") else { return };
+    let mut files = FileLogs::default();
+    for entry in std::fs::read_dir(logs.join("regression")).unwrap() {
+        files.add(&entry.unwrap().path()).unwrap();
+    }
+    let files = Arc::new(files);
+    let fleet = Fleet::start(servers(1), |options| options.files = Some(Arc::clone(&files)));
+    std::fs::write(fleet.root().join("rules.yml"), AUDITED).unwrap();
+    let mut command = fleet.command(&["detect", "--rules", "rules.yml", "--plan", "server01"]);
+    command.args(["-o", "jsonl"]).args(IMPATIENT);
+    let ran = run(command);
+    assert_eq!(ran.status, Some(0), "{}", ran.shown());
+    // What a look at every event says.
+    let security = fleet.known("server01", "Security");
+    let ids: BTreeSet<u64> = security.iter().map(|(_, e)| number(e, Field::EventId)).collect();
+    let changed = security.iter().filter(|(_, e)| number(e, Field::EventId) == 4719).count();
+    let plan = &ran.json()[0];
+    assert_eq!((&plan["run"], &plan["cannot"]), (&2.into(), &0.into()), "{plan}");
+    let unseen = [4719, 5145].iter().filter(|id| !ids.contains(id)).count();
+    assert_eq!(plan["unseen"], unseen, "{plan}");
+    assert_eq!(ids.contains(&5145), !plan["because"].to_string().contains("(Detailed File"));
+    let changes = plan["audit_changes"].as_array().unwrap();
+    assert_eq!(changes.len(), changed, "{plan}");
+    assert!(ran.stderr.contains("doesn't tell its audit policy"), "{}", ran.stderr);
 }
 
 #[cfg(unix)]

@@ -212,3 +212,16 @@ fn the_newest_of_several_logs_are_those_by_time() {
         assert_eq!(came.map(|event| place(&event)).collect::<Vec<_>>(), expected);
     }
 }
+
+#[test]
+fn an_empty_answer_says_that_no_log_was_named() {
+    let fleet = Fleet::new(servers(2), 20);
+    let said = "no log was named, so servers were read as usual";
+    let empty = fleet.scan(&["@all", "-i", "65535"]);
+    assert_eq!(empty.status, Some(1), "{}", empty.shown());
+    assert!(empty.shown().contains(said), "{}", empty.shown());
+    for some in [&["@all", "-i", "65535", "-l", "System"][..], &["@all", "-n", "1"]] {
+        let ran = fleet.scan(some);
+        assert!(!ran.shown().contains(said), "{}", ran.shown());
+    }
+}

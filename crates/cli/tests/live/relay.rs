@@ -6,26 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fastrand::Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-
-/// Numbers that look random, the same for the same seed.
-#[derive(Clone)]
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
 
 /// What happens to a connection when so many bytes of the server's have passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -52,11 +38,11 @@ async fn relay(to: SocketAddr, seed: u64, seen: Arc<Seen>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
-        let mut chance = Chance(seed);
+        let mut random = Rng::with_seed(seed);
         loop {
             let (client, _) = listener.accept().await.unwrap();
             let Ok(server) = TcpStream::connect(to).await else { continue };
-            let fate = match chance.below(10) {
+            let fate = match random.u64(..10) {
                 0..=2 => Fate::Well,
                 3 => Fate::Stall,
                 4..=6 => Fate::Reset,
@@ -64,12 +50,12 @@ async fn relay(to: SocketAddr, seed: u64, seen: Arc<Seen>) -> u16 {
                 _ => Fate::HalfCloseServer,
             };
             // Some in the handshake, most among the records.
-            let after = match chance.below(4) {
-                0 => chance.below(2000),
-                _ => chance.below(400_000),
+            let after = match random.u64(..4) {
+                0 => random.u64(..2000),
+                _ => random.u64(..400_000),
             };
-            let chance = Chance(seed ^ chance.below(u64::MAX));
-            tokio::spawn(pass(client, server, fate, after, chance, Arc::clone(&seen)));
+            let random = random.fork();
+            tokio::spawn(pass(client, server, fate, after, random, Arc::clone(&seen)));
         }
     });
     port
@@ -80,13 +66,12 @@ async fn pass(
     server: TcpStream,
     fate: Fate,
     after: u64,
-    mut chance: Chance,
+    mut random: Rng,
     seen: Arc<Seen>,
 ) {
     let (mut from_client, to_client) = client.into_split();
     let (from_server, mut to_server) = server.into_split();
-    let mut there = chance.clone();
-    there.0 ^= 1;
+    let mut there = random.fork();
     let up = tokio::spawn(async move {
         let mut buffer = [0; 4096];
         while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
@@ -98,7 +83,7 @@ async fn pass(
         (from_client, to_server)
     });
     let (from_server, to_client, ended) =
-        down(from_server, to_client, fate, after, &mut chance).await;
+        down(from_server, to_client, fate, after, &mut random).await;
     if !ended {
         return;
     }
@@ -141,14 +126,14 @@ async fn down(
     mut to: OwnedWriteHalf,
     fate: Fate,
     after: u64,
-    chance: &mut Chance,
+    random: &mut Rng,
 ) -> (OwnedReadHalf, OwnedWriteHalf, bool) {
     let mut passed = 0;
     let mut buffer = [0; 16 * 1024];
     loop {
-        let most = 1 + chance.below(buffer.len() as u64) as usize;
+        let most = random.usize(1..=buffer.len());
         let Ok(read @ 1..) = from.read(&mut buffer[..most]).await else { return (from, to, false) };
-        delay(chance).await;
+        delay(random).await;
         let mut read = read;
         let due = fate != Fate::Well && passed + read as u64 >= after;
         if due && fate != Fate::HalfCloseServer {
@@ -165,9 +150,9 @@ async fn down(
     }
 }
 
-async fn delay(chance: &mut Chance) {
-    if chance.below(8) == 0 {
-        tokio::time::sleep(Duration::from_millis(chance.below(40))).await;
+async fn delay(random: &mut Rng) {
+    if random.u64(..8) == 0 {
+        tokio::time::sleep(Duration::from_millis(random.u64(..40))).await;
     }
 }
 
@@ -182,7 +167,7 @@ fn scan_through_relays(seed: u64, args: &[&str], wanted: impl Fn(&[(u64, Event)]
         .enumerate()
         .map(|(n, server)| {
             let to = SocketAddr::from((server.address(), server.event_port()));
-            let seed = Chance(seed).below(u64::MAX) ^ (n as u64) << 32;
+            let seed = Rng::with_seed(seed ^ (n as u64) << 32).u64(..);
             let port = fleet.runtime.block_on(relay(to, seed, Arc::clone(&seen)));
             (server.name().to_owned(), port)
         })

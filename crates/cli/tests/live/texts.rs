@@ -254,6 +254,20 @@ fn a_search_finds_what_only_the_message_says() {
 }
 
 #[test]
+fn the_last_events_that_are_followed_are_those_whose_message_has_what_is_searched() {
+    let fleet = three();
+    let mut expected = fleet.everywhere(|event| number(event, Field::EventId) == 7036);
+    for numbers in expected.values_mut() {
+        assert!(numbers.len() > 2, "{numbers:?}");
+        numbers.drain(..numbers.len() - 2);
+    }
+    // Nothing of it is in their values, and other events come after them.
+    let tail = ["tail", "@all", "-l", "System", "-n", "2", "-g", "service entered the"];
+    let ran = fleet.run(&[&tail[..], &["-o", "jsonl", "--deadline", "6s"], &PATIENT].concat());
+    assert_eq!(ran.by_host(), expected, "{}", ran.shown());
+}
+
+#[test]
 fn new_events_that_are_followed_have_their_text() {
     let fleet = three();
     let server = fleet.sim.server("server02").unwrap();

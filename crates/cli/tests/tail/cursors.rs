@@ -91,7 +91,7 @@ fn what_a_filter_hides_is_no_gap_when_it_is_overwritten() {
     wait_for_cursors(&fleet, &tail, 1);
     append(server, 20);
     let path = fleet.root().join("c");
-    let has_moved = || fs::read_to_string(&path).unwrap().contains("30");
+    let has_moved = || fs::read_to_string(&path).unwrap().contains("\"record\": 30");
     tail.wait_until("cursor at 30", has_moved);
     tail.stop();
     append(server, 1);

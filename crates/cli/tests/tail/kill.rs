@@ -3,9 +3,10 @@
 //! only if it is after what had been saved when the client was killed.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::servers::wait_for_cursors;
+use quarry_sim::Upheaval;
+
 use super::*;
 
 /// How often, unless `QUARRY_KILL_ROUNDS` says it. A round takes some tenths of a second.
@@ -34,20 +35,18 @@ fn a_client_that_is_killed_loses_nothing_and_repeats_only_what_was_not_saved() {
     wait_for_cursors(&fleet, &tail, SERVERS * LOGS.len());
     tail.stop();
     let mut books = Books::default();
-    let done = AtomicBool::new(false);
-    let written = std::thread::scope(|scope| {
-        let world = scope.spawn(|| world(&fleet, Chance(seed), &done));
-        let mut chance = Chance(seed ^ 0xdead);
+    let mut random = fastrand::Rng::with_seed(seed ^ 0xdead);
+    let upheaval = Upheaval::new(fleet.sim.servers(), &LOGS, BEFORE, seed);
+    let lived = upheaval.during(5..35, || {
         for round in 0..rounds {
             let tail = fleet.tail(&arguments);
             // Often while it starts, mostly later.
-            std::thread::sleep(Duration::from_millis(100 + chance.below(900)));
+            std::thread::sleep(Duration::from_millis(random.u64(100..1000)));
             tail.signal(rustix::process::Signal::KILL);
             books.take(&fleet, tail.wait(), round);
         }
-        done.store(true, Ordering::Relaxed);
-        world.join().unwrap()
     });
+    let ((), written) = lived.unwrap();
     let tail = fleet.tail(&arguments);
     let begun = Instant::now();
     let mut missing = vec![(Key::default(), 0)];
@@ -155,61 +154,4 @@ fn cursors(fleet: &Fleet) -> BTreeMap<Key, u64> {
         (key, cursor["record"].as_u64().unwrap())
     };
     file["cursors"].as_array().unwrap().iter().map(each).collect()
-}
-
-/// What happens to the servers until it is done: the number of the last record of each log. Each
-/// log has one in the end, by which it shows what it has lost.
-fn world(fleet: &Fleet, mut chance: Chance, done: &AtomicBool) -> BTreeMap<Key, u64> {
-    let mut written = BTreeMap::new();
-    let mut write = |server: &SimServer, log: &str, count: u64| {
-        server.append_generated(log, count).unwrap();
-        let key = (server.name().to_owned(), log.to_owned());
-        let last = written.entry(key).or_insert(BEFORE);
-        *last += count;
-        *last
-    };
-    while !done.load(Ordering::Relaxed) {
-        let server = &fleet.sim.servers()[chance.below(SERVERS as u64) as usize];
-        let log = LOGS[chance.below(2) as usize];
-        match chance.below(40) {
-            0 => server.stop(),
-            1..=3 => server.start(),
-            4 => {
-                write(server, log, chance.below(4));
-                server.clear(log).unwrap();
-            }
-            5 => {
-                let last = write(server, log, 1 + chance.below(30));
-                server.wrap(log, last.saturating_sub(chance.below(20))).unwrap();
-            }
-            6 => {
-                write(server, log, 200);
-            }
-            _ => {
-                write(server, log, 1 + chance.below(8));
-            }
-        }
-        std::thread::sleep(Duration::from_millis(5 + chance.below(30)));
-    }
-    for server in fleet.sim.servers() {
-        server.start();
-        for log in LOGS {
-            write(server, log, 1);
-        }
-    }
-    written
-}
-
-/// Numbers that look random, the same for the same seed.
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
 }

@@ -19,7 +19,7 @@ pub struct ServerCatalogue {
     pub publishers: BTreeMap<String, Learned>,
     /// What they are of.
     pub info: CatalogueInfo,
-    /// Publishers that the server has and doesn't tell of, and why.
+    /// Publishers that the server has and says nothing about, and why.
     pub failures: Vec<(String, LogError)>,
 }
 

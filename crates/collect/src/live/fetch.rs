@@ -280,7 +280,7 @@ pub(super) async fn name(
             (Rendering::Opcode, EventDescriptor { task, opcode, ..event })
         }
         TextOf::Keyword(keywords) => (Rendering::Keyword, EventDescriptor { keywords, ..event }),
-        TextOf::Event { .. } | TextOf::Definitions | TextOf::Parameter(_) => return Ok(None),
+        _ => return Ok(None),
     };
     let name = publisher.render(what, event, &[]).await?;
     let name = name.map(|name| name.trim().to_owned());

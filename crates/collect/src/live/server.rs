@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use quarry_event::filter::Matcher;
-use quarry_event::{AnyEvent, Guid, MessageBy, MessageSource, NameOf, Value};
+use quarry_event::{
+    AnyEvent, Generation, Guid, MessageBy, MessageForm, MessageSource, NameOf, Recipe, Value,
+};
 use quarry_eventlog::{Batch, BoxFuture, EventLog};
 use quarry_message::{Sources, TextOf};
 use tokio::sync::Notify;
@@ -95,7 +97,7 @@ impl ServerTexts {
     fn look(&self, opened: &Opened, batch: &Batch) -> Vec<Item> {
         let mut looking = Looking {
             matcher: lock(&self.matcher).clone(),
-            is_known: &|event| opened.sources.knows_message(event),
+            is_known: &|event, text| opened.sources.knows(event, text),
             wanted: Wanted::new(),
             count: 0,
         };
@@ -282,6 +284,14 @@ impl MessageSource for ServerTexts {
         out: &mut Vec<u8>,
     ) -> bool {
         self.sources().words(event, name, value, out)
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        self.sources().generation()
+    }
+
+    fn recipe(&self, event: &dyn AnyEvent, form: MessageForm) -> Recipe {
+        self.sources().recipe(event, form)
     }
 
     fn awaits(&self, event: &dyn AnyEvent) -> bool {

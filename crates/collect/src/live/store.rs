@@ -7,7 +7,9 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use quarry_event::{AnyEvent, Field, Guid, MessageBy, MessageSource, NameOf, Value};
+use quarry_event::{
+    AnyEvent, Field, Generation, Guid, MessageBy, MessageForm, MessageSource, NameOf, Recipe, Value,
+};
 use quarry_message::{
     Catalogue, CatalogueBuilder, CatalogueInfo, CatalogueKind, Error, LanguageId, Learned,
     ProviderTexts, Sources, TextOf,
@@ -33,6 +35,8 @@ pub(super) struct Store {
     pub(super) changed: Notify,
     /// Whether something is to be saved.
     unsaved: Mutex<bool>,
+    /// Another one whenever something came.
+    generation: RwLock<Generation>,
 }
 
 /// What is known of a provider.
@@ -56,6 +60,7 @@ impl Store {
             claimed: Mutex::default(),
             changed: Notify::new(),
             unsaved: Mutex::new(false),
+            generation: RwLock::new(Generation::next()),
         }
     }
 
@@ -106,6 +111,7 @@ impl Store {
         add(&mut one.learned);
         one.texts = Arc::new(one.learned.texts());
         one.by = MessageBy::Server;
+        *self.generation.write().unwrap_or_else(PoisonError::into_inner) = Generation::next();
         drop(known);
         *lock(&self.unsaved) = true;
     }
@@ -190,6 +196,15 @@ impl MessageSource for Store {
         out: &mut Vec<u8>,
     ) -> bool {
         self.texts_of(event).is_some_and(|(_, texts)| texts.push_words(event, name, value, out))
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        Some(*self.generation.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn recipe(&self, event: &dyn AnyEvent, form: MessageForm) -> Recipe {
+        let found = self.texts_of(event);
+        found.and_then(|(by, texts)| texts.recipe(by, event, form)).unwrap_or(Recipe::None)
     }
 
     fn awaits(&self, event: &dyn AnyEvent) -> bool {

@@ -38,8 +38,8 @@ const MOST_PARAMETERS: usize = 64;
 /// Finds what is wanted of the events of a batch that may pass a filter.
 pub(super) struct Looking<'w> {
     pub(super) matcher: Option<Matcher>,
-    /// Whether an event's message is known without asking a server.
-    pub(super) is_known: &'w dyn Fn(&dyn AnyEvent) -> bool,
+    /// Whether a text of an event is known without asking a server.
+    pub(super) is_known: &'w dyn Fn(&dyn AnyEvent, TextOf) -> bool,
     pub(super) wanted: Wanted,
     pub(super) count: usize,
 }
@@ -50,8 +50,7 @@ impl Visitor for Looking<'_> {
     }
 
     fn event<T: FieldSource>(&mut self, event: &T, _: &str, _: Option<u64>) {
-        // One that carries its own text shows that.
-        if self.count >= MOST || (self.is_known)(event) {
+        if self.count >= MOST {
             return;
         }
         let Some(key) = of_event(event) else { return };
@@ -68,10 +67,17 @@ impl Visitor for Looking<'_> {
         let Some(Some(provider)) = provider else { return };
         provider.guid = provider.guid.or_else(|| guid(&event.field(Field::ProviderGuid)));
         let before = provider.texts.len();
+        // Whoever has the message may lack what the values refer to, and the names.
+        let is_known = self.is_known;
+        let has_message = is_known(event, key);
         let mut want = |text| {
-            provider.texts.entry(text).or_insert(Example { event: descriptor, message: key });
+            if !provider.texts.contains_key(&text) && !is_known(event, text) {
+                provider.texts.insert(text, Example { event: descriptor, message: key });
+            }
         };
-        want(key);
+        if !has_message {
+            want(key);
+        }
         names(&descriptor, &mut want);
         let mut has_numbers = false;
         let mut parameters = 0;
@@ -93,7 +99,7 @@ impl Visitor for Looking<'_> {
         });
         // Without a manifest an event has strings only.
         let is_described = matches!(key, TextOf::Event { qualifiers: None, .. });
-        if is_described && (has_numbers || event.has_more()) {
+        if !has_message && is_described && (has_numbers || event.has_more()) {
             want(TextOf::Definitions);
         }
         self.count += provider.texts.len() - before;
@@ -166,7 +172,34 @@ fn each_parameter(text: &str, mut found: impl FnMut(u32)) {
 
 #[cfg(test)]
 mod tests {
+    use quarry_event::{Element, Event, Node};
+
     use super::*;
+
+    #[test]
+    fn of_an_event_whose_message_is_known_the_rest_is_still_wanted() {
+        let element = |name: &str, text: &str| {
+            let children = vec![Node::Text(text.to_owned())];
+            Node::Element(Element { children, ..Element::new(name) })
+        };
+        let mut provider = Element::new("Provider");
+        provider.attributes.push(("Name".to_owned(), "P".to_owned()));
+        let mut system = Element::new("System");
+        system.children =
+            vec![Node::Element(provider), element("EventID", "1"), element("Task", "7")];
+        let mut data = Element::new("EventData");
+        data.children = vec![element("Data", "%%1833 and %%1834")];
+        let mut root = Element::new("Event");
+        root.children = vec![Node::Element(system), Node::Element(data)];
+        let known =
+            |_: &dyn AnyEvent, text| matches!(text, TextOf::Event { .. } | TextOf::Parameter(1833));
+        let wanted = Wanted::new();
+        let mut looking = Looking { matcher: None, is_known: &known, wanted, count: 0 };
+        Visitor::event(&mut looking, &Event { root }, "", None);
+        let texts: std::collections::HashSet<TextOf> =
+            looking.wanted.remove("P").unwrap().texts.into_keys().collect();
+        assert_eq!(texts, [TextOf::Task(7), TextOf::Parameter(1834)].into());
+    }
 
     #[test]
     fn parameters_are_found_in_longer_texts_too() {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use encoding_rs::Encoding;
 use quarry_event::filter::{Matcher, Verdict};
+use quarry_event::output::Messages;
 use quarry_event::{FieldSource, Message, Origin, PartialSource, Texts};
 use quarry_eventlog::{BatchReader, Cursor, Damage, Visitor};
 use quarry_fleet::Room;
@@ -57,6 +58,7 @@ pub(super) struct Worker<W: Work, S: Stage> {
     stage: S::Worker,
     notes: Notes,
     matchers: Matchers,
+    messages: Messages,
     /// The text of a message.
     text: Vec<u8>,
 }
@@ -69,6 +71,7 @@ impl<W: Work, S: Stage> Worker<W, S> {
             stage: decoding.stage.worker(),
             notes: Notes::default(),
             matchers: Matchers::default(),
+            messages: Messages::default(),
             text: Vec::new(),
         }
     }
@@ -88,7 +91,12 @@ impl Matchers {
             let matcher = selection.matcher(!source.is_server());
             (selection, matcher)
         };
-        self.0.entry(key).or_insert_with(make).1.as_mut()
+        let (_, matcher) = self.0.entry(key).or_insert_with(make);
+        // What it was to find may have been found.
+        if matcher.as_ref().is_some_and(Matcher::passes_all) {
+            *matcher = None;
+        }
+        matcher.as_mut()
     }
 }
 
@@ -127,7 +135,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
         parts: &mut Parts<'_, Part<W::Output>>,
     ) {
         let BatchJob { source, log, batch, cursor, room } = job;
-        let Worker { reader, work, stage, notes, matchers, text } = worker;
+        let Worker { reader, work, stage, notes, matchers, messages, text } = worker;
         let empty = || Delivery {
             source: Arc::clone(&source),
             log: log.clone(),
@@ -147,7 +155,10 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
             work,
             stage,
             notes,
+            messages,
             text,
+            wants_all: false,
+            takes_known: false,
             left: source.selection.limit().unwrap_or(u64::MAX),
             last: None,
             is_cut: false,
@@ -155,6 +166,15 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
             empty: &empty,
             parts,
         };
+        // Whatever looks for text has the event decoded.
+        reading.takes_known = S::PASSES_ALL
+            && self.work.takes_known()
+            && source.texts.is_none()
+            && reading.matcher.as_ref().is_none_or(|matcher| matcher.is_of_fields());
+        reading.wants_all = reading.matcher.is_none()
+            && source.selection.limit().is_none()
+            && !S::RULES_OUT
+            && !reading.takes_known;
         reader.read(&batch, &mut reading);
         let Reading { mut delivery, last, is_cut, .. } = reading;
         delivery.room = room;
@@ -191,10 +211,11 @@ fn bytes<O: Output>(delivery: &Delivery<O>) -> usize {
 fn message<'t>(
     texts: &Texts<'_>,
     event: &impl FieldSource,
+    messages: &mut Messages,
     text: &'t mut Vec<u8>,
 ) -> Option<Message<'t>> {
     text.clear();
-    let by = texts.source?.message(event, text)?;
+    let by = messages.push_known(event, texts.source?, text)?;
     let text = std::str::from_utf8(text).ok()?;
     Some(Message { text, by })
 }
@@ -207,7 +228,12 @@ struct Reading<'r, 'p, W: Work, S: Stage, E> {
     work: &'r mut W::Worker,
     stage: &'r mut S::Worker,
     notes: &'r mut Notes,
+    messages: &'r mut Messages,
     text: &'r mut Vec<u8>,
+    /// Whether each event is wanted.
+    wants_all: bool,
+    /// Whether one that isn't ruled out is taken without being decoded, where the work can.
+    takes_known: bool,
     /// How many events of the batch can still be wanted.
     left: u64,
     /// The number of the last record that was looked at.
@@ -252,7 +278,7 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
             None | Some(Verdict::Yes) => {}
             Some(Verdict::No) => return,
             Some(Verdict::IfMessageMatches) => {
-                texts.message = message(&texts, event, self.text);
+                texts.message = message(&texts, event, self.messages, self.text);
                 self.delivery.searched.all += 1;
                 self.delivery.searched.without += u64::from(texts.message.is_none());
                 // A negated search holds where there is no message.
@@ -268,17 +294,36 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
         if !self.decoding.stage.passes(self.stage, event, &origin, self.notes) {
             return;
         }
+        if self.matcher.as_ref().is_some_and(|matcher| !matcher.rules_pass(&self.notes.rules)) {
+            return;
+        }
         texts.rules = &self.notes.rules;
         let found = Found { origin, texts, notes: self.notes };
         self.decoding.work.event(self.work, event, &found, &mut self.delivery.output);
-        self.delivery.matched += 1;
         if found.texts.message.is_none() && texts.source.is_some_and(|known| known.awaits(event)) {
             self.delivery.late += 1;
         }
+        self.count();
+    }
+
+    /// Counts an event that matched.
+    #[inline]
+    fn count(&mut self) {
+        self.delivery.matched += 1;
         self.left -= 1;
         if self.delivery.output.bytes() >= PART {
             self.hand_on();
         }
+    }
+
+    /// Whether an event would match by its message only, and has none.
+    #[inline]
+    fn is_searched_in_vain<T: PartialSource>(&mut self, event: &T) -> bool {
+        let is_in_vain = self.delivery.source.texts.is_none()
+            && self.matcher.as_ref().is_some_and(|matcher| matcher.lacks_a_word(event));
+        self.delivery.searched.all += u64::from(is_in_vain);
+        self.delivery.searched.without += u64::from(is_in_vain);
+        is_in_vain
     }
 
     /// Hands on what was made so far, and waits while there is no room for it.
@@ -304,10 +349,36 @@ where
         }
         let is_wanted = self.left > 0
             && !self.matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event))
-            && !self.decoding.stage.rules_out(self.stage, event);
+            && !self.decoding.stage.rules_out(self.stage, event)
+            && !self.is_searched_in_vain(event);
         // One that isn't wanted is read all the same.
         self.delivery.records += u64::from(!is_wanted);
         is_wanted
+    }
+
+    fn wants_all(&self) -> bool {
+        self.wants_all
+    }
+
+    #[inline(always)]
+    fn takes<T: PartialSource>(&mut self, event: &T, log: &str, log_record: Option<u64>) -> bool {
+        if !self.takes_known || !event.is_whole() {
+            return false;
+        }
+        let source = &*self.delivery.source;
+        let host = source.host.as_deref();
+        let found = Found {
+            origin: Origin { source: &source.name, host, log, log_record, recovered: false },
+            texts: Texts::default(),
+            notes: self.notes,
+        };
+        if !self.decoding.work.known(self.work, event, &found, &mut self.delivery.output) {
+            return false;
+        }
+        self.delivery.records += 1;
+        self.last = log_record.or(self.last);
+        self.count();
+        true
     }
 
     #[inline]

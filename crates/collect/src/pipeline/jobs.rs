@@ -7,6 +7,7 @@ use quarry_eventlog::{Batch, Direction, LogName, Strength};
 use quarry_fleet::{Control, Follow, FollowReport, Report, Room, Scan, SourceId};
 use tokio::runtime::Handle;
 
+use super::order::Supply;
 use crate::cursor::LogCursor;
 use crate::sink::Notice;
 use crate::source::{FileInput, FleetInput, Source};
@@ -53,8 +54,10 @@ impl Skips {
         self.each[source].load(Ordering::Relaxed)
     }
 
+    /// Wants no more of a source, by its place; of one that there isn't, nothing changes.
     pub(super) fn skip(&self, source: usize) {
-        self.each[source].store(true, Ordering::Relaxed);
+        let Some(skipped) = self.each.get(source) else { return };
+        skipped.store(true, Ordering::Relaxed);
         if let (Some(control), Some(server)) = (&self.control, source.checked_sub(self.files)) {
             control.skip(SourceId(server));
         }
@@ -201,6 +204,23 @@ impl Iterator for Jobs {
             return None;
         }
         self.next_at_once().or_else(|| self.next_of_files()).or_else(|| self.next_of_fleet())
+    }
+}
+
+impl Supply for Jobs {
+    fn at_hand(&mut self) -> Option<Job> {
+        if self.stops.iter().any(Stop::is_set) {
+            return None;
+        }
+        // A file that is open is read at once. To open one may take long: it may be a pipe.
+        self.next_at_once().or_else(|| match self.open {
+            Some(_) => self.next_of_files(),
+            None => None,
+        })
+    }
+
+    fn needs_no_wait(&self) -> bool {
+        matches!(self.origin, Origin::Files)
     }
 }
 

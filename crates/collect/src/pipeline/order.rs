@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// Jobs that a thread may be ahead of the parts taken, for each thread: enough that a slow job
 /// doesn't hold the others up, few enough that a break loses little work.
-const AHEAD: usize = 4;
+const AHEAD: usize = 8;
 
 /// The longest that `take` isn't called while nothing comes.
 const IDLE: Duration = Duration::from_millis(50);
@@ -22,15 +22,25 @@ pub(super) struct Limits {
     pub(super) bytes: usize,
 }
 
+/// Where jobs come from. The next one may have to be waited for.
+pub(super) trait Supply: Iterator {
+    /// The next one, if it needn't be waited for.
+    fn at_hand(&mut self) -> Option<Self::Item>;
+
+    /// Whether none has to be waited for, so that one thread can do all that there is to do.
+    fn needs_no_wait(&self) -> bool;
+}
+
 /// Does every job on a thread of its own, each of which makes any number of parts, and takes the
 /// parts on the calling thread: those of a job in their order, and job after job, until `take`
 /// breaks. `take` is given nothing when there has been nothing for some time.
 ///
 /// The parts and their order are the same for any number of threads. The next job may take long to
-/// come (from a network): the parts before it are taken meanwhile.
+/// come (from a network): the parts before it are taken meanwhile. While jobs are at hand, `take` is
+/// woken for several of them at once, since waking it costs as much as a small job.
 pub(super) fn in_order<J, W, P>(
     limits: Limits,
-    jobs: impl Iterator<Item = J> + Send,
+    jobs: impl Supply<Item = J> + Send,
     worker: impl Fn() -> W + Sync,
     work: impl Fn(&mut W, J, &mut Parts<'_, P>) + Sync,
     mut take: impl FnMut(Option<P>) -> ControlFlow<()>,
@@ -38,6 +48,9 @@ pub(super) fn in_order<J, W, P>(
     J: Send,
     P: Send,
 {
+    if limits.threads.get() == 1 && jobs.needs_no_wait() {
+        return in_turn(jobs, &mut worker(), work, take);
+    }
     let queue = Queue::new(limits);
     let jobs = Mutex::new(jobs);
     std::thread::scope(|scope| {
@@ -48,7 +61,7 @@ pub(super) fn in_order<J, W, P>(
                 let _present = Present(&queue);
                 let mut worker = worker();
                 while let Some((n, job)) = queue.next_job(&jobs) {
-                    work(&mut worker, job, &mut Parts { n, queue: &queue });
+                    work(&mut worker, job, &mut Parts(To::Queue(n, &queue)));
                     queue.end(n);
                 }
             });
@@ -68,17 +81,43 @@ pub(super) fn in_order<J, W, P>(
     });
 }
 
+/// Does every job on the calling thread, which takes each part as it is made.
+fn in_turn<J, W, P>(
+    jobs: impl Iterator<Item = J>,
+    worker: &mut W,
+    work: impl Fn(&mut W, J, &mut Parts<'_, P>),
+    mut take: impl FnMut(Option<P>) -> ControlFlow<()>,
+) {
+    let mut is_over = false;
+    for job in jobs {
+        let mut taker = |part| {
+            is_over = is_over || take(Some(part)).is_break();
+            !is_over
+        };
+        work(worker, job, &mut Parts(To::Taker(&mut taker)));
+        if is_over {
+            return;
+        }
+    }
+}
+
 /// Where a job's parts go.
-pub(super) struct Parts<'q, P> {
-    n: u64,
-    queue: &'q Queue<P>,
+pub(super) struct Parts<'q, P>(To<'q, P>);
+
+enum To<'q, P> {
+    /// Those of a job by its number.
+    Queue(u64, &'q Queue<P>),
+    Taker(&'q mut dyn FnMut(P) -> bool),
 }
 
 impl<P> Parts<'_, P> {
     /// Hands a part on, which holds so many bytes, and waits until there is room for it. False when
     /// no more is wanted: the job is to end.
     pub(super) fn push(&mut self, part: P, bytes: usize) -> bool {
-        self.queue.push(self.n, part, bytes)
+        match &mut self.0 {
+            To::Queue(n, queue) => queue.push(*n, part, bytes),
+            To::Taker(take) => take(part),
+        }
     }
 }
 
@@ -102,6 +141,11 @@ struct State<P> {
     taken: usize,
     /// Threads that may still make parts.
     workers: usize,
+    /// Threads that wait for room, and whether the taker waits for a part: only then is anybody woken.
+    wait_for_room: usize,
+    taker_waits: bool,
+    /// A thread waits for a job to come. The others may have nothing to do until it does.
+    awaits_job: bool,
     stop: bool,
 }
 
@@ -131,6 +175,9 @@ impl<P> Queue<P> {
             bytes: 0,
             taken: 0,
             workers: 0,
+            wait_for_room: 0,
+            taker_waits: false,
+            awaits_job: false,
             stop: false,
         };
         Queue { limits, state: Mutex::new(state), room: Condvar::new(), ready: Condvar::new() }
@@ -140,20 +187,31 @@ impl<P> Queue<P> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn ahead(&self) -> u64 {
+        (self.limits.threads.get() * AHEAD) as u64
+    }
+
     /// The next job. One thread at a time waits for it, and holds no other lock meanwhile.
-    fn next_job<J>(&self, jobs: &Mutex<impl Iterator<Item = J>>) -> Option<(u64, J)> {
-        let ahead = (self.limits.threads.get() * AHEAD) as u64;
+    fn next_job<J>(&self, jobs: &Mutex<impl Supply<Item = J>>) -> Option<(u64, J)> {
         let mut jobs = jobs.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = self.lock();
-        while !state.stop && state.given - state.current >= ahead {
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        while !state.stop && state.given - state.current >= self.ahead() {
+            state = self.wait_for_room(state);
         }
         if state.stop {
             return None;
         }
         drop(state);
-        let job = jobs.next()?;
+        let job = jobs.at_hand().or_else(|| {
+            let mut state = self.lock();
+            state.awaits_job = true;
+            self.wake_taker(&mut state);
+            drop(state);
+            jobs.next()
+        });
         let mut state = self.lock();
+        state.awaits_job = false;
+        let job = job?;
         let n = state.given;
         state.given += 1;
         state.jobs.insert(n, Job::default());
@@ -161,10 +219,40 @@ impl<P> Queue<P> {
     }
 
     fn end(&self, n: u64) {
-        if let Some(job) = self.lock().jobs.get_mut(&n) {
+        let mut state = self.lock();
+        if let Some(job) = state.jobs.get_mut(&n) {
             job.has_ended = true;
         }
-        self.ready.notify_one();
+        if state.awaits_job || 2 * (state.given - state.current) >= self.ahead() {
+            self.wake_taker(&mut state);
+        }
+    }
+
+    /// Wakes the taker, if it waits and there is something to take.
+    fn wake_taker(&self, state: &mut State<P>) {
+        let is_due = |job: &Job<P>| job.has_ended || !job.parts.is_empty();
+        if state.taker_waits && state.jobs.get(&state.current).is_some_and(is_due) {
+            state.taker_waits = false;
+            self.ready.notify_one();
+        }
+    }
+
+    /// Waits until there may be room. What is there to be taken makes some.
+    fn wait_for_room<'q>(
+        &'q self,
+        mut state: MutexGuard<'q, State<P>>,
+    ) -> MutexGuard<'q, State<P>> {
+        self.wake_taker(&mut state);
+        state.wait_for_room += 1;
+        let mut state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        state.wait_for_room -= 1;
+        state
+    }
+
+    fn tell_of_room(&self, state: &State<P>) {
+        if state.wait_for_room > 0 {
+            self.room.notify_all();
+        }
     }
 
     fn next_part(&self) -> Next<P> {
@@ -176,14 +264,13 @@ impl<P> Queue<P> {
             if let Some(job) = state.jobs.get_mut(&current) {
                 if let Some((part, bytes)) = job.parts.pop_front() {
                     state.taken = bytes;
-                    drop(state);
-                    self.room.notify_all();
+                    self.tell_of_room(&state);
                     return Next::Part(part);
                 }
                 if job.has_ended {
                     state.jobs.remove(&current);
                     state.current += 1;
-                    self.room.notify_all();
+                    self.tell_of_room(&state);
                     continue;
                 }
             }
@@ -191,12 +278,14 @@ impl<P> Queue<P> {
             if state.workers == 0 || state.stop {
                 return Next::End;
             }
+            state.taker_waits = true;
             let (woken, waited) =
                 self.ready.wait_timeout(state, IDLE).unwrap_or_else(PoisonError::into_inner);
+            state = woken;
+            state.taker_waits = false;
             if waited.timed_out() {
                 return Next::Idle;
             }
-            state = woken;
         }
     }
 
@@ -214,14 +303,16 @@ impl<P> Queue<P> {
             if is_awaited || state.bytes.saturating_add(bytes) <= self.limits.bytes {
                 break;
             }
-            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.wait_for_room(state);
         }
         state.bytes += bytes;
         if let Some(job) = state.jobs.get_mut(&n) {
             job.parts.push_back((part, bytes));
+            // Of a job that makes many, not only the end is of interest.
+            if job.parts.len() > 1 {
+                self.wake_taker(&mut state);
+            }
         }
-        drop(state);
-        self.ready.notify_one();
         true
     }
 
@@ -259,6 +350,27 @@ mod tests {
 
     use super::*;
 
+    /// Jobs that are all at hand, or have to be waited for, each.
+    struct Given<I>(I, bool);
+
+    impl<I: Iterator> Iterator for Given<I> {
+        type Item = I::Item;
+
+        fn next(&mut self) -> Option<I::Item> {
+            self.0.next()
+        }
+    }
+
+    impl<I: Iterator> Supply for Given<I> {
+        fn at_hand(&mut self) -> Option<I::Item> {
+            if self.1 { self.0.next() } else { None }
+        }
+
+        fn needs_no_wait(&self) -> bool {
+            self.1
+        }
+    }
+
     fn limits(threads: usize, bytes: usize) -> Limits {
         Limits { threads: NonZeroUsize::new(threads).unwrap(), bytes }
     }
@@ -267,7 +379,7 @@ mod tests {
         let mut taken = Vec::new();
         in_order(
             limits(threads, bytes),
-            0..300u64,
+            Given(0..300u64, bytes.is_multiple_of(2)),
             || (),
             |(), job, parts| {
                 if job % 97 == 0 {
@@ -318,7 +430,7 @@ mod tests {
         let mut taken = Vec::new();
         in_order(
             limits(2, 100),
-            jobs.into_iter(),
+            Given(jobs.into_iter(), false),
             || (),
             |(), job, parts| assert!(parts.push(job, 1)),
             |part| {
@@ -334,13 +446,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_done_is_taken_though_more_is_at_hand() {
+        let (taken, seen) = std::sync::mpsc::channel();
+        let seen = Mutex::new(seen);
+        let long = Duration::from_secs(60);
+        in_order(
+            limits(2, usize::MAX),
+            Given(0..3u64, true),
+            || (),
+            |(), job, parts| {
+                if job == 1 {
+                    let seen = seen.lock().unwrap();
+                    assert_eq!(seen.recv_timeout(long), Ok(0), "the first part isn't taken");
+                }
+                parts.push(job, 1);
+            },
+            |part| {
+                // Nobody may listen any more.
+                part.map(|part| taken.send(part).ok());
+                ControlFlow::Continue(())
+            },
+        );
+    }
+
+    #[test]
     fn the_taker_hears_of_it_when_nothing_comes() {
         let (sender, jobs) = std::sync::mpsc::channel::<u64>();
         let mut sender = Some(sender);
         let mut idle = 0;
         in_order(
             limits(1, 100),
-            jobs.into_iter(),
+            Given(jobs.into_iter(), false),
             || (),
             |(), _, _| {},
             |_: Option<()>| {
@@ -362,7 +498,7 @@ mod tests {
         let mut most = 0;
         in_order(
             limits(4, 100),
-            0..50,
+            Given(0..50, true),
             || (),
             |(), _, parts| {
                 for _ in 0..20 {
@@ -391,7 +527,7 @@ mod tests {
             let outcome = std::panic::catch_unwind(|| {
                 in_order(
                     limits(3, 20),
-                    0..100u64,
+                    Given(0..100u64, true),
                     || (),
                     |(), job, parts| {
                         assert!(at_taker || job != 40);

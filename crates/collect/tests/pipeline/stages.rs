@@ -1,7 +1,7 @@
 //! Stages between the filter and the work, and message text that a filter searches.
 
 use quarry_collect::{Notes, Stage};
-use quarry_event::filter::Pattern;
+use quarry_event::filter::{Glob, Pattern};
 use quarry_event::{AnyEvent, Field, MessageBy, MessageSource, NameOf, Origin, RuleName, Value};
 
 use super::*;
@@ -58,6 +58,34 @@ fn stages_follow_one_another_and_each_may_drop_an_event() {
     result.unwrap();
     assert_eq!(kept.places, places("c", (1..=16).map(|n| 12 * n)));
     assert_eq!((summary.records, summary.matched), (200, 16));
+}
+
+#[test]
+fn a_filter_s_rules_are_those_that_a_stage_found() {
+    let (_folder, paths) = files();
+    let glob = |text: &str| vec![Glob::parse(text).unwrap()];
+    for (rules, not_rules, expected) in [
+        (glob("multiple of 6"), Vec::new(), (1..=16).map(|n| 12 * n).collect::<Vec<u64>>()),
+        (glob("multiple of 5"), Vec::new(), Vec::new()),
+        (Vec::new(), glob("*of 6"), Vec::new()),
+    ] {
+        let filter = Filter { rules, not_rules, ..Filter::default() };
+        let selection = Selection::new(Vec::new(), filter, EventTime::default()).unwrap();
+        let pipeline = Pipeline::scan(inputs(&paths[2..], selection.clone()));
+        let pipeline = pipeline.stage(MultipleOf(4)).stage(MultipleOf(6));
+        let mut kept = Kept::default();
+        let (summary, result) = pipeline.run(&Places, &mut kept, None);
+        result.unwrap();
+        assert_eq!(kept.places, places("c", expected.iter().copied()));
+        assert_eq!(summary.matched, expected.len() as u64);
+        // Where nobody tests for rules, none is matched.
+        let has_any = !selection.filter().not_rules.is_empty();
+        let mut kept = Kept::default();
+        let (summary, result) =
+            Pipeline::scan(inputs(&paths[2..], selection)).run(&Places, &mut kept, None);
+        result.unwrap();
+        assert_eq!(summary.matched, if has_any { 200 } else { 0 });
+    }
 }
 
 /// Knows the message of every event.

@@ -4,6 +4,7 @@
 //! only rules that have one of their *triggers* set, without which they can't hold, are looked at.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use quarry_event::Field;
@@ -16,7 +17,11 @@ use crate::pattern::{Pattern, Piece, folded};
 use crate::rule::{Expr, Match, Rule, Test};
 
 /// The most texts that the dashes of a pattern may make of it.
-const MOST_DASHED: usize = 25;
+pub(super) const MOST_DASHED: usize = crate::pattern::MOST_DASHED;
+/// The most texts of an automaton that is a table.
+const MOST_IN_TABLE: usize = 64;
+/// What a table takes at most of each byte of its texts: a state, with 256 transitions of four bytes.
+const TABLE_BYTES: usize = 1 << 10;
 
 /// A group's rules, ready.
 pub(super) struct Compiled {
@@ -25,9 +30,8 @@ pub(super) struct Compiled {
     pub(super) names: HashMap<String, Vec<usize>>,
     /// The slot of every value.
     pub(super) every: Option<usize>,
-    pub(super) atoms: usize,
-    /// The atoms that are tested when a rule needs them.
-    pub(super) lazy: HashMap<u32, Lazy>,
+    /// Of each atom the test, where it is one that is done when a rule needs it.
+    pub(super) lazy: Vec<Option<Lazy>>,
     pub(super) verify: Vec<Verify>,
     pub(super) rules: Vec<CompiledRule>,
     /// The rules that have each atom as a trigger.
@@ -136,7 +140,24 @@ enum Atom {
     Lazy(usize, Test),
 }
 
-pub(super) fn compile(members: &[Member], rules: &[Rule], mapping: &Mapping) -> Compiled {
+/// How many bytes of text the automata have of a rule.
+pub(super) fn weight(expr: &Expr) -> usize {
+    match expr {
+        Expr::And(terms) | Expr::Or(terms) => {
+            terms.iter().map(weight).fold(0, usize::saturating_add)
+        }
+        Expr::Not(term) => weight(term),
+        Expr::Search(_, term) => weight(term),
+        Expr::Match(one) => one.tests.iter().map(Test::text_bytes).sum(),
+    }
+}
+
+pub(super) fn compile(
+    members: &[Member],
+    rules: &[Rule],
+    mapping: &Mapping,
+    tables_left: &AtomicUsize,
+) -> Compiled {
     let mut builder = Builder {
         mapping,
         slots: Vec::new(),
@@ -172,7 +193,7 @@ pub(super) fn compile(members: &[Member], rules: &[Rule], mapping: &Mapping) -> 
             None => always.push(n),
         }
     }
-    builder.finish(compiled, triggers, always)
+    builder.finish(compiled, triggers, always, tables_left)
 }
 
 struct Builder<'m> {
@@ -365,6 +386,7 @@ impl Builder<'_> {
         rules: Vec<CompiledRule>,
         triggers: Vec<Vec<u32>>,
         always: Vec<u32>,
+        tables_left: &AtomicUsize,
     ) -> Compiled {
         let mut names: HashMap<String, Vec<usize>> = HashMap::new();
         let mut every = None;
@@ -378,26 +400,42 @@ impl Builder<'_> {
             let mut texts: Vec<(String, Vec<Hit>)> = texts.into_iter().collect();
             texts.sort_by(|(a, _), (b, _)| a.cmp(b));
             let (texts, hits): (Vec<String>, Vec<Vec<Hit>>) = texts.into_iter().unzip();
-            // An automaton of texts that a rule may have fits the memory that its texts took.
-            let automaton = (!texts.is_empty()).then(|| {
-                let kind = (texts.len() > 64).then_some(AhoCorasickKind::ContiguousNFA);
-                AhoCorasick::builder().kind(kind).build(&texts)
-            });
-            let automaton = automaton.and_then(Result::ok);
+            let automaton = automaton(&texts, tables_left);
             slots.push(CompiledSlot { slot, inputs, automaton, hits });
         }
+        let mut lazy = self.lazy;
+        let atoms = self.worth.len();
         Compiled {
             slots,
             names,
             every,
-            atoms: self.worth.len(),
-            lazy: self.lazy,
+            lazy: (0..atoms).map(|n| lazy.remove(&u32::try_from(n).ok()?)).collect(),
             verify: self.verify,
             rules,
             triggers,
             always,
         }
     }
+}
+
+/// An automaton of some texts. It takes some 30 bytes of each of theirs; a table, which is faster, up
+/// to 1 KiB, so that there are only so many of these.
+fn automaton(texts: &[String], tables_left: &AtomicUsize) -> Option<AhoCorasick> {
+    if texts.is_empty() {
+        return None;
+    }
+    let bytes: usize = texts.iter().map(String::len).sum();
+    let most = bytes.saturating_add(1).saturating_mul(TABLE_BYTES);
+    let take = |left: usize| left.checked_sub(most);
+    let is_table = texts.len() <= MOST_IN_TABLE
+        && tables_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok();
+    let kind = if is_table { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+    let automaton = AhoCorasick::builder().kind(Some(kind)).build(texts).ok();
+    if is_table {
+        let used = automaton.as_ref().map_or(0, AhoCorasick::memory_usage);
+        tables_left.fetch_add(most.saturating_sub(used), Ordering::Relaxed);
+    }
+    automaton
 }
 
 /// Whether an automaton does the test.
@@ -421,5 +459,26 @@ pub(super) fn instead(slot: &Slot) -> Option<Field> {
         Origin::System(field) => Some(*field),
         Origin::Data { or, .. } => *or,
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn automata_take_little_of_each_byte_of_their_texts_but_so_many_tables() {
+        let left = AtomicUsize::new(1 << 20);
+        let small: Vec<String> = (0..8).map(|n| format!("text {n}")).collect();
+        assert_eq!(automaton(&small, &left).unwrap().kind(), AhoCorasickKind::DFA);
+        let after = left.load(Ordering::Relaxed);
+        assert!(after < 1 << 20 && after > 900 << 10, "{after}");
+        // A long text as a table would take 256 MiB.
+        let long = (b' '..=b'z').map(char::from).cycle().take(256 << 10);
+        let long: Vec<String> = vec![long.collect()];
+        let made = automaton(&long, &left).unwrap();
+        assert_eq!(made.kind(), AhoCorasickKind::ContiguousNFA);
+        assert!(made.memory_usage() < 32 * long[0].len(), "{}", made.memory_usage());
+        assert_eq!(left.load(Ordering::Relaxed), after);
     }
 }

@@ -1,5 +1,6 @@
 //! Events against rules, on one thread.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,6 +52,10 @@ struct Room {
     /// Rules that have to be looked at.
     candidates: Vec<u32>,
     bytes: Vec<u8>,
+    /// Of each text of an automaton the number of the last value that it was found in.
+    found_in: Vec<u64>,
+    /// The number of the value that is searched, of all so far.
+    searched: u64,
 }
 
 /// Where a value's texts are.
@@ -103,7 +108,19 @@ impl Matcher {
         let id = event.field(Field::EventId).as_u64();
         let Some(group) = self.group(&event.field(Field::Channel), id) else { return &[] };
         let engine = Arc::clone(&self.engine);
-        let compiled = engine.compiled(group);
+        self.look_for(engine.compiled(group), event);
+        let shared = engine.shared(group);
+        if !shared.is_empty() {
+            for &group in shared {
+                self.look_for(engine.compiled(group), event);
+            }
+            self.hits.sort_unstable();
+            self.hits.dedup();
+        }
+        &self.hits
+    }
+
+    fn look_for<S: FieldSource>(&mut self, compiled: &Compiled, event: &S) {
         self.room.read(event, compiled);
         self.room.search(compiled);
         self.room.candidates.extend_from_slice(&compiled.always);
@@ -116,7 +133,6 @@ impl Matcher {
                 self.hits.push(rule.rule);
             }
         }
-        &self.hits
     }
 
     fn note(&mut self) {
@@ -149,8 +165,12 @@ impl Room {
             self.values.resize_with(compiled.slots.len(), Vec::new);
         }
         self.atoms.clear();
-        self.atoms.resize(compiled.atoms, None);
+        self.atoms.resize(compiled.lazy.len(), None);
         self.candidates.clear();
+        let texts = compiled.slots.iter().map(|slot| slot.hits.len()).max().unwrap_or_default();
+        if self.found_in.len() < texts {
+            self.found_in.resize(texts, 0);
+        }
         fields::each_value(event, |key, value| {
             let named = compiled.names.get(key).map_or(&[][..], |slots| slots);
             let mut shared = None;
@@ -192,7 +212,10 @@ impl Room {
     fn add(&mut self, value: &Value<'_>, padded: bool) -> Place {
         self.bytes.clear();
         value.push::<Plain>(&mut self.bytes);
-        let text = String::from_utf8_lossy(&self.bytes);
+        let text = match std::str::from_utf8(&self.bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(&self.bytes),
+        };
         let text = if padded { text.trim_end_matches(' ') } else { &text };
         let (raw, folded) = (self.raw.len(), self.folded.len());
         self.raw.push_str(text);
@@ -215,14 +238,24 @@ impl Room {
             let Some(automaton) = &slot.automaton else { continue };
             for place in values {
                 let text = &self.folded[place.folded.0..place.folded.1];
+                self.searched += 1;
                 for found in automaton.find_overlapping_iter(text) {
                     let (start, end) = (found.start(), found.end());
-                    for hit in &slot.hits[found.pattern().as_usize()] {
+                    let hits = &slot.hits[found.pattern().as_usize()];
+                    // Where a text stands matters at the ends of the value alone. All else is known
+                    // once it is found, however often it is there.
+                    let last = &mut self.found_in[found.pattern().as_usize()];
+                    let is_first = std::mem::replace(last, self.searched) != self.searched;
+                    if !is_first && start > 0 && end < text.len() {
+                        continue;
+                    }
+                    for hit in hits {
                         if self.atoms[hit.atom as usize].is_some() {
                             continue;
                         }
                         let holds = match hit.place {
                             HitPlace::Anywhere => true,
+                            HitPlace::Verify(_) if !is_first => false,
                             HitPlace::Start => start == 0,
                             HitPlace::End => end == text.len(),
                             HitPlace::Whole => start == 0 && end == text.len(),
@@ -258,7 +291,7 @@ impl Room {
             return known;
         }
         // What the automata didn't find isn't there.
-        let holds = compiled.lazy.get(&n).is_some_and(|lazy| {
+        let holds = compiled.lazy[n as usize].as_ref().is_some_and(|lazy| {
             let values = self.values[lazy.slot].iter().map(|place| self.text(*place));
             lazy.test.holds(values, |_, take| {
                 let places = lazy.other.map_or(&[][..], |slot| &self.values[slot]);

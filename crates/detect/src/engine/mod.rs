@@ -6,6 +6,7 @@ mod matcher;
 mod routes;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 
 use crate::mapping::Mapping;
@@ -15,6 +16,14 @@ use crate::rule::Rule;
 use compile::Compiled;
 pub use matcher::{Channels, Matcher};
 
+/// The most bytes of text that the rules of all groups may have, a rule counted in each.
+const MAX_GROUPED: usize = 8 << 20;
+/// The texts that a rule may have to be compiled with the others of its groups, in bytes: the largest
+/// with which all groups are within [`MAX_GROUPED`].
+const GROUPED: [usize; 5] = [16 << 10, 4 << 10, 1 << 10, 256, 0];
+/// The most memory of the automata that are tables, in bytes. Others are slower and smaller.
+const MAX_TABLES: usize = 64 << 20;
+
 /// Rules, ready for events. Threads share it, each with a [`Matcher`] of its own.
 pub struct Engine {
     rules: Vec<Rule>,
@@ -23,6 +32,8 @@ pub struct Engine {
     /// By the channel's name in lowercase.
     channels: HashMap<String, Channel>,
     groups: Vec<Group>,
+    /// The memory that automata which are tables may take yet, in bytes.
+    tables_left: AtomicUsize,
 }
 
 /// The groups of a channel's events.
@@ -36,6 +47,8 @@ struct Channel {
 /// Rules that look at the same events.
 struct Group {
     members: Vec<Member>,
+    /// The groups of rules with much text, which other groups share: each has one rule.
+    shared: Vec<usize>,
     compiled: OnceLock<Compiled>,
 }
 
@@ -80,7 +93,9 @@ impl Engine {
                 }
             }
         }
-        let mut groups = Groups::default();
+        let weights: Vec<usize> =
+            rules.iter().map(|rule| compile::weight(&rule.detection)).collect();
+        let mut groups = Groups::new(weights);
         let mut channels: HashMap<String, Channel> = HashMap::new();
         let mut keys: Vec<_> = by_id.into_iter().collect();
         keys.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -92,8 +107,9 @@ impl Engine {
         for (channel, members) in whole {
             channels.entry(channel).or_default().others = Some(groups.of(members));
         }
-        let groups = groups.made;
-        Engine { plan: Plan::new(plans), rules, mapping, channels, groups }
+        let groups = groups.finish();
+        let tables_left = AtomicUsize::new(MAX_TABLES);
+        Engine { plan: Plan::new(plans), rules, mapping, channels, groups, tables_left }
     }
 
     /// The rules, in the order given.
@@ -119,18 +135,30 @@ impl Engine {
 
     fn compiled(&self, group: usize) -> &Compiled {
         let group = &self.groups[group];
-        group.compiled.get_or_init(|| compile::compile(&group.members, &self.rules, &self.mapping))
+        group.compiled.get_or_init(|| {
+            compile::compile(&group.members, &self.rules, &self.mapping, &self.tables_left)
+        })
+    }
+
+    /// The groups that are compiled on their own and belong to one.
+    fn shared(&self, group: usize) -> &[usize] {
+        &self.groups[group].shared
     }
 }
 
 /// Groups, each made once however many channels and ids have it.
-#[derive(Default)]
 struct Groups {
     known: HashMap<Vec<Member>, usize>,
-    made: Vec<Group>,
+    made: Vec<Vec<Member>>,
+    /// How many bytes of text each rule has.
+    weights: Vec<usize>,
 }
 
 impl Groups {
+    fn new(weights: Vec<usize>) -> Self {
+        Groups { known: HashMap::new(), made: Vec::new(), weights }
+    }
+
     fn of(&mut self, mut members: Vec<Member>) -> usize {
         members.sort_by(|a, b| (a.rule, &a.fields).cmp(&(b.rule, &b.fields)));
         members.dedup();
@@ -138,8 +166,74 @@ impl Groups {
             return known;
         }
         let n = self.made.len();
-        self.made.push(Group { members: members.clone(), compiled: OnceLock::new() });
+        self.made.push(members.clone());
         self.known.insert(members, n);
         n
+    }
+
+    /// The groups. A rule without an id is in each group of its channel, so one with much text is
+    /// compiled once for all of them.
+    fn finish(self) -> Vec<Group> {
+        let weights = self.weights;
+        let weight = |member: &Member| weights[member.rule];
+        let all = |most: usize| -> usize {
+            let light = self.made.iter().flatten().map(weight).filter(|weight| *weight <= most);
+            light.fold(0, usize::saturating_add)
+        };
+        let most = GROUPED.into_iter().find(|most| all(*most) <= MAX_GROUPED).unwrap_or(0);
+        let mut alone: HashMap<Member, usize> = HashMap::new();
+        let mut heavy = Vec::new();
+        let count = self.made.len();
+        let mut groups: Vec<Group> = Vec::with_capacity(count);
+        for members in self.made {
+            let (members, large): (Vec<Member>, Vec<Member>) =
+                members.into_iter().partition(|member| weight(member) <= most);
+            let shared = large.into_iter().map(|member| {
+                *alone.entry(member.clone()).or_insert_with(|| {
+                    heavy.push(Group::new(vec![member], Vec::new()));
+                    count + heavy.len() - 1
+                })
+            });
+            let shared = shared.collect();
+            groups.push(Group::new(members, shared));
+        }
+        groups.extend(heavy);
+        groups
+    }
+}
+
+impl Group {
+    fn new(members: Vec<Member>, shared: Vec<usize>) -> Self {
+        Group { members, shared, compiled: OnceLock::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_with_much_text_is_compiled_once_however_many_groups_it_is_in() {
+        let member = |rule| Member { rule, fields: None };
+        let mut groups = Groups::new(vec![100, 100 << 10, 100]);
+        assert_eq!(groups.of(vec![member(1), member(0)]), 0);
+        assert_eq!(groups.of(vec![member(1), member(2)]), 1);
+        assert_eq!(groups.of(vec![member(0), member(1)]), 0);
+        let groups = groups.finish();
+        let rules = |n: usize| groups[n].members.iter().map(|one| one.rule).collect::<Vec<_>>();
+        assert_eq!((groups.len(), rules(0), rules(1), rules(2)), (3, vec![0], vec![2], vec![1]));
+        assert_eq!((&groups[0].shared, &groups[1].shared), (&vec![2], &vec![2]));
+    }
+
+    #[test]
+    fn so_many_groups_that_they_would_not_fit_have_their_rules_by_themselves() {
+        let member = |rule| Member { rule, fields: None };
+        let mut groups = Groups::new(vec![10 << 10; 2000]);
+        for n in 0..1999 {
+            groups.of(vec![member(n), member(1999)]);
+        }
+        let groups = groups.finish();
+        assert_eq!(groups.len(), 1999 + 2000);
+        assert!(groups[..1999].iter().all(|group| group.members.is_empty()));
     }
 }

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use quarry_event::Field;
+
 use crate::fields::Slot;
 use crate::mapping::{FieldMap, Mapping};
 use crate::pattern::Piece;
@@ -60,7 +62,8 @@ fn ids(expr: &Expr) -> Option<BTreeSet<u64>> {
 }
 
 fn ids_of(one: &Match) -> Option<BTreeSet<u64>> {
-    if one.field.as_deref() != Some("EventID") {
+    let (field, _) = crate::fields::system_field(one.field.as_deref()?)?;
+    if field != Field::EventId {
         return None;
     }
     let id = |test: &Test| {

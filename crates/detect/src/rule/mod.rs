@@ -2,6 +2,9 @@
 
 mod condition;
 mod detection;
+mod modifiers;
+mod network;
+mod regex;
 mod search;
 
 use std::sync::Arc;
@@ -108,7 +111,11 @@ impl Rule {
         if documents.is_empty() {
             return vec![Err(error((1, RuleProblem::malformed("it is empty"))))];
         }
-        documents.iter().map(|document| read(&file, document).map_err(error)).collect()
+        // After a last `---` there is nothing.
+        let is_empty = |document: &&Node| document.scalar() == Some(Scalar::Null);
+        let is_one = documents.len() == 1;
+        let documents = documents.iter().filter(|document| is_one || !is_empty(document));
+        documents.map(|document| read(&file, document).map_err(error)).collect()
     }
 
     /// How many bytes of memory the rule's regular expressions take, at most.

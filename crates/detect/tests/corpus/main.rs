@@ -1,6 +1,7 @@
 //! Against the witnesses in `../shared/corpus/sigma`: decided cases, the rules of SigmaHQ, and logs
 //! with the hits on which two other engines agree.
 
+mod audit;
 mod differences;
 mod on_4688;
 mod regression;

@@ -60,6 +60,15 @@ impl DataTest {
         Ok(DataTest { place: place(name), name: name.to_owned(), wanted })
     }
 
+    /// The longest text that every value that passes has somewhere, in any case; empty where there is
+    /// none.
+    pub fn required(&self) -> String {
+        match &self.wanted {
+            Wanted::Glob(glob) => glob.required().to_owned(),
+            Wanted::Pattern(pattern) => pattern.required(),
+        }
+    }
+
     /// The name whose values are tested.
     pub fn name(&self) -> &str {
         &self.name

@@ -98,7 +98,7 @@ pub enum FilterProblem {
     /// A word that there is not.
     #[error(
         "there is no word `{name}`{}; words are on, log, since, until, id, level, provider, computer, \
-         event-user, data, grep, xpath and not; text with a colon stands in quotes",
+         event-user, rule, data, grep, xpath and not; text with a colon stands in quotes",
         .nearest.map(|name| format!(", but {name}")).unwrap_or_default()
     )]
     UnknownWord {
@@ -126,12 +126,12 @@ pub enum FilterProblem {
     #[error("more than the {0} words that are allowed")]
     TooManyWords(usize),
     /// A command line that asks for no events.
-    #[error("this command line asks for no events; those of quarry scan, tail and count do")]
+    #[error("this command line asks for no events")]
     Command,
     /// An option that is no word.
     #[error(
         "`{name}` doesn't say which events{}",
-        .nearest.map(|name| format!("; did you mean --{name}?")).unwrap_or_default()
+        .nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default()
     )]
     UnknownOption {
         /// The option.

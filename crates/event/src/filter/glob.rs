@@ -16,6 +16,7 @@ use crate::text::{eq_ignore_case, fold};
 #[derive(Clone, Debug)]
 pub struct Glob {
     text: String,
+    is_ascii: bool,
     matcher: Matcher,
 }
 
@@ -72,7 +73,7 @@ impl Glob {
                     .map_err(|(at, why)| wrong(at, FilterProblem::Glob(why)))?,
             ),
         };
-        Ok(Glob { text: text.to_owned(), matcher })
+        Ok(Glob { text: text.to_owned(), is_ascii: text.is_ascii(), matcher })
     }
 
     /// The glob's text.
@@ -83,6 +84,20 @@ impl Glob {
     /// Whether every name matches.
     pub fn matches_all(&self) -> bool {
         self.text.bytes().all(|byte| byte == b'*')
+    }
+
+    /// The longest text without wildcards that every match has somewhere, in any case; empty where
+    /// there is none.
+    pub fn required(&self) -> &str {
+        match self.matcher {
+            Matcher::Exact | Matcher::AnyCase => &self.text,
+            // What is in brackets or braces needn't be there.
+            Matcher::Regex(_) if self.text.contains(['[', '{']) => "",
+            Matcher::Regex(_) => {
+                let parts = self.text.split(['*', '?']);
+                parts.max_by_key(|part| part.len()).unwrap_or_default()
+            }
+        }
     }
 
     /// All texts that the glob matches, where these are at most so many.
@@ -117,6 +132,9 @@ impl Glob {
     pub(crate) fn matches_utf8(&self, name: &[u8]) -> bool {
         match &self.matcher {
             Matcher::Exact => name == self.text.as_bytes(),
+            // As most that are compared are: ASCII, and another name.
+            Matcher::AnyCase if name.eq_ignore_ascii_case(self.text.as_bytes()) => true,
+            Matcher::AnyCase if self.is_ascii && name.is_ascii() => false,
             Matcher::AnyCase => {
                 std::str::from_utf8(name).is_ok_and(|name| eq_ignore_case(name, &self.text))
             }

@@ -43,6 +43,12 @@ impl Ids {
         Ids { ranges: Ranges::of(ids.into_iter().map(|id| (id, id)).collect()) }
     }
 
+    /// The ids as ranges that are sorted and apart from each other; both ends belong to a range. One
+    /// that begins at 0 and holds more has no lower end, one that ends at [`u64::MAX`] no upper end.
+    pub fn ranges(&self) -> &[(u64, u64)] {
+        self.ranges.as_slice()
+    }
+
     /// Whether no event has any of them.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()

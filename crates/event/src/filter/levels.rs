@@ -48,6 +48,17 @@ impl Levels {
         Ok(Levels { ranges, audits })
     }
 
+    /// The levels as ranges, as [`Ids::ranges`](super::Ids::ranges) has ids; nothing where only audits
+    /// are asked for.
+    pub fn ranges(&self) -> &[(u64, u64)] {
+        self.ranges.as_ref().map_or(&[], Ranges::as_slice)
+    }
+
+    /// Keywords of which any may be set instead; none where no audits are asked for.
+    pub fn audits(&self) -> Keywords {
+        self.audits
+    }
+
     /// Whether an event has one of the levels, or of the audits.
     #[inline]
     pub(crate) fn contain<S: PartialSource>(&self, source: &S) -> bool {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::names::{NameWatch, Names};
 use super::users::Users;
-use super::{Filter, Glob, grep};
+use super::{Filter, Glob, Pattern, Word, grep};
 use crate::query::{CompiledQuery, Look, Scratch};
 use crate::text::Plain;
-use crate::{EventTime, Field, FieldSource, PartialSource, Value};
+use crate::{EventTime, Field, FieldSource, PartialSource, RuleName, Value};
 
 /// Tests events for a filter. It has room of its own to work in: clone it for another thread.
 pub struct Matcher {
@@ -22,6 +22,8 @@ pub struct Matcher {
     has_time: bool,
     has_names: bool,
     has_more: bool,
+    /// Words of the expressions that are searched for, where nothing but fields is looked at besides.
+    words: Arc<[Word]>,
     watch: Option<NameWatch>,
     /// Whether the message of the event tested last decides.
     is_open: bool,
@@ -54,6 +56,7 @@ impl Clone for Matcher {
             has_time: self.has_time,
             has_names: self.has_names,
             has_more: self.has_more,
+            words: Arc::clone(&self.words),
             watch: self.watch.clone(),
             is_open: false,
             missing: Vec::new(),
@@ -67,16 +70,26 @@ impl Clone for Matcher {
 
 impl Matcher {
     pub(super) fn new(filter: &Filter, now: EventTime) -> Self {
+        let has_more = !filter.data.is_empty() || filter.query.is_some() || !filter.not.is_empty();
+        let words = match has_more || !filter.users.is_empty() {
+            true => Arc::default(),
+            false => filter.grep.iter().filter_map(Pattern::word).collect(),
+        };
         Matcher {
+            has_more,
+            words,
             has_time: filter.since.is_some() || filter.until.is_some(),
             has_names: !(filter.not_channels.is_empty()
                 && filter.providers.is_empty()
                 && filter.computers.is_empty()),
-            has_more: !filter.data.is_empty() || filter.query.is_some() || !filter.not.is_empty(),
             filter: Arc::new(filter.clone()),
             query: filter.query.as_ref().map(|query| Arc::new(query.compile(now))),
             channels: Arc::default(),
-            not: filter.not.iter().map(|filter| Matcher::new(filter, now)).collect(),
+            not: {
+                // Nobody passes what tests rules here.
+                let tested = filter.not.iter().filter(|filter| !filter.tests_rules());
+                tested.map(|filter| Matcher::new(filter, now)).collect()
+            },
             watch: None,
             is_open: false,
             missing: Vec::new(),
@@ -97,9 +110,20 @@ impl Matcher {
         Matcher { has_names: self.has_names || !channels.is_empty(), channels, ..self }
     }
 
-    /// Whether every event passes, and nothing is noted of any.
+    /// Whether every event passes, and nothing is noted of any, or not any more.
     pub fn passes_all(&self) -> bool {
-        self.channels.is_empty() && self.filter.is_empty() && self.watch.is_none()
+        let notes_nothing = self.watch.as_ref().is_none_or(NameWatch::is_settled);
+        self.channels.is_empty() && self.filter.is_empty() && notes_nothing
+    }
+
+    /// Whether an event that [`rules_out`](Self::rules_out) doesn't rule out passes, so that nothing has to
+    /// be known of it but its fields.
+    pub fn is_of_fields(&self) -> bool {
+        !self.has_more
+            && self.filter.users.is_empty()
+            && self.filter.grep.is_empty()
+            && !self.filter.tests_rules()
+            && self.watch.as_ref().is_none_or(NameWatch::is_settled)
     }
 
     /// Notes which of the names asked for occur in the events that are tested: those of the
@@ -109,7 +133,14 @@ impl Matcher {
         Matcher { watch: NameWatch::new(names), ..self }
     }
 
-    /// Whether an event matches. Without a message, `grep` looks at the event's values only.
+    /// Whether detection rules that stand beside an event pass: see [`Filter::rules_pass`].
+    #[inline]
+    pub fn rules_pass(&self, rules: &[Arc<RuleName>]) -> bool {
+        !self.filter.tests_rules() || self.filter.rules_pass(rules)
+    }
+
+    /// Whether an event matches, as far as it tells itself. Without a message, `grep` looks at the
+    /// event's values only.
     #[inline]
     pub fn matches<S: FieldSource>(&mut self, source: &S, message: Option<&str>) -> bool {
         match self.verdict(source) {
@@ -129,6 +160,15 @@ impl Matcher {
             self.fails_a_field(source) || self.has_more && self.look_further(source) == Look::No;
         // Of each kind of event one is looked at whole, for its names.
         is_out && !self.watch.as_mut().is_some_and(|watch| watch.is_new(source))
+    }
+
+    /// Whether an event that [`rules_out`](Self::rules_out) doesn't rule out fails nothing but a
+    /// search, so that it can match by its message only, as what is known of it tells. Otherwise
+    /// [`verdict`](Self::verdict) has to tell.
+    #[inline]
+    pub fn lacks_a_word<S: PartialSource>(&self, source: &S) -> bool {
+        self.words.iter().any(|word| source.lacks(word))
+            && !self.watch.as_ref().is_some_and(|watch| watch.is_new(source))
     }
 
     /// What can be said of an event of which not everything is known.
@@ -268,7 +308,7 @@ impl Matcher {
         verdict
     }
 
-    /// Whether the event that [`verdict`](Self::verdict) told of last matches, with the message
+    /// Whether the event of the last [`verdict`](Self::verdict) matches, with the message
     /// that it has or none.
     pub fn message_matches<'m>(&self, message: impl Into<Option<&'m str>>) -> bool {
         let message = message.into();

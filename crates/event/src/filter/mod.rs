@@ -23,8 +23,10 @@ mod names;
 mod numbers;
 mod pattern;
 mod routes;
+mod rules;
 mod time;
 mod users;
+mod word;
 mod xpath;
 
 pub use data::DataTest;
@@ -37,6 +39,7 @@ pub use names::{MissingName, Names};
 pub use pattern::Pattern;
 pub use routes::Route;
 pub use time::{parse_time, parse_zone};
+pub use word::Word;
 pub use xpath::{MAX_CHANNELS, Pushed, Strength, XPathLimits, query_list, query_lists};
 
 use crate::EventTime;
@@ -72,13 +75,19 @@ pub struct Filter {
     /// A Windows event query.
     pub query: Option<Query>,
     /// Filters of which the event must not pass any. An event that lacks what one looks at doesn't
-    /// pass that one, and stays.
+    /// pass that one, and stays. None passes one that tests rules: [`not_rules`](Self::not_rules) does.
     pub not: Vec<Filter>,
     /// Channels, as the event has them, of which none must match.
     pub not_channels: Vec<Glob>,
     /// Channels, each with the ids that are wanted of it, of which the event has to be one's; none
     /// for any. A server is asked for each channel's own ids.
     pub routes: Vec<Route>,
+    /// Detection rules, by identifier or title, of which the event has to match any. Which rules it
+    /// matches stands beside an event, so neither a [`Matcher`] nor a server tests this:
+    /// [`rules_pass`](Self::rules_pass) does. An event that nobody tested for rules matches none.
+    pub rules: Vec<Glob>,
+    /// The same, of which it must not match any.
+    pub not_rules: Vec<Glob>,
 }
 
 impl Filter {

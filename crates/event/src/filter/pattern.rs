@@ -1,15 +1,18 @@
 //! Regular expressions, as `--grep` and `--data NAME~=REGEX` have them.
 
 use regex::bytes::{Regex, RegexBuilder};
-use regex_syntax::ast;
+use regex_syntax::ast::{self, LiteralKind};
 
 use super::error::{FilterError, FilterProblem};
+use super::word::Word;
 
 /// A regular expression, searched for anywhere in a value. Case counts if there is an uppercase
 /// letter in it that stands for itself ("smart case", as in ripgrep); `(?i)` and `(?-i)` decide
 /// otherwise.
 #[derive(Clone, Debug)]
 pub struct Pattern {
+    /// As it was written.
+    text: Box<str>,
     regex: Regex,
     /// Whether a match depends on what stands around it: `^`, `$`, `\b`.
     looks_around: bool,
@@ -21,18 +24,23 @@ impl Pattern {
     /// The most bytes of a compiled regular expression.
     const MAX_COMPILED: usize = 8 << 20;
 
-    /// Reads a regular expression in the syntax of the crate `regex`.
+    /// Reads a regular expression in the syntax of the crate `regex`, in which a blank stands for any
+    /// white space: messages have tabs and line ends where they are printed with a blank.
     ///
     /// # Errors
     ///
     /// [`FilterProblem::Regex`] for what is none or is too large when compiled, and
     /// [`FilterProblem::TooLong`] over [`MAX_LENGTH`](Self::MAX_LENGTH).
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        Self::parse_in(text, text)
+        Self::build(text, text, true)
     }
 
-    /// Reads a regular expression that is a part of an option's text.
+    /// Reads a regular expression that is a part of an option's text. A blank is a blank.
     pub(crate) fn parse_in(text: &str, part: &str) -> Result<Self, FilterError> {
+        Self::build(text, part, false)
+    }
+
+    fn build(text: &str, part: &str, has_wide_blanks: bool) -> Result<Self, FilterError> {
         let wrong = |why: String, at: usize| {
             let mut error = FilterError::about(text, part, |_| FilterProblem::Regex(why));
             error.place = crate::Place::new(text, error.place.byte() + at);
@@ -53,21 +61,48 @@ impl Pattern {
             .translate(part, &ast)
             .map_err(|error| wrong(error.kind().to_string(), error.span().start.offset))?;
         let looks_around = !hir.properties().look_set().is_empty();
-        let mut builder = RegexBuilder::new(part);
+        let expression = if has_wide_blanks { widened(part, &ast) } else { part.to_owned() };
+        let mut builder = RegexBuilder::new(&expression);
         match builder.case_insensitive(ignores_case).size_limit(Self::MAX_COMPILED).build() {
-            Ok(regex) => Ok(Pattern { regex, looks_around }),
+            Ok(regex) => Ok(Pattern { text: part.into(), regex, looks_around }),
             Err(_) => Err(wrong("it is too large when compiled".to_owned(), 0)),
         }
     }
 
-    /// The expression's text.
+    /// The expression's text, as it was written.
     pub fn as_str(&self) -> &str {
-        self.regex.as_str()
+        &self.text
+    }
+
+    /// What the expression means, as a tree.
+    fn ast(&self) -> Option<ast::Ast> {
+        ast::parse::Parser::new().parse(self.regex.as_str()).ok()
+    }
+
+    /// What has to be in an event for the expression to be in it, if that can be told from its bytes.
+    pub(super) fn word(&self) -> Option<Word> {
+        let ast = self.ast()?;
+        Word::of(self.regex.as_str(), &ast, Letters::of(&ast) == Letters::LowercaseOnly)
+    }
+
+    /// The longest text that every match has somewhere, in any case; empty where there is none or it
+    /// isn't easily found.
+    pub fn required(&self) -> String {
+        self.ast().map(|ast| Required::of(&ast)).unwrap_or_default()
+    }
+
+    /// Whether the expression is a text that stands for itself.
+    pub fn is_literal(&self) -> bool {
+        self.ast().is_some_and(|ast| match &ast {
+            ast::Ast::Literal(_) => true,
+            ast::Ast::Concat(all) => all.asts.iter().all(|ast| matches!(ast, ast::Ast::Literal(_))),
+            _ => false,
+        })
     }
 
     /// Whether the expression is somewhere in the text, which is UTF-8.
     #[inline]
-    pub(crate) fn is_in(&self, utf8: &[u8]) -> bool {
+    pub fn is_in(&self, utf8: &[u8]) -> bool {
         self.regex.is_match(utf8)
     }
 
@@ -91,6 +126,60 @@ impl Pattern {
         pair.push(b'=');
         pair.extend_from_slice(value);
         self.is_in(pair)
+    }
+}
+
+/// An expression in which each run of blanks that stand for themselves is any white space.
+fn widened(expression: &str, ast: &ast::Ast) -> String {
+    let mut blanks = Blanks::default();
+    blanks.add(ast, 0);
+    let mut wide = String::with_capacity(expression.len());
+    let mut end = 0;
+    for run in blanks.runs {
+        wide.push_str(&expression[end..run.start]);
+        wide.push_str(r"\s+");
+        end = run.end;
+    }
+    wide.push_str(&expression[end..]);
+    wide
+}
+
+/// Where blanks stand for themselves, each once: not in a class, and not repeated.
+#[derive(Default)]
+struct Blanks {
+    runs: Vec<std::ops::Range<usize>>,
+}
+
+impl Blanks {
+    /// How deep groups are looked into.
+    const DEPTH: usize = 50;
+
+    fn add(&mut self, ast: &ast::Ast, depth: usize) {
+        match ast {
+            ast::Ast::Literal(literal)
+                if literal.c == ' ' && literal.kind == LiteralKind::Verbatim =>
+            {
+                let (start, end) = (literal.span.start.offset, literal.span.end.offset);
+                match self.runs.last_mut() {
+                    Some(run) if run.end == start => run.end = end,
+                    _ => self.runs.push(start..end),
+                }
+            }
+            ast::Ast::Concat(all) if depth < Self::DEPTH => {
+                all.asts.iter().for_each(|ast| self.add(ast, depth + 1));
+            }
+            ast::Ast::Alternation(all) if depth < Self::DEPTH => {
+                all.asts.iter().for_each(|ast| self.add(ast, depth + 1));
+            }
+            ast::Ast::Group(group) if depth < Self::DEPTH => self.add(&group.ast, depth + 1),
+            // A blank that is repeated by itself stays as it is.
+            ast::Ast::Repetition(repetition)
+                if depth < Self::DEPTH && !matches!(*repetition.ast, ast::Ast::Literal(_)) =>
+            {
+                self.add(&repetition.ast, depth + 1);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -142,6 +231,56 @@ impl ast::Visitor for Letters {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Looks for the longest run of letters that an expression can't do without.
+#[derive(Default)]
+struct Required {
+    longest: String,
+    run: String,
+    /// Whether characters stand for bytes somewhere, which are no characters of a text.
+    has_bytes: bool,
+}
+
+impl Required {
+    /// How deep groups are looked into.
+    const DEPTH: usize = 50;
+
+    fn of(ast: &ast::Ast) -> String {
+        let mut required = Required::default();
+        required.add(ast, 0);
+        required.end();
+        if required.has_bytes { String::new() } else { required.longest }
+    }
+
+    fn add(&mut self, ast: &ast::Ast, depth: usize) {
+        match ast {
+            ast::Ast::Literal(literal) => self.run.push(literal.c),
+            ast::Ast::Concat(all) if depth < Self::DEPTH => {
+                all.asts.iter().for_each(|ast| self.add(ast, depth + 1));
+            }
+            ast::Ast::Group(group) if depth < Self::DEPTH => {
+                self.note(group.flags());
+                self.add(&group.ast, depth + 1);
+            }
+            ast::Ast::Flags(flags) => self.note(Some(&flags.flags)),
+            // They take no room.
+            ast::Ast::Assertion(_) | ast::Ast::Empty(_) => {}
+            _ => self.end(),
+        }
+    }
+
+    fn note(&mut self, flags: Option<&ast::Flags>) {
+        let is_text = flags.and_then(|flags| flags.flag_state(ast::Flag::Unicode)) != Some(false);
+        self.has_bytes |= !is_text;
+    }
+
+    fn end(&mut self) {
+        let run = std::mem::take(&mut self.run);
+        if run.len() > self.longest.len() {
+            self.longest = run;
+        }
     }
 }
 
@@ -198,6 +337,50 @@ mod tests {
         assert!(is_in("(?m)^xy$", "A", "xy"));
         assert!(!is_in("^y", "A", "xy"));
         assert!(!is_in("b=x", "A", "xy"));
+    }
+
+    #[test]
+    fn every_match_has_what_is_required() {
+        for (pattern, required) in [
+            ("alice", "alice"),
+            ("^alice$", "alice"),
+            ("a(bc)d.efgh", "abcd"),
+            ("alice|bob", ""),
+            ("x(alice)?yz", "yz"),
+            ("(?i)Alice", "Alice"),
+            ("[ab]c+", ""),
+            ("(?x) a b # c", "ab"),
+            (r"a(?-u:\xc3)b", ""),
+            (r"(?-u)\xc3", ""),
+        ] {
+            assert_eq!(Pattern::parse(pattern).unwrap().required(), required, "{pattern}");
+        }
+        assert!(Pattern::parse_in("a b=c", "a b=c").unwrap().is_literal());
+        assert_eq!(Pattern::parse("account name").unwrap().required(), "account");
+        assert!(Pattern::parse(r"a\.b").unwrap().is_literal());
+        assert!(!Pattern::parse("^a").unwrap().is_literal());
+    }
+
+    #[test]
+    fn a_blank_is_any_white_space_where_text_is_searched() {
+        for (pattern, text, expected) in [
+            ("Account Name: ann", "Account Name:\t\tann", true),
+            ("logon. Subject", "logged on.\r\n\r\nSubject", false),
+            ("on. Subject", "logged on.\r\n\r\nSubject", true),
+            ("sc  create", "sc create", true),
+            ("(a b|c d)e", "c\u{a0}de", true),
+            ("[ x]y", "\ty", false),
+            ("a *b", "a\tb", false),
+            ("(a b)+c", "a\tba\nbc", true),
+            (r"a\x20b", "a\tb", false),
+            ("(?x) a b", "ab", true),
+            ("a b", "ab", false),
+        ] {
+            let found = Pattern::parse(pattern).unwrap().is_in(text.as_bytes());
+            assert_eq!(found, expected, "{pattern} {text:?}");
+        }
+        assert!(!Pattern::parse_in("a b", "a b").unwrap().is_in(b"a\tb"));
+        assert_eq!(Pattern::parse("a b").unwrap().as_str(), "a b");
     }
 
     #[test]

@@ -249,6 +249,7 @@ fn groups(filter: &Filter) -> (Vec<Group>, bool) {
         && filter.grep.is_empty()
         && filter.not.is_empty()
         && filter.not_channels.is_empty()
+        && !filter.tests_rules()
         && filter.routes.is_empty();
     if let Some((group, is_exact)) = time(filter.since, filter.until) {
         groups.push(group);

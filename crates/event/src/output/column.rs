@@ -4,6 +4,7 @@
 /// A member of an event's JSON.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)] // Each is the member that MEMBERS names.
+#[non_exhaustive]
 pub enum Member {
     V,
     Time,
@@ -95,9 +96,12 @@ impl Member {
 
 /// A column of a table or CSV, or a member of JSON that was asked for.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Column {
     /// A member of an event's JSON.
     Member(Member),
+    /// `names.task`, `names.opcode`, `names.keywords`: one of the names in the member `names`.
+    Name(Named),
     /// `data.NAME`: the values of `<EventData>` with this name, `paramN` for an unnamed one, and
     /// those of `<UserData>`; without regard to case.
     Data(String),
@@ -106,6 +110,26 @@ pub enum Column {
     UserData(Vec<String>),
     /// `data.*`: each value of an event as a column by its name. In JSON it is the member `data`.
     EachData,
+}
+
+/// A number of an event that has a name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Named {
+    /// The task.
+    Task,
+    /// The opcode.
+    Opcode,
+    /// The keywords, each of which has a name.
+    Keywords,
+}
+
+impl Named {
+    /// All of them, with the names of their columns.
+    const ALL: [(Named, &str); 3] = [
+        (Named::Task, "names.task"),
+        (Named::Opcode, "names.opcode"),
+        (Named::Keywords, "names.keywords"),
+    ];
 }
 
 /// The name of [`Column::EachData`].
@@ -126,6 +150,7 @@ impl UnknownColumn {
     pub fn known() -> String {
         let names: Vec<_> = Member::all()
             .map(Member::name)
+            .chain(Named::ALL.map(|(_, name)| name))
             .chain(["data.NAME", "data.*", "user_data.A.B"])
             .collect();
         names.join(", ")
@@ -150,6 +175,11 @@ impl Column {
                 return Ok(Column::UserData(rest.split('.').map(str::to_owned).collect()));
             }
         }
+        if let Some((named, _)) =
+            Named::ALL.iter().find(|(_, known)| known.eq_ignore_ascii_case(name))
+        {
+            return Ok(Column::Name(*named));
+        }
         if name.eq_ignore_ascii_case("id") {
             return Ok(Column::Member(Member::EventId));
         }
@@ -159,12 +189,39 @@ impl Column {
         }
     }
 
+    /// Whether the column's value is told by what [`PartialSource`](crate::PartialSource) knows.
+    pub(super) fn is_known_early(&self) -> bool {
+        match self {
+            Column::Member(member) => !matches!(
+                member,
+                Member::Data
+                    | Member::UserData
+                    | Member::Message
+                    | Member::MessageSource
+                    | Member::Names
+                    | Member::Other
+            ),
+            Column::Data(name) => !super::json::may_be_a_place(name),
+            Column::Name(_) | Column::UserData(_) | Column::EachData => false,
+        }
+    }
+
+    /// What its values have a name for, where it is a member with numbers.
+    pub fn named(&self) -> Option<Named> {
+        match self {
+            Column::Member(Member::Task) => Some(Named::Task),
+            Column::Member(Member::Opcode) => Some(Named::Opcode),
+            Column::Member(Member::Keywords) => Some(Named::Keywords),
+            _ => None,
+        }
+    }
+
     /// The name of the value that it shows, without `data.` or `user_data.`.
     pub(super) fn data_name(&self) -> Option<String> {
         match self {
             Column::Data(name) => Some(name.clone()),
             Column::UserData(path) => Some(path.join(".")),
-            Column::Member(_) | Column::EachData => None,
+            Column::Member(_) | Column::Name(_) | Column::EachData => None,
         }
     }
 
@@ -172,6 +229,7 @@ impl Column {
     pub fn name(&self) -> std::borrow::Cow<'_, str> {
         match self {
             Column::Member(member) => member.name().into(),
+            Column::Name(named) => Named::ALL[*named as usize].1.into(),
             Column::Data(name) => format!("data.{name}").into(),
             Column::UserData(path) => format!("user_data.{}", path.join(".")).into(),
             Column::EachData => EACH_DATA.into(),
@@ -231,6 +289,9 @@ mod tests {
         assert!(Column::parse("user_data.a..b").is_err());
         assert_eq!(Column::parse("Time"), Ok(Column::Member(Member::Time)));
         assert_eq!(Column::parse("id"), Ok(Column::Member(Member::EventId)));
+        assert_eq!(Column::parse("names.Opcode"), Ok(Column::Name(Named::Opcode)));
+        assert_eq!(Column::Name(Named::Keywords).name(), "names.keywords");
+        assert!(Column::parse("names.level").is_err());
         assert_eq!(Column::parse("data.*"), Ok(Column::EachData));
         assert_eq!(Column::EachData.name(), "data.*");
     }

@@ -1,9 +1,10 @@
 //! CSV as in RFC 4180: a header line, lines end with CR LF, a cell with a comma, quote or line end
 //! stands in quotes.
 
+use super::cell::Made;
 use super::{Column, Member, Scratch, cell, row};
-use crate::text::harmless;
-use crate::{FieldSource, Origin, Texts};
+use crate::text::{Plain, any_below_or_equal, harmless};
+use crate::{Field, FieldSource, Origin, PartialSource, Texts, Value};
 
 /// How CSV is made.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +42,7 @@ pub(super) struct Csv {
     terminal: bool,
     /// Whether a column stands for each value, so that rows are on their way as [`row`]s.
     spreads: bool,
+    is_known_early: bool,
 }
 
 impl Csv {
@@ -55,7 +57,8 @@ impl Csv {
         let all = || Member::all().filter(is_usual).map(Column::Member);
         let columns: Vec<Column> = columns.unwrap_or_else(|| all().collect());
         let spreads = columns.contains(&Column::EachData);
-        Csv { columns, cells, terminal, spreads }
+        let is_known_early = columns.iter().all(Column::is_known_early);
+        Csv { columns, cells, terminal, spreads, is_known_early }
     }
 
     /// The columns.
@@ -105,10 +108,82 @@ impl Csv {
                 out.push(b',');
             }
             let at = out.len();
-            cell::push(column, source, origin, texts, scratch, out);
-            self.settle(at, out);
+            if cell::push(column, source, origin, texts, scratch, out) == Made::Text {
+                self.settle(at, out);
+            }
         }
         end_line(start, out);
+    }
+
+    /// Whether [`known`](Self::known) can write any event.
+    pub(super) fn is_known_early(&self) -> bool {
+        self.is_known_early
+    }
+
+    /// The same as [`event`](Self::event) of an event that is not decoded, where what is known of it is enough.
+    /// Says whether it is; otherwise nothing is written.
+    #[inline]
+    pub(super) fn known<S: PartialSource>(
+        &self,
+        source: &S,
+        origin: &Origin<'_>,
+        texts: Texts<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if !self.is_known_early {
+            return false;
+        }
+        let start = out.len();
+        for (i, column) in self.columns.iter().enumerate() {
+            if i > 0 {
+                out.push(b',');
+            }
+            if self.repeated(column, source, origin, scratch, out) {
+                continue;
+            }
+            let at = out.len();
+            match cell::known(column, source, origin, texts, &mut scratch.text, out) {
+                Some(Made::Tame) => {}
+                Some(Made::Text) => self.settle(at, out),
+                None => {
+                    out.truncate(start);
+                    return false;
+                }
+            }
+        }
+        end_line(start, out);
+        true
+    }
+
+    /// Writes the cell of a name that most events of a log have alike. Says whether it is one.
+    #[inline]
+    fn repeated<S: PartialSource>(
+        &self,
+        column: &Column,
+        source: &S,
+        origin: &Origin<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let repeated = &mut scratch.text.repeated;
+        let (field, repeated) = match column {
+            Column::Member(Member::Host) if origin.host.is_some() => return false,
+            Column::Member(Member::Computer | Member::Host) => (Field::Computer, &mut repeated[0]),
+            Column::Member(Member::Channel) => (Field::Channel, &mut repeated[1]),
+            Column::Member(Member::Provider) => (Field::ProviderName, &mut repeated[2]),
+            _ => return false,
+        };
+        let value = source.known_field(field);
+        let Value::Utf16(text) = value else { return false };
+        // What is made of the same bytes differs with these.
+        let kind = 1 + u8::from(self.cells == CsvCells::Exact) + 2 * u8::from(self.terminal);
+        repeated.put(kind, text.bytes(), out, |out| {
+            let at = out.len();
+            value.push::<Plain>(out);
+            self.settle(at, out);
+        });
+        true
     }
 
     /// Writes an event's cells, those of each value with its name.
@@ -195,7 +270,7 @@ fn settle(start: usize, cells: CsvCells, terminal: bool, out: &mut Vec<u8>) {
         out.truncate(start);
         out.extend_from_slice(text.as_bytes());
     }
-    let has_special = out[start..].iter().any(|&b| SPECIAL[usize::from(b)]);
+    let has_special = has_special(&out[start..]);
     // Without any of these a formula can only begin with the cell.
     if cells == CsvCells::Spreadsheet && (has_special || !is_harmless_start(&out[start..])) {
         defuse(start, out);
@@ -215,6 +290,13 @@ const SPECIAL: [bool; 256] = {
     }
     special
 };
+
+/// Whether a cell has any of [`SPECIAL`], which few have.
+#[inline]
+fn has_special(cell: &[u8]) -> bool {
+    let may_have = any_below_or_equal(cell, b'\r' + 1, *b"\",;");
+    may_have && cell.iter().any(|&b| SPECIAL[usize::from(b)])
+}
 
 /// Whether a cell begins with what begins no formula, whatever comes after it.
 fn is_harmless_start(cell: &[u8]) -> bool {
@@ -309,6 +391,10 @@ fn is_plain(cell: &[u8]) -> bool {
 /// Puts the cell that begins at `start` in quotes.
 fn quote(start: usize, out: &mut Vec<u8>) {
     let quotes = out[start..].iter().filter(|&&b| b == b'"').count();
+    if quotes == 0 {
+        out.insert(start, b'"');
+        return out.push(b'"');
+    }
     // From the end on, so that every byte moves once.
     let mut from = out.len();
     out.resize(from + quotes + 2, 0);

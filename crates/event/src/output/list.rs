@@ -8,7 +8,7 @@ use anstyle::Style;
 use super::table::level_style;
 use super::zoned::{Precision, push_time, zone_name};
 use super::{Column, Member, Scratch, cell, json, safe};
-use crate::{Field, FieldSource, NameOf, Origin, Texts};
+use crate::{Field, FieldSource, Origin, Texts};
 
 /// How a list is made.
 #[derive(Clone, Debug)]
@@ -71,10 +71,7 @@ impl List {
 
     /// Whether what is listed has text that an event doesn't hold itself.
     pub(super) fn shows_texts(&self) -> bool {
-        let has_name = |column: &Column| {
-            matches!(column, Column::Member(Member::Task | Member::Opcode | Member::Keywords))
-        };
-        let shows = |column: &Column| column.shows_texts() || has_name(column);
+        let shows = |column: &Column| column.shows_texts() || column.named().is_some();
         self.options.columns.as_ref().is_none_or(|columns| columns.iter().any(shows))
     }
 
@@ -106,7 +103,7 @@ impl List {
                 }
                 values(source, texts, scratch, &mut lines);
                 let mut message = Vec::new();
-                if cell::message(source, texts, &mut scratch.text.tree, &mut message).is_some() {
+                if scratch.text.messages.push(source, texts, &mut message).is_some() {
                     lines.push((Member::Message.name().to_owned(), message));
                 }
             }
@@ -118,6 +115,11 @@ impl List {
                             lines.push((member.name().to_owned(), text));
                         }
                         Column::EachData => values(source, texts, scratch, &mut lines),
+                        Column::Name(_) => {
+                            let mut text = Vec::new();
+                            cell::push(column, source, origin, texts, scratch, &mut text);
+                            lines.push((column.name().into_owned(), text));
+                        }
                         Column::Data(_) | Column::UserData(_) => {
                             let mut text = Vec::new();
                             cell::push(column, source, origin, texts, scratch, &mut text);
@@ -152,32 +154,10 @@ impl List {
             text.extend_from_slice(format!(" ({})", self.zone).as_bytes());
             return text;
         }
-        cell::push(&Column::Member(member), source, origin, texts, scratch, &mut text);
-        let Some(known) = texts.source else { return text };
-        let mut names: Vec<u8> = Vec::new();
-        let mut add = |of| {
-            let start = names.len();
-            names.extend_from_slice(if start == 0 { b"" } else { b", " });
-            if !known.name(source, of, &mut names) {
-                names.truncate(start);
-            }
-        };
-        match member {
-            Member::Task => add(NameOf::Task),
-            Member::Opcode => add(NameOf::Opcode),
-            Member::Keywords => {
-                let bits = source.field(Field::Keywords).as_u64().unwrap_or(0);
-                let is_set = |bit: &u64| bits & bit != 0;
-                (0..u64::BITS).map(|bit| 1 << bit).filter(is_set).for_each(|bit| {
-                    add(NameOf::Keyword(bit));
-                });
-            }
-            _ => {}
-        }
-        if !names.is_empty() {
-            text.extend_from_slice(b" (");
-            text.extend_from_slice(&names);
-            text.push(b')');
+        let column = Column::Member(member);
+        cell::push(&column, source, origin, texts, scratch, &mut text);
+        if let Some(named) = column.named() {
+            cell::push_names(source, named, texts, b" (", b")", &mut text);
         }
         text
     }

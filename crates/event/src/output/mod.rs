@@ -11,7 +11,9 @@ mod document;
 #[cfg(test)]
 mod fake;
 mod json;
+mod kinds;
 mod list;
+mod messages;
 mod row;
 mod safe;
 mod table;
@@ -19,17 +21,18 @@ mod values;
 pub mod xml;
 mod zoned;
 
-pub use column::{Column, Member, UnknownColumn};
+pub use column::{Column, Member, Named, UnknownColumn};
 pub use csv::{CsvCells, CsvOptions, push_csv};
 pub use document::{Document, TooManyNames};
 pub use list::ListOptions;
+pub use messages::Messages;
 pub use safe::push_cell;
 pub use table::TableOptions;
 pub use zoned::local_time;
 
 use std::sync::Arc;
 
-use crate::{FieldSource, Origin, Texts};
+use crate::{FieldSource, Origin, PartialSource, Texts};
 
 /// Prints events in one format.
 #[derive(Clone, Debug)]
@@ -72,11 +75,34 @@ impl Column {
         cell::push(self, source, origin, texts, scratch, out);
     }
 
+    /// The same as [`write`](Self::write) of an event that is not decoded, where what is known of it is
+    /// enough. Says whether it is; otherwise something may have been written.
+    #[inline]
+    pub fn write_known<S: PartialSource>(
+        &self,
+        source: &S,
+        origin: &Origin<'_>,
+        texts: Texts<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        self.is_known_early()
+            && cell::known(self, source, origin, texts, &mut scratch.text, out).is_some()
+    }
+
     /// Whether a cell of the column shows text that an event doesn't hold itself.
     pub fn shows_texts(&self) -> bool {
         match self {
             Column::Member(member) => member.shows_texts(),
-            Column::Data(_) | Column::UserData(_) | Column::EachData => true,
+            Column::Name(_) | Column::Data(_) | Column::UserData(_) | Column::EachData => true,
+        }
+    }
+
+    /// Writes the name behind a number of the event that [`write`](Self::write) has written, in parentheses, as
+    /// a list and a table show it; nothing for another column.
+    pub fn write_names<S: FieldSource>(&self, source: &S, texts: Texts<'_>, out: &mut Vec<u8>) {
+        if let Some(named) = self.named() {
+            cell::push_names(source, named, texts, b" (", b")", out);
         }
     }
 
@@ -164,6 +190,39 @@ impl Printer {
         }
     }
 
+    /// Whether [`known`](Self::known) can print events.
+    pub fn is_known_early(&self) -> bool {
+        match &*self.style {
+            Style::Json { chosen: Some(chosen), pretty: false, .. } => chosen.is_known_early(),
+            Style::Csv(csv) => csv.is_known_early(),
+            Style::Json { .. } | Style::Table(_) | Style::List(_) | Style::Xml => false,
+        }
+    }
+
+    /// The same as [`event`](Self::event) of an event that is not decoded, where what is known of it is enough
+    /// for the columns. Says whether it is; otherwise nothing is printed.
+    #[inline]
+    pub fn known<S: PartialSource>(
+        &self,
+        source: &S,
+        origin: &Origin<'_>,
+        texts: Texts<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        match &*self.style {
+            Style::Json { chosen: Some(chosen), array, pretty: false } => {
+                let is_known = chosen.known(source, origin, texts, &mut scratch.json, out);
+                if is_known && !array {
+                    out.push(b'\n');
+                }
+                is_known
+            }
+            Style::Csv(csv) => csv.known(source, origin, texts, scratch, out),
+            Style::Json { .. } | Style::Table(_) | Style::List(_) | Style::Xml => false,
+        }
+    }
+
     /// Whether what is printed has text that an event doesn't hold itself: its message, names,
     /// words behind values.
     pub fn shows_texts(&self) -> bool {
@@ -171,10 +230,17 @@ impl Printer {
         match &*self.style {
             Style::Json { chosen, .. } => chosen.as_ref().is_none_or(json::Chosen::shows_texts),
             Style::Csv(csv) => any(csv.columns()),
-            Style::Table(table) => table.columns().any(Column::shows_texts),
+            Style::Table(table) => {
+                table.columns().any(|column| column.shows_texts() || column.named().is_some())
+            }
             Style::List(list) => list.shows_texts(),
             Style::Xml => false,
         }
+    }
+
+    /// Whether it is read by people, who want words beside values: a table or a list.
+    pub fn is_for_people(&self) -> bool {
+        matches!(&*self.style, Style::Table(_) | Style::List(_))
     }
 
     /// What a whole output is put together with.

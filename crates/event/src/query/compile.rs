@@ -461,7 +461,7 @@ fn data(step: &Step, compare: Option<(Op, &Literal)>) -> Test {
     });
     match compare {
         Some((op, literal)) => Test::Data { name, op, literal: literal.clone() },
-        // One with elements inside isn't told of by its own name.
+        // One with elements inside isn't found by its own name.
         None => Test::Maybe,
     }
 }

@@ -102,21 +102,26 @@ pub fn filters() -> impl Strategy<Value = Filter> {
         prop::option::weighted(0.2, query),
         globs(&["service*", "PROVIDER", "provider", "*[kK]ernel"], 0.2),
         globs(&["web1", "WEB?", "*.corp"], 0.2),
+        (globs(&["*katz*"], 0.1), globs(&["0022869c-*"], 0.1)),
     );
     let not = prop_oneof![
         Just(Vec::new()),
         prop_oneof![negated(), data_filters()].prop_map(|filter| vec![filter]),
     ];
     (pushable_filters(), parts, not).prop_map(
-        |(filter, (data, users, grep, query, providers, computers), not)| Filter {
-            data,
-            users,
-            grep: grep.iter().map(|text| Pattern::parse(text).expect("a pattern")).collect(),
-            not,
-            query,
-            providers: [filter.providers, providers].concat(),
-            computers: [filter.computers, computers].concat(),
-            ..filter
+        |(filter, (data, users, grep, query, providers, computers, (rules, not_rules)), not)| {
+            Filter {
+                data,
+                users,
+                grep: grep.iter().map(|text| Pattern::parse(text).expect("a pattern")).collect(),
+                not,
+                rules,
+                not_rules,
+                query,
+                providers: [filter.providers, providers].concat(),
+                computers: [filter.computers, computers].concat(),
+                ..filter
+            }
         },
     )
 }

@@ -9,6 +9,7 @@
 //! | `id` | `id:4624,!4634` | `id=4624,!4634` | `-i` |
 //! | `level` | `level:warning..error` | `level=` | `-p` |
 //! | `provider`, `computer`, `event-user` | `provider:Foo*` | `provider=` | `--provider` |
+//! | `rule` | `rule:*mimikatz*` | `rule=` | `--rule` |
 //! | `data` | `data.User=bob`, `data.User~=^b` | `data=User=bob` | `--data User=bob` |
 //! | `grep` | `"logon failure"`, `/regex/` | `grep=regex` | `-g regex` |
 //! | `xpath` | a query by itself, `xpath:"…"` | `xpath=` | `--xpath` |
@@ -57,6 +58,8 @@ pub enum Key {
     Computer,
     /// A user that the event names, as a glob.
     EventUser,
+    /// A detection rule that the event matches, by identifier or title, as a glob.
+    Rule,
     /// A value: see [`DataTest`](crate::filter::DataTest).
     Data,
     /// A regular expression: see [`Pattern`](crate::filter::Pattern).
@@ -74,7 +77,7 @@ struct Definition {
 }
 
 /// Every key, in the order of an address.
-const DEFINITIONS: [Definition; 12] = {
+const DEFINITIONS: [Definition; 13] = {
     const fn key(
         key: Key,
         name: &'static str,
@@ -93,6 +96,7 @@ const DEFINITIONS: [Definition; 12] = {
         key(Key::Provider, "provider", None, true),
         key(Key::Computer, "computer", None, true),
         key(Key::EventUser, "event-user", None, true),
+        key(Key::Rule, "rule", None, true),
         key(Key::Data, "data", None, true),
         key(Key::Grep, "grep", Some('g'), true),
         key(Key::Xpath, "xpath", None, true),

@@ -3,6 +3,7 @@
 use jiff::Zoned;
 
 use super::{Key, Word, Words};
+use crate::COMMON_PREFIX;
 use crate::filter::{
     DataTest, Filter, FilterError, FilterProblem, Glob, Ids, Levels, Pattern, parse_time,
 };
@@ -51,6 +52,7 @@ impl Words {
         for word in self.words.iter().filter(|word| word.negated) {
             let mut part = self.of(true, &|one| std::ptr::eq(one, word))?;
             filter.not_channels.append(&mut part.not_channels);
+            filter.not_rules.append(&mut part.rules);
             if !part.is_empty() {
                 filter.not.push(part);
             }
@@ -88,9 +90,17 @@ impl Words {
                         text.push_str(value);
                     }
                 }
-                Key::Provider => filter.providers.push(Glob::parse(value).map_err(wrong)?),
+                Key::Provider => {
+                    filter.providers.push(Glob::parse(value).map_err(wrong)?);
+                    // Tables print providers' names without what most begin with.
+                    if !value.starts_with('*') && !begins(value, COMMON_PREFIX) {
+                        let whole = Glob::parse(&format!("{COMMON_PREFIX}{value}"));
+                        filter.providers.extend(whole.ok());
+                    }
+                }
                 Key::Computer => filter.computers.push(Glob::parse(value).map_err(wrong)?),
                 Key::EventUser => filter.users.push(Glob::parse(value).map_err(wrong)?),
+                Key::Rule => filter.rules.push(Glob::parse(value).map_err(wrong)?),
                 Key::Data => filter.data.push(DataTest::parse(value).map_err(wrong)?),
                 Key::Grep => filter.grep.push(Pattern::parse(value).map_err(wrong)?),
                 Key::Xpath => {
@@ -108,6 +118,11 @@ impl Words {
         }
         Ok(filter)
     }
+}
+
+/// Whether a text begins with another, in any case.
+fn begins(text: &str, prefix: &str) -> bool {
+    text.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
 }
 
 impl Word {

@@ -1,6 +1,9 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
+use crate::RuleName;
 use crate::testing::{event, now};
 
 fn zoned() -> jiff::Zoned {
@@ -39,6 +42,8 @@ fn what_is_typed_becomes_words() {
         ("data.User=bob data.User~=^b", vec![word(Data, "User=bob"), word(Data, "User~=^b")]),
         ("data.User!=bob data.User!~=^b", vec![not(Data, "User=bob"), not(Data, "User~=^b")]),
         ("-data.User=bob -data.User!=x", vec![not(Data, "User=bob"), word(Data, "User=x")]),
+        ("rule:*katz* -Rule:\"A B\"", vec![word(Rule, "*katz*"), not(Rule, "A B")]),
+        ("quarry scan --rule *katz* --not=rule:x", vec![word(Rule, "*katz*"), not(Rule, "x")]),
         ("data:\"A B=c\"", vec![word(Data, "A B=c")]),
         ("data.Path=\"a \\\"b\\\" \\\\c\"", vec![word(Data, "Path=a \"b\" \\c")]),
         ("data.A=", vec![word(Data, "A=")]),
@@ -84,11 +89,12 @@ fn a_mistake_is_shown_at_its_place() {
         ("provider:x\"y\"", 10, "around a whole value"),
         ("\"a\"b", 3, "around a whole value"),
         ("/a(/", 2, "unclosed group"),
+        ("rule:[a", 5, "not closed"),
         ("data.=x", 6, "is not NAME=VALUE"),
         ("*[System[EventID=]]", 17, "expected"),
         ("quarry hosts list", 0, "asks for no events"),
         ("quarry scan 'x", 0, "not closed"),
-        ("quarry scan x --jd 4", 0, "did you mean --id?"),
+        ("quarry scan x --jd 4", 0, "did you mean id?"),
         ("quarry scan x -o json", 0, "`-o` doesn't say which events"),
         ("quarry scan x -i", 0, "needs a value"),
     ] {
@@ -150,6 +156,36 @@ fn words_become_a_filter() {
     assert!(error.to_string().contains("is after the last"), "{error}");
     let logs = Words::parse("log:A* -log:B").unwrap().logs().unwrap();
     assert_eq!(logs.len(), 1);
+}
+
+#[test]
+fn rules_are_asked_for_by_identifier_and_title() {
+    let rule = |id: &str, title: &str| {
+        Arc::new(RuleName { id: id.into(), title: title.into(), ..RuleName::default() })
+    };
+    let rules = [rule("0022869c-47f4", "Mimikatz DC Sync"), rule("", "Shadow Copies Deletion")];
+    for (text, expected, of_none) in [
+        ("", true, true),
+        ("rule:*MIMIKATZ*", true, false),
+        ("rule:0022869C-*", true, false),
+        ("rule:\"shadow copies deletion\"", true, false),
+        // Any of several.
+        ("rule:other rule:shadow*", true, false),
+        ("rule:shadow", false, false),
+        ("-rule:shadow", true, true),
+        ("-rule:shadow*", false, true),
+        ("rule:*sync -rule:*deletion", false, false),
+        ("id:1 -id:2", true, true),
+    ] {
+        let filter = Words::parse(text).unwrap().filter(zoned).unwrap();
+        assert_eq!(filter.rules_pass(&rules), expected, "{text}");
+        assert_eq!(filter.rules_pass(&[]), of_none, "{text}");
+        assert_eq!(filter.tests_rules(), text.contains("rule"), "{text}");
+        assert_eq!(filter.matcher(now()).rules_pass(&rules), expected, "{text}");
+    }
+    // A rule without an identifier isn't one that any identifier is.
+    let filter = Words::parse("rule:*").unwrap().filter(zoned).unwrap();
+    assert!(!filter.rules_pass(&[rule("", "")]));
 }
 
 fn value_of(key: Key) -> BoxedStrategy<String> {
@@ -224,6 +260,21 @@ proptest! {
     }
 
     #[test]
+    fn a_word_about_a_rule_and_its_negation_never_agree(
+        glob in "[a-cA-C*?]{1,4}", titles in prop::collection::vec("[a-cA-C]{0,4}", 0..4),
+    ) {
+        let rules: Vec<Arc<RuleName>> = titles
+            .into_iter()
+            .map(|title| Arc::new(RuleName { title, ..RuleName::default() }))
+            .collect();
+        let of = |word: Word| {
+            let filter = Words { words: vec![word] }.filter(zoned).unwrap();
+            filter.rules_pass(&rules)
+        };
+        prop_assert_ne!(of(word(Key::Rule, &glob)), of(not(Key::Rule, &glob)));
+    }
+
+    #[test]
     fn any_text_is_words_or_refused_at_a_place(
         text in "([a-z]{1,3}|on:|data\\.|=|!|~|-|\"|/|\\\\|\\*|<|quarry | |'|é|id:|\\PC){0,12}"
     ) {
@@ -236,5 +287,25 @@ proptest! {
         }
         let _ = Words::parse_address(&text);
         let _ = Words::from_args(text.split(' '));
+    }
+}
+
+#[test]
+fn a_provider_is_found_by_the_name_that_tables_print() {
+    let passes = |words: &str, provider: &str| {
+        let filter = Words::parse(words).unwrap().filter(zoned).unwrap();
+        let xml = format!("<Event><System><Provider Name='{provider}'/></System></Event>");
+        filter.matcher(now()).matches(&event(&xml), None)
+    };
+    for (words, provider, expected) in [
+        ("provider:Kernel-General", "Microsoft-Windows-Kernel-General", true),
+        ("provider:kernel-*", "Microsoft-Windows-Kernel-General", true),
+        ("provider:Kernel-General", "Kernel-General", true),
+        ("provider:General", "Microsoft-Windows-Kernel-General", false),
+        ("provider:microsoft-windows-kernel-general", "Microsoft-Windows-Kernel-General", true),
+        ("-provider:Kernel-General", "Microsoft-Windows-Kernel-General", false),
+        ("-provider:Kernel-General", "Microsoft-Windows-Kernel-Boot", true),
+    ] {
+        assert_eq!(passes(words, provider), expected, "{words} {provider}");
     }
 }

@@ -6,10 +6,10 @@
 //! are compared: the same oldest and newest record, byte for byte, is the same log, since number,
 //! time, source, computer and strings are in them.
 
-use quarry_even::eventlog::{LegacyClient, LogHandle};
+use quarry_even::even::{EvenClient, LogHandle};
 use quarry_logfile::classic::ClassicRecord;
 
-use super::{of_legacy_log, record};
+use super::{of_log, record};
 use crate::types::{LogError, LogName};
 
 /// What Windows opens for a name that it doesn't know.
@@ -23,7 +23,7 @@ const ROUNDS: u32 = 3;
 
 /// Whether an open log is the server's default, although its name was not asked for.
 pub(super) async fn is_default_log(
-    client: &LegacyClient,
+    client: &EvenClient,
     log: &LogName,
     handle: LogHandle,
 ) -> Result<bool, LogError> {
@@ -31,7 +31,7 @@ pub(super) async fn is_default_log(
         return Ok(false);
     }
     let unknown = LogName::from(UNKNOWN_LOG);
-    let default = match client.open(UNKNOWN_LOG).await.map_err(|e| of_legacy_log(e, &unknown)) {
+    let default = match client.open(UNKNOWN_LOG).await.map_err(|e| of_log(e, &unknown)) {
         Ok(default) => default,
         // Who may not read the default isn't given it under another name either.
         Err(LogError::AccessDenied(_) | LogError::NoSuchLog(_)) => return Ok(false),
@@ -43,12 +43,12 @@ pub(super) async fn is_default_log(
 }
 
 async fn compare(
-    client: &LegacyClient,
+    client: &EvenClient,
     log: &LogName,
     handle: LogHandle,
     default: LogHandle,
 ) -> Result<bool, LogError> {
-    let fail = |error| of_legacy_log(error, log);
+    let fail = |error| of_log(error, log);
     let bytes = |record: ClassicRecord<'_>| record.as_bytes().to_vec();
     for _ in 0..ROUNDS {
         let records = client.records(handle).await.map_err(fail)?;

@@ -17,14 +17,14 @@ mod queries;
 mod subscriptions;
 
 use quarry_even::Error as CallError;
-use quarry_even::eventlog::{ConnectPipeOptions, LegacyClient, LogHandle, Read, ReadFlags};
+use quarry_even::even::{ConnectPipeOptions, EvenClient, LogHandle, Read, ReadFlags};
 use quarry_event::EventTime;
 use quarry_logfile::classic::ClassicRecord;
 use quarry_rpc::smb::NtStatus;
 
 use crate::log::{Batches, BoxFuture, Detail, EventLog, LogInfo};
 use crate::types::{Direction, LogError, LogName, Query, ReadOptions, Subscription};
-use queries::LegacyBatches;
+use queries::EvenBatches;
 use subscriptions::PollingBatches;
 
 /// A read for one record: most are far smaller.
@@ -47,13 +47,13 @@ const USUAL_LOGS: [&str; 11] = [
 
 /// A server's logs, over MS-EVEN.
 #[derive(Clone, Debug)]
-pub struct LegacyServerLog {
+pub struct EvenLog {
     source: String,
-    client: LegacyClient,
+    client: EvenClient,
     options: ReadOptions,
 }
 
-impl LegacyServerLog {
+impl EvenLog {
     /// Connects and signs in. `source` is the server's name in an event's identity, such as
     /// `even://nas.corp`.
     ///
@@ -64,17 +64,17 @@ impl LegacyServerLog {
         connect: &ConnectPipeOptions,
         options: ReadOptions,
     ) -> Result<Self, LogError> {
-        let client = LegacyClient::connect(connect).await?;
-        Ok(LegacyServerLog::new(source, client, options))
+        let client = EvenClient::connect(connect).await?;
+        Ok(EvenLog::new(source, client, options))
     }
 
     /// The logs of a server that one is connected to.
-    pub fn new(source: String, client: LegacyClient, options: ReadOptions) -> Self {
-        LegacyServerLog { source, client, options }
+    pub fn new(source: String, client: EvenClient, options: ReadOptions) -> Self {
+        EvenLog { source, client, options }
     }
 
     /// The connection.
-    pub fn client(&self) -> &LegacyClient {
+    pub fn client(&self) -> &EvenClient {
         &self.client
     }
 
@@ -92,7 +92,7 @@ impl LegacyServerLog {
     }
 }
 
-impl EventLog for LegacyServerLog {
+impl EventLog for EvenLog {
     fn source(&self) -> &str {
         &self.source
     }
@@ -131,7 +131,7 @@ impl EventLog for LegacyServerLog {
         Box::pin(async move {
             let [log] = &*query.logs else { return Err(LogError::HowManyLogs(query.logs.len())) };
             let opened = self.open(log).await?;
-            let batches = LegacyBatches::new(self.client.clone(), self.options, query, opened);
+            let batches = EvenBatches::new(self.client.clone(), self.options, query, opened);
             Ok(Box::new(batches) as Box<dyn Batches>)
         })
     }
@@ -157,8 +157,8 @@ struct Opened {
 }
 
 impl Opened {
-    async fn new(client: &LegacyClient, log: &LogName) -> Result<Self, LogError> {
-        let fail = |error| of_legacy_log(error, log);
+    async fn new(client: &EvenClient, log: &LogName) -> Result<Self, LogError> {
+        let fail = |error| of_log(error, log);
         let handle = client.open(&log.0).await.map_err(fail)?;
         let ends = async {
             let records = client.records(handle).await?;
@@ -179,12 +179,12 @@ impl Opened {
     }
 
     /// Gives the handle back. That this fails is of no consequence: it goes with the connection.
-    async fn close(self, client: &LegacyClient) {
+    async fn close(self, client: &EvenClient) {
         let _ = client.close(self.handle).await;
     }
 }
 
-async fn info(client: &LegacyClient, log: &LogName, opened: &Opened) -> Result<LogInfo, LogError> {
+async fn info(client: &EvenClient, log: &LogName, opened: &Opened) -> Result<LogInfo, LogError> {
     let mut times = [None, None];
     if let Some(newest) = opened.newest() {
         for (time, number) in times.iter_mut().zip([opened.oldest, newest]) {
@@ -198,7 +198,7 @@ async fn info(client: &LegacyClient, log: &LogName, opened: &Opened) -> Result<L
 
 /// A record by its number, or what `take` takes of it. `None` where there is no such record.
 async fn record<T>(
-    client: &LegacyClient,
+    client: &EvenClient,
     log: &LogName,
     handle: LogHandle,
     number: u32,
@@ -211,7 +211,7 @@ async fn record<T>(
         let records = match read {
             Ok(Read::TooSmall { records, needed }) if records.is_empty() && needed > size => {
                 size = needed;
-                if size > quarry_even::eventlog::limits::MAX_BATCH_BUFFER {
+                if size > quarry_even::even::limits::MAX_BATCH_BUFFER {
                     return Ok(None);
                 }
                 continue;
@@ -222,7 +222,7 @@ async fn record<T>(
             Err(error) if error.nt_status() == Some(NtStatus::INVALID_PARAMETER) => {
                 return Ok(None);
             }
-            Err(error) => return Err(of_legacy_log(error, log)),
+            Err(error) => return Err(of_log(error, log)),
         };
         if records.is_empty() {
             return Ok(None);
@@ -237,7 +237,7 @@ fn nonsense(_: quarry_logfile::classic::ClassicError) -> LogError {
 }
 
 /// What a status that an operation on a log returned means.
-fn of_legacy_log(error: CallError, log: &LogName) -> LogError {
+fn of_log(error: CallError, log: &LogName) -> LogError {
     match error.nt_status() {
         Some(
             NtStatus::OBJECT_PATH_INVALID

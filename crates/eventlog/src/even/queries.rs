@@ -7,12 +7,12 @@
 
 use std::sync::Arc;
 
-use quarry_even::eventlog::limits::MAX_BATCH_BUFFER;
-use quarry_even::eventlog::{LegacyClient, Read, ReadFlags};
+use quarry_even::even::limits::MAX_BATCH_BUFFER;
+use quarry_even::even::{EvenClient, Read, ReadFlags};
 use quarry_logfile::classic::{ClassicRecord, MIN_RECORD_LEN};
 use quarry_rpc::smb::NtStatus;
 
-use super::{Opened, direction_flag, nonsense, of_legacy_log};
+use super::{Opened, direction_flag, nonsense, of_log};
 use crate::batch::Batch;
 use crate::log::{Batches, BoxFuture};
 use crate::types::{
@@ -34,8 +34,8 @@ const MAX_FRUITLESS: u32 = 4;
 const MAX_TOO_LARGE: u32 = 16;
 
 /// The records of a log.
-pub(super) struct LegacyBatches {
-    client: LegacyClient,
+pub(super) struct EvenBatches {
+    client: EvenClient,
     opened: Opened,
     log: Arc<LogName>,
     direction: Direction,
@@ -65,9 +65,9 @@ pub(super) struct LegacyBatches {
     ended: bool,
 }
 
-impl LegacyBatches {
+impl EvenBatches {
     pub(super) fn new(
-        client: LegacyClient,
+        client: EvenClient,
         options: ReadOptions,
         query: &Query,
         opened: Opened,
@@ -77,7 +77,7 @@ impl LegacyBatches {
             .after
             .as_ref()
             .and_then(|bookmark| u32::try_from(bookmark.of(&log)?.cursor.record.0).ok());
-        let mut batches = LegacyBatches {
+        let mut batches = EvenBatches {
             client,
             direction: query.direction,
             most: u32::try_from(options.batch_bytes).unwrap_or(u32::MAX).min(MAX_BATCH_BUFFER),
@@ -190,7 +190,7 @@ impl LegacyBatches {
                 Err(error) if error.nt_status() == Some(NtStatus::INVALID_PARAMETER) && sought => {
                     self.nothing_here(sought).await?;
                 }
-                Err(error) => return Err(of_legacy_log(error, &self.log)),
+                Err(error) => return Err(of_log(error, &self.log)),
             }
         }
     }
@@ -230,7 +230,7 @@ impl LegacyBatches {
             self.lost_position();
             return Ok(());
         }
-        let fail = |error| of_legacy_log(error, &self.log);
+        let fail = |error| of_log(error, &self.log);
         let handle = self.opened.handle;
         let records = self.client.records(handle).await.map_err(fail)?;
         let oldest = match records {
@@ -341,7 +341,7 @@ impl LegacyBatches {
     }
 }
 
-impl Batches for LegacyBatches {
+impl Batches for EvenBatches {
     fn next(&mut self) -> BoxFuture<'_, Option<Result<Batch, LogError>>> {
         Box::pin(async {
             let next = match self.failed.take() {

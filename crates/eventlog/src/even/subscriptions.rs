@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{LegacyServerLog, Opened, record};
+use super::{EvenLog, Opened, record};
 use crate::batch::Batch;
 use crate::log::{Batches, BoxFuture, EventLog as _};
 use crate::types::{Bookmark, Direction, LogError, LogName, Query, Start, Subscription};
@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The records of a log after a bookmark, and those to come.
 pub(super) struct PollingBatches {
-    server: LegacyServerLog,
+    server: EvenLog,
     log: LogName,
     filter: quarry_event::filter::Filter,
     bookmark: Option<Bookmark>,
@@ -25,7 +25,7 @@ pub(super) struct PollingBatches {
 
 impl PollingBatches {
     pub(super) async fn open(
-        server: LegacyServerLog,
+        server: EvenLog,
         subscription: &Subscription,
     ) -> Result<Self, LogError> {
         let [log] = &*subscription.logs else {
@@ -131,7 +131,7 @@ fn number(bookmark: &Bookmark) -> Option<u32> {
 
 /// Whether the log has another record under a bookmark's number.
 async fn is_another(
-    server: &LegacyServerLog,
+    server: &EvenLog,
     log: &LogName,
     opened: &Opened,
     bookmark: &Bookmark,

@@ -14,13 +14,13 @@ use publisher::ServerPublisher;
 
 /// A server's logs.
 #[derive(Clone, Debug)]
-pub struct ServerLog {
+pub struct Even6Log {
     source: String,
     client: EventClient,
     options: ReadOptions,
 }
 
-impl ServerLog {
+impl Even6Log {
     /// Connects and signs in. `source` is the server's name in an event's identity, such as
     /// `even6://dc01.corp`.
     ///
@@ -32,12 +32,12 @@ impl ServerLog {
         options: ReadOptions,
     ) -> Result<Self, LogError> {
         let client = EventClient::connect(connect).await?;
-        Ok(ServerLog::new(source, client, options))
+        Ok(Even6Log::new(source, client, options))
     }
 
     /// The logs of a server that one is connected to.
     pub fn new(source: String, client: EventClient, options: ReadOptions) -> Self {
-        ServerLog { source, client, options }
+        Even6Log { source, client, options }
     }
 
     /// The connection.
@@ -46,7 +46,7 @@ impl ServerLog {
     }
 }
 
-impl EventLog for ServerLog {
+impl EventLog for Even6Log {
     fn source(&self) -> &str {
         &self.source
     }

@@ -1,9 +1,7 @@
 //! A file that grows: its new records as they are written.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +9,7 @@ use quarry_logfile::classic::ClassicRecord;
 use quarry_logfile::{DamageKind, EvtItem, EvtLog, EvtxLog, Item};
 use tokio::time::Instant;
 
-use super::LogFile;
+use super::{Again, LogFile};
 use crate::batch::Batch;
 use crate::log::{Batches, BoxFuture};
 use crate::types::{Bookmark, Cursor, LogError, LogName, RecordId, Start};
@@ -38,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Follows a file, by opening it again whenever it has changed.
 pub(super) struct Follower {
-    path: PathBuf,
+    again: Again,
     name: Arc<LogName>,
     /// The last record that came, and when it was written.
     last: Cursor,
@@ -106,7 +104,7 @@ impl Follower {
     /// # Errors
     /// [`LogError::Recreated`]: another record has a bookmark's number.
     pub(super) fn new(
-        path: PathBuf,
+        again: Again,
         name: &Arc<LogName>,
         log: &LogFile,
         start: &Start,
@@ -124,7 +122,7 @@ impl Follower {
             Start::AfterOrLater(bookmark) => (of_log(bookmark), false),
         };
         let mut follower = Follower {
-            path,
+            again,
             name: Arc::clone(name),
             last,
             is_strict,
@@ -157,7 +155,7 @@ impl Follower {
     /// Finds the parts with new records, if the file has changed.
     fn look(&mut self) -> Result<(), LogError> {
         let open = |e: std::io::Error| LogError::from(quarry_logfile::OpenError::from(e));
-        let file = File::open(&self.path).map_err(open)?;
+        let file = self.again.open().map_err(open)?;
         let metadata = file.metadata().map_err(open)?;
         let looks = (metadata.len(), metadata.modified().ok());
         if self.seen == Some(looks) {

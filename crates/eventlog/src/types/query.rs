@@ -87,6 +87,7 @@ pub struct Subscription {
 
 /// Where a subscription begins.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum Start {
     /// With the records to come.
     #[default]

@@ -106,7 +106,7 @@ fn nonsense(what: &'static str) -> LogError {
     LogError::Local(Error::Nonsense { call: "EvtNext", what })
 }
 
-/// What Windows tells of a log; nothing of an analytic or debug log.
+/// What Windows knows about a log; nothing of an analytic or debug log.
 fn info(log: &LogName, wait: Duration) -> Result<Option<LogInfo>, LogError> {
     let fail = |error| LogError::of_local(error, log);
     let known = quarry_winevt::LogInfo::of_channel(&log.0).map_err(fail)?;

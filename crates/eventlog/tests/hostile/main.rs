@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use mutate::Random;
+use fastrand::Rng;
 use quarry_cred::Secret;
 use quarry_sim::{ServerOptions, Sim, SimOptions};
 use round::{Outcome, Truth};
@@ -105,7 +105,7 @@ fn run(seed: u64, rounds: u64) -> Sum {
                 begun.store(now(), Relaxed);
                 let seed = seed.wrapping_add(n);
                 let panics = PANICS.load(Relaxed);
-                let round = round::round(&sim, &truth, Random(seed.wrapping_mul(0x1234_5677)));
+                let round = round::round(&sim, &truth, Rng::with_seed(seed));
                 let outcome =
                     std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(round)));
                 match outcome {

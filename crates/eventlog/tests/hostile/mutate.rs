@@ -1,45 +1,24 @@
-//! Random numbers, the same for the same seed, and bytes that are changed with them.
+//! Bytes that are changed at random.
 
-/// SplitMix64.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below a limit, which is above 0.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// Once in so many times.
-    pub(crate) fn one_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-}
+use fastrand::Rng;
 
 /// Changes bytes in one to three places. `max` is the most that they may grow to.
-pub(crate) fn mutate(random: &mut Random, bytes: &mut Vec<u8>, max: usize) {
-    for _ in 0..1 + random.below(3) {
+pub(crate) fn mutate(random: &mut Rng, bytes: &mut Vec<u8>, max: usize) {
+    for _ in 0..1 + random.usize(..3) {
         mutate_once(random, bytes);
     }
     bytes.truncate(max);
 }
 
-fn mutate_once(random: &mut Random, bytes: &mut Vec<u8>) {
+fn mutate_once(random: &mut Rng, bytes: &mut Vec<u8>) {
     if bytes.is_empty() {
-        return bytes.extend(random.next().to_le_bytes());
+        return bytes.extend(random.u64(..).to_le_bytes());
     }
     let at = place(random, bytes.len());
     let number = value(random, bytes.len());
-    match random.below(12) {
-        0 | 1 => bytes[at] ^= 1 << random.below(8),
-        2 => bytes[at] = random.next() as u8,
+    match random.usize(..12) {
+        0 | 1 => bytes[at] ^= 1 << random.usize(..8),
+        2 => bytes[at] = random.u8(..),
         3 => put(bytes, at & !1, &(number as u16).to_le_bytes()),
         4 | 5 => put(bytes, at & !3, &(number as u32).to_le_bytes()),
         6 => put(bytes, at & !7, &number.to_le_bytes()),
@@ -47,30 +26,30 @@ fn mutate_once(random: &mut Random, bytes: &mut Vec<u8>) {
         7 => {
             let at = at & !3;
             if let Some(long) = bytes.get_mut(at..at + 4).and_then(|b| b.first_chunk_mut::<4>()) {
-                let off = (random.below(17) as u32).wrapping_sub(8);
+                let off = (random.usize(..17) as u32).wrapping_sub(8);
                 *long = u32::from_le_bytes(*long).wrapping_add(off).to_le_bytes();
             }
         }
         8 => bytes.truncate(at),
         9 => {
-            let end = (at + 1 + random.below(64)).min(bytes.len());
+            let end = (at + 1 + random.usize(..64)).min(bytes.len());
             bytes.drain(at..end);
         }
         10 => {
-            let end = (at + 1 + random.below(64)).min(bytes.len());
+            let end = (at + 1 + random.usize(..64)).min(bytes.len());
             let again = bytes[at..end].to_vec();
             bytes.splice(at..at, again);
         }
         _ => {
-            let new: Vec<u8> = (0..1 + random.below(24)).map(|_| random.next() as u8).collect();
+            let new: Vec<u8> = (0..1 + random.usize(..24)).map(|_| random.u8(..)).collect();
             bytes.splice(at..at, new);
         }
     }
 }
 
 /// Often near the beginning, where lengths and counts are.
-fn place(random: &mut Random, len: usize) -> usize {
-    if random.one_in(2) { random.below(len.min(96)) } else { random.below(len) }
+fn place(random: &mut Rng, len: usize) -> usize {
+    if random.usize(..2) == 0 { random.usize(..len.min(96)) } else { random.usize(..len) }
 }
 
 fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
@@ -80,7 +59,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) {
 }
 
 /// Numbers at which limits are.
-fn value(random: &mut Random, len: usize) -> u64 {
+fn value(random: &mut Rng, len: usize) -> u64 {
     let len = len as u64;
     let interesting = [
         0,
@@ -107,8 +86,8 @@ fn value(random: &mut Random, len: usize) -> u64 {
         len + 1,
         len / 4,
     ];
-    match random.below(interesting.len() + 2) {
+    match random.usize(..interesting.len() + 2) {
         n if n < interesting.len() => interesting[n],
-        _ => random.next(),
+        _ => random.u64(..),
     }
 }

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
 use quarry_rpc::FrameBuffer;
 use quarry_rpc::smb::SmbFrames;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 
-use crate::mutate::{Random, mutate};
+use crate::mutate::mutate;
 
 /// Answers that are sent again and again, so that what a client collects would grow.
 const FLOOD: usize = 20_000;
@@ -56,7 +57,7 @@ pub(crate) async fn tamper(
     mut frames: impl Frames,
     mut read: ReadHalf<DuplexStream>,
     mut write: WriteHalf<DuplexStream>,
-    mut random: Random,
+    mut random: Rng,
     first: usize,
     altered: impl Fn(),
 ) {
@@ -69,36 +70,36 @@ pub(crate) async fn tamper(
             }
             n += 1;
             let mut out = Vec::new();
-            if n <= first || (n > first + 1 && !random.one_in(3)) {
+            if n <= first || (n > first + 1 && random.usize(..3) != 0) {
                 out.extend(pdu);
                 out.extend(kept.take().unwrap_or_default());
             } else {
                 altered();
-                let ways = if random.one_in(500) { 18 } else { 17 };
-                match random.below(ways) {
+                let ways = if random.usize(..500) == 0 { 18 } else { 17 };
+                match random.usize(..ways) {
                     0..=6 => mutate(&mut random, &mut pdu, 70_000),
                     // The header, in particular.
                     7 | 8 => {
-                        let at = random.below(24.min(pdu.len()));
-                        pdu[at] = random.next() as u8;
+                        let at = random.usize(..24.min(pdu.len()));
+                        pdu[at] = random.u8(..);
                     }
                     9 => pdu.clear(),
                     10 => pdu.extend_from_within(..),
                     // The end, within a PDU.
                     11 => {
-                        pdu.truncate(random.below(pdu.len()));
+                        pdu.truncate(random.usize(..pdu.len()));
                         let _ = write.write_all(&pdu).await;
                         return drop(write.shutdown().await);
                     }
                     // Nothing more, and no end.
                     12 => {
-                        pdu.truncate(random.below(pdu.len()));
+                        pdu.truncate(random.usize(..pdu.len()));
                         let _ = write.write_all(&pdu).await;
                         return std::future::pending().await;
                     }
                     13 => {
                         let garbage: Vec<u8> =
-                            (0..1 + random.below(200)).map(|_| random.next() as u8).collect();
+                            (0..1 + random.usize(..200)).map(|_| random.u8(..)).collect();
                         pdu.splice(0..0, garbage);
                     }
                     // Behind the next.

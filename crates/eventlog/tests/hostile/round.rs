@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fastrand::Rng;
 use quarry_even::wire::{EventBatch, Message, QueryNextResponse, RemoteSubscriptionNextResponse};
 use quarry_even::{EventClient, INTERFACE, Opnum, ResultSetRecord, encode_record};
 use quarry_event::filter::{Filter, Ids};
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::{Event, FieldSource, Origin, Texts};
 use quarry_eventlog::{
-    BatchReader, Batches, Bookmark, Damage, Direction, EventLog, LogError, LogName, Query,
-    ReadOptions, ServerLog, Start, Subscription, Visitor,
+    BatchReader, Batches, Bookmark, Damage, Direction, Even6Log, EventLog, LogError, LogName,
+    Query, ReadOptions, Start, Subscription, Visitor,
 };
 use quarry_rpc::security::{Initiator, NegotiateInitiator, NtlmInitiator};
 use quarry_rpc::smb::{PipeConfig, PipeStream, SmbFrames};
@@ -22,7 +23,7 @@ use quarry_sim::{AlterAnswer, Sim, StreamOptions};
 use tokio::io::duplex;
 use tokio::task::JoinSet;
 
-use crate::mutate::{Random, mutate};
+use crate::mutate::mutate;
 use crate::relay;
 
 /// Batches of a round; a server that goes on for ever is not at fault.
@@ -86,21 +87,21 @@ impl Truth {
     }
 }
 
-pub(crate) async fn round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> Outcome {
-    let layer = match random.below(5) {
+pub(crate) async fn round(sim: &Arc<Sim>, truth: &Truth, mut random: Rng) -> Outcome {
+    let layer = match random.usize(..5) {
         0 => Layer::Sealed,
         1 => Layer::Plain,
         2 => Layer::Answers,
         3 => Layer::Records,
         _ => return smb_round(sim, truth, random).await,
     };
-    let server = if random.one_in(3) { "barney" } else { "fred" };
+    let server = if random.usize(..3) == 0 { "barney" } else { "fred" };
     let altered = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
-    let fragment = [5840, 1432, 4280, 65_535][random.below(4)];
+    let fragment = [5840, 1432, 4280, 65_535][random.usize(..4)];
     let is_wire = matches!(layer, Layer::Sealed | Layer::Plain);
     // What is changed before it is sealed comes sealed now and then.
-    let sealed = layer == Layer::Sealed || (!is_wire && random.one_in(16));
+    let sealed = layer == Layer::Sealed || (!is_wire && random.usize(..16) == 0);
     let (ours, theirs) = duplex(1 << 16);
     let stream = if is_wire {
         serve(&mut tasks, sim, server, theirs, sealed, fragment, None);
@@ -108,21 +109,21 @@ pub(crate) async fn round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> 
         let (from_server, to_server) = tokio::io::split(ours);
         let (from_client, to_client) = tokio::io::split(near);
         tasks.spawn(relay::forward(from_client, to_server));
-        let first = random.below(14);
-        let (random, altered) = (Random(random.next()), Arc::clone(&altered));
+        let first = random.usize(..14);
+        let (random, altered) = (random.fork(), Arc::clone(&altered));
         let frames = FrameBuffer::new();
         tasks.spawn(relay::tamper(frames, from_server, to_client, random, first, move || {
             altered.store(true, Relaxed);
         }));
         client
     } else {
-        let alter = alter(layer, Random(random.next()), Arc::clone(&altered));
+        let alter = alter(layer, random.fork(), Arc::clone(&altered));
         serve(&mut tasks, sim, server, theirs, sealed, fragment, Some(alter));
         ours
     };
     let mut session = Session { errors: Vec::new(), events: 0, truth, server, layer };
     let work = async {
-        let initiator: Option<Box<dyn Initiator>> = match (sealed, random.one_in(2)) {
+        let initiator: Option<Box<dyn Initiator>> = match (sealed, random.usize(..2) == 0) {
             (false, _) => None,
             (true, true) => {
                 let initiator = NegotiateInitiator::new(sim.credential()).expect("random numbers");
@@ -152,7 +153,7 @@ pub(crate) async fn round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> 
 
 /// A logon over SMB that the server puts off for ever, with all that it says changed on its way: it
 /// fails, and in its time.
-async fn smb_round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> Outcome {
+async fn smb_round(sim: &Arc<Sim>, truth: &Truth, mut random: Rng) -> Outcome {
     let altered = Arc::new(AtomicBool::new(false));
     let mut tasks = JoinSet::new();
     let (ours, theirs) = duplex(1 << 16);
@@ -164,7 +165,7 @@ async fn smb_round(sim: &Arc<Sim>, truth: &Truth, mut random: Random) -> Outcome
     let (from_server, to_server) = tokio::io::split(ours);
     let (from_client, to_client) = tokio::io::split(near);
     tasks.spawn(relay::forward(from_client, to_server));
-    let (first, seed) = (random.below(4), Random(random.next()));
+    let (first, seed) = (random.usize(..4), random.fork());
     let is_altered = Arc::clone(&altered);
     let frames = SmbFrames::default();
     tasks.spawn(relay::tamper(frames, from_server, to_client, seed, first, move || {
@@ -202,21 +203,21 @@ fn serve(
 async fn bind(
     stream: tokio::io::DuplexStream,
     initiator: Option<Box<dyn Initiator>>,
-) -> quarry_rpc::Result<ServerLog> {
+) -> quarry_rpc::Result<Even6Log> {
     let rpc = Client::bind(stream, ClientConfig::new(INTERFACE), initiator, SILENCE).await?;
     let second = Duration::from_secs(1);
     let options =
         ReadOptions::default().heartbeat(second).idle_heartbeat(second).batch_bytes(20_000);
-    Ok(ServerLog::new("even6://hostile".to_owned(), EventClient::from_rpc(rpc), options))
+    Ok(Even6Log::new("even6://hostile".to_owned(), EventClient::from_rpc(rpc), options))
 }
 
 /// Changes some of the answers.
-fn alter(layer: Layer, random: Random, altered: Arc<AtomicBool>) -> AlterAnswer {
+fn alter(layer: Layer, random: Rng, altered: Arc<AtomicBool>) -> AlterAnswer {
     let random = Mutex::new(random);
     Arc::new(move |opnum, mut stub| {
         let random = &mut *random.lock().expect("no panic");
         if layer == Layer::Answers {
-            if random.one_in(3) {
+            if random.usize(..3) == 0 {
                 altered.store(true, Relaxed);
                 mutate(random, &mut stub, 100_000);
             }
@@ -243,18 +244,18 @@ fn alter(layer: Layer, random: Random, altered: Arc<AtomicBool>) -> AlterAnswer 
 }
 
 /// Changes the BinXML of some records, or a record's own fields.
-fn alter_records(random: &mut Random, batch: &EventBatch) -> Option<EventBatch> {
+fn alter_records(random: &mut Rng, batch: &EventBatch) -> Option<EventBatch> {
     let (mut sizes, mut buffer) = (Vec::new(), Vec::new());
     for bytes in batch.records() {
         let record = ResultSetRecord::parse(bytes).ok()?;
         let before = buffer.len();
-        if random.one_in(8) {
+        if random.usize(..8) == 0 {
             let mut bytes = bytes.to_vec();
             mutate(random, &mut bytes, 100_000);
             buffer.extend(bytes);
         } else {
             let mut binxml = record.binxml.to_vec();
-            if random.one_in(2) {
+            if random.usize(..2) == 0 {
                 mutate(random, &mut binxml, 100_000);
             }
             let subqueries: Vec<u32> = record.subqueries.iter().collect();
@@ -277,9 +278,9 @@ struct Session<'t> {
 }
 
 impl Session<'_> {
-    async fn work(&mut self, log: &ServerLog, random: &mut Random) {
+    async fn work(&mut self, log: &Even6Log, random: &mut Rng) {
         // The same connection for as long as it lasts.
-        for _ in 0..1 + random.below(3) {
+        for _ in 0..1 + random.usize(..3) {
             if !self.step(log, random).await {
                 return;
             }
@@ -287,19 +288,20 @@ impl Session<'_> {
     }
 
     /// Does one thing. False: the connection is of no further use.
-    async fn step(&mut self, log: &ServerLog, random: &mut Random) -> bool {
-        let direction = if random.one_in(2) { Direction::Forward } else { Direction::Backward };
-        let logs: Vec<LogName> = match random.below(4) {
+    async fn step(&mut self, log: &Even6Log, random: &mut Rng) -> bool {
+        let direction =
+            if random.usize(..2) == 0 { Direction::Forward } else { Direction::Backward };
+        let logs: Vec<LogName> = match random.usize(..4) {
             0 => vec!["System".into(), "Security".into()],
             1 => vec!["Security".into()],
             _ => vec!["System".into()],
         };
-        let bookmark = Bookmark::single("System", 1 + random.below(12) as u64);
-        let filter = match random.one_in(6) {
+        let bookmark = Bookmark::single("System", 1 + random.usize(..12) as u64);
+        let filter = match random.usize(..6) == 0 {
             true => Filter { ids: Ids::parse("!1").ok(), ..Filter::default() },
             false => Filter::default(),
         };
-        match random.below(10) {
+        match random.usize(..10) {
             0 => match log.logs().await {
                 Ok(logs) => assert!(logs.len() <= 8192),
                 Err(error) => return self.note(&error),
@@ -310,7 +312,7 @@ impl Session<'_> {
                 }
             }
             2 | 3 => {
-                let start = match random.below(4) {
+                let start = match random.usize(..4) {
                     0 => Start::Now,
                     1 => Start::After(bookmark),
                     2 => Start::AfterOrLater(bookmark),
@@ -324,8 +326,8 @@ impl Session<'_> {
                 }
             }
             _ => {
-                let limit = random.one_in(4).then(|| 1 + random.below(12) as u64);
-                let after = random.one_in(5).then_some(bookmark);
+                let limit = (random.usize(..4) == 0).then(|| 1 + random.usize(..12) as u64);
+                let after = (random.usize(..5) == 0).then_some(bookmark);
                 let query = Query { logs, direction, filter, limit, after };
                 match log.query(&query).await {
                     Ok(batches) => return self.read(batches, direction, BATCHES).await,

@@ -10,8 +10,8 @@ use quarry_cred::Secret;
 use quarry_even::ConnectOptions;
 use quarry_event::{Event, EventTime, Field, FieldSource};
 use quarry_eventlog::{
-    BatchReader, Batches, Damage, Detail, Direction, EventLog, Hole, LogError, LogName, Query,
-    ReadOptions, RecordId, ServerLog, Visitor,
+    BatchReader, Batches, Damage, Detail, Direction, Even6Log, EventLog, Hole, LogError, LogName,
+    Query, ReadOptions, RecordId, Visitor,
 };
 use quarry_sim::{Fault, ServerOptions, Sim, SimOptions};
 
@@ -35,16 +35,16 @@ async fn fred_with(faults: &[&str], events: u64) -> Sim {
     Sim::start(options).await.unwrap()
 }
 
-async fn open(sim: &Sim) -> ServerLog {
+async fn open(sim: &Sim) -> Even6Log {
     open_with(sim, ReadOptions::default().heartbeat(SECOND)).await
 }
 
-async fn open_with(sim: &Sim, options: ReadOptions) -> ServerLog {
+async fn open_with(sim: &Sim, options: ReadOptions) -> Even6Log {
     let server = &sim.servers()[0];
     let mut connect = ConnectOptions::new(server.address().to_string(), sim.credential().clone());
     connect.mapper_port = server.mapper_port();
     connect.timeouts.silence = 5 * SECOND;
-    ServerLog::connect("even6://fred".to_owned(), &connect, options).await.unwrap()
+    Even6Log::connect("even6://fred".to_owned(), &connect, options).await.unwrap()
 }
 
 fn query(logs: &[&str], direction: Direction) -> Query {
@@ -88,7 +88,7 @@ impl Visitor for Came {
 }
 
 /// Reads to the end.
-async fn read(log: &ServerLog, query: &Query) -> Result<Came, LogError> {
+async fn read(log: &Even6Log, query: &Query) -> Result<Came, LogError> {
     let mut batches = log.query(query).await?;
     let mut came = Came::default();
     rest(&mut *batches, &mut came).await?;

@@ -5,13 +5,13 @@ use quarry_eventlog::{Batches, Bookmark, BookmarkEntry, Start, Subscription};
 
 use super::*;
 
-async fn subscribe(log: &ServerLog, logs: &[&str], start: Start) -> Box<dyn Batches> {
+async fn subscribe(log: &Even6Log, logs: &[&str], start: Start) -> Box<dyn Batches> {
     let subscription = Subscription { logs: names(logs), filter: Filter::default(), start };
     log.subscribe(&subscription).await.unwrap()
 }
 
 /// A quick heartbeat, so that the tests needn't wait.
-async fn quick(sim: &Sim) -> ServerLog {
+async fn quick(sim: &Sim) -> Even6Log {
     let options = ReadOptions::default().idle_heartbeat(SECOND / 10);
     open_with(sim, options).await
 }

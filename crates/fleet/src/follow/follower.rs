@@ -4,14 +4,16 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use quarry_event::filter::Matcher;
+use quarry_event::filter::{Filter, Matcher, Verdict};
+use quarry_event::output::Messages;
+use quarry_event::{FieldSource, MessageSource};
 use quarry_eventlog::{
     Batch, BatchReader, Batches, Bookmark, Cursor, Damage, Direction, EventLog, LogError, LogName,
     Query, RecordId, Start, Subscription,
 };
 use tokio::time::Instant;
 
-use super::{FollowReport, MAX_LAST};
+use super::{EVERY_RECORD, FollowReport, MAX_LAST};
 use crate::connection::{Connection, Connections, Fleet};
 use crate::failure::Failure;
 use crate::job::{FollowRequest, Job, Prepare};
@@ -36,6 +38,7 @@ pub(super) async fn follow_log(
         connection: connections.connection(),
         request,
         prepare: job.prepare.as_deref(),
+        texts: job.texts.as_deref(),
         log,
         cursor,
         is_fresh: false,
@@ -66,6 +69,7 @@ struct Follower<'a> {
     connection: Connection<'a, FollowReport>,
     request: &'a FollowRequest,
     prepare: Option<&'a dyn Prepare>,
+    texts: Option<&'a dyn MessageSource>,
     log: LogName,
     /// The last record that came, or that isn't wanted; 0 if there was none.
     cursor: Option<Cursor>,
@@ -210,6 +214,9 @@ impl Follower<'_> {
         self.is_fresh = newest.is_none();
         let wanted = self.request.last.min(MAX_LAST);
         let first = match (wanted, newest) {
+            (_, Some(_)) if self.request.last == EVERY_RECORD => {
+                self.end(open, Direction::Forward).await?.map(|oldest| oldest.record.0)
+            }
             (1.., Some(_)) => self.first_of_last(open, wanted).await?,
             _ => None,
         };
@@ -232,10 +239,20 @@ impl Follower<'_> {
         };
         let mut batches = open.query(&query).await?;
         let mut reader = BatchReader::default();
-        let mut last = Last { matcher: matcher.clone(), wanted, first: None };
+        let (texts, text) = (self.texts, Vec::new());
+        let messages = Messages::default();
+        let mut last =
+            Last { matcher: matcher.clone(), texts, messages, text, wanted, first: None };
+        // Text is needed where it is searched.
+        let searches = |filter: &Filter| !filter.grep.is_empty();
+        let is_searched = searches(filter) || filter.not.iter().any(searches);
+        let prepare = self.prepare.filter(|_| is_searched);
         while last.wanted > 0 {
             let _room = self.fleet().budget.room(batches.expected_bytes()).await;
             let Some(batch) = batches.next().await.transpose()? else { break };
+            if let Some(prepare) = prepare {
+                prepare.prepare(open, &batch).await;
+            }
             reader.read(&batch, &mut last);
         }
         batches.close().await;
@@ -404,17 +421,37 @@ impl quarry_eventlog::Visitor for First {
 }
 
 /// Counts records that pass, from the last on.
-struct Last {
+struct Last<'a> {
     matcher: Option<Matcher>,
+    texts: Option<&'a dyn MessageSource>,
+    messages: Messages,
+    /// The text of a message.
+    text: Vec<u8>,
     wanted: u64,
     first: Option<u64>,
 }
 
-impl quarry_eventlog::Visitor for Last {
-    fn event<S: quarry_event::FieldSource>(&mut self, event: &S, _: &str, number: Option<u64>) {
-        let mut passes =
-            || self.matcher.as_mut().is_none_or(|matcher| matcher.matches(event, None));
-        if self.wanted > 0 && passes() {
+impl Last<'_> {
+    fn passes(&mut self, event: &impl FieldSource) -> bool {
+        let Some(matcher) = &mut self.matcher else { return true };
+        match matcher.verdict(event) {
+            Verdict::Yes => true,
+            Verdict::No => false,
+            Verdict::IfMessageMatches => {
+                self.text.clear();
+                let found = self
+                    .texts
+                    .and_then(|texts| self.messages.push_known(event, texts, &mut self.text));
+                let text = found.and_then(|_| std::str::from_utf8(&self.text).ok());
+                matcher.message_matches(text)
+            }
+        }
+    }
+}
+
+impl quarry_eventlog::Visitor for Last<'_> {
+    fn event<S: FieldSource>(&mut self, event: &S, _: &str, number: Option<u64>) {
+        if self.wanted > 0 && self.passes(event) {
             self.wanted -= 1;
             self.first = number.or(self.first);
         }

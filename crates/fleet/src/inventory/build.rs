@@ -25,6 +25,16 @@ type Result<T> = std::result::Result<T, InventoryError>;
 const KEYS: &[&str] = &["credential", "credentials", "servers", "groups", "overrides"];
 
 pub(super) fn parse(text: &str) -> Result<Inventory> {
+    parse_within(text, "an inventory", KEYS)
+}
+
+/// Reads an inventory out of a document that has other keys as well: those of `known` that aren't an
+/// inventory's are passed over.
+pub(super) fn parse_within(
+    text: &str,
+    document_is: &'static str,
+    known: &'static [&'static str],
+) -> Result<Inventory> {
     Document::read(text, |document, entries| {
         let mut builder = Builder::new(document);
         let mut tables: [Option<Entry<'_>>; 4] = Default::default();
@@ -36,14 +46,15 @@ pub(super) fn parse(text: &str) -> Result<Inventory> {
                 "overrides" => tables[2] = Some(entry),
                 "groups" => tables[3] = Some(entry),
                 "address" | "protocol" | "mapper-port" | "endpoint" | "smb-port"
-                | "authentication" | "logs" => {
+                | "authentication" | "as" | "logs" => {
                     let instead = "what is said of a server goes into its table, [servers.NAME]; \
                                    what is said of all, into [overrides.\"*\"]";
                     let key = entry.key.value.clone();
                     let problem = InventoryProblem::Misplaced { key, instead };
                     return Err(document.error(entry.key.span.start, problem));
                 }
-                _ => return Err(unknown_key(document, &entry, "an inventory", KEYS)),
+                other if known.contains(&other) => {}
+                _ => return Err(unknown_key(document, &entry, document_is, known)),
             }
         }
         // In this order, wherever in the text they are: each builds on those before it.

@@ -201,7 +201,7 @@ impl<'t> Document<'t> {
     }
 
     /// The first of two keys that are the same, of which the second is at `span`: the parser only
-    /// tells of the second.
+    /// names the second.
     fn first_of(self, span: &Range<usize>) -> Option<Text> {
         let start = self.text[..span.start].rfind('\n').map_or(0, |newline| newline + 1);
         let line = self.text[start..].lines().next()?;

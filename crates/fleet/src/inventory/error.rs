@@ -174,6 +174,9 @@ pub enum InventoryProblem {
     /// Not a protocol.
     #[error("`{0}` is not a protocol; there are any, even6 and even")]
     Protocol(String),
+    /// Not a way to say as whom a server is asked.
+    #[error("`as` is `service` or `person`, and `{0}` is neither")]
+    AskedAs(String),
     /// Not a group's name.
     #[error("a group's name may not contain {0:?}")]
     GroupName(char),
@@ -237,6 +240,10 @@ impl InventoryProblem {
                 Some(format!("a table [credentials.{name}] with a username would make it one"))
             }
             Self::UnknownGroup { near: Some(near), .. } => Some(format!("did you mean @{near}?")),
+            Self::AskedAs(_) => fixed(
+                "with `service` the page asks with the inventory's credential, with `person` by the \
+                 Kerberos ticket of who is signed in",
+            ),
             Self::InlinePassword => fixed(
                 "put it into a file and name that with password-file, or name an environment \
                  variable with password-env; with neither it is asked for on the terminal",

@@ -43,7 +43,7 @@ mod settings;
 pub use error::{InventoryError, InventoryProblem, SelectError};
 pub use quarry_even::{Authentication, UnknownAuthentication};
 pub use quarry_rpc::epm::MAPPER_PORT;
-pub use settings::ProtocolChoice;
+pub use settings::{AskedAs, ProtocolChoice};
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -93,6 +93,8 @@ pub struct ServerEntry {
     pub credential: Option<String>,
     /// How to authenticate.
     pub authentication: Authentication,
+    /// As whom a page asks it.
+    pub asked_as: AskedAs,
     /// The logs to read where nobody asks for others; globs are allowed. Empty where the
     /// inventory has none.
     pub logs: Arc<[String]>,
@@ -125,6 +127,21 @@ impl Inventory {
     /// other, and more of anything than [`limits`] allow.
     pub fn parse(text: &str) -> Result<Self, InventoryError> {
         build::parse(text)
+    }
+
+    /// Reads the inventory that is a part of a larger document, such as a program's configuration.
+    /// `document_is` is what the document is called where it has a key that it may not have, such as
+    /// `a configuration`; `known` are all keys that it may have at its top, an inventory's among
+    /// them. What is under the others is passed over.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_within(
+        text: &str,
+        document_is: &'static str,
+        known: &'static [&'static str],
+    ) -> Result<Self, InventoryError> {
+        build::parse_within(text, document_is, known)
     }
 
     /// Every server, in the order of the text.
@@ -203,6 +220,7 @@ impl ServerEntry {
             protocol: None,
             credential: None,
             authentication: Authentication::default(),
+            asked_as: AskedAs::default(),
             logs: Arc::default(),
             groups: Vec::new(),
         }

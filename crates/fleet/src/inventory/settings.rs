@@ -23,11 +23,20 @@ const SERVER_KEYS: &[&str] = &[
     "smb-port",
     "credential",
     "authentication",
+    "as",
     "logs",
     "groups",
 ];
-const OVERRIDE_KEYS: &[&str] =
-    &["protocol", "mapper-port", "endpoint", "smb-port", "credential", "authentication", "logs"];
+const OVERRIDE_KEYS: &[&str] = &[
+    "protocol",
+    "mapper-port",
+    "endpoint",
+    "smb-port",
+    "credential",
+    "authentication",
+    "as",
+    "logs",
+];
 const CREDENTIAL_KEYS: &[&str] = &["username", "password-file", "password-env", "keytab"];
 
 /// Which protocol a server is to be read in.
@@ -54,6 +63,28 @@ impl ProtocolChoice {
     }
 }
 
+/// As whom a page asks a server. Programs that nobody signs in to ask with the credential.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub enum AskedAs {
+    /// As the account of its credential.
+    #[default]
+    Service,
+    /// As who is signed in to the page, with the Kerberos ticket that they got by it.
+    Person,
+}
+
+impl AskedAs {
+    /// The word for it in an inventory.
+    fn of_word(word: &str) -> Option<Self> {
+        match word {
+            "service" => Some(Self::Service),
+            "person" => Some(Self::Person),
+            _ => None,
+        }
+    }
+}
+
 /// What a server's or an override's table says; nothing where it says nothing.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Settings {
@@ -63,6 +94,7 @@ pub(super) struct Settings {
     pub(super) protocol: Option<ProtocolChoice>,
     pub(super) credential: Option<Text>,
     pub(super) authentication: Option<Authentication>,
+    pub(super) asked_as: Option<AskedAs>,
     pub(super) logs: Option<Arc<[String]>>,
 }
 
@@ -117,6 +149,14 @@ impl Settings {
                 self.authentication = Some(parsed);
             }
             "logs" => self.logs = Some(logs(document, entry)?),
+            "as" => {
+                let text = document.text(entry)?;
+                let Some(asked_as) = AskedAs::of_word(&text.value) else {
+                    let problem = InventoryProblem::AskedAs(brief(&text.value));
+                    return Err(document.error(text.span.start, problem));
+                };
+                self.asked_as = Some(asked_as);
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -129,6 +169,7 @@ impl Settings {
         server.smb_port = self.smb_port.unwrap_or(server.smb_port);
         server.protocol = self.protocol.or(server.protocol);
         server.authentication = self.authentication.unwrap_or(server.authentication);
+        server.asked_as = self.asked_as.unwrap_or(server.asked_as);
         if let Some(credential) = &self.credential {
             server.credential = Some(credential.value.clone());
         }

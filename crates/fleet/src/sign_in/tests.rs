@@ -39,6 +39,10 @@ const INVENTORY: &str = r#"
     credential = "broken"
     [servers.too]
     credential = "broken"
+    [servers.theirs]
+    credential = "broken"
+    authentication = "ntlm"
+    as = "person"
 "#;
 
 /// Reads what there is, and notes what was asked for.
@@ -92,6 +96,7 @@ fn how(sign_in: &mut SignIn<&Noted>, server: &str) -> Result<&'static str, SignI
             None => "Kerberos of whoever has tickets",
         },
         LogOn::KerberosOrNtlm(..) => "Kerberos or NTLM",
+        _ => "something else",
     })
 }
 
@@ -214,4 +219,28 @@ fn a_text_stands_for_servers_of_the_inventory_and_for_others() {
     let error = sign_in.entries("even6://one:x").unwrap_err();
     assert_eq!(error.to_string(), "even6://one:x: the mapper's port is a number from 1 to 65535");
     assert!(matches!(sign_in.entries("@web"), Err(AddressError::Select { .. })));
+}
+
+#[test]
+fn a_server_that_is_asked_as_a_person_is_left_to_them_where_they_sign_in_by_themselves() {
+    let noted = Noted::default();
+    let mut of_page = sign_in(&noted, SignInOptions::new()).for_persons();
+    let entry = of_page.inventory().server("theirs");
+    assert_eq!(entry.asked_as, AskedAs::Person);
+    let server = of_page.server(&entry).unwrap();
+    // Nothing is read for it, and nobody is signed in.
+    assert!(noted.asked.borrow().is_empty());
+    assert!(server.is_of_persons() && server.account().is_none());
+    let over = quarry_rpc::security::kerberos::KerberosError::SessionOver("ann@CORP".to_owned());
+    let tickets = Tickets::none(over);
+    assert!(server.of_person(&tickets).is_some());
+    // Another is asked with its credential, whoever asks.
+    let entry = of_page.inventory().server("one");
+    let own = of_page.server(&entry).unwrap();
+    assert!(!own.is_of_persons() && own.of_person(&tickets).is_none());
+    // Whoever reads without a page does that as the credential, too.
+    assert!(matches!(
+        how(&mut sign_in(&noted, SignInOptions::new()), "theirs"),
+        Err(SignInError::Secret(_))
+    ));
 }

@@ -222,7 +222,7 @@ impl Ring<'_> {
     }
 
     /// Looks everywhere. A cleared log counts from 1 again, so an old one may know higher numbers:
-    /// the real one is that to which the records lead which it tells of, or else that after the
+    /// the real one is the one that names the records which lead to it, or else that after the
     /// record that was written last.
     fn search_end(&self) -> io::Result<Option<(u64, EndRecord)>> {
         let ends = self.all_ends()?;

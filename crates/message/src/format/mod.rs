@@ -13,8 +13,23 @@
 
 mod value;
 
+/// The longest message that is made of a text and an event's values, in bytes. What would be longer counts as
+/// none: a few bytes of a catalogue could otherwise stand for any number of them in the output.
+pub const MAX_MESSAGE: usize = 1 << 20;
+
 pub use value::FieldKind;
-pub(crate) use value::{Words, push_value};
+pub(crate) use value::{Words, push_hex_upper, push_value};
+
+/// A piece of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part<'t> {
+    /// Words.
+    Literal(&'t str),
+    /// The value with a number from 1 on.
+    Insert(u8),
+    /// A parameter string.
+    Parameter(u32),
+}
 
 /// A message taken apart, to be filled in many times.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -85,6 +100,20 @@ impl Text {
         })
     }
 
+    /// The words and marks, in their order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let mut start = 0;
+        self.pieces.iter().map(move |piece| match *piece {
+            Piece::Literal(end) => {
+                let words = self.literals.get(start..end as usize).unwrap_or_default();
+                start = end as usize;
+                Part::Literal(words)
+            }
+            Piece::Insert(number) => Part::Insert(number),
+            Piece::Parameter(number) => Part::Parameter(number),
+        })
+    }
+
     /// Whether the message has a mark for the value with a number.
     pub(crate) fn has_insert(&self, number: usize) -> bool {
         number < 128 && self.inserts >> number & 1 != 0
@@ -123,10 +152,19 @@ impl Text {
         Some((before?, after))
     }
 
-    /// Writes the text.
-    pub(crate) fn push(&self, fill: &mut impl Fill, out: &mut Vec<u8>) {
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.literals.len() + size_of_val(&*self.pieces)
+    }
+
+    /// Writes the text. False, with `out` as it was, where it would be longer than [`MAX_MESSAGE`].
+    pub(crate) fn push(&self, fill: &mut impl Fill, out: &mut Vec<u8>) -> bool {
+        let begin = out.len();
         let mut start = 0;
         for piece in &*self.pieces {
+            if out.len() - begin > MAX_MESSAGE {
+                break;
+            }
             match *piece {
                 Piece::Literal(end) => {
                     let end = end as usize;
@@ -135,28 +173,33 @@ impl Text {
                 }
                 Piece::Insert(number) => {
                     if !fill.insert(number, out) {
-                        push_mark(b"%", number.into(), out);
+                        push_mark(number.into(), out);
                     }
                 }
                 // Without a parameter string, `%%` is the percent sign that it is elsewhere.
                 Piece::Parameter(number) => {
                     if !fill.parameter(number, out) {
-                        push_mark(b"%", number, out);
+                        push_mark(number, out);
                     }
                 }
             }
         }
+        let fits = out.len() - begin <= MAX_MESSAGE;
+        if !fits {
+            out.truncate(begin);
+        }
+        fits
     }
 }
 
 /// Writes a mark that nothing stands for.
-fn push_mark(percent: &[u8], number: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(percent);
+pub(crate) fn push_mark(number: u32, out: &mut Vec<u8>) {
+    out.push(b'%');
     out.extend_from_slice(number.to_string().as_bytes());
 }
 
 /// Replaces the parameters `%%N` in the value that was written from `start` on, and says whether
-/// there was one that is known.
+/// there was one that is known. None is replaced after [`MAX_MESSAGE`] bytes.
 pub(crate) fn replace_parameters(start: usize, fill: &mut impl Fill, out: &mut Vec<u8>) -> bool {
     let Some(first) = find_parameter(&out[start..]) else { return false };
     let mut replaced = false;
@@ -164,7 +207,7 @@ pub(crate) fn replace_parameters(start: usize, fill: &mut impl Fill, out: &mut V
     out.extend_from_slice(&value[..first]);
     let mut rest = &value[first..];
     while let Some((number, len)) = parameter(rest) {
-        if fill.parameter(number, out) {
+        if out.len() - start <= MAX_MESSAGE && fill.parameter(number, out) {
             replaced = true;
         } else {
             out.extend_from_slice(&rest[..len]);
@@ -178,20 +221,12 @@ pub(crate) fn replace_parameters(start: usize, fill: &mut impl Fill, out: &mut V
 }
 
 /// Where the first parameter begins.
-fn find_parameter(text: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    while let Some(at) = text[from..].iter().position(|&byte| byte == b'%') {
-        let at = from + at;
-        if parameter(&text[at..]).is_some() {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-    None
+pub(crate) fn find_parameter(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'%', text).find(|&at| parameter(&text[at..]).is_some())
 }
 
 /// The number of the parameter that the text begins with, and how long the mark is.
-fn parameter(text: &[u8]) -> Option<(u32, usize)> {
+pub(crate) fn parameter(text: &[u8]) -> Option<(u32, usize)> {
     let digits = text.strip_prefix(b"%%")?;
     let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let number = std::str::from_utf8(&digits[..len]).ok()?.parse().ok()?;

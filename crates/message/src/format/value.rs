@@ -102,7 +102,7 @@ pub(crate) fn push_value(
 }
 
 /// `0x` and the digits in upper case.
-fn push_hex_upper(number: u64, out: &mut Vec<u8>) {
+pub(crate) fn push_hex_upper(number: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 16];
     let mut at = digits.len();
     let mut rest = number;

@@ -235,8 +235,8 @@ fn plaso_tables(
     Ok((files, language.flatten().unwrap_or(LanguageId::ENGLISH)))
 }
 
-/// Turns Python's places for values back into insertion marks: `{0:s}` is `%1`, `{{` a brace, and
-/// `\%` what was `%%`.
+/// Turns Python's places for values back into insertion marks: `{0:s}` is `%1`, `{{` a brace, `\%` what was
+/// `%%`, and `\n`, `\r`, `\t` are line ends and tabs. Other backslashes are as they were: `\\{0:s}` is a server.
 fn insertion_marks(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -254,9 +254,12 @@ fn insertion_marks(text: &str) -> String {
             rest = behind;
             continue;
         }
-        let escapes = [("{{", "{"), ("}}", "}"), ("\\%", "%%"), ("%", "%%"), ("\\", "\\")];
+        let escapes = [("{{", "{"), ("}}", "}"), ("\\%", "%%"), ("%", "%%")];
+        let controls = [("\\r\\n", "\r\n"), ("\\n", "\r\n"), ("\\r", "\r"), ("\\t", "\t")];
+        let controls = controls.into_iter().filter(|_| !goes_on_with_a_path(&out, rest));
         let (from, to) = escapes
             .into_iter()
+            .chain(controls)
             .find(|(from, _)| rest.starts_with(from))
             .unwrap_or((&rest[..1], &rest[..1]));
         out.push_str(to);
@@ -264,6 +267,14 @@ fn insertion_marks(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// Whether a backslash is part of a path, as in `%windir%\system32\wbem\repository`: there is one before it in
+/// the same word, and a small letter after it begins a name.
+fn goes_on_with_a_path(before: &str, rest: &str) -> bool {
+    let name = rest.get(1..).and_then(|rest| rest.split(|c: char| !c.is_ascii_lowercase()).next());
+    let word = before.rsplit(|c: char| c.is_whitespace() || "\"'()".contains(c)).next();
+    name.is_some_and(|name| name.len() > 1) && word.is_some_and(|word| word.contains('\\'))
 }
 
 /// The strings of a flat JSON list, as plaso keeps lists.
@@ -304,7 +315,8 @@ mod tests {
             ("{0:s}: {1:s}", "%1: %2"),
             ("{0:s}5", "%1!s!5"),
             ("{{Delayed}} \\%{2:s} 5%", "{Delayed} %%%3 5%%"),
-            ("a {x} \\n", "a {x} \\n"),
+            ("a {x} \\n\\tb\\\\c", "a {x} \r\n\tb\\\\c"),
+            ("in %windir%\\wbem\\repository.", "in %%windir%%\\wbem\\repository."),
         ];
         for (python, marks) in cases {
             assert_eq!(insertion_marks(python), marks);

@@ -39,6 +39,62 @@ fn files_alone_give_the_providers_that_they_describe() {
     assert_eq!(task, b"Logon");
 }
 
+/// services.exe says itself that its messages are in a `.mui` file, and adtschema.dll has English ones.
+#[test]
+fn files_without_messages_in_the_language_are_counted() {
+    let (Some(security), Some(services)) = (files::ADTSCHEMA.fetch(), files::SERVICES.fetch())
+    else {
+        return;
+    };
+    let mut options = BuildOptions::default();
+    let paths = [security, services.clone()];
+    let english = build(&paths, &options).unwrap();
+    assert_eq!((english.other_language, &*english.without_mui), (0, &[services.clone()][..]));
+    options.language = quarry_message::LanguageId::from_name("de-DE").unwrap();
+    options.language_name = "de-DE".to_owned();
+    let german = build(&paths, &options).unwrap();
+    assert_eq!((german.other_language, &*german.without_mui), (1, &[services][..]));
+}
+
+/// A file's resource MUI says whether its messages are in it (type 11 among its own types), in its `.mui`
+/// file, or in both: services.exe has them there, adtschema.dll in both.
+#[test]
+fn messages_are_read_where_the_mui_resource_says_that_they_are() {
+    let (Some(security), Some(services), Some(table)) =
+        (files::ADTSCHEMA.read(), files::SERVICES.read(), files::PGEVENT.read())
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // As `.mui` files pgevent.dll serves, whose one message has a number that the others lack.
+    fs::create_dir(folder.join("en-US")).unwrap();
+    // The same, but that it has no messages in its `.mui` file: another type in place of theirs.
+    let mut alone = security.clone();
+    let at = alone.windows(4).position(|bytes| bytes == [0xcd, 0xfe, 0xcd, 0xfe]).unwrap();
+    let number = |at: usize| u32::from_le_bytes(security[at..at + 4].try_into().unwrap()) as usize;
+    let types = at + number(at + 108);
+    assert_eq!((number(types), number(types + 4)), (11, 16));
+    alone[types] = 6;
+    for (name, file) in [("both.dll", &security), ("alone.dll", &alone), ("there.exe", &services)] {
+        fs::write(folder.join(name), file).unwrap();
+        fs::write(folder.join(format!("en-US/{name}.mui")), &table).unwrap();
+    }
+    let own = |name: &str| {
+        let (_, file) = built(&[&folder.join(name)]);
+        let catalogue = Catalogue::read(Cursor::new(file)).unwrap();
+        let provider = catalogue.providers().next().map(|(name, _)| name.to_owned()).unwrap();
+        let provider = catalogue.provider(&provider, None).unwrap();
+        let is_failed_logon =
+            |(_, text): (u32, &str)| text.starts_with("An account failed to log on");
+        let has_own = provider.messages().any(is_failed_logon);
+        (has_own, provider.message(0).is_some())
+    };
+    assert_eq!(own("both.dll"), (true, true));
+    assert_eq!(own("alone.dll"), (true, false));
+    assert_eq!(own("there.exe"), (false, true));
+}
+
 #[test]
 fn a_mounted_disk_is_read_by_its_registry_whatever_the_case_of_its_names() {
     let Some(hive) = quarry_testkit::corpus_file("messages/SYSTEM.xz") else { return };

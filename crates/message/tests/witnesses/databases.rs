@@ -5,8 +5,9 @@ use std::io::Cursor;
 use std::path::Path;
 use std::process::Command;
 
+use quarry_message::format::Text;
 use quarry_message::import::import;
-use quarry_message::{Catalogue, CatalogueKind, Error};
+use quarry_message::{Catalogue, CatalogueKind, Error, LanguageId, OutType, Resources, status};
 use quarry_testkit::{Package, package_file};
 use serde::Deserialize;
 
@@ -62,12 +63,84 @@ fn every_string_of_plaso_s_database_is_imported_with_its_marks() {
             }
         }
         for (id, text) in expected {
-            assert_eq!(provider.message(id), Some(text), "{name} {id:#x}");
+            assert_eq!(provider.message(id).map(flat), Some(flat(text)), "{name} {id:#x}");
             strings += 1;
         }
     }
     assert!(strings > 10_000, "{strings} strings");
     println!("{strings} strings of {} providers", witness.providers.len());
+}
+
+/// A text without line ends and tabs, in whichever form. What they are is not SQLite's to say.
+fn flat(text: &str) -> String {
+    text.replace("\\n", "").replace("\\r", "").replace("\\t", "").replace(['\r', '\n', '\t'], "")
+}
+
+#[test]
+fn texts_of_plaso_s_database_have_the_line_ends_and_tabs_of_windows_own() {
+    let (Some(plaso), Some(dll)) = (plaso(), crate::files::ADTSCHEMA.read()) else { return };
+    let resources = Resources::read(&*dll).unwrap();
+    let windows = resources.table(LanguageId::ENGLISH).unwrap();
+    let provider = plaso.provider("Microsoft-Windows-Security-Auditing", None).unwrap();
+    // Of one line and of many alike: a line end in a message is CR and LF, and `%n` writes the same.
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut same_words = 0;
+    let mut differ = Vec::new();
+    for (id, text) in windows.iter() {
+        // Of Windows 7, whose events all have the message of their own number.
+        let Some(theirs) = provider.message(id) else { continue };
+        let (text, theirs) = (Text::plain(text), Text::plain(theirs));
+        if words(&text) != words(&theirs) {
+            continue;
+        }
+        same_words += 1;
+        if text.trim_end() != theirs.trim_end() {
+            differ.push((id, text, theirs));
+        }
+    }
+    println!("{same_words} messages of the same words, {} differ in white space", differ.len());
+    assert!(same_words > 100, "{same_words}");
+    assert!(differ.is_empty(), "{differ:#?}");
+}
+
+/// plaso's database has the messages of ntdll.dll and kernel32.dll of Windows 7, whose words MS-ERREF mostly has.
+#[test]
+fn status_codes_have_the_words_of_windows() {
+    let Some(plaso) = plaso() else { return };
+    let provider = plaso.provider("Microsoft-Windows-Security-Auditing", None).unwrap();
+    let own = |kind, code| {
+        let mut text = Vec::new();
+        provider.push_status(kind, code, &mut text).then(|| String::from_utf8(text).unwrap())
+    };
+    let letters = |text: &str| {
+        let letters = text.chars().filter(|c| c.is_alphanumeric());
+        letters.collect::<String>().to_lowercase()
+    };
+    let (mut all, mut same) = (0, 0);
+    for (kind, codes) in [
+        (OutType::NTSTATUS, 0xc000_0000..0xc000_0500),
+        (OutType::WIN32_ERROR, 0..12_000),
+        (OutType::HRESULT, 0x8009_0300..0x8009_0310),
+    ] {
+        for code in codes {
+            if let (Some(ours), Some(theirs)) = (status::text(kind, code), own(kind, code)) {
+                all += 1;
+                if letters(ours) == letters(&theirs) {
+                    same += 1;
+                } else {
+                    println!("{code:#x}: {ours:?}, in Windows 7 {theirs:?}");
+                }
+            }
+        }
+    }
+    println!("{same} of {all} status codes have the same letters");
+    assert!(all > 90 && same * 4 > all * 3, "{same} of {all}");
+    // Both files have a message 2, and an HRESULT of facility 7 is a Win32 error.
+    let file = "The system cannot find the file specified.";
+    assert_eq!(own(OutType::WIN32_ERROR, 2).as_deref(), Some(file));
+    assert_eq!(own(OutType::HRESULT, 0x8007_0002).as_deref(), Some(file));
+    assert_eq!(own(OutType::NTSTATUS, 2).as_deref(), Some("STATUS_WAIT_2"));
+    assert_eq!(own(OutType::NULL, 2), None);
 }
 
 #[test]

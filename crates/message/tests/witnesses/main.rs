@@ -10,4 +10,6 @@ mod manifests;
 mod mta;
 mod pairs;
 mod readers;
+mod user_data;
+mod wine;
 mod xml;

@@ -1,11 +1,12 @@
 //! An exported log, its display strings, and the same events as Event Viewer exported them.
 
 use std::fs::File;
+use std::sync::Arc;
 
 use quarry_binxml::{Decoder, Record};
-use quarry_event::{Field, FieldSource};
+use quarry_event::{Field, FieldSource, MessageSource, NameOf};
 use quarry_logfile::{EvtxLog, Item};
-use quarry_message::{Mta, standard};
+use quarry_message::{Mta, Sources, standard};
 
 #[test]
 fn the_default_names_of_an_mta_file_are_the_standard_s() {
@@ -44,6 +45,7 @@ fn every_event_reads_as_event_viewer_exported_it() {
     ) else {
         return;
     };
+    let sources = Sources::new().with_mta(Arc::new(self::mta().unwrap()));
     let mut rows = Vec::new();
     let log = EvtxLog::open(File::open(log).unwrap()).unwrap();
     let (mut buffer, mut items) = (Vec::new(), Vec::new());
@@ -54,7 +56,7 @@ fn every_event_reads_as_event_viewer_exported_it() {
         let mut decoder = decoder.chunk(chunk.bytes());
         for item in &items {
             let Item::Record(header) = item else { panic!("damage") };
-            rows.push(row(&decoder.event(header.binxml.clone()).unwrap(), &mta));
+            rows.push(row(&decoder.event(header.binxml.clone()).unwrap(), &mta, &sources));
         }
     }
     // The newest event is the first of the list.
@@ -81,16 +83,18 @@ fn every_event_reads_as_event_viewer_exported_it() {
     assert_eq!(rows.len(), expected.len());
 }
 
-fn row(record: &Record<'_>, mta: &Mta) -> Row {
+fn row(record: &Record<'_>, mta: &Mta, sources: &Sources) -> Row {
     let number = |field: Field| record.field(field).as_u64().expect("a number");
     let provider = record.field(Field::ProviderName).to_string();
     let level = number(Field::Level) as u8;
-    let task = number(Field::Task) as u16;
+    let mut task = Vec::new();
+    assert!(sources.name(record, NameOf::Task, &mut task));
+    let task = String::from_utf8(task).unwrap();
     Row {
         // A list shows the standard's name, "Information", where the provider has its own.
         level: standard::level(level).unwrap_or_default().to_owned(),
         id: number(Field::EventId).to_string(),
-        task: mta.task(&provider, task).unwrap_or_else(|| standard::unnamed(task)),
+        task,
         text: mta.message(number(Field::RecordId)).expect("a message"),
         source: provider,
     }

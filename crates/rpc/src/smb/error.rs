@@ -1,7 +1,5 @@
 //! What can go wrong below the pipe, and whose fault it is.
 
-use std::fmt;
-
 use super::Command;
 use crate::blame::Blame;
 
@@ -130,23 +128,8 @@ impl SmbError {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct NtStatus(pub u32);
 
-macro_rules! statuses {
-    ($($(#[$doc:meta])* $name:ident = $value:literal, $text:literal;)*) => {
-        impl NtStatus {
-            $($(#[$doc])* pub const $name: Self = Self($value);)*
-
-            /// What the status means, where it is known here.
-            pub fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($value => Some($text),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-statuses! {
+crate::codes! {
+    NtStatus, "{name} (0x{code:08x})", "status 0x{code:08x}";
     /// STATUS_SUCCESS.
     SUCCESS = 0, "success";
     /// STATUS_PENDING: the answer comes later.
@@ -272,20 +255,5 @@ impl NtStatus {
                 | Self::FILE_CLOSED
                 | Self::END_OF_FILE
         )
-    }
-}
-
-impl fmt::Display for NtStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => write!(f, "{name} (0x{:08x})", self.0),
-            None => write!(f, "status 0x{:08x}", self.0),
-        }
-    }
-}
-
-impl fmt::Debug for NtStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NtStatus({self})")
     }
 }

@@ -2,6 +2,7 @@
 
 use krb5::{ClientError, ConfigError};
 
+use super::Origin;
 use crate::security::kerberos::{KerberosError, error_name};
 
 /// What was asked of a key distribution centre.
@@ -16,8 +17,8 @@ pub(super) enum Asked {
         service: String,
         /// For whom.
         principal: String,
-        /// The cache with the ticket that it was asked for with, if it was in one.
-        cache: Option<String>,
+        /// Where the ticket is from that it was asked for with.
+        origin: Origin,
     },
 }
 
@@ -88,8 +89,11 @@ fn of_code(code: i32, asked: &Asked) -> KerberosError {
         (14, _) => KerberosError::NoEncryptionType(what),
         (18, _) => KerberosError::AccountRevoked(principal),
         // KDC_ERR_TGT_REVOKED, KRB_AP_ERR_TKT_EXPIRED: of the ticket that was shown.
-        (20 | 32, Asked::Service { cache: Some(cache), .. }) => {
+        (20 | 32, Asked::Service { origin: Origin::Cache(cache), .. }) => {
             KerberosError::TicketExpired { principal, cache: cache.clone() }
+        }
+        (20 | 32, Asked::Service { origin: Origin::Session, .. }) => {
+            KerberosError::SessionOver(principal)
         }
         (23, _) => KerberosError::PasswordExpired(principal),
         (24 | 31, Asked::WithPassword(_)) => KerberosError::WrongPassword(what),
@@ -130,12 +134,13 @@ mod tests {
             let of = |asked: Asked| of_code(code, &asked);
             assert_eq!(of(Asked::WithPassword(name())), password);
             assert_eq!(of(Asked::WithKeytab(name())), keytab.unwrap_or(password.clone()));
-            let (host, cache) = ("host/dc".to_owned(), Some("FILE:/c".to_owned()));
-            let asked = Asked::Service { service: host, principal: name(), cache };
+            let (host, origin) = ("host/dc".to_owned(), Origin::Cache("FILE:/c".to_owned()));
+            let asked = Asked::Service { service: host, principal: name(), origin };
             assert_eq!(of(asked), service.unwrap_or(password));
         }
-        let own = Asked::Service { service: name(), principal: name(), cache: None };
-        assert_eq!(of_code(32, &own), refused(32));
+        let of = |origin| Asked::Service { service: name(), principal: name(), origin };
+        assert_eq!(of_code(32, &of(Origin::Credential)), refused(32));
+        assert_eq!(of_code(32, &of(Origin::Session)), KerberosError::SessionOver(name()));
     }
 
     /// Whoever is a key distribution centre on the way could end an account's use so, or have it

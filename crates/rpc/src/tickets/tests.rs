@@ -256,15 +256,31 @@ fn service_reply(request: &[u8]) -> Vec<u8> {
     reply(0x7a, 13, request, &["cifs", server], |part| sealing.0.encrypt(sealing.1, part).unwrap())
 }
 
-fn tickets(centres: &[&Centre], gate: Option<Gate>) -> Tickets {
+fn configuration(centres: &[&Centre]) -> Configuration {
     let kdcs: String =
         centres.iter().map(|centre| format!("  kdc = {}\n", centre.address)).collect();
     let text = format!(
         "[libdefaults]\n default_realm = {REALM}\n[realms]\n {REALM} = {{\n{kdcs} }}\n[domain_realm]\n nas = {REALM}\n other = {REALM}\n"
     );
+    Configuration::parse(&text).unwrap()
+}
+
+fn tickets(centres: &[&Centre], gate: Option<Gate>) -> Tickets {
     let secret = Secret::new(PASSWORD.into()).unwrap();
     let credential = KerberosCredential::Password(Credential::new("fred".parse().unwrap(), secret));
-    Tickets::new(credential, Configuration::parse(&text).unwrap(), LIMIT, gate)
+    Tickets::new(credential, configuration(centres), LIMIT, gate)
+}
+
+/// A session's tickets, from the bytes of one that a password got.
+async fn session(centre: &Centre, left: Duration) -> Tickets {
+    let granted = tickets(&[centre], None).granted().await.unwrap();
+    let mut ticket = granted.granting.as_ref().map(|(ticket, _)| ticket.clone()).ok().unwrap();
+    let end = SystemTime::now() + left;
+    ticket.endtime = end.duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let bytes = GrantingTicket::of(&ticket).unwrap().as_bytes().to_vec();
+    let ticket = GrantingTicket::from_bytes(Zeroizing::new(bytes)).unwrap();
+    assert_eq!(ticket.principal(), "fred@CORP");
+    Tickets::of_session(ticket, configuration(&[centre]), LIMIT)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -425,4 +441,52 @@ async fn what_may_pass_is_believed_for_half_a_minute() {
         granting.at = Instant::now().checked_sub(BELIEVED).unwrap();
         assert_eq!(granting.still_holds(), holds, "{code}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_gets_services_tickets_without_the_password_until_its_own_expires_or_it_ends() {
+    let centre = Centre::start(Habit::Works).await;
+    let tickets = session(&centre, Duration::from_secs(3600)).await;
+    assert_eq!(tickets.account().unwrap().to_string(), "fred@CORP");
+    tickets.service("cifs", "nas").await.unwrap();
+    tickets.service("cifs", "other").await.unwrap();
+    assert_eq!((centre.proofs(), centre.services()), (1, 2));
+    let over = KerberosError::SessionOver("fred@CORP".into());
+    // One that the key distribution centre doesn't take any more, whatever our clock says.
+    centre.is_now(Habit::RefusesServices(32));
+    tickets.slot("cifs", "nas").1.lock().await.known = None;
+    assert_eq!(tickets.service("cifs", "nas").await.err(), Some(over.clone()));
+    centre.is_now(Habit::Works);
+    let clone = tickets.clone();
+    assert!(!clone.has_ended());
+    tickets.end();
+    assert!(clone.has_ended() && lock(&clone.shared.services).is_empty());
+    assert!(clone.shared.granting.lock().await.is_none());
+    // One that was got before isn't given any more either.
+    assert_eq!(clone.service("cifs", "other").await.err(), Some(over.clone()));
+    assert!(!format!("{tickets:?}").contains("Session("), "{tickets:?}");
+    // Nothing asks for another one where it has expired.
+    let old = session(&centre, MARGIN).await;
+    assert_eq!(old.service("cifs", "nas").await.err(), Some(over));
+    assert_eq!(centre.proofs(), 2, "by the two that the tests got");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_ticket_for_more_tickets_is_none_for_a_session() {
+    let centre = Centre::start(Habit::Works).await;
+    let granting = tickets(&[&centre], None).granting().await.unwrap();
+    let bytes = |bytes: &[u8]| GrantingTicket::from_bytes(Zeroizing::new(bytes.to_vec()));
+    let whole = granting.as_bytes();
+    assert!(bytes(whole).is_ok());
+    for cut in [0, 1, 20, whole.len() - 1] {
+        assert!(bytes(&whole[..cut]).is_err(), "{cut}");
+    }
+    assert!(bytes(&vec![5; MAX_TICKET_BYTES + 1]).is_err());
+    let service = tickets(&[&centre], None).ask("cifs", "nas", false).await.unwrap().0;
+    let service = GrantingTicket::of(&service).unwrap();
+    assert!(bytes(service.as_bytes()).is_err(), "a service's");
+    let none = KerberosError::NoSessionTicket { account: "ann".into(), why: "so".into() };
+    let tickets = Tickets::none(none.clone());
+    assert_eq!(tickets.service("cifs", "nas").await.err(), Some(none));
+    assert!(!format!("{granting:?}").contains("cache"));
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use quarry_cred::{Account, Secret};
+use quarry_fleet::Tickets;
 
 /// Accounts that may sign in: those of the system.
 pub trait Accounts: Send + Sync + std::fmt::Debug {
@@ -34,6 +35,8 @@ pub struct LoggedOn {
     pub is_administrator: bool,
     /// The logon, which ends with its last clone.
     pub logon: Arc<dyn Logon>,
+    /// The tickets that servers are asked with as this person; nothing where none is asked so.
+    pub tickets: Option<Tickets>,
 }
 
 /// A logon of somebody who is signed in.

@@ -79,10 +79,14 @@ pub enum Act {
     Tail,
     /// Asks servers now.
     Ask,
+    /// Asks in SQL.
+    Sql,
+    /// Makes or revokes a token for programs.
+    Token,
 }
 
 impl Act {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::SignIn => "sign-in",
             Self::Refusal => "refusal",
@@ -92,6 +96,8 @@ impl Act {
             Self::Export => "export",
             Self::Tail => "tail",
             Self::Ask => "ask",
+            Self::Sql => "sql",
+            Self::Token => "token",
         }
     }
 }

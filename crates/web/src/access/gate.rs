@@ -3,7 +3,7 @@
 //! `/healthz`.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use futures_util::StreamExt as _;
 use http_body_util::{BodyExt as _, Limited};
+use tokio_util::sync::CancellationToken;
 
 use super::accounts::{Accounts, LogOnError};
 use super::audit::Audit;
@@ -23,7 +24,8 @@ use super::headers::{self, Transport};
 use super::limits::{self, Each, Place, SignInLimits};
 use super::origin::{self, Arrival, Hosts, Refused};
 use super::rules::Rules;
-use super::session::{Session, Sessions};
+use super::running::{Hits, Running};
+use super::session::{Session, Sessions, Visitor};
 use super::token::{ApiTokens, OneTime};
 use super::{Person, Visit, sign_in};
 use crate::problem::Problem;
@@ -39,14 +41,15 @@ pub struct Gate {
     pub(super) hosts: Hosts,
     pub(super) transport: Transport,
     pub(super) door: Door,
-    pub(super) sessions: Sessions,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) limits: SignInLimits,
     pub(super) audit: Audit,
-    pub(super) rules: Rules,
-    tokens: ApiTokens,
+    rules: RwLock<Arc<Rules>>,
+    tokens: Arc<ApiTokens>,
     questions: Arc<Each<String>>,
     tails: Arc<Each<String>>,
     connections: Each<String>,
+    pub(super) running: Arc<Running>,
     /// The name of the session's cookie.
     pub(super) cookie: String,
     is_tls: bool,
@@ -108,14 +111,15 @@ impl Gate {
             hosts: Hosts::new(address, false, &[]),
             transport: Transport::Untrusted,
             door,
-            sessions: Sessions::new(clock.clone()),
+            sessions: Arc::new(Sessions::new(clock.clone())),
             limits: SignInLimits::new(clock)?,
             audit: Audit::off(),
-            rules: Rules::default(),
-            tokens: ApiTokens::in_memory(),
+            rules: RwLock::default(),
+            tokens: Arc::default(),
             questions: Arc::new(Each::new(limits::QUESTIONS_OF_PERSON)),
             tails: Arc::new(Each::new(limits::TAILS_OF_PERSON)),
             connections: Each::new(limits::CONNECTIONS_OF_PERSON),
+            running: Arc::default(),
             // Cookies know no ports: two programs of one machine would share one.
             cookie: format!("quarry-{}", address.port()),
             is_tls: false,
@@ -139,14 +143,15 @@ impl Gate {
             hosts: Hosts::new(address, true, names),
             transport,
             door: Door::Accounts(accounts),
-            sessions: Sessions::new(clock.clone()),
+            sessions: Arc::new(Sessions::new(clock.clone())),
             limits: SignInLimits::new(clock)?,
             audit,
-            rules,
-            tokens: ApiTokens::in_memory(),
+            rules: RwLock::new(Arc::new(rules)),
+            tokens: Arc::default(),
             questions: Arc::new(Each::new(limits::QUESTIONS_OF_PERSON)),
             tails: Arc::new(Each::new(limits::TAILS_OF_PERSON)),
             connections: Each::new(limits::CONNECTIONS_OF_PERSON),
+            running: Arc::default(),
             cookie: "__Host-quarry".to_owned(),
             is_tls: true,
         })
@@ -167,6 +172,22 @@ impl Gate {
     /// The sessions there are, for the status page.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// The rules of now.
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes up other rules. Sessions that are open go on under them: streams that are being answered
+    /// under the old ones end, as do the sessions of people who may not use the page any more.
+    pub fn take_up(&self, rules: Rules) {
+        let rules = {
+            let mut current = self.rules.write().unwrap_or_else(PoisonError::into_inner);
+            *current = Arc::new(rules.after(&current));
+            Arc::clone(&current)
+        };
+        self.sessions.put_under(&rules);
     }
 
     /// The tokens of programs.
@@ -192,6 +213,7 @@ impl Gate {
         loop {
             every.tick().await;
             self.sessions.sweep();
+            self.tokens.sweep(|session| self.sessions.by_id(session).is_some());
             self.check_accounts().await;
         }
     }
@@ -238,22 +260,27 @@ impl Gate {
     }
 
     /// Who makes a request, if anybody.
-    fn visitor(&self, headers: &HeaderMap) -> Option<(Person, Option<Arc<Session>>)> {
+    fn visitor(&self, headers: &HeaderMap) -> Option<(Person, Option<Held>)> {
         let bearer = headers.get(header::AUTHORIZATION).map(|value| {
             let value = value.to_str().ok()?.strip_prefix("Bearer ")?;
             let token = self.tokens.find(value.trim(), jiff::Timestamp::now())?;
             match &self.door {
-                Door::Owner { person, .. } if person.name() == token.person => Some(person.clone()),
-                _ => None,
+                Door::Owner { person, .. } => Some((person.clone(), None)),
+                Door::Accounts(_) => {
+                    let session = self.sessions.by_id(token.session.as_deref()?)?;
+                    let Visitor { person, changed } = session.visitor();
+                    Some((person, Some((session, changed))))
+                }
             }
         });
-        if let Some(person) = bearer {
-            return Some((person?, None));
+        if let Some(visitor) = bearer {
+            return visitor;
         }
         // What renews itself is no use of a session, or none would ever end.
         let is_use = !headers.contains_key("quarry-renew");
         let session = self.session_of(headers, is_use)?;
-        Some((session.person().clone(), Some(session)))
+        let Visitor { person, changed } = session.visitor();
+        Some((person, Some((session, changed))))
     }
 }
 
@@ -272,6 +299,11 @@ fn is_public(path: &str) -> bool {
     matches!(path, "/sign-in" | "/session" | "/healthz") || path.starts_with("/assets/")
 }
 
+/// What a program may ask for with a token, which ends no session and makes no other token.
+fn is_for_programs(path: &str) -> bool {
+    path.starts_with("/api/") || matches!(path, "/openapi.json" | "/metrics" | "/healthz")
+}
+
 /// Streams that live as long as their page: no use of a session.
 fn is_stream(path: &str) -> bool {
     matches!(path, "/api/v1/tail" | "/api/v1/ask" | "/session")
@@ -279,14 +311,16 @@ fn is_stream(path: &str) -> bool {
 
 async fn admit(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     let mut response = match gate.check(request).await {
-        Ok((request, session)) => until_end(next.run(request).await, session),
+        Ok((request, changed)) => until_end(next.run(request).await, changed),
         Err(response) => *response,
     };
     headers::secure(response.headers_mut(), gate.transport);
     response
 }
 
-type Checked = Result<(Request, Option<Arc<Session>>), Box<Response>>;
+/// A session, and what is cancelled when a request of it may not be answered any longer.
+type Held = (Arc<Session>, CancellationToken);
+type Checked = Result<(Request, Option<CancellationToken>), Box<Response>>;
 
 impl Gate {
     async fn check(&self, request: Request) -> Checked {
@@ -315,13 +349,19 @@ impl Gate {
         }
         let connection = parts.extensions.get::<Arc<Connection>>().cloned();
         let address = connection.as_ref().map(|connection| connection.from.ip());
-        let Some((person, session)) = self.visitor(&parts.headers) else {
+        let Some((person, held)) = self.visitor(&parts.headers) else {
             if is_public(path) {
                 return Ok((Request::from_parts(parts, body), None));
             }
             return Err(Box::new(not_signed_in(&parts.method, &parts.uri, &parts.headers)));
         };
+        if is_program && !is_for_programs(path) {
+            let what =
+                "a token is for /api/v1, which /openapi.json describes; pages are for browsers";
+            return Err(refuse(Problem::new(StatusCode::FORBIDDEN, "not for programs", what)));
+        }
         if connection.is_some_and(|c| !c.is_allowed(&person, &self.connections)) {
+            Hits::add(&self.running.hits.connections);
             let detail = format!(
                 "you have {} connections open already; close a page of this server",
                 limits::CONNECTIONS_OF_PERSON
@@ -332,18 +372,23 @@ impl Gate {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             return Err(Box::new(response));
         }
+        let (session, changed) = held.unzip();
         let visit = Visit {
             person: person.clone(),
-            session: session.clone(),
+            session,
             address,
             arrival,
             audit: self.audit.clone(),
             questions: Arc::clone(&self.questions),
             tails: Arc::clone(&self.tails),
+            running: Arc::clone(&self.running),
+            sessions: Arc::clone(&self.sessions),
+            tokens: Arc::clone(&self.tokens),
+            origin: format!("http{}://{host}", if self.is_tls { "s" } else { "" }),
         };
         parts.extensions.insert(person);
         parts.extensions.insert(visit);
-        Ok((Request::from_parts(parts, body), session))
+        Ok((Request::from_parts(parts, body), changed))
     }
 }
 
@@ -390,16 +435,16 @@ fn not_signed_in(method: &Method, uri: &axum::http::Uri, headers: &HeaderMap) ->
     Redirect::to(&format!("/sign-in?{}", query.append_pair("next", next).finish())).into_response()
 }
 
-/// An answer without an end of its own ends with its session, by an error: what was cut never looks
-/// whole.
-fn until_end(response: Response, session: Option<Arc<Session>>) -> Response {
+/// An answer without an end of its own ends with its session, and when the person may read something
+/// else, by an error: what was cut never looks whole.
+fn until_end(response: Response, changed: Option<CancellationToken>) -> Response {
     use http_body::Body as _;
-    let Some(session) = session else { return response };
+    let Some(changed) = changed else { return response };
     if response.body().size_hint().exact().is_some() {
         return response;
     }
     let (parts, body) = response.into_parts();
-    let over = futures_util::stream::once(session.ended())
+    let over = futures_util::stream::once(changed.cancelled_owned())
         .map(|()| Err::<Bytes, _>(axum::Error::new(std::io::Error::other("the session is over"))));
     // The end of either is the end of both.
     let rows = body.into_data_stream().map(Some).chain(futures_util::stream::iter([None]));

@@ -13,6 +13,7 @@
 //! | `session`, `token` | who is signed in; the first visit's token, and those of programs |
 //! | `accounts`, `helper` | passwords, and files opened as the person who asks |
 //! | `rules` | which logs of which servers somebody may read |
+//! | `running` | what is being answered, and the queue of questions that ask servers |
 //! | `limits` | bounds on a person, an address and everybody |
 //! | `audit` | who read what |
 //! | `tls` | certificates |
@@ -28,6 +29,7 @@ pub mod limits;
 pub mod origin;
 mod person;
 pub mod rules;
+pub mod running;
 mod secret;
 pub mod session;
 mod sign_in;

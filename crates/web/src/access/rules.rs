@@ -31,6 +31,7 @@ const MOST: usize = 1000;
 pub struct Rules {
     sign_in: Option<Vec<String>>,
     rules: Vec<Arc<Rule>>,
+    number: u64,
 }
 
 #[derive(Debug)]
@@ -131,7 +132,18 @@ impl Rules {
             .into_iter()
             .map(|(name, entry)| Rule::new(name, entry, inventory).map(Arc::new))
             .collect::<Result<_, _>>()?;
-        Ok(Self { sign_in: document.sign_in.map(|sign_in| sign_in.groups), rules })
+        let sign_in = document.sign_in.map(|sign_in| sign_in.groups);
+        Ok(Self { sign_in, rules, number: 0 })
+    }
+
+    /// How many of the gate's rules were before these.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The same, as those that come after others.
+    pub(super) fn after(self, others: &Self) -> Self {
+        Self { number: others.number + 1, ..self }
     }
 
     /// The groups whose members may sign in; `None` where there is no such list, and then nobody

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::Person;
 use super::clock::Clock;
+use super::rules::Rules;
 use super::secret::{self, Hash};
 
 /// A session without a request for so long ends.
@@ -34,10 +35,18 @@ pub struct Sessions {
 pub struct Session {
     /// What names it in the audit and on the status page. It proves nothing.
     id: String,
-    person: Person,
+    visitor: Mutex<Visitor>,
     began: Duration,
     times: Mutex<Times>,
     ended: CancellationToken,
+}
+
+/// Who a session's requests are made by.
+#[derive(Clone, Debug)]
+pub(super) struct Visitor {
+    pub(super) person: Person,
+    /// Cancelled with the session, and when the person may read something else from now on.
+    pub(super) changed: CancellationToken,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,9 +64,32 @@ impl Session {
         &self.id
     }
 
-    /// Who signed in.
-    pub fn person(&self) -> &Person {
-        &self.person
+    /// Who signed in, with what they may read now.
+    pub fn person(&self) -> Person {
+        self.visitor().person
+    }
+
+    pub(super) fn visitor(&self) -> Visitor {
+        self.visitor.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts the person under other rules; what is being answered under the old ones ends. Nothing is
+    /// changed where it is under these already. Whether they may still use the page.
+    pub(super) fn put_under(&self, rules: &Rules) -> bool {
+        let mut visitor = self.visitor.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(person) = visitor.person.under(rules) else { return false };
+        if person.key() != visitor.person.key() {
+            let changed = std::mem::replace(&mut visitor.changed, self.ended.child_token());
+            visitor.person = person;
+            changed.cancel();
+        }
+        true
+    }
+
+    /// Ends what works for it.
+    fn finish(&self) {
+        self.ended.cancel();
+        self.visitor().person.end();
     }
 
     /// Becomes ready when the session is over. A stream selects on it.
@@ -83,7 +115,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.ended.cancel();
+        self.finish();
     }
 }
 
@@ -103,24 +135,27 @@ impl Sessions {
     /// # Errors
     /// When the system has no randomness to give.
     pub fn begin(&self, person: Person) -> Result<(Arc<Session>, CookieValue), getrandom::Error> {
+        let name = person.name().to_owned();
         let value = secret::random()?;
         let id = secret::random()?[..16].to_owned();
         let now = self.clock.now();
+        let ended = CancellationToken::new();
+        let visitor = Visitor { person, changed: ended.child_token() };
         let session = Arc::new(Session {
             id,
-            person,
+            visitor: Mutex::new(visitor),
             began: now,
             times: Mutex::new(Times { used: now, checked: now }),
-            ended: CancellationToken::new(),
+            ended,
         });
         let mut table = self.table();
         end_if(&mut table, |session| session.is_over(now));
         while table.len() >= MOST {
             end_first(&mut table, |_| true, |session| session.times().used);
         }
-        let name = session.person.name().to_owned();
-        while table.values().filter(|other| other.person.name() == name).count() >= MOST_OF_PERSON {
-            end_first(&mut table, |other| other.person.name() == name, |session| session.began);
+        let is_theirs = |other: &Session| other.person().name() == name;
+        while table.values().filter(|other| is_theirs(other)).count() >= MOST_OF_PERSON {
+            end_first(&mut table, is_theirs, |session| session.began);
         }
         table.insert(Hash::of(&value), Arc::clone(&session));
         Ok((session, value))
@@ -145,6 +180,14 @@ impl Sessions {
         Some(Arc::clone(session))
     }
 
+    /// The living session of a public name, which is no use of it.
+    pub fn by_id(&self, id: &str) -> Option<Arc<Session>> {
+        let now = self.clock.now();
+        let table = self.table();
+        let session = table.values().find(|session| session.id == id)?;
+        (!session.is_over(now)).then(|| Arc::clone(session))
+    }
+
     /// Ends the session of a cookie's value, and its streams.
     pub fn end(&self, value: &str) {
         end(&mut self.table(), &Hash::of(value));
@@ -157,12 +200,17 @@ impl Sessions {
 
     /// Ends every session of a person, whose account was disabled. How many there were.
     pub fn end_all_of(&self, name: &str) -> usize {
-        end_if(&mut self.table(), |session| session.person.name() == name)
+        end_if(&mut self.table(), |session| session.person().name() == name)
     }
 
     /// Ends every session, when the program stops.
     pub fn end_all(&self) {
         end_if(&mut self.table(), |_| true);
+    }
+
+    /// Puts every session under other rules; those of people whom these don't let in end.
+    pub(super) fn put_under(&self, rules: &Rules) {
+        end_if(&mut self.table(), |session| !session.put_under(rules));
     }
 
     /// Ends what is over. To be called every few seconds: a stream has no requests that would.
@@ -203,7 +251,7 @@ impl Sessions {
 
 fn end(table: &mut HashMap<Hash, Arc<Session>>, hash: &Hash) {
     if let Some(session) = table.remove(hash) {
-        session.ended.cancel();
+        session.finish();
     }
 }
 
@@ -212,7 +260,7 @@ fn end_if(table: &mut HashMap<Hash, Arc<Session>>, is_over: impl Fn(&Session) ->
     table.retain(|_, session| {
         let over = is_over(session);
         if over {
-            session.ended.cancel();
+            session.finish();
         }
         !over
     });

@@ -16,8 +16,11 @@ use super::accounts::LogOnError;
 use super::audit::{Act, Entry};
 use super::gate::{Door, Gate, address_of, cookies};
 use super::headers::CLEAR_SITE_DATA;
+use super::running::Hits;
 use crate::assets;
 
+/// What is said to who may not use the page.
+const NO_GROUP: &str = "The password is right, but no group of this account may use this page.";
 /// Longest address to go on to, in bytes.
 const LONGEST_NEXT: usize = 8192;
 /// How long a browser is known as one that has signed in, in seconds: a year.
@@ -108,18 +111,24 @@ pub(super) async fn sign_in(State(gate): State<Arc<Gate>>, request: Request) -> 
                 }
                 let mut response = again(status, said);
                 if let Some(seconds) = after {
+                    Hits::add(&gate.running.hits.sign_in);
                     response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
                 }
                 return response;
             }
         },
     };
-    let Ok((session, value)) = gate.sessions.begin(person) else {
+    let Ok((session, value)) = gate.sessions.begin(person.clone()) else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
+    // The rules may have changed since the password was checked.
+    if !session.put_under(&gate.rules()) {
+        gate.sessions.end(&value);
+        return again(StatusCode::FORBIDDEN, NO_GROUP.to_owned());
+    }
     let entry = Entry {
         act: Act::SignIn,
-        person: session.person().name(),
+        person: person.name(),
         session: Some(session.id()),
         address: Some(address),
         words: "",
@@ -192,20 +201,12 @@ async fn with_password(
         }
     };
     attempt.succeeded();
-    if !gate.rules.may_sign_in(&logged_on.groups, logged_on.is_administrator) {
-        let said = "The password is right, but no group of this account may use this page.";
-        return Err(denied(StatusCode::FORBIDDEN, said.to_owned()));
-    }
+    let person = Person::of_logon(logged_on, &gate.rules())
+        .ok_or_else(|| denied(StatusCode::FORBIDDEN, NO_GROUP.to_owned()))?;
     let device = gate
         .limits
         .device(&form.user)
         .map_err(|error| denied(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
-    let logon = Some(logged_on.logon);
-    // Without any rules, who administers this machine reads everything.
-    let person = match gate.rules.are_there() {
-        false => Person::administrator(logged_on.user, logged_on.groups, logon),
-        true => Person::member(logged_on.user, logged_on.groups, &gate.rules, logon),
-    };
     Ok((person, device))
 }
 
@@ -216,9 +217,10 @@ pub(super) async fn sign_out(State(gate): State<Arc<Gate>>, headers: HeaderMap) 
         gate.sessions.end(value);
     }
     if let Some(session) = session {
+        let person = session.person();
         let entry = Entry {
             act: Act::SignOut,
-            person: session.person().name(),
+            person: person.name(),
             session: Some(session.id()),
             address: None,
             words: "",

@@ -139,6 +139,11 @@ impl Certificate {
         pairs.collect::<Vec<_>>().join(":")
     }
 
+    /// Whether it is one of its own, which no browser trusts by itself.
+    pub fn is_own(&self) -> bool {
+        self.files.is_none()
+    }
+
     /// Whether browsers may be told to insist on TLS: not with a certificate of one's own.
     pub fn transport(&self) -> Transport {
         if self.files.is_some() { Transport::Trusted } else { Transport::Untrusted }

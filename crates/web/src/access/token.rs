@@ -2,13 +2,10 @@
 //! use for the API.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::clock::Clock;
@@ -26,8 +23,6 @@ pub const MOST: usize = 10_000;
 const PREFIX: &str = "quarry_";
 /// Longest name of a token, in characters.
 const LONGEST_NAME: usize = 100;
-/// Largest file of tokens that is read, in bytes.
-const LARGEST_FILE: u64 = 8 << 20;
 
 /// A token that signs its bearer in once, within five minutes, as whoever started the program. It is
 /// in memory only, as its hash.
@@ -74,28 +69,27 @@ impl OneTime {
     }
 }
 
-/// The API's tokens, kept as hashes in a file, or in memory only.
-#[derive(Debug)]
-pub struct ApiTokens {
-    file: Option<PathBuf>,
-    tokens: Mutex<HashMap<Hash, ApiToken>>,
-}
+/// The API's tokens, as hashes, in memory only: a restart ends them.
+#[derive(Debug, Default)]
+pub struct ApiTokens(Mutex<HashMap<Hash, ApiToken>>);
 
 /// What is known of an API token. The token itself is shown once, when it is made.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ApiToken {
     /// What its maker calls it.
     pub name: String,
-    /// Whose it is, and by whose rules it reads.
+    /// Whose it is.
     pub person: String,
+    /// The session of an account that made it, whose rules it reads by and with which it ends. Who started
+    /// the program needs none.
+    pub session: Option<String>,
     /// When it was made.
     pub made: Timestamp,
     /// When it ends.
     pub ends: Timestamp,
 }
 
-/// Why a token was not made or kept.
+/// Why a token was not made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -111,91 +105,33 @@ pub enum TokenError {
     /// The system has no randomness to give.
     #[error(transparent)]
     Random(#[from] getrandom::Error),
-    /// The file can't be read or written.
-    #[error("the tokens in {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// What stands in the file: the hash, and what is known of the token.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    hash: String,
-    #[serde(flatten)]
-    token: ApiToken,
 }
 
 impl ApiTokens {
-    /// Tokens that end with the program.
-    pub fn in_memory() -> Self {
-        Self { file: None, tokens: Mutex::default() }
-    }
-
-    /// Tokens that a file keeps. It is made when the first token is.
-    ///
-    /// # Errors
-    /// [`TokenError::File`].
-    pub fn open(path: &Path) -> Result<Self, TokenError> {
-        let failed = |source| TokenError::File { path: path.to_owned(), source };
-        let tokens = match fs::metadata(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => HashMap::new(),
-            Err(error) => return Err(failed(error)),
-            Ok(metadata) if metadata.len() > LARGEST_FILE => {
-                return Err(failed(io::Error::other("it is larger than such a file can be")));
-            }
-            Ok(_) => {
-                let text = fs::read(path).map_err(failed)?;
-                let kept: Vec<Kept> =
-                    serde_json::from_slice(&text).map_err(|error| failed(error.into()))?;
-                let pair = |kept: Kept| {
-                    let hash = Hash::from_hex(&kept.hash);
-                    hash.map(|hash| (hash, kept.token))
-                        .ok_or_else(|| failed(io::Error::other("a hash isn't 64 digits")))
-                };
-                kept.into_iter().map(pair).collect::<Result<_, _>>()?
-            }
-        };
-        Ok(Self { file: Some(path.to_owned()), tokens: Mutex::new(tokens) })
-    }
-
     fn tokens(&self) -> MutexGuard<'_, HashMap<Hash, ApiToken>> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a token of a person's and returns it, which is the only time that anybody can. Blocks
-    /// while the file is written.
+    /// Makes a token and returns it, which is the only time that anybody can.
     ///
     /// # Errors
     /// Any [`TokenError`]; then there is no new token.
-    pub fn make(
-        &self,
-        person: &str,
-        name: &str,
-        ends: Timestamp,
-        now: Timestamp,
-    ) -> Result<Zeroizing<String>, TokenError> {
-        if name.trim().is_empty() || name.chars().count() > LONGEST_NAME {
+    pub fn make(&self, token: ApiToken) -> Result<Zeroizing<String>, TokenError> {
+        if token.name.trim().is_empty() || token.name.chars().count() > LONGEST_NAME {
             return Err(TokenError::Name);
         }
-        if ends <= now || ends.duration_since(now) > LONGEST {
+        let now = token.made;
+        if token.ends <= now || token.ends.duration_since(now) > LONGEST {
             return Err(TokenError::End);
         }
         let value = Zeroizing::new(format!("{PREFIX}{}", &*secret::random()?));
         let mut tokens = self.tokens();
-        let mut changed = tokens.clone();
-        changed.retain(|_, token| token.ends > now);
-        let of_person = changed.values().filter(|token| token.person == person).count();
-        if of_person >= MOST_OF_PERSON || changed.len() >= MOST {
+        tokens.retain(|_, other| other.ends > now);
+        let of_person = tokens.values().filter(|other| other.person == token.person).count();
+        if of_person >= MOST_OF_PERSON || tokens.len() >= MOST {
             return Err(TokenError::TooMany);
         }
-        let token = ApiToken { name: name.to_owned(), person: person.to_owned(), made: now, ends };
-        changed.insert(Hash::of(&value), token);
-        self.keep(&changed)?;
-        *tokens = changed;
+        tokens.insert(Hash::of(&value), token);
         Ok(value)
     }
 
@@ -215,36 +151,15 @@ impl ApiTokens {
     }
 
     /// Revokes a person's token by its hash. Whether there was one.
-    ///
-    /// # Errors
-    /// [`TokenError::File`]; then it is still good.
-    pub fn revoke(&self, person: &str, hash: Hash) -> Result<bool, TokenError> {
+    pub fn revoke(&self, person: &str, hash: Hash) -> bool {
         let mut tokens = self.tokens();
-        if tokens.get(&hash).is_none_or(|token| token.person != person) {
-            return Ok(false);
-        }
-        let mut changed = tokens.clone();
-        changed.remove(&hash);
-        self.keep(&changed)?;
-        *tokens = changed;
-        Ok(true)
+        let is_theirs = tokens.get(&hash).is_some_and(|token| token.person == person);
+        is_theirs && tokens.remove(&hash).is_some()
     }
 
-    /// Writes the file anew and puts it in the old one's place.
-    fn keep(&self, tokens: &HashMap<Hash, ApiToken>) -> Result<(), TokenError> {
-        let Some(path) = &self.file else { return Ok(()) };
-        let kept: Vec<Kept> = tokens
-            .iter()
-            .map(|(hash, token)| Kept { hash: hash.to_hex(), token: token.clone() })
-            .collect();
-        let write = || {
-            let new = path.with_extension("new");
-            let mut file = super::private_file(&new)?;
-            serde_json::to_writer(&mut file, &kept)?;
-            file.sync_all()?;
-            fs::rename(&new, path)
-        };
-        write().map_err(|source| TokenError::File { path: path.clone(), source })
+    /// Drops those of sessions that have ended.
+    pub(super) fn sweep(&self, lives: impl Fn(&str) -> bool) {
+        self.tokens().retain(|_, token| token.session.as_deref().is_none_or(&lives));
     }
 }
 
@@ -276,50 +191,48 @@ mod tests {
         assert!(!once.take(&old) && once.take(&new));
     }
 
+    fn token(person: &str, name: &str, made: Timestamp, ends: Timestamp) -> ApiToken {
+        ApiToken { name: name.into(), person: person.into(), session: None, made, ends }
+    }
+
     #[test]
     fn an_api_token_is_a_persons_until_it_ends_or_is_revoked() {
-        let tokens = ApiTokens::in_memory();
+        let tokens = ApiTokens::default();
         let (now, ends) = (at("2026-11-29T10:00:00Z"), at("2026-12-29T10:00:00Z"));
-        let value = tokens.make("ann", "nightly", ends, now).expect("a token");
+        let value = tokens.make(token("ann", "nightly", now, ends)).expect("a token");
         assert!(value.starts_with("quarry_") && value.len() == 7 + 64);
+        assert!(!format!("{tokens:?}").contains(&value[7..]), "it is kept as a hash");
         assert_eq!(tokens.find(&value, now).expect("it is good").person, "ann");
         assert_eq!(tokens.find(&value, ends), None);
         assert_eq!(tokens.find(&value[7..], now), None);
         let [(hash, _)] = tokens.of("ann")[..] else { panic!("one token") };
-        assert!(!tokens.revoke("bob", hash).expect("no file"));
+        assert!(!tokens.revoke("bob", hash));
         assert!(tokens.find(&value, now).is_some());
-        assert!(tokens.revoke("ann", hash).expect("no file"));
+        assert!(tokens.revoke("ann", hash));
         assert_eq!(tokens.find(&value, now), None);
     }
 
     #[test]
-    fn a_file_keeps_hashes_and_nothing_that_could_be_used() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("tokens.json");
+    fn a_token_of_a_session_is_gone_with_it() {
+        let tokens = ApiTokens::default();
         let (now, ends) = (at("2026-11-29T10:00:00Z"), at("2026-12-29T10:00:00Z"));
-        let tokens = ApiTokens::open(&path).expect("no file yet");
-        let value = tokens.make("ann", "nightly", ends, now).expect("a token");
-        let text = fs::read_to_string(&path).expect("the file");
-        assert!(text.contains("nightly") && !text.contains(&value[7..]));
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = fs::metadata(&path).expect("the file").permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
-        let again = ApiTokens::open(&path).expect("it is read");
-        assert_eq!(again.find(&value, now), tokens.find(&value, now));
-        assert!(again.find(&value, now).is_some());
-        fs::write(&path, "[{").expect("written");
-        assert!(ApiTokens::open(&path).is_err());
+        let of = |session: &str| {
+            let token = token("ann", "nightly", now, ends);
+            tokens.make(ApiToken { session: Some(session.into()), ..token }).expect("a token")
+        };
+        let (living, dead) = (of("a"), of("b"));
+        let free = tokens.make(token("ann", "nightly", now, ends)).expect("a token");
+        tokens.sweep(|session| session == "a");
+        assert!(tokens.find(&living, now).is_some() && tokens.find(&free, now).is_some());
+        assert_eq!(tokens.find(&dead, now), None);
     }
 
     #[test]
     fn names_ends_and_counts_are_bounded() {
-        let tokens = ApiTokens::in_memory();
+        let tokens = ApiTokens::default();
         let now = at("2026-11-29T10:00:00Z");
         let day = jiff::SignedDuration::from_hours(24);
-        let make = |name: &str, ends| tokens.make("ann", name, ends, now).map(drop);
+        let make = |name: &str, ends| tokens.make(token("ann", name, now, ends)).map(drop);
         assert!(matches!(make(" ", now + day), Err(TokenError::Name)));
         assert!(matches!(make(&"x".repeat(101), now + day), Err(TokenError::Name)));
         assert!(matches!(make("x", now), Err(TokenError::End)));
@@ -328,9 +241,9 @@ mod tests {
             make(&number.to_string(), now + day).expect("there is room");
         }
         assert!(matches!(make("x", now + day), Err(TokenError::TooMany)));
-        tokens.make("bob", "x", now + day, now).expect("bob has none yet");
+        tokens.make(token("bob", "x", now, now + day)).expect("bob has none yet");
         // Those that have ended make room.
-        tokens.make("ann", "x", now + 3 * day, now + day).expect("all others have ended");
+        tokens.make(token("ann", "x", now + day, now + 3 * day)).expect("all others have ended");
         assert_eq!(tokens.of("ann").len(), 1);
     }
 }

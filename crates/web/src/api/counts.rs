@@ -34,6 +34,7 @@ async fn counted(
     let view = view.at(At::Start);
     let begun = app.begin(visit, Act::Question, &view).await?;
     let search = app.sources.ask(&view, visit.person(), Wanted::of(&view))?;
+    search.stops_with(&begun);
     search.wait_for_end(LONGEST).await;
     begun.end(search.look(Answer::outcome));
     Ok(super::json(&search.look(|state| answer(&view, state))))
@@ -104,6 +105,7 @@ pub(crate) async fn facets(
             Usual::Id => "id",
             Usual::Provider => "provider",
             Usual::Computer => "computer",
+            Usual::Rule => "rule",
         });
         let names = usual.into_iter().map(str::to_owned);
         let names = names.chain(view.facets.iter().map(|column| column.name().into_owned()));
@@ -113,7 +115,10 @@ pub(crate) async fn facets(
             let shown: u64 = top.iter().map(|(_, events)| events).sum();
             let values: Vec<Value> = top
                 .into_iter()
-                .map(|(value, events)| json!({ "value": value, "events": events }))
+                .map(|(value, events)| match facet.name(value) {
+                    name if name == value => json!({ "value": value, "events": events }),
+                    name => json!({ "value": value, "name": name, "events": events }),
+                })
                 .collect();
             let others = facet.total() - shown;
             facets.insert(name, json!({ "values": values, "others": others }));

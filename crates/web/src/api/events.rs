@@ -18,7 +18,7 @@ use crate::access::{Question, Visit};
 use crate::app::App;
 use crate::pages::event::{Wish, find};
 use crate::problem::Problem;
-use crate::sources::{Search, State as Answer, Wanted};
+use crate::sources::{Part, Search, State as Answer, Wanted};
 use crate::view::At;
 
 /// How long a page's answer may take.
@@ -42,9 +42,10 @@ pub(crate) async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let request = Request::parse(&query.unwrap_or_default(), &headers)?;
-    match request.is_all {
-        true => all(&app, &visit, &request).await,
-        false => page(&app, &visit, &request).await,
+    match (request.format, request.is_all) {
+        (Format::Evtx, _) => super::evtx::get(&app, &visit, &request).await,
+        (_, true) => all(&app, &visit, &request).await,
+        (_, false) => page(&app, &visit, &request).await,
     }
 }
 
@@ -58,6 +59,7 @@ async fn page(app: &App, visit: &Visit, request: &Request) -> Result<Response, P
     };
     let begun = app.begin(visit, Act::Question, view).await?;
     let search = app.sources.ask(view, visit.person(), wanted.clone())?;
+    search.stops_with(&begun);
     search.wait_for_end(LONGEST).await;
     begun.sent(search.look(|state| state.rows(&wanted).0.len() as u64));
     begun.end(search.look(Answer::outcome));
@@ -106,7 +108,7 @@ fn body(
             body.push(b'\n');
             body
         }
-        Format::Csv | Format::Xml => {
+        Format::Csv | Format::Xml | Format::Evtx => {
             let mut body = Vec::new();
             if let Some(printer) = &wanted.print {
                 let mut document = printer.document();
@@ -125,7 +127,7 @@ fn body(
 }
 
 /// The names of sources that failed, for a header.
-fn failed(state: &Answer) -> Option<HeaderValue> {
+pub(super) fn failed(state: &Answer) -> Option<HeaderValue> {
     let mut names: Vec<&str> = state.troubles.iter().map(|trouble| &*trouble.source).collect();
     names.dedup();
     let quoted: String = form_urlencoded::byte_serialize(names.join(",").as_bytes()).collect();
@@ -154,6 +156,7 @@ async fn all(app: &App, visit: &Visit, request: &Request) -> Result<Response, Pr
     };
     let begun = app.begin(visit, Act::Export, view).await?;
     let search = app.sources.ask(view, visit.person(), wanted)?;
+    search.stops_with(&begun);
     let parts = search.parts().ok_or_else(|| Problem::not_found("the answer has begun already"))?;
     let export =
         Export { search, parts, document: Some(document), format: *format, begun: Some(begun) };
@@ -173,7 +176,7 @@ async fn all(app: &App, visit: &Visit, request: &Request) -> Result<Response, Pr
 
 struct Export {
     search: Arc<Search>,
-    parts: tokio::sync::mpsc::Receiver<Vec<u8>>,
+    parts: tokio::sync::mpsc::Receiver<Part>,
     /// Nothing once the end was written.
     document: Option<Document>,
     format: Format,
@@ -185,7 +188,7 @@ impl Export {
     async fn next(&mut self) -> Option<Result<Vec<u8>, std::io::Error>> {
         let document = self.document.as_mut()?;
         let mut out = Vec::new();
-        if let Some(part) = self.parts.recv().await {
+        if let Some(Part::Printed(part)) = self.parts.recv().await {
             let written = match self.format {
                 // Lines are what is printed.
                 Format::Ndjson => {
@@ -204,7 +207,7 @@ impl Export {
             begun.end(self.search.look(Answer::outcome));
         }
         if !is_whole {
-            return Some(Err(std::io::Error::other("the answer took too long")));
+            return Some(Err(std::io::Error::other("the answer was stopped, or took too long")));
         }
         Some(match self.format {
             Format::Ndjson => Ok(format!("{end}\n").into_bytes()),
@@ -251,7 +254,7 @@ pub(crate) async fn one(
     let mut body = Vec::new();
     match format {
         Format::Json | Format::Ndjson => body = row.printed,
-        Format::Csv | Format::Xml => {
+        Format::Csv | Format::Xml | Format::Evtx => {
             let mut document = printer.document();
             let written = document.events(&row.printed, &mut body);
             if written.and_then(|()| document.finish(&mut body)).is_err() {

@@ -30,7 +30,7 @@ pub(crate) async fn get(
     let Request { view, .. } = Request::parse(&query.unwrap_or_default(), &headers)?;
     let chosen = app.sources.choose(&view.words, view.from)?;
     let names = app.sources.names(&chosen);
-    app.sources.survey(WAIT).await;
+    app.sources.survey(&person, WAIT).await;
     let mut logs: Vec<Value> = Vec::new();
     for one in app.sources.health(&person).iter().filter(|(info, _)| names.contains(&&*info.name)) {
         let described = source(one);

@@ -37,5 +37,8 @@ pub(crate) async fn get(State(app): State<Arc<App>>, person: Person) -> Response
         // Writing to a string can't fail.
         let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {number}\n");
     }
+    if let Some(keeper) = &app.keeper {
+        keeper.metrics(&|server| person.scope().has_server(server), &mut text);
+    }
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

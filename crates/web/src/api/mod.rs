@@ -2,6 +2,7 @@
 
 pub(crate) mod counts;
 pub(crate) mod events;
+mod evtx;
 pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod metrics;
@@ -9,6 +10,7 @@ pub(crate) mod neighbours;
 pub(crate) mod openapi;
 pub(crate) mod params;
 pub(crate) mod servers;
+pub(crate) mod sql;
 pub(crate) mod views;
 
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
@@ -17,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use quarry_event::output::{CsvCells, CsvOptions, Printer};
 use serde_json::{Value, json};
 
+use crate::access::audit::Outcome;
 use crate::problem::Problem;
 use crate::sources::{Exactness, State, Status};
 use crate::view::View;
@@ -33,13 +36,16 @@ pub(crate) enum Format {
     Csv,
     /// As Windows writes events, in one document.
     Xml,
+    /// A log file, of every event that matches.
+    Evtx,
 }
 
-const FORMATS: [(Format, &str, &str); 4] = [
+const FORMATS: [(Format, &str, &str); 5] = [
     (Format::Json, "json", "application/json"),
     (Format::Ndjson, "ndjson", "application/x-ndjson"),
     (Format::Csv, "csv", "text/csv; charset=utf-8"),
     (Format::Xml, "xml", "application/xml"),
+    (Format::Evtx, "evtx", "application/octet-stream"),
 ];
 
 impl Format {
@@ -64,6 +70,13 @@ impl Format {
                 cells: if is_file { CsvCells::Spreadsheet } else { CsvCells::Exact },
                 terminal: false,
             }),
+            Format::Evtx => {
+                return Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "evtx is a file of events",
+                    "ask for it at /api/v1/events, without fields, or choose json, ndjson, csv or xml",
+                ));
+            }
             Format::Xml if columns.is_some() => {
                 return Err(Problem::new(
                     StatusCode::BAD_REQUEST,
@@ -94,8 +107,9 @@ impl Request {
             match &*name {
                 "format" => {
                     let known = FORMATS.iter().find(|format| format.1 == value);
-                    let known = known
-                        .ok_or_else(|| wrong("format is json, ndjson, csv or xml".to_owned()))?;
+                    let known = known.ok_or_else(|| {
+                        wrong("format is json, ndjson, csv, xml or evtx".to_owned())
+                    })?;
                     format = Some(known.0);
                 }
                 "rows" if value == "all" => is_all = true,
@@ -142,7 +156,8 @@ pub(crate) fn outcome(state: &State) -> Value {
         })
         .collect();
     json!({
-        "complete": state.is_complete() && !state.is_stopped,
+        // Not that it has ended, which the last line of a stream says: that nothing is missing.
+        "complete": state.outcome() == Outcome::Complete,
         "exactness": exactness,
         "records": state.records,
         "sources": {

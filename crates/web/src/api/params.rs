@@ -27,6 +27,8 @@ pub(crate) struct Question {
     /// Users that events name, as globs.
     #[param(rename = "event-user")]
     event_user: Option<Vec<String>>,
+    /// Detection rules that events match, by identifier or title, as globs; of stored events only.
+    rule: Option<Vec<String>>,
     /// Values of data: `NAME=GLOB` or `NAME~=REGEX`.
     data: Option<Vec<String>>,
     /// Regular expressions that are anywhere in an event.
@@ -55,7 +57,7 @@ pub(crate) struct Question {
     facets: Option<String>,
     /// The time zone of times without one, and that a page shows times in.
     tz: Option<String>,
-    /// `json`, `ndjson`, `csv` or `xml`; else what the header `Accept` says.
+    /// `json`, `ndjson`, `csv`, `xml` or `evtx`; else what the header `Accept` says.
     format: Option<String>,
 }
 

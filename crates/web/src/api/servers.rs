@@ -19,7 +19,7 @@ const WAIT: Duration = Duration::from_secs(10);
     responses((status = 200, description = "Each source, whether it can be read, and its logs"))
 )]
 pub(crate) async fn get(State(app): State<Arc<App>>, person: Person) -> Response {
-    app.sources.survey(WAIT).await;
+    app.sources.survey(&person, WAIT).await;
     let sources: Vec<Value> = app.sources.health(&person).iter().map(source).collect();
     super::json(&json!({ "sources": sources }))
 }

@@ -15,12 +15,12 @@ use crate::access::audit::{Act, Outcome};
 use crate::access::{Person, Question as Begun, Visit};
 use crate::app::App;
 use crate::parts::layout::page;
-use crate::parts::row::{chip, table};
+use crate::parts::row::{Chip, List, chip, rule_chip, table};
 use crate::parts::sources;
 use crate::parts::text::{ago, clock, marked};
 use crate::problem::Problem;
 use crate::sources::{Detail, Question, Row, SourceKind, Wanted, literal_text};
-use crate::view::{At, Place, View};
+use crate::view::{At, From, Place, View};
 
 /// How long the event itself is waited for.
 const EVENT: Duration = Duration::from_secs(10);
@@ -163,6 +163,7 @@ pub(crate) async fn get(
         Ok(row) => row,
         Err(problem) => return wrong(person, &problem),
     };
+    let is_gone = is_gone(&app, person, &wish).await;
     let detail = row.detail.clone().unwrap_or_default();
     let others = others(&app, person, &wish, &row, &detail).await;
     question.sent(1);
@@ -190,12 +191,19 @@ pub(crate) async fn get(
             @if let Some(record) = row.place.record { " \u{b7} record " (record) }
             span.hidden { (clock(row.place.time, &zone)) }
         }
+        @if is_gone {
+            p.notice {
+                "Its server doesn't have this event any more: the log was cleared since, or has wrapped. "
+                "This is the event as it was stored."
+            }
+        }
         @if detail.message.is_empty() {
             p.bare { "No message text is known for it; its values say what happened." }
         } @else {
             pre.text { bdi { (marked(&detail.message)) } }
             @if let Some(by) = detail.message_by { p.by { "text of: " (by) } }
         }
+        (rules(&wish, &row))
         (values(&wish, &detail))
         (system(&detail))
         details { summary { "XML" } pre.wide tabindex="0" { (marked(&detail.xml)) } }
@@ -207,6 +215,18 @@ pub(crate) async fn get(
     response(page(&marked(&title), "/events", person, content))
 }
 
+/// Whether an event that was stored isn't in its server's log any more. Of a server that can't be
+/// asked just now nobody knows.
+async fn is_gone(app: &App, person: &Person, wish: &Wish) -> bool {
+    let words = wish.source();
+    let of = |from| app.sources.choose(&words, from).is_ok_and(|chosen| !chosen.is_empty());
+    if !of(From::Stored) || !of(From::Live) {
+        return false;
+    }
+    let found = find_from(app, person, wish, From::Live, |_| {}).await;
+    found.is_err_and(|problem| problem.status == axum::http::StatusCode::NOT_FOUND)
+}
+
 /// Finds an event.
 pub(crate) async fn find(
     app: &App,
@@ -214,7 +234,17 @@ pub(crate) async fn find(
     wish: &Wish,
     wanted: impl FnOnce(&mut Wanted),
 ) -> Result<Row, Problem> {
-    let view = View::of(wish.source());
+    find_from(app, person, wish, From::Both, wanted).await
+}
+
+async fn find_from(
+    app: &App,
+    person: &Person,
+    wish: &Wish,
+    from: From,
+    wanted: impl FnOnce(&mut Wanted),
+) -> Result<Row, Problem> {
+    let view = View { from, ..View::of(wish.source()) };
     let chosen = app.sources.choose(&view.words, view.from)?;
     let place = Place {
         time: wish.time,
@@ -277,6 +307,28 @@ fn values(wish: &Wish, detail: &Detail) -> Markup {
                                 }
                                 a href=(column(name).address("/events")) aria-label={(marked(name)) " as a column"} { "column" }
                             }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The detection rules that the event matches, each a link to the others of its source that do.
+fn rules(wish: &Wish, row: &Row) -> Markup {
+    let source = View::of(wish.source());
+    html! {
+        @if !row.rules.is_empty() {
+            section aria-label="Detection rules" {
+                h2 { "Rules that it matches" }
+                ul.rules {
+                    @for rule in &row.rules {
+                        li {
+                            (rule_chip(&Chip::of(rule, &source)))
+                            @if !rule.level.is_empty() { " " (marked(&rule.level)) }
+                            @if !rule.id.is_empty() { " " code { (marked(&rule.id)) } }
+                            @if !rule.tags.is_empty() { " " span.words { (marked(&rule.tags.join(", "))) } }
                         }
                     }
                 }
@@ -387,7 +439,7 @@ async fn others(app: &App, person: &Person, wish: &Wish, row: &Row, detail: &Det
                 p { (line) ". " a href=(view.address("/events")) { "all of these" } }
                 (troubles)
                 @if let Some(more) = edge(newer.first(), At::Before) { nav.pages { a href=(more) { "\u{2039} newer" } } }
-                (table(&View::default(), &rows, &wanted, Some(here), "Neighbours"))
+                (table(&View::default(), &rows, &wanted, List::Aside(Some(here)), "Neighbours"))
                 @if let Some(more) = edge(older.last(), At::After) { nav.pages { a href=(more) { "older \u{203a}" } } }
             }
         }
@@ -438,4 +490,34 @@ pub(crate) async fn around(
     let (line, troubles) = older.look(|state| (sources::line(state), sources::troubles(state)));
     let (newer, older) = (rows(&newer, &newer_wanted), rows(&older, &older_wanted));
     Ok(Some(Neighbours { view, newer, older, line, troubles }))
+}
+
+#[cfg(test)]
+mod tests {
+    use quarry_event::{LevelName, RuleName};
+
+    use super::*;
+    use crate::sources::row_of_a_test;
+
+    #[test]
+    fn an_event_s_page_has_its_rules_with_what_is_known_of_them() {
+        let wish = Wish::parse("on=dc01&log=System&time=2026-11-29T10:00:00Z").unwrap();
+        let mut row = row_of_a_test(7, LevelName::Information);
+        assert_eq!(rules(&wish, &row).into_string(), "");
+        row.rules.push(Arc::new(RuleName {
+            id: "5e9a3a5c".to_owned(),
+            title: "A <logon> failed".to_owned(),
+            level: "high".to_owned(),
+            tags: vec!["attack.t1110".to_owned()],
+        }));
+        let html = rules(&wish, &row).into_string();
+        for text in [
+            r#"<a class="rule high" href="/events?on=dc01&amp;rule=5e9a3a5c""#,
+            "A &lt;logon&gt; failed",
+            "<code>5e9a3a5c</code>",
+            "attack.t1110",
+        ] {
+            assert!(html.contains(text), "{text}\n{html}");
+        }
+    }
 }

@@ -26,7 +26,7 @@ const KEYS: [(&str, &str); 13] = [
 
 /// What is typed into the box, what it is in an address, what on the command line, and what it
 /// asks for.
-const WORDS: [(&str, &str, &str, &str); 11] = [
+const WORDS: [(&str, &str, &str, &str); 12] = [
     ("on:@dcs", "on=@dcs", "@dcs", "servers, ranges, globs, groups and files"),
     ("log:Security", "log=Security", "-l Security", "a log, as a glob"),
     ("since:8h  until:1h", "since=8h&until=1h", "-S 8h -U 1h", "the first and the last time"),
@@ -38,6 +38,12 @@ const WORDS: [(&str, &str, &str, &str); 11] = [
         "computer=dc*&event-user=ann",
         "--computer, --event-user",
         "what the event names",
+    ),
+    (
+        "rule:*mimikatz*",
+        "rule=*mimikatz*",
+        "--rule '*mimikatz*' (detect)",
+        "a detection rule that a stored event matches",
     ),
     (
         "data.IpAddress=10.*",
@@ -63,7 +69,7 @@ pub(crate) async fn get(person: Person) -> Response {
                 code { "<QueryList>" } " can be pasted into the box."
             }
             div.wide tabindex="0" role="region" aria-label="Words" {
-                table {
+                table.help {
                     thead { tr { th { "box" } th { "address" } th { "command line" } th { "asks for" } } }
                     tbody {
                         @for (typed, address, option, meaning) in WORDS {

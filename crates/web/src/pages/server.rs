@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::Path;
 use axum::response::Response;
+use jiff::tz::TimeZone;
 use maud::html;
 use quarry_event::words::{Key, Word};
 
@@ -14,9 +15,9 @@ use crate::access::Visit;
 use crate::access::audit::Act;
 use crate::app::App;
 use crate::parts::layout::page;
-use crate::parts::row::table;
+use crate::parts::row::{List, table};
 use crate::parts::sources;
-use crate::parts::text::{grouped, marked};
+use crate::parts::text::{clock, grouped, marked};
 use crate::problem::Problem;
 use crate::sources::{SourceKind, State, Wanted, literal_text};
 use crate::view::View;
@@ -31,7 +32,7 @@ pub(crate) async fn get(
     visit: Visit,
     Path(name): Path<String>,
 ) -> Response {
-    app.sources.survey(WAIT).await;
+    app.sources.survey(visit.person(), WAIT).await;
     let found =
         app.sources.health(visit.person()).into_iter().find(|(source, _)| source.name == name);
     let Some((source, health)) = found else {
@@ -52,6 +53,7 @@ pub(crate) async fn get(
     });
     let newest = match asked {
         Ok((begun, search)) => {
+            search.stops_with(&begun);
             search.wait_for_end(WAIT).await;
             begun.sent(search.look(|state| state.rows(&wanted).0.len() as u64));
             begun.end(search.look(State::outcome));
@@ -59,7 +61,7 @@ pub(crate) async fn get(
                 html! {
                     p { (sources::line(state)) "." }
                     (sources::troubles(state))
-                    (table(&on(None), &state.rows(&wanted).0, &wanted, None, "Newest events"))
+                    (table(&on(None), &state.rows(&wanted).0, &wanted, List::Main, "Newest events"))
                 }
             })
         }
@@ -80,8 +82,8 @@ pub(crate) async fn get(
             table.logs {
                 caption.hidden { "Logs" }
                 thead { tr {
-                    th scope="col" { "log" } th.number scope="col" { "records" } th scope="col" { "oldest" }
-                    th scope="col" { "newest" } th.number scope="col" { "size" }
+                    th scope="col" { "log" } th.number scope="col" { "records" } th scope="col" { "oldest, UTC" }
+                    th scope="col" { "newest, UTC" } th.number scope="col" { "size" }
                 } }
                 tbody {
                     @for (log, info) in &health.logs {
@@ -90,8 +92,8 @@ pub(crate) async fn get(
                             @match info {
                                 Ok(info) => {
                                     td.number { (grouped(info.records)) }
-                                    td { @if let Some(time) = info.oldest { (time) } }
-                                    td { @if let Some(time) = info.newest { (time) } }
+                                    td { @if let Some(time) = info.oldest { (clock(time, &TimeZone::UTC)) } }
+                                    td { @if let Some(time) = info.newest { (clock(time, &TimeZone::UTC)) } }
                                     td.number { @if let Some(size) = info.size { (grouped(size)) } }
                                 }
                                 Err(why) => td colspan="4" { (marked(why)) },

@@ -111,7 +111,7 @@ pub(crate) async fn get(
             @for notice in notices.iter().rev().take(10) { p.trouble { (marked(notice)) } }
         }
         section #tail data-tail={(address) (joint) "last=" (last)} aria-label="Events as they come" {
-            (row::table(&view, &shown, &wanted, None, "The newest events"))
+            (row::table(&view, &shown, &wanted, row::List::Main, "The newest events"))
         }
     };
     response(page("Tail", PAGE, person, content))

@@ -9,8 +9,10 @@ use super::text::{brief_source, grouped, marked};
 use crate::sources::{Facet, State, USUAL, Usual, literal_text};
 use crate::view::{View, keep};
 
-/// Values that are shown of a field.
+/// Values that are shown of a field at once.
 const SHOWN: usize = 10;
+/// Values that are listed besides, where a reader opens that.
+const MORE: usize = 40;
 
 /// The facets of an answer.
 pub(crate) fn facets(view: &View, state: &State) -> Markup {
@@ -51,6 +53,7 @@ impl Field<'_> {
             Field::Usual(Usual::Id) => "id".to_owned(),
             Field::Usual(Usual::Provider) => "provider".to_owned(),
             Field::Usual(Usual::Computer) => "computer".to_owned(),
+            Field::Usual(Usual::Rule) => "rule".to_owned(),
             Field::Column(column) => column.name().into_owned(),
         }
     }
@@ -94,6 +97,7 @@ impl Field<'_> {
             Field::Usual(Usual::Id) => word(Key::Id, value.to_owned()),
             Field::Usual(Usual::Provider) => word(Key::Provider, literal_text(value)),
             Field::Usual(Usual::Computer) => word(Key::Computer, literal_text(value)),
+            Field::Usual(Usual::Rule) => word(Key::Rule, literal_text(value)),
             Field::Column(Column::Data(name)) => {
                 word(Key::Data, format!("{name}={}", literal_text(value)))
             }
@@ -121,8 +125,9 @@ impl Field<'_> {
     }
 
     /// A value as it is shown.
-    fn shown<'t>(&self, value: &'t str) -> &'t str {
+    fn shown<'t>(&self, facet: &'t Facet, value: &'t str) -> &'t str {
         match self {
+            Field::Usual(Usual::Rule) => facet.name(value),
             Field::Usual(Usual::On) => brief_source(value),
             _ => value,
         }
@@ -138,29 +143,92 @@ impl Field<'_> {
 
 fn one(view: &View, field: &Field<'_>, facet: &Facet) -> Markup {
     let name = field.name();
-    let top = facet.top(SHOWN);
+    let top = facet.top(SHOWN + MORE);
     let most = top.first().map_or(1, |(_, events)| (*events).max(1));
+    let (first, more) = top.split_at(top.len().min(SHOWN));
+    let beyond = facet.len() - top.len();
     html! {
         details.facet open {
-            summary { (name) @if facet.len() > SHOWN { span.count { (grouped(facet.len() as u64)) " values" } } }
+            summary { (name) @if !more.is_empty() { span.count { (grouped(facet.len() as u64)) " values" } } }
             ul {
-                @for (value, events) in &top {
-                    @let chosen = field.is_chosen(view, value);
-                    li.chosen[chosen] {
-                        meter min="0" max=(most) value=(events) aria-hidden="true" {}
-                        @match field.only(view, value) {
-                            Some(only) => a href=(only.address("/events")) title={"only " (marked(value))} { bdi { (marked(field.shown(value))) } },
-                            None => bdi { (marked(value)) },
-                        }
-                        span.count { (grouped(*events)) }
-                        @if let Some(without) = field.without(view, value) {
-                            a.not href=(without.address("/events")) aria-label={"not " (name) " " (marked(value))} title={"not " (marked(value))} { "\u{2212}" }
+                @for (value, events) in first { (line(view, field, facet, (value, *events), most)) }
+                @if top.is_empty() { li.none { "no event has it" } }
+            }
+            @if !more.is_empty() {
+                details.more {
+                    summary { (grouped((more.len() + beyond) as u64)) " more" }
+                    ul {
+                        @for (value, events) in more { (line(view, field, facet, (value, *events), most)) }
+                        @if beyond > 0 {
+                            li.none { (grouped(beyond as u64)) " more are not listed: type a part of one into the box" }
                         }
                     }
                 }
-                @if facet.others > 0 { li { "others " span.count { (grouped(facet.others)) } } }
-                @if top.is_empty() { li.none { "no event has it" } }
+            }
+            @if facet.others > 0 { p.none { "others " span.count { (grouped(facet.others)) } } }
+        }
+    }
+}
+
+/// A value, with its events.
+fn line(
+    view: &View,
+    field: &Field<'_>,
+    facet: &Facet,
+    (value, events): (&str, u64),
+    most: u64,
+) -> Markup {
+    let name = field.name();
+    let chosen = field.is_chosen(view, value);
+    html! {
+        li.chosen[chosen] {
+            meter min="0" max=(most) value=(events) aria-hidden="true" {}
+            @match field.only(view, value) {
+                Some(only) => a href=(only.address("/events")) title={"only " (marked(value))} { bdi { (marked(field.shown(facet, value))) } },
+                None => bdi { (marked(value)) },
+            }
+            span.count { (grouped(events)) }
+            @if let Some(without) = field.without(view, value) {
+                a.not href=(without.address("/events")) aria-label={"not " (name) " " (marked(value))} title={"not " (marked(value))} { "\u{2212}" }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facet(values: usize) -> Facet {
+        let mut facet = Facet::default();
+        // The first has the most events.
+        (0..values).for_each(|n| facet.add(&format!("server{n:03}"), (values - n) as u64));
+        facet
+    }
+
+    fn shown(values: usize) -> String {
+        one(&View::default(), &Field::Usual(Usual::On), &facet(values)).into_string()
+    }
+
+    #[test]
+    fn what_is_beyond_the_first_values_is_one_step_away_and_nothing_is_left_out_silently() {
+        let ten = shown(10);
+        assert!(ten.contains("server009") && !ten.contains("more"), "{ten}");
+        let eleven = shown(11);
+        let (first, more) = eleven.split_once("<summary>1 more</summary>").expect("a way to it");
+        assert!(first.contains("11 values") && !first.contains("server010"), "{first}");
+        assert!(more.contains("server010") && !more.contains("not listed"), "{more}");
+        let many = shown(SHOWN + MORE + 7);
+        assert!(many.contains(&format!("{} more</summary>", MORE + 7)), "{many}");
+        assert!(many.contains("7 more are not listed"), "{many}");
+        assert_eq!(many.matches("<meter").count(), SHOWN + MORE);
+    }
+
+    #[test]
+    fn a_field_of_data_is_called_as_it_was_asked_for() {
+        let column = Column::parse("data.IpAddress").expect("a column");
+        let view = View { facets: vec![column.clone()], ..View::default() };
+        let markup = one(&view, &Field::Column(&column), &facet(1)).into_string();
+        assert!(markup.contains("data.IpAddress"), "{markup}");
     }
 }

@@ -57,12 +57,12 @@ pub(crate) fn histogram(view: &View, histogram: &Histogram) -> Markup {
                 }
             }
             figcaption {
-                span { (clock(begins, &zone)) }
+                span { (whole(&clock(begins, &zone))) }
                 span.legend {
                     (span(seconds)) " a bar: "
                     @for kind in &ordered(histogram) { span.kind { span.{"swatch " (class(kind, histogram))} {} (marked(kind)) } }
                 }
-                span { (clock(ends, &zone)) }
+                span { (whole(&clock(ends, &zone))) }
             }
             nav.times aria-label="Times" {
                 a href=(between(view, earlier(begins), earlier(ends)).address("/events")) { "\u{2039} earlier" }
@@ -87,6 +87,11 @@ pub(crate) fn histogram(view: &View, histogram: &Histogram) -> Markup {
             }
         }
     }
+}
+
+/// A time without the fraction of its second, which bars don't have.
+fn whole(time: &str) -> &str {
+    time.strip_suffix(".000").unwrap_or(time)
 }
 
 /// The kinds, the worst level first.

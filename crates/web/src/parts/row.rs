@@ -2,11 +2,12 @@
 
 use jiff::tz::TimeZone;
 use maud::{Markup, html};
-use quarry_event::LevelName;
+use quarry_event::words::{Key, Word};
+use quarry_event::{LevelName, RuleName};
 use serde_json::{Value, json};
 
 use super::text::{brief_source, clock, marked};
-use crate::sources::{Row, Wanted};
+use crate::sources::{Row, Wanted, literal_text, rule_title, rule_value};
 use crate::view::View;
 
 /// A row's texts, as they are shown.
@@ -28,6 +29,47 @@ pub(crate) struct Shown {
     /// Whether the message is of the values alone.
     pub(crate) is_bare: bool,
     pub(crate) more: Vec<String>,
+    /// The detection rules that it matches.
+    pub(crate) rules: Vec<Chip>,
+    /// How many others it matches.
+    pub(crate) other_rules: usize,
+}
+
+/// The most detection rules that a row shows.
+const RULES: usize = 3;
+
+/// A detection rule that an event matches, as a link to the others that do.
+#[derive(Clone, Debug)]
+pub(crate) struct Chip {
+    pub(crate) address: String,
+    /// One of [`RuleName::LEVELS`], or nothing.
+    pub(crate) level: &'static str,
+    pub(crate) title: String,
+}
+
+impl Chip {
+    pub(crate) fn of(rule: &RuleName, view: &View) -> Self {
+        let word = Word::new(Key::Rule, literal_text(rule_value(rule)));
+        Chip {
+            address: view.and(word).address("/events"),
+            level: rule.rank().and_then(|rank| RuleName::LEVELS.get(rank)).copied().unwrap_or(""),
+            title: marked(rule_title(rule)).into_owned(),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        json!({ "address": self.address, "level": self.level, "title": self.title })
+    }
+}
+
+/// A detection rule's chip.
+pub(crate) fn rule_chip(chip: &Chip) -> Markup {
+    let level = if chip.level.is_empty() { "a rule" } else { chip.level };
+    html! {
+        a.{"rule " (chip.level)} href=(chip.address) title={(level) ": only events that match it"} {
+            bdi { (chip.title) }
+        }
+    }
 }
 
 /// The class and the text of a level's chip.
@@ -45,7 +87,7 @@ pub(crate) fn chip(level: LevelName) -> (&'static str, &'static str) {
 
 impl Shown {
     /// A row in a view.
-    pub(crate) fn of(row: &Row, columns: usize, zone: &TimeZone) -> Self {
+    pub(crate) fn of(row: &Row, columns: usize, view: &View, zone: &TimeZone) -> Self {
         let (level, chip) = chip(row.level);
         Shown {
             address: address(row),
@@ -66,6 +108,8 @@ impl Shown {
             message: marked(&row.message).into_owned(),
             is_bare: !row.has_message,
             more: row.more.iter().take(columns).map(|text| marked(text).into_owned()).collect(),
+            rules: row.rules.iter().take(RULES).map(|rule| Chip::of(rule, view)).collect(),
+            other_rules: row.rules.len().saturating_sub(RULES),
         }
     }
 
@@ -75,6 +119,8 @@ impl Shown {
             "address": self.address, "identity": self.identity, "time": self.time, "utc": self.utc,
             "level": self.level, "chip": self.chip, "on": self.on, "log": self.log, "id": self.id,
             "message": self.message, "bare": self.is_bare, "more": self.more,
+            "rules": self.rules.iter().map(Chip::to_json).collect::<Value>(),
+            "other_rules": self.other_rules,
         })
     }
 }
@@ -100,17 +146,34 @@ pub(crate) fn row(shown: &Shown, is_here: bool) -> Markup {
             td.log { bdi { (shown.log) } }
             td.id { (shown.id) }
             @for text in &shown.more { td.more { bdi { (text) } } }
-            td.message.bare[shown.is_bare] { bdi { (shown.message) } }
+            td.message.bare[shown.is_bare] {
+                @if !shown.rules.is_empty() {
+                    span.rules {
+                        @for chip in &shown.rules { (rule_chip(chip)) " " }
+                        @if shown.other_rules > 0 { span.count { "+" (shown.other_rules) } " " }
+                    }
+                }
+                bdi { (shown.message) }
+            }
         }
     }
 }
 
-/// A list of rows, with the template that scripts clone. `here` is the row that is marked.
+/// What a list is on its page.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum List {
+    /// What the page is about, with the template of a row that scripts clone.
+    Main,
+    /// Another one, of which a row may be marked.
+    Aside(Option<usize>),
+}
+
+/// A list of rows.
 pub(crate) fn table(
     view: &View,
     rows: &[&Row],
     wanted: &Wanted,
-    here: Option<usize>,
+    list: List,
     caption: &str,
 ) -> Markup {
     let zone = view.time_zone();
@@ -133,14 +196,14 @@ pub(crate) fn table(
                         th.message scope="col" { "message" }
                     }
                 }
-                tbody id=[here.is_none().then_some("rows")] {
+                tbody id=[(list == List::Main).then_some("rows")] {
                     @for (n, one) in rows.iter().enumerate() {
-                        (row(&Shown::of(one, columns, &zone), here == Some(n)))
+                        (row(&Shown::of(one, columns, view, &zone), list == List::Aside(Some(n))))
                     }
                 }
             }
         }
-        @if here.is_none() {
+        @if list == List::Main {
             template id="row" { (row(&empty, false)) }
         }
     }
@@ -152,5 +215,51 @@ pub(crate) fn zone_name(view: &View) -> String {
     match zone.iana_name() {
         Some(name) => name.to_owned(),
         None => jiff::Zoned::now().with_time_zone(zone).strftime("%:z").to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use quarry_event::words::Words;
+
+    use super::*;
+    use crate::sources::row_of_a_test;
+
+    #[test]
+    fn a_row_has_a_chip_for_each_rule_with_a_link_to_its_events() {
+        let rule = |id: &str, title: &str, level: &str| {
+            let (id, title, level) = (id.to_owned(), title.to_owned(), level.to_owned());
+            Arc::new(RuleName { id, title, level, tags: Vec::new() })
+        };
+        let mut one = row_of_a_test(7, LevelName::Information);
+        let view = View::of(Words::parse("on:dc01").expect("words"));
+        let shown = |one: &Row| Shown::of(one, 0, &view, &TimeZone::UTC);
+        let plain = row(&shown(&one), false).into_string();
+        assert!(!plain.contains("rule"), "{plain}");
+        one.rules = vec![
+            rule("5e9a-1", "<b>bold</b> \u{202e}x", "critical"),
+            rule("", "Copies [1]*", "low"),
+            rule("5e9a-3", "", "onclick"),
+            rule("5e9a-4", "fourth", "high"),
+            rule("5e9a-5", "fifth", "high"),
+        ];
+        let shown = shown(&one);
+        let html = row(&shown, false).into_string();
+        for text in [
+            r#"<a class="rule critical" href="/events?on=dc01&amp;rule=5e9a-1""#,
+            "&lt;b&gt;bold&lt;/b&gt;",
+            r#"href="/events?on=dc01&amp;rule=Copies+%5B%5B%5D1%5B%5D%5D%5B*%5D""#,
+            r#"<a class="rule " href="/events?on=dc01&amp;rule=5e9a-3" title="a rule: "#,
+            "+2",
+        ] {
+            assert!(html.contains(text), "{text}\n{html}");
+        }
+        assert!(!html.contains("<b>") && !html.contains('\u{202e}') && !html.contains("fourth"));
+        let json = shown.to_json();
+        assert_eq!(json["rules"][0]["address"], "/events?on=dc01&rule=5e9a-1");
+        assert_eq!(json["rules"][0]["level"], "critical");
+        assert_eq!((&json["rules"][3], &json["other_rules"]), (&Value::Null, &json!(2)));
     }
 }

@@ -44,6 +44,12 @@ pub(crate) fn line(state: &State) -> String {
 pub(crate) fn counted(state: &State) -> String {
     let events = grouped(state.counts.events);
     let unit = if state.counts.events == 1 { "event" } else { "events" };
+    let has_stored = state.sources.iter().any(|s| s.info.kind == SourceKind::Stored);
+    if has_stored && state.sources.iter().any(|s| s.info.kind == SourceKind::Server) {
+        let stored = state.counts.events - state.besides.min(state.counts.events);
+        let is_partly = if state.is_complete() { "" } else { " by now" };
+        return format!("{} stored + {} live{is_partly}", grouped(stored), grouped(state.besides));
+    }
     match state.exactness() {
         Exactness::Exact => format!("{events} {unit}, exact"),
         Exactness::Fetched => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use quarry_event::{EventTime, LevelName};
+use quarry_event::{EventTime, LevelName, RuleName};
 
 /// The most values of a field that are told apart; events with others are counted together.
 const VALUES: usize = 20_000;
@@ -45,6 +45,8 @@ pub(crate) struct Counts {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facet {
     values: HashMap<Box<str>, u64>,
+    /// What values are called, where that is something else.
+    names: HashMap<Box<str>, Box<str>>,
     /// Events with values for which there was no room.
     pub(crate) others: u64,
 }
@@ -73,8 +75,32 @@ impl Facet {
         }
     }
 
+    /// Adds an event that matches a detection rule.
+    pub(crate) fn add_rule(&mut self, rule: &RuleName) {
+        let value = rule_value(rule);
+        if value.is_empty() {
+            return;
+        }
+        self.add(value, 1);
+        self.call(value, rule_title(rule));
+    }
+
+    /// Notes what a value is called.
+    fn call(&mut self, value: &str, name: &str) {
+        let cut = |text: &str| -> Box<str> { text[..text.floor_char_boundary(VALUE_BYTES)].into() };
+        if name != value && self.names.len() < VALUES && !self.names.contains_key(value) {
+            self.names.insert(cut(value), cut(name));
+        }
+    }
+
+    /// What a value is called.
+    pub(crate) fn name<'f>(&'f self, value: &'f str) -> &'f str {
+        self.names.get(value).map_or(value, |name| &**name)
+    }
+
     fn merge(&mut self, other: &Facet) {
         other.values.iter().for_each(|(value, events)| self.add(value, *events));
+        other.names.iter().for_each(|(value, name)| self.call(value, name));
         self.others += other.others;
     }
 
@@ -105,13 +131,35 @@ impl Facet {
     }
 }
 
+/// What the word `rule` asks for a detection rule by: its identifier, which no other has.
+pub(crate) fn rule_value(rule: &RuleName) -> &str {
+    if rule.id.is_empty() { &rule.title } else { &rule.id }
+}
+
+/// What a detection rule is called.
+pub(crate) fn rule_title(rule: &RuleName) -> &str {
+    if rule.title.is_empty() { &rule.id } else { &rule.title }
+}
+
 impl Histogram {
     /// Adds an event.
     pub(crate) fn add(&mut self, time: EventTime, kind: &str) {
+        self.add_many(time, kind, 1);
+    }
+
+    /// Adds events of one bar.
+    pub(crate) fn add_many(&mut self, time: EventTime, kind: &str, events: u64) {
         let kind = self.series(kind);
         let at = self.at(time);
-        self.add_at(at, kind, 1);
+        self.add_at(at, kind, events);
         self.coarsen_while_long();
+    }
+
+    /// Has bars at least this wide, in seconds: events were counted in such before.
+    pub(crate) fn set_width(&mut self, seconds: u64) {
+        while WIDTHS[self.width] < seconds && self.width + 1 < WIDTHS.len() {
+            self.coarsen();
+        }
     }
 
     fn at(&self, time: EventTime) -> u64 {
@@ -204,15 +252,7 @@ pub(crate) const OTHERS: &str = "others";
 
 /// The word for a level in facets and bars, which the word `level` takes too.
 pub(crate) fn level_word(level: LevelName) -> &'static str {
-    match level {
-        LevelName::Critical => "critical",
-        LevelName::Error => "error",
-        LevelName::Warning => "warning",
-        LevelName::Information => "information",
-        LevelName::Verbose | LevelName::Other(_) => "verbose",
-        LevelName::AuditSuccess => "audit-success",
-        LevelName::AuditFailure => "audit-failure",
-    }
+    level.word()
 }
 
 impl Counts {

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
 use quarry_collect::{
     Delivery, FileInput, FleetInput, Next, Notice, Pipeline, Selection, Sink, Source, Stop, Summary,
 };
@@ -19,18 +21,23 @@ use super::gather::{Allowed, Gather, Gathered};
 use super::health::{Health, Known};
 use super::search::{Feed, Trouble};
 use super::{Asked, Backend, SourceInfo, SourceKind};
+use crate::access::Person;
 use crate::stream::hub::Hub;
 
-/// Opens a file, or says why it can't be read.
-pub type OpenFile = dyn Fn(&Stop) -> Result<FileLog, Trouble> + Send + Sync;
+/// Opens a file, or says why it can't be read. Where somebody else asks than who started the program,
+/// it is given what was opened as them, and nothing else is opened.
+pub type OpenFile = dyn Fn(Option<File>, &Stop) -> Result<FileLog, Trouble> + Send + Sync;
 
 /// A file that can be asked.
 #[derive(Clone)]
 pub struct FileSpec {
     /// Its name in an event's identity, which is also what it is called.
     pub name: String,
-    /// Where it lies, where it is a file by itself: its size and time tell when it has changed.
-    pub path: Option<PathBuf>,
+    /// Where it lies, or the archive that it is in: its size and time tell when it has changed, and
+    /// the system decides by it who may read it.
+    pub path: PathBuf,
+    /// Whether it is in an archive.
+    pub is_packed: bool,
     /// What knows message text for its events.
     pub texts: Option<Arc<dyn MessageSource>>,
     /// What opens it, each time it is asked.
@@ -70,15 +77,20 @@ impl Backend for Files {
         &self.infos
     }
 
+    fn reads_as_person(&self) -> bool {
+        true
+    }
+
     fn answer(&self, asked: Asked, sources: Vec<usize>, feed: Feed) {
         let files: Vec<FileSpec> = sources.iter().map(|&n| self.files[n].clone()).collect();
-        self.runtime.spawn_blocking(move || read(&asked, files, &feed));
+        let runtime = self.runtime.clone();
+        self.runtime.spawn_blocking(move || read(&asked, files, &runtime, &feed));
     }
 
     fn state(&self) -> Option<u64> {
         let mut hasher = DefaultHasher::new();
-        for path in self.files.iter().filter_map(|file| file.path.as_ref()) {
-            if let Ok(metadata) = path.metadata() {
+        for file in &self.files {
+            if let Ok(metadata) = file.path.metadata() {
                 metadata.len().hash(&mut hasher);
                 metadata.modified().ok().hash(&mut hasher);
             }
@@ -90,8 +102,16 @@ impl Backend for Files {
         let selection = asked.question.selection(&asked.wanted, true, false);
         let Ok(selection) = selection.map(Arc::new) else { return false };
         let files = sources.into_iter().filter_map(|n| {
-            let file = &self.files[n];
-            let source = Arc::new(FileSource::new(file.path.clone()?));
+            let file = Some(&self.files[n]).filter(|file| !file.is_packed)?;
+            let source = FileSource::new(&*file.path);
+            let person = asked.question.person.clone();
+            let source = Arc::new(match person.opens_as_program() {
+                true => source,
+                false => source.opened_by(Arc::new(move |path: &Path| {
+                    let person = person.clone();
+                    async move { person.open(path).await }.boxed()
+                })),
+            });
             let input = FleetInput::file(source, Arc::clone(&selection));
             Some(input.with_texts(file.texts.clone()))
         });
@@ -104,18 +124,18 @@ impl Backend for Files {
         is_any
     }
 
-    fn health(&self) -> Vec<Health> {
+    fn health(&self, _: &Person) -> Vec<Health> {
         self.health.all()
     }
 
-    fn survey(&self) -> watch::Receiver<u64> {
+    fn survey(&self, _: &Person) -> watch::Receiver<u64> {
         let changes = self.health.changes();
         if self.health.begin() {
             let (files, health) = (self.files.clone(), Arc::clone(&self.health));
             let runtime = self.runtime.clone();
             self.runtime.spawn_blocking(move || {
                 for (n, file) in files.iter().enumerate() {
-                    let info = (file.open)(&Stop::default()).map(|log| {
+                    let info = (file.open)(None, &Stop::default()).map(|log| {
                         let name = runtime.block_on(log.logs()).unwrap_or_default().pop();
                         let name = name.unwrap_or_else(|| LogName(file.name.clone()));
                         let info = runtime.block_on(log.info(&name, Detail::Properties));
@@ -131,7 +151,27 @@ impl Backend for Files {
     }
 }
 
-fn read(asked: &Asked, files: Vec<FileSpec>, feed: &Feed) {
+/// Opens a file as the person who asks: the system decides whether they may read it.
+fn open_as(
+    person: &Person,
+    file: &FileSpec,
+    runtime: &tokio::runtime::Handle,
+    stop: &Stop,
+) -> Result<FileLog, Trouble> {
+    if person.opens_as_program() {
+        return (file.open)(None, stop);
+    }
+    let opened = runtime.block_on(person.open(&file.path)).map_err(|error| {
+        let text = error.to_string().to_lowercase();
+        let what = text.split(" (os error ").next().unwrap_or_default();
+        let remedy = (error.kind() == std::io::ErrorKind::PermissionDenied)
+            .then(|| format!("{} may not read it on that machine", person.name()));
+        Trouble::new(&*file.name, what, remedy)
+    })?;
+    (file.open)(Some(opened), stop)
+}
+
+fn read(asked: &Asked, files: Vec<FileSpec>, runtime: &tokio::runtime::Handle, feed: &Feed) {
     let (selection, limit) =
         match asked.question.selection(&asked.wanted, true, asked.wanted.counts) {
             Ok(selection) if asked.wanted.is_quick => limited(selection, asked.wanted.rows),
@@ -143,14 +183,15 @@ fn read(asked: &Asked, files: Vec<FileSpec>, feed: &Feed) {
         };
     let failed: Arc<Mutex<HashMap<usize, Trouble>>> = Arc::default();
     let input = |(n, file): (usize, FileSpec)| {
-        let (failed, open) = (Arc::clone(&failed), file.open);
+        let (failed, name, texts) = (Arc::clone(&failed), file.name.clone(), file.texts.clone());
+        let (person, runtime) = (asked.question.person.clone(), runtime.clone());
         let open = move |stop: &Stop| {
-            open(stop).map_err(|trouble| {
+            open_as(&person, &file, &runtime, stop).map_err(|trouble| {
                 failed.lock().unwrap_or_else(PoisonError::into_inner).insert(n, trouble);
                 LogError::Nonsense("the file can't be read")
             })
         };
-        FileInput::new(file.name, Arc::clone(&selection), open).with_texts(file.texts)
+        FileInput::new(name, Arc::clone(&selection), open).with_texts(texts)
     };
     let inputs = files.into_iter().enumerate().map(input).collect();
     let gather = Gather::new(&asked.wanted, asked.wanted.counts, &feed.threshold());

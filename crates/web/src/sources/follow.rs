@@ -27,7 +27,7 @@ pub(super) fn follow(
 ) {
     let threshold =
         Arc::new(AtomicU64::new(if asked.wanted.keeps_newest() { 0 } else { u64::MAX }));
-    let gather = Gather::new(&asked.wanted, false, &threshold);
+    let gather = Gather::new(&asked.wanted, false, &threshold).at_pace(hub.pace());
     let pipeline = Pipeline::follow(runtime, sources, LAST, FollowOptions::default())
         .stop(hub.stop())
         .stage(Allowed::new(asked, false));
@@ -47,10 +47,12 @@ impl Sink for Following<'_> {
 
     fn take(&mut self, delivery: &mut Delivery<Gathered>) -> Result<Next, Infallible> {
         let on: Arc<str> = delivery.source.shown.as_str().into();
-        self.hub.rows(delivery.output.rows.drain(..).map(|mut row| {
+        let Gathered { rows, skipped, .. } = &mut delivery.output;
+        let rows = rows.drain(..).map(|mut row| {
             row.on = Arc::clone(&on);
             row
-        }));
+        });
+        self.hub.rows(rows, skipped);
         Ok(Next::Go)
     }
 

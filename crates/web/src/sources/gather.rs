@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use quarry_binxml::write::Packer;
 use quarry_collect::{Found, Notes, Output, Stage, Work};
 use quarry_event::output::{Column, Member, Printer, Scratch};
 use quarry_event::text::Plain;
@@ -14,13 +15,16 @@ use quarry_event::{
 use super::Asked;
 use super::counts::{Counts, level_word};
 use super::question::{Question, Wanted};
-use super::row::{Detail, Row};
+use super::row::{Detail, PackedEvent, Row};
+use crate::stream::hub::{Pace, Skipped};
 use crate::view::{Bars, Place};
 
 /// The longest message that a row has, in characters.
 const MESSAGE: usize = 300;
 /// The longest text of another column of a row, in characters.
 const TEXT: usize = 200;
+/// The most detection rules of an event that are shown.
+const RULES: usize = 100;
 /// The most values of an event that its page shows.
 const VALUES: usize = 2000;
 /// The longest text of an event's page, in bytes.
@@ -99,6 +103,8 @@ pub(super) struct Gather {
     counts: bool,
     /// What a row has to be newer than, or older, to be among those that are kept.
     threshold: Arc<AtomicU64>,
+    /// Of what is followed, whether there is room for a row now.
+    pace: Option<Arc<Pace>>,
     json: Printer,
 }
 
@@ -107,14 +113,17 @@ pub(super) struct Gather {
 pub(crate) struct Gathered {
     pub(crate) rows: Vec<Row>,
     pub(crate) counts: Counts,
+    /// Events for which there was no room.
+    pub(crate) skipped: Skipped,
     bytes: usize,
 }
 
 /// What a thread has for itself.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Worker {
     scratch: Scratch,
     text: Vec<u8>,
+    packer: Packer,
 }
 
 impl Gather {
@@ -123,8 +132,14 @@ impl Gather {
             wanted: Arc::clone(wanted),
             counts,
             threshold: Arc::clone(threshold),
+            pace: None,
             json: Printer::json(None, true),
         }
+    }
+
+    /// The same for what is followed: rows are made while there is room for them.
+    pub(super) fn at_pace(self, pace: Arc<Pace>) -> Self {
+        Gather { pace: Some(pace), ..self }
     }
 
     /// Takes an event that is part of the answer.
@@ -153,6 +168,10 @@ impl Gather {
         {
             return;
         }
+        if self.pace.as_ref().is_some_and(|pace| pace.is_full()) {
+            output.skipped.add(time, level);
+            return;
+        }
         let row = self.row(worker, event, origin, texts, (time, level));
         output.bytes += row.bytes();
         output.rows.push(row);
@@ -172,7 +191,7 @@ impl Gather {
         if counts.facets.len() < facets {
             *counts = Counts { events: counts.events, ..Counts::new(facets) };
         }
-        let Worker { scratch, text } = worker;
+        let Worker { scratch, text, .. } = worker;
         let mut provider = None;
         for (n, facet) in counts.facets.iter_mut().enumerate() {
             text.clear();
@@ -184,6 +203,11 @@ impl Gather {
                 Some(Usual::Id) => event.field(Field::EventId).push::<Plain>(text),
                 Some(Usual::Provider) => event.field(Field::ProviderName).push::<Plain>(text),
                 Some(Usual::Computer) => event.field(Field::Computer).push::<Plain>(text),
+                // An event may match several.
+                Some(Usual::Rule) => {
+                    texts.rules.iter().for_each(|rule| facet.add_rule(rule));
+                    continue;
+                }
                 None => {
                     self.wanted.facets[n - USUAL.len()].write(event, origin, texts, scratch, text)
                 }
@@ -211,7 +235,7 @@ impl Gather {
         texts: Texts<'_>,
         (time, level): (EventTime, LevelName),
     ) -> Row {
-        let Worker { scratch, text } = worker;
+        let Worker { scratch, text, packer } = worker;
         let field = |field| event.field(field).with_text(str::to_owned);
         let mut write = |column: &Column, most: usize| {
             text.clear();
@@ -228,8 +252,16 @@ impl Gather {
         if let Some(printer) = &self.wanted.print {
             printer.event(event, origin, texts, scratch, &mut printed);
         }
+        let packed = self.wanted.is_packed.then(|| {
+            let mut values = Vec::new();
+            let template = packer.pack(event, &mut values);
+            Box::new(PackedEvent { template, values })
+        });
         let detail =
             self.wanted.detail.then(|| Box::new(self.detail(worker, event, origin, texts)));
+        let mut rules = texts.rules.to_vec();
+        rules.sort_by_key(|rule| std::cmp::Reverse(rule.rank()));
+        rules.truncate(RULES);
         Row {
             place: Place {
                 time,
@@ -245,8 +277,10 @@ impl Gather {
             computer: field(Field::Computer),
             message,
             has_message,
+            rules,
             more,
             printed,
+            packed,
             detail,
         }
     }
@@ -258,7 +292,7 @@ impl Gather {
         origin: &Origin<'_>,
         texts: Texts<'_>,
     ) -> Detail {
-        let Worker { scratch, text } = worker;
+        let Worker { scratch, text, .. } = worker;
         let mut write = |column: &Column| {
             text.clear();
             column.write(event, origin, texts, scratch, text);
@@ -333,11 +367,12 @@ pub(crate) enum Usual {
     Id,
     Provider,
     Computer,
+    Rule,
 }
 
 /// The same, in the order of the page.
-pub(crate) const USUAL: [Usual; 6] =
-    [Usual::Level, Usual::On, Usual::Log, Usual::Id, Usual::Provider, Usual::Computer];
+pub(crate) const USUAL: [Usual; 7] =
+    [Usual::Level, Usual::On, Usual::Log, Usual::Id, Usual::Provider, Usual::Computer, Usual::Rule];
 
 /// What events are counted as by time until their source's name is known.
 pub(super) const ON: &str = "\u{1}on";

@@ -11,7 +11,9 @@ mod files;
 mod follow;
 mod gather;
 mod health;
+mod kept;
 mod memory;
+mod persons;
 mod question;
 mod row;
 mod search;
@@ -19,12 +21,15 @@ mod servers;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use quarry_event::EventTime;
 use quarry_event::filter::Glob;
 use quarry_event::words::{Key, Words};
 use quarry_fleet::pattern::Pattern;
+use serde_json::json;
 
 use crate::access::Person;
 use crate::problem::Problem;
@@ -32,20 +37,22 @@ pub use crate::stream::hub::Hub;
 use crate::stream::hub::Hubs;
 use crate::view::{From, View};
 
-pub(crate) use counts::{Facet, Histogram};
+pub(crate) use counts::{Facet, Histogram, rule_title, rule_value};
 pub use files::{FileSpec, Files, OpenFile};
 pub(crate) use gather::{USUAL, Usual};
-pub use health::{Health, LogHealth};
+pub use health::{Activity, Health, LogHealth};
+pub use kept::{Counted, Reached, Rows, Tally, bar_width};
 pub use memory::Memory;
 pub(crate) use question::{Question, Wanted, literal_text};
 #[cfg(test)]
 pub(crate) use row::row_of_a_test;
 pub(crate) use row::{Detail, Row};
-pub(crate) use search::{Exactness, Search, State, Status};
+pub(crate) use search::{Exactness, Part, Search, State, Status};
 pub use search::{Feed, Trouble};
 pub use servers::{Remedy, ServerSpec, Servers};
 
 use cache::Cache;
+use kept::Stored;
 
 /// Something that has sources and answers questions about them.
 pub trait Backend: Send + Sync {
@@ -54,6 +61,9 @@ pub trait Backend: Send + Sync {
 
     /// Its sources. They stay the same.
     fn sources(&self) -> &[SourceInfo];
+
+    /// Whether its sources are read as the person who asks, rather than as the program for everybody.
+    fn reads_as_person(&self) -> bool;
 
     /// Begins to answer a question about some of its sources, by their places, and returns. What is
     /// found goes to the feed; the answer is complete when the feed is dropped.
@@ -67,12 +77,18 @@ pub trait Backend: Send + Sync {
     /// them; nothing where they change all the time.
     fn state(&self) -> Option<u64>;
 
-    /// How its sources are, as far as that was found out; in their order.
-    fn health(&self) -> Vec<Health>;
+    /// How its sources are for a person, as far as that was found out; in their order.
+    fn health(&self, person: &Person) -> Vec<Health>;
 
     /// Begins to find out how its sources are, where that is due, and returns. The receiver is told
     /// of each that was asked.
-    fn survey(&self) -> tokio::sync::watch::Receiver<u64>;
+    fn survey(&self, person: &Person) -> tokio::sync::watch::Receiver<u64>;
+
+    /// How far each log is, where its events were stored. What is read of the same log up to there is
+    /// counted with what was stored.
+    fn reached(&self) -> Vec<Reached> {
+        Vec::new()
+    }
 }
 
 /// A question, and which part of the answer is wanted.
@@ -96,6 +112,7 @@ pub struct SourceInfo {
 
 /// What a source is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum SourceKind {
     /// A server, or this machine.
     Server,
@@ -130,6 +147,8 @@ pub struct Sources {
     backends: Vec<Arc<dyn Backend>>,
     /// Of each source its backend's place, and its own there.
     all: Vec<(usize, usize)>,
+    /// What is asked where nobody says.
+    usual: From,
     cache: Cache,
 }
 
@@ -154,6 +173,30 @@ impl Sources {
         self
     }
 
+    /// Has what was stored asked alone where nobody says from where: servers are asked when somebody
+    /// wants that.
+    #[must_use]
+    pub fn stored_first(self) -> Self {
+        Sources { usual: From::Stored, ..self }
+    }
+
+    /// Up to when the events of some sources were stored: the newest time that was reached. Not for
+    /// somebody from whom some are hidden: it may be the time of one of those.
+    pub(crate) fn stored_to(
+        &self,
+        chosen: &[(usize, usize)],
+        person: &Person,
+    ) -> Option<EventTime> {
+        if !person.scope().is_everything() {
+            return None;
+        }
+        let names: HashSet<&str> = self.names(chosen).into_iter().collect();
+        let mut places: Vec<usize> = chosen.iter().map(|at| at.0).collect();
+        places.dedup();
+        let all = places.into_iter().flat_map(|place| self.backends[place].reached());
+        all.filter(|reached| names.contains(&*reached.on)).filter_map(|reached| reached.time).max()
+    }
+
     /// Every source.
     pub(crate) fn list(&self) -> impl Iterator<Item = &SourceInfo> {
         self.all.iter().map(|&(backend, n)| &self.backends[backend].sources()[n])
@@ -165,12 +208,22 @@ impl Sources {
         let scope = person.scope();
         let of = |backend: &Arc<dyn Backend>| {
             let infos = backend.sources().to_vec();
-            infos.into_iter().zip(backend.health()).collect::<Vec<_>>()
+            infos.into_iter().zip(backend.health(person)).collect::<Vec<_>>()
         };
-        let all = self.backends.iter().flat_map(of);
-        all.filter(|(info, _)| scope.has_server(&info.name))
+        let all: Vec<(SourceInfo, Health)> = self.backends.iter().flat_map(of).collect();
+        joined(all)
+            .into_iter()
+            .filter(|(info, _)| scope.has_server(&info.name))
             .map(|(info, mut health)| {
                 health.logs.retain(|(log, _)| scope.has_log(&info.name, log));
+                health.activity.retain(|activity| match &activity.channel {
+                    None => scope.has_log(&info.name, &activity.log),
+                    Some(channel) => scope.has_event(&info.name, &activity.log, Some(channel)),
+                });
+                if info.kind == SourceKind::File && !person.opens_as_program() {
+                    // What the program could read of a file isn't for who may not open it.
+                    health = Health { checked: health.checked, ..Health::default() };
+                }
                 (info, health)
             })
             .collect()
@@ -178,10 +231,10 @@ impl Sources {
 
     /// Finds out how each source is, where that is due, and waits until all are known or the time is
     /// over.
-    pub(crate) async fn survey(&self, most: Duration) {
+    pub(crate) async fn survey(&self, person: &Person, most: Duration) {
         let each = self.backends.iter().map(|backend| async {
-            let mut changes = backend.survey();
-            while backend.health().iter().any(|health| health.checked.is_none()) {
+            let mut changes = backend.survey(person);
+            while backend.health(person).iter().any(|health| health.checked.is_none()) {
                 if changes.changed().await.is_err() {
                     return;
                 }
@@ -212,8 +265,9 @@ impl Sources {
     /// # Errors
     /// A name that no source has, with the nearest one.
     pub(crate) fn choose(&self, words: &Words, from: From) -> Result<Vec<(usize, usize)>, Problem> {
+        let from = if from == From::Usual { self.usual } else { from };
         let is_from = |&&(backend, _): &&(usize, usize)| match from {
-            From::Both => true,
+            From::Usual | From::Both => true,
             From::Stored => self.backends[backend].is_stored(),
             From::Live => !self.backends[backend].is_stored(),
         };
@@ -270,8 +324,8 @@ impl Sources {
         self.ask_these(chosen, question, wanted)
     }
 
-    /// Follows what a person asks; for others who ask the same too. Nothing where too much is followed
-    /// already.
+    /// Follows what a person asks; for others who ask the same and may read the same too. Nothing where
+    /// too much is followed already.
     ///
     /// # Errors
     /// What the words say can't be asked.
@@ -282,13 +336,23 @@ impl Sources {
         person: &Person,
         wanted: Wanted,
     ) -> Result<Option<Arc<Hub>>, Problem> {
-        let chosen = self.choose(&view.words, view.from)?;
+        // What was stored doesn't happen.
+        let from = if view.from == From::Usual { From::Both } else { view.from };
+        let chosen = self.choose(&view.words, from)?;
+        // What is read as the program is followed once for all who may read the same of it.
+        let is_own = |at: &(usize, usize)| self.backends[at.0].reads_as_person();
+        let shared = (!chosen.iter().any(is_own)).then(|| person.anybody_alike());
+        let person = shared.as_ref().unwrap_or(person);
         let question = Question::new(view, person)?;
         // It is one question however its relative times move on.
         let key = format!("{} {} {}", view.query(), person.key(), wanted.key());
         let asked = Asked { question: Arc::new(question), wanted: Arc::new(wanted) };
         Ok(hubs.get(&key, |hub| {
             let mut is_followed = false;
+            if asked.question.filter.tests_rules() {
+                hub.source(json!({ "kind": "lost", "on": "", "remedy": STORED, "what": NO_RULES }));
+                return hub.end();
+            }
             for (place, backend) in self.backends.iter().enumerate() {
                 let mine = chosen.iter().filter(|at| at.0 == place).map(|at| at.1);
                 let mine: Vec<usize> = mine.collect();
@@ -325,6 +389,11 @@ impl Sources {
             let search = Search::new(infos.collect(), &question, &wanted);
             let question = Arc::new(question);
             let wanted = Arc::new(wanted);
+            let stored = chosen.iter().any(|at| self.backends[at.0].is_stored());
+            let stored = stored.then(|| {
+                let all = self.backends.iter().flat_map(|backend| backend.reached());
+                Arc::new(Stored::new(all))
+            });
             for (place, backend) in self.backends.iter().enumerate() {
                 let (mut mine, mut places) = (Vec::new(), Vec::new());
                 for (at, &(_, n)) in chosen.iter().enumerate().filter(|(_, at)| at.0 == place) {
@@ -332,9 +401,17 @@ impl Sources {
                     places.push(at);
                 }
                 if !mine.is_empty() {
+                    let besides = stored.clone().filter(|_| !backend.is_stored());
+                    let feed = search.feed(places, besides);
+                    if question.filter.tests_rules() && !backend.is_stored() {
+                        for (at, &n) in mine.iter().enumerate() {
+                            feed.trouble(at, no_rules(&backend.sources()[n].name), true);
+                        }
+                        continue;
+                    }
                     let asked =
                         Asked { question: Arc::clone(&question), wanted: Arc::clone(&wanted) };
-                    backend.answer(asked, mine, search.feed(places));
+                    backend.answer(asked, mine, feed);
                 }
             }
             search
@@ -344,6 +421,36 @@ impl Sources {
             None => begin(),
         })
     }
+}
+
+/// Servers whose events are stored too, as one: how it is now, and what was stored of it where it can't
+/// be asked.
+fn joined(all: Vec<(SourceInfo, Health)>) -> Vec<(SourceInfo, Health)> {
+    let (stored, mut others): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(info, _)| info.kind == SourceKind::Stored);
+    let mut places: HashMap<String, usize> = HashMap::new();
+    for (n, (info, _)) in others.iter().enumerate() {
+        if info.kind == SourceKind::Server {
+            places.insert(info.name.clone(), n);
+        }
+    }
+    for (info, health) in stored {
+        match places.get(&info.name) {
+            Some(&n) if others[n].1.logs.is_empty() => others[n].1.logs = health.logs,
+            Some(_) => {}
+            None => others.push((info, health)),
+        }
+    }
+    others
+}
+
+/// Why a source can't be asked about detection rules.
+const NO_RULES: &str = "events aren't tested for rules as they are read";
+/// What to do then.
+const STORED: &str = "what was stored carries the rules that it matches: ask with from=stored";
+
+fn no_rules(source: &str) -> Trouble {
+    Trouble::new(source, NO_RULES, Some(STORED.to_owned()))
 }
 
 /// Tests whether a source is meant by the value of a word `on`.

@@ -44,6 +44,8 @@ pub(crate) struct Wanted {
     pub(crate) is_quick: bool,
     /// Whether every event is handed on as it comes, printed, rather than kept.
     pub(crate) is_stream: bool,
+    /// Whether events are made ready to be saved in a log file.
+    pub(crate) is_packed: bool,
     /// Prints each event for a program.
     pub(crate) print: Option<Printer>,
     /// What tells the printer from others.
@@ -64,6 +66,7 @@ impl Wanted {
             detail: false,
             is_quick: false,
             is_stream: false,
+            is_packed: false,
             print: None,
             format: "",
         }

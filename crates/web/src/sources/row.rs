@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use quarry_event::LevelName;
+use quarry_binxml::write::{Template, WriteError};
+use quarry_event::{LevelName, RuleName};
 
 use crate::view::Place;
 
@@ -22,12 +23,29 @@ pub(crate) struct Row {
     pub(crate) message: String,
     /// Whether there is message text, rather than values alone.
     pub(crate) has_message: bool,
+    /// The detection rules that it matches, the worst first.
+    pub(crate) rules: Vec<Arc<RuleName>>,
     /// The texts of further columns.
     pub(crate) more: Vec<String>,
     /// As a program asked for it.
     pub(crate) printed: Vec<u8>,
+    /// As it is saved in a log file.
+    pub(crate) packed: Option<Box<PackedEvent>>,
     /// All of it, where that was asked for.
     pub(crate) detail: Option<Box<Detail>>,
+}
+
+/// An event as it is saved in a log file, or why it can't be.
+#[derive(Clone)]
+pub(crate) struct PackedEvent {
+    pub(crate) template: Result<Template, WriteError>,
+    pub(crate) values: Vec<u8>,
+}
+
+impl std::fmt::Debug for PackedEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PackedEvent").field("bytes", &self.values.len()).finish_non_exhaustive()
+    }
 }
 
 /// All of an event.
@@ -71,6 +89,8 @@ impl Row {
             + self.computer.len()
             + self.message.len()
             + self.printed.len()
+            + size_of_val(&*self.rules)
+            + self.packed.as_ref().map_or(0, |packed| packed.values.len())
             + more
             + detail
     }
@@ -94,8 +114,10 @@ pub(crate) fn row_of_a_test(number: u64, level: LevelName) -> Row {
         computer: "c".to_owned(),
         message: String::new(),
         has_message: false,
+        rules: Vec::new(),
         more: Vec::new(),
         printed: Vec::new(),
+        packed: None,
         detail: None,
     }
 }

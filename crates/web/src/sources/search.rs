@@ -1,6 +1,7 @@
 //! An answer while it fills: rows in order, counts, and how it stands with each source.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,8 +12,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::counts::Counts;
 use super::gather::{Gathered, ON, USUAL, Usual};
+use super::kept::Stored;
 use super::question::{Question, Wanted};
-use super::row::Row;
+use super::row::{PackedEvent, Row};
 use super::{SourceInfo, SourceKind};
 use crate::access::audit::Outcome;
 use crate::view::{Bars, Place};
@@ -37,17 +39,27 @@ struct Shared {
     stop: Stop,
     wanted: Wanted,
     threshold: Arc<AtomicU64>,
+    began: Instant,
     /// When it has to be done.
     ends: Instant,
     /// Where printed events go as they come.
     parts: Mutex<Parts>,
 }
 
-/// Both ends of a stream of printed events.
+/// Some events that are handed on as they come.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Printed, one after another.
+    Printed(Vec<u8>),
+    /// To be saved in a log file, with the time of each.
+    Packed(Vec<(EventTime, PackedEvent)>),
+}
+
+/// Both ends of a stream of events.
 #[derive(Debug, Default)]
 struct Parts {
-    sender: Option<mpsc::Sender<Vec<u8>>>,
-    receiver: Option<mpsc::Receiver<Vec<u8>>>,
+    sender: Option<mpsc::Sender<Part>>,
+    receiver: Option<mpsc::Receiver<Part>>,
 }
 
 /// How an answer stands.
@@ -67,6 +79,8 @@ pub(crate) struct State {
     pub(crate) is_stopped: bool,
     /// Rows that were dropped, as they are not among those wanted.
     dropped: bool,
+    /// Events that were counted besides those that were stored.
+    pub(crate) besides: u64,
 }
 
 /// How it stands with a source.
@@ -142,6 +156,7 @@ impl Search {
             feeds: 0,
             is_stopped: false,
             dropped: false,
+            besides: 0,
         };
         let threshold = if wanted.keeps_newest() { 0 } else { u64::MAX };
         let parts = match wanted.is_stream {
@@ -159,6 +174,7 @@ impl Search {
                 stop: Stop::default(),
                 wanted: wanted.clone(),
                 threshold: Arc::new(AtomicU64::new(threshold)),
+                began: Instant::now(),
                 ends: Instant::now() + longest,
                 parts: Mutex::new(parts),
             }),
@@ -166,13 +182,32 @@ impl Search {
     }
 
     /// Something through which a backend gives what it finds; its sources are at these places.
-    pub(super) fn feed(&self, places: Vec<usize>) -> Feed {
+    /// Where stored events are asked beside, `stored` says which of its events are counted there.
+    pub(super) fn feed(&self, places: Vec<usize>, stored: Option<Arc<Stored>>) -> Feed {
         self.shared.lock().feeds += 1;
-        Feed { shared: Arc::clone(&self.shared), places }
+        Feed { shared: Arc::clone(&self.shared), places, stored }
+    }
+
+    /// Ends the asking because somebody wants that. What came by then stays.
+    pub(crate) fn stop(&self) {
+        if self.shared.stop.set() {
+            self.shared.lock().is_stopped = true;
+            self.shared.change();
+        }
+    }
+
+    /// Has the asking end when somebody stops the question.
+    pub(crate) fn stops_with(self: &Arc<Self>, question: &crate::access::Question) {
+        let search = Arc::downgrade(self);
+        question.when_stopped(move || {
+            if let Some(search) = search.upgrade() {
+                search.stop();
+            }
+        });
     }
 
     /// The printed events as they come, for the one who asks first.
-    pub(crate) fn parts(&self) -> Option<mpsc::Receiver<Vec<u8>>> {
+    pub(crate) fn parts(&self) -> Option<mpsc::Receiver<Part>> {
         let mut parts = self.shared.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.receiver.take()
     }
@@ -182,7 +217,12 @@ impl Search {
         at(&self.shared.lock())
     }
 
-    /// Is told of changes.
+    /// How long it has been asked.
+    pub(crate) fn time(&self) -> Duration {
+        self.shared.began.elapsed()
+    }
+
+    /// A receiver that is notified of each change.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changed.subscribe()
     }
@@ -303,6 +343,8 @@ pub struct Feed {
     shared: Arc<Shared>,
     /// Of each of the backend's sources that are asked, its place in the search.
     places: Vec<usize>,
+    /// Of events that are read as they are asked for, those that were stored and asked for too.
+    stored: Option<Arc<Stored>>,
 }
 
 impl Feed {
@@ -323,6 +365,11 @@ impl Feed {
             self.shared.lock().is_stopped = true;
         }
         is_late
+    }
+
+    /// Whether some of its events may have been stored, and are counted there.
+    pub(super) fn has_stored(&self) -> bool {
+        self.stored.is_some()
     }
 
     pub(super) fn threshold(&self) -> Arc<AtomicU64> {
@@ -372,14 +419,38 @@ impl Feed {
         });
     }
 
+    /// Adds what a backend has counted, and how many of it are of each source.
+    pub(super) fn counted(&self, counts: &Counts, by_source: &[u64]) {
+        let mut state = self.shared.lock();
+        state.counts.merge(counts);
+        for (&at, events) in self.places.iter().zip(by_source) {
+            state.sources[at].events += events;
+        }
+        drop(state);
+        self.shared.change();
+    }
+
+    /// There are more rows than those that came.
+    pub fn more(&self) {
+        self.shared.lock().dropped = true;
+    }
+
     /// Hands printed events on, and waits while their reader is behind.
     fn hand_on(&self, gathered: &mut Gathered) {
-        let printed: Vec<u8> = gathered.rows.drain(..).flat_map(|row| row.printed).collect();
+        if gathered.rows.is_empty() {
+            return;
+        }
+        let rows = gathered.rows.drain(..);
+        let part = match self.shared.wanted.is_packed {
+            true => {
+                Part::Packed(rows.filter_map(|row| Some((row.place.time, *row.packed?))).collect())
+            }
+            false => Part::Printed(rows.flat_map(|row| row.printed).collect()),
+        };
         let sender =
             self.shared.parts.lock().unwrap_or_else(PoisonError::into_inner).sender.clone();
         if let Some(sender) = sender
-            && !printed.is_empty()
-            && sender.blocking_send(printed).is_err()
+            && sender.blocking_send(part).is_err()
         {
             // Nobody reads any more.
             self.shared.stop.set();
@@ -416,10 +487,15 @@ impl Feed {
                 state.counts.merge(&gathered.counts);
                 count_source(&mut state.counts, &name, gathered.counts.events);
             } else {
-                gathered.rows.iter().for_each(|row| count(&mut state.counts, row, &name, wanted));
+                let is_new = |row: &&Row| !self.stored.as_ref().is_some_and(|s| s.has(&row.place));
+                for row in gathered.rows.iter().filter(is_new) {
+                    count(&mut state.counts, row, &name, wanted);
+                    state.besides += u64::from(self.stored.is_some());
+                }
             }
         }
         let mut reached = state.sources[at].reached;
+        let all_have_rows = gathered.rows.len() as u64 == matched;
         for mut row in gathered.rows.drain(..) {
             reached = Some(row.place.time);
             row.on = Arc::clone(&name);
@@ -433,7 +509,16 @@ impl Feed {
                     continue;
                 }
             }
-            state.rows.insert(row.place.clone(), row);
+            match state.rows.entry(row.place.clone()) {
+                Entry::Vacant(place) => {
+                    place.insert(row);
+                }
+                // What was stored knows the rules that it matches.
+                Entry::Occupied(mut place) if self.stored.is_none() => {
+                    place.insert(row);
+                }
+                Entry::Occupied(_) => {}
+            }
             if state.rows.len() > wanted.rows {
                 let _ = match wanted.keeps_newest() {
                     true => state.rows.pop_first(),
@@ -444,6 +529,10 @@ impl Feed {
         }
         state.sources[at].reached = reached;
         if let Some(full) = is_full(&state, wanted) {
+            if !all_have_rows {
+                // Those without one are beyond it.
+                state.sources[at].reached = Some(full.time);
+            }
             self.shared.threshold.store(full.time.as_filetime(), Ordering::Relaxed);
             // What comes after may be dropped without being looked at.
             state.dropped |= is_counted && state.counts.events > state.rows.len() as u64;
@@ -486,12 +575,17 @@ fn count(counts: &mut Counts, row: &Row, name: &str, wanted: &Wanted) {
         Usual::Id => &id,
         Usual::Provider => &row.provider,
         Usual::Computer => &row.computer,
+        Usual::Rule => "",
     });
     let more = row.more.iter().skip(wanted.columns.len()).map(|text| &**text);
     for (facet, value) in counts.facets.iter_mut().zip(usual.into_iter().chain(more)) {
         if !value.is_empty() {
             facet.add(value, 1);
         }
+    }
+    let place = USUAL.iter().position(|usual| *usual == Usual::Rule);
+    if let Some(facet) = place.and_then(|place| counts.facets.get_mut(place)) {
+        row.rules.iter().for_each(|rule| facet.add_rule(rule));
     }
     let kind = match wanted.bars {
         Bars::Level => level,

@@ -20,6 +20,7 @@ use super::gather::{Allowed, Gather, Gathered};
 use super::health::{Health, Known};
 use super::search::{Feed, Trouble};
 use super::{Asked, Backend, SourceInfo, SourceKind};
+use crate::access::Person;
 use crate::stream::hub::Hub;
 
 /// When a live question has to be answered.
@@ -42,6 +43,11 @@ pub struct ServerSpec {
 }
 
 impl ServerSpec {
+    /// How it is listed.
+    pub(super) fn info(&self) -> SourceInfo {
+        SourceInfo::new(self.source.name(), SourceKind::Server).in_groups(self.groups.clone())
+    }
+
     /// What is read of it.
     fn input(self, selection: &Arc<Selection>) -> FleetInput {
         let input = FleetInput::server(Arc::clone(&self.source), Arc::clone(selection));
@@ -76,12 +82,8 @@ impl Servers {
         runtime: tokio::runtime::Handle,
         remedy: Remedy,
     ) -> Self {
-        let info = |server: &ServerSpec| {
-            SourceInfo::new(server.source.name(), SourceKind::Server)
-                .in_groups(server.groups.clone())
-        };
         let health = Known::new(servers.len());
-        let infos = servers.iter().map(info).collect();
+        let infos = servers.iter().map(ServerSpec::info).collect();
         Servers { infos, servers, options, runtime, remedy, health }
     }
 }
@@ -93,6 +95,10 @@ impl Backend for Servers {
 
     fn sources(&self) -> &[SourceInfo] {
         &self.infos
+    }
+
+    fn reads_as_person(&self) -> bool {
+        false
     }
 
     fn answer(&self, asked: Asked, sources: Vec<usize>, feed: Feed) {
@@ -118,11 +124,11 @@ impl Backend for Servers {
         true
     }
 
-    fn health(&self) -> Vec<Health> {
+    fn health(&self, _: &Person) -> Vec<Health> {
         self.health.all()
     }
 
-    fn survey(&self) -> watch::Receiver<u64> {
+    fn survey(&self, _: &Person) -> watch::Receiver<u64> {
         let changes = self.health.changes();
         if self.health.begin() {
             let (health, remedy) = (Arc::clone(&self.health), Arc::clone(&self.remedy));
@@ -188,9 +194,11 @@ fn read(
         false => limited(selection, asked.wanted.rows),
     };
     let input = |server: ServerSpec| server.input(&selection);
-    let gather = Gather::new(&asked.wanted, false, &feed.threshold());
+    // What was stored too is told apart by its row, so each has one there.
+    let is_counted = asked.wanted.counts && !feed.has_stored();
+    let gather = Gather::new(&asked.wanted, is_counted, &feed.threshold());
     let failed: Arc<Mutex<HashMap<usize, Trouble>>> = Arc::default();
-    let feeding = Feeding { feed, failed, is_counted: false, limit };
+    let feeding = Feeding { feed, failed, is_counted, limit };
     let mut sink = OfServers { feeding, remedy };
     let pipeline = Pipeline::scan(Vec::new())
         .and_servers(runtime, servers.into_iter().map(input).collect(), options)

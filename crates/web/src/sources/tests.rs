@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use quarry_event::words::Words;
-use quarry_event::{Element, Event, EventTime, Node};
+use quarry_event::{Element, Event, EventTime, Node, RuleName};
+
+use quarry_fleet::inventory::Inventory;
 
 use super::*;
+use crate::access::Person;
+use crate::access::rules::Rules;
 use crate::view::{At, Order, Place};
 
 /// An event with what a list shows of one.
@@ -165,6 +169,142 @@ proptest! {
             prop_assert_eq!(in_bars, count(&|e| e.3 == 2));
             Ok(())
         })?;
+    }
+}
+
+/// What is read as it is asked for, and must not be asked.
+struct Live {
+    infos: Vec<SourceInfo>,
+    is_own: bool,
+}
+
+impl Backend for Live {
+    fn is_stored(&self) -> bool {
+        false
+    }
+
+    fn sources(&self) -> &[SourceInfo] {
+        &self.infos
+    }
+
+    fn reads_as_person(&self) -> bool {
+        self.is_own
+    }
+
+    fn answer(&self, asked: Asked, _: Vec<usize>, feed: Feed) {
+        assert!(!asked.question.filter.tests_rules());
+        feed.ended(0, None);
+    }
+
+    fn follow(&self, asked: Asked, _: Vec<usize>, _: Arc<Hub>) -> bool {
+        assert!(!asked.question.filter.tests_rules());
+        true
+    }
+
+    fn state(&self) -> Option<u64> {
+        None
+    }
+
+    fn health(&self, _: &Person) -> Vec<Health> {
+        Vec::new()
+    }
+
+    fn survey(&self, _: &Person) -> tokio::sync::watch::Receiver<u64> {
+        tokio::sync::watch::channel(0).1
+    }
+}
+
+fn rule(id: &str, title: &str, level: &str) -> Arc<RuleName> {
+    let (id, title, level) = (id.to_owned(), title.to_owned(), level.to_owned());
+    Arc::new(RuleName { id, title, level, tags: Vec::new() })
+}
+
+#[test]
+fn stored_events_are_found_by_their_rules_and_others_say_that_they_have_none() {
+    let memory = Memory::new(["dc01".to_owned()]);
+    let (sync, copies) = (rule("0022869c", "DC Sync", "high"), rule("", "Copies [1]", "low"));
+    for (record, rules) in
+        [(1, vec![]), (2, vec![Arc::clone(&sync)]), (3, vec![Arc::clone(&copies), sync])]
+    {
+        let event = event(START + record, 1, 4, "A", "bob");
+        memory.store_marked(0, "System", record, event, rules);
+    }
+    let infos = vec![SourceInfo::new("web01", SourceKind::Server)];
+    let live = Live { infos, is_own: false };
+    let sources = Sources::new().with(Arc::new(memory)).with(Arc::new(live));
+    let ask = |words: &str| {
+        let view = View::of(Words::parse(words).unwrap());
+        let wanted = Wanted::of(&view);
+        let search = sources.ask(&view, &Person::owner("ann"), wanted.clone()).unwrap();
+        run(search.wait_for_end(Duration::from_secs(30)));
+        search.look(|state| {
+            let (rows, _) = state.rows(&wanted);
+            let records: Vec<u64> = rows.iter().filter_map(|row| row.place.record).collect();
+            let troubles: Vec<_> = state.troubles.iter().map(|t| t.source.clone()).collect();
+            let place = USUAL.iter().position(|usual| *usual == Usual::Rule).unwrap();
+            let facet = state.counts.facets[place].clone();
+            (records, troubles, facet, state.exactness())
+        })
+    };
+    let web01 = vec!["web01".to_owned()];
+    for (words, expected) in [
+        ("rule:0022869C", &[3, 2][..]),
+        ("rule:\"dc sync\"", &[3, 2]),
+        ("rule:copies*", &[3]),
+        ("-rule:copies*", &[2, 1]),
+        ("rule:*sync -rule:*copies*", &[2]),
+        ("rule:nothing", &[]),
+    ] {
+        let (records, troubles, facet, exactness) = ask(words);
+        assert_eq!((&*records, &troubles), (expected, &web01), "{words}");
+        assert_ne!(exactness, Exactness::Exact, "{words}");
+        assert_eq!(facet.of("0022869c"), records.iter().filter(|n| **n > 1).count() as u64);
+    }
+    let (records, troubles, facet, _) = ask("");
+    assert_eq!((&*records, &*troubles), (&[3, 2, 1][..], &[][..]));
+    assert_eq!(facet.top(9), [("0022869c", 2), ("Copies [1]", 1)]);
+    assert_eq!(facet.name("0022869c"), "DC Sync");
+    // The word for a rule's own name means it and no other.
+    let (records, ..) = ask(&format!("rule:\"{}\"", literal_text("Copies [1]")));
+    assert_eq!(records, [3]);
+
+    let view = View::of(Words::parse("rule:*").unwrap());
+    let hubs = Hubs::default();
+    let hub = sources.follow(&hubs, &view, &Person::owner("ann"), Wanted::of(&view)).unwrap();
+    let since = hub.unwrap().since(0);
+    assert!(since.is_over);
+    assert!(format!("{:?}", since.items).contains(NO_RULES));
+}
+
+#[tokio::test]
+async fn what_is_read_as_the_program_is_followed_once_for_all_who_may_read_the_same() {
+    let rules = Rules::parse(
+        "[sign-in]\ngroups = [\"admins\", \"night\", \"desk\"]\n\
+         [access.all]\ngroups = [\"admins\", \"night\"]\non = [\"*\"]\nlogs = [\"*\", \"Security\"]\n\
+         [access.desk]\ngroups = [\"desk\"]\non = [\"*\"]\nlogs = [\"System\"]\n",
+        &Inventory::default(),
+    );
+    let rules = rules.unwrap();
+    let person =
+        |name: &str, group: &str| Person::member(name, vec![group.to_owned()], &rules, None);
+    let (ann, bob, dora) =
+        (person("ann", "admins"), person("bob", "night"), person("dora", "desk"));
+    let of = |kind, is_own| {
+        let live = Live { infos: vec![SourceInfo::new("web01", kind)], is_own };
+        Sources::new().with(Arc::new(live))
+    };
+    let (servers, files) = (of(SourceKind::Server, false), of(SourceKind::File, true));
+    let view = View::default();
+    for (sources, is_shared) in [(servers, true), (files, false)] {
+        let hubs = Hubs::default();
+        let follow = |person: &Person| {
+            sources.follow(&hubs, &view, person, Wanted::of(&view)).unwrap().unwrap()
+        };
+        let hub = follow(&ann);
+        assert!(Arc::ptr_eq(&hub, &follow(&ann)));
+        assert_eq!(Arc::ptr_eq(&hub, &follow(&bob)), is_shared);
+        assert!(!Arc::ptr_eq(&hub, &follow(&dora)), "she may read less");
+        assert!(!Arc::ptr_eq(&hub, &follow(&Person::owner("ann"))), "who may read more");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! | event | data |
 //! |---|---|
+//! | `waiting` | `place` in the queue of questions that ask servers, and that in words |
 //! | `row` | a row as a page shows it, and `late`: whether it belongs before one that was sent |
 //! | `sources` | `line`, in words, `awaited` and `failed`: what happened, what to do, the names |
 //! | `end` | how it went |
@@ -16,10 +17,12 @@ use std::time::{Duration, Instant};
 use axum::extract::{RawQuery, State};
 use axum::http::header::{ACCEPT, HeaderMap};
 use axum::response::Response;
+use jiff::tz::TimeZone;
 use quarry_event::EventTime;
 use serde_json::{Value, json};
 
-use super::{Stream, Wire, response};
+use super::going::Going;
+use super::{Stream, Wire, response, without};
 use crate::access::audit::Act;
 use crate::access::{Question, Visit};
 use crate::api::{Format, Request, outcome};
@@ -27,18 +30,26 @@ use crate::app::App;
 use crate::parts::row::Shown;
 use crate::parts::sources::line;
 use crate::problem::Problem;
-use crate::sources::{Search, SourceKind, State as Answer, Wanted};
-use crate::view::Place;
+use crate::sources::{Search, SourceKind, State as Answer, Status, Wanted};
+use crate::view::{Place, View};
 
 /// How long a row waits for servers that haven't passed its time.
 const PATIENCE: Duration = Duration::from_millis(800);
+/// How long a source is asked before it is named as one that doesn't answer.
+const LONG: Duration = Duration::from_secs(3);
+/// Most sources that are named as that.
+const MOST_SILENT: usize = 100;
 /// How often rows that wait are looked at.
 const TICK: Duration = Duration::from_millis(100);
 /// How often the line of sources is sent at most.
 const LINE: Duration = Duration::from_secs(1);
 
 #[utoipa::path(
-    get, path = "/api/v1/ask", params(crate::api::params::Question),
+    get, path = "/api/v1/ask",
+    params(
+        crate::api::params::Question,
+        ("going" = Option<u64>, Query, description = "The number of a page's question, with which it goes on"),
+    ),
     responses((status = 200, description = "Events of servers as they answer, by time; `end` last"))
 )]
 pub(crate) async fn get(
@@ -47,26 +58,72 @@ pub(crate) async fn get(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let Request { view, format, .. } = Request::parse(&query.unwrap_or_default(), &headers)?;
+    let (query, number) = without(&query.unwrap_or_default(), "going");
+    let Request { view, format, .. } = Request::parse(&query, &headers)?;
     let wire = wire(&headers, format);
+    let zone = view.time_zone();
+    let going = number.filter(|_| wire == Wire::Events);
+    if let Some(going) = going.and_then(|number| app.going.take(number, visit.person())) {
+        return Ok(go_on(going, view, zone));
+    }
     let mut wanted = Wanted { counts: false, ..Wanted::of(&view) };
     if wire == Wire::Lines {
         wanted.print = Some(Format::Ndjson.printer(&view, false)?);
         wanted.format = "ask";
     }
     let begun = app.begin(&visit, Act::Ask, &view).await?;
-    let search = app.sources.ask(&view, visit.person(), wanted.clone())?;
-    let zone = view.time_zone();
+    let chosen = app.sources.choose(&view.words, view.from)?;
+    let asks = app.sources.servers(&chosen) > 0;
     Ok(response(wire, move |stream| async move {
-        let show =
-            |row: &crate::sources::Row| Shown::of(row, wanted.columns.len(), &zone).to_json();
+        let show = |row: &crate::sources::Row| {
+            Shown::of(row, wanted.columns.len(), &view, &zone).to_json()
+        };
+        if asks {
+            let (told, mut places) = tokio::sync::mpsc::unbounded_channel();
+            // Its reader is here as long as it is.
+            let turn = begun.turn(|place| {
+                let _ = told.send(place);
+            });
+            tokio::pin!(turn);
+            loop {
+                let place = tokio::select! {
+                    () = stream.gone() => return,
+                    () = begun.stopped() => return,
+                    () = &mut turn => break,
+                    Some(place) = places.recv() => place,
+                };
+                let line = format!("others are asking servers; this question is at place {place}");
+                stream.send("waiting", None, &json!({ "place": place, "line": line })).await;
+            }
+        }
+        // What could be chosen and understood before can be now.
+        let Ok(search) = app.sources.ask(&view, visit.person(), wanted.clone()) else { return };
+        search.stops_with(&begun);
         tokio::select! {
             () = stream.gone() => {}
-            () = write(&stream, &search, &wanted, &begun, show) => {
+            () = write(&stream, &search, Placing::new(&wanted, Vec::new()), &begun, show) => {
                 begun.end(search.look(Answer::outcome));
             }
         }
     }))
+}
+
+/// Goes on with what a page has begun.
+fn go_on(going: Going, view: View, zone: TimeZone) -> Response {
+    response(Wire::Events, move |stream| async move {
+        let Going { search, question, wanted, shown } = &going;
+        let columns = wanted.columns.len();
+        let show = |row: &crate::sources::Row| Shown::of(row, columns, &view, &zone).to_json();
+        let placing = Placing::new(wanted, shown.clone());
+        let is_over = tokio::select! {
+            () = stream.gone() => false,
+            () = question.stopped() => false,
+            () = write(&stream, search, placing, question, show) => true,
+        };
+        if is_over {
+            going.end();
+        }
+    })
 }
 
 /// Pages ask for events, programs for lines.
@@ -82,23 +139,23 @@ pub(crate) fn wire(headers: &HeaderMap, format: Format) -> Wire {
 async fn write(
     stream: &Stream,
     search: &Search,
-    wanted: &Wanted,
+    mut placing: Placing,
     begun: &Question,
     show: impl Fn(&crate::sources::Row) -> Value,
 ) {
     let mut changes = search.changes();
-    let mut placing = Placing::new(wanted.keeps_newest());
     let mut told: Option<(Instant, Value)> = None;
     loop {
         changes.borrow_and_update();
         let now = Instant::now();
+        let is_long = search.time() > LONG;
         let (ready, sources, end) = search.look(|state| {
             let ready: Vec<(bool, Value, Vec<u8>)> = placing
-                .ready(state, wanted, now)
+                .ready(state, now)
                 .into_iter()
                 .map(|(row, late)| (late, show(row), row.printed.clone()))
                 .collect();
-            (ready, sources(state), state.is_complete().then(|| outcome(state)))
+            (ready, sources(state, is_long), state.is_complete().then(|| outcome(state)))
         });
         for (late, mut row, printed) in ready {
             let sent = match stream.wire() {
@@ -131,18 +188,25 @@ async fn write(
     }
 }
 
-fn sources(state: &Answer) -> Value {
-    let failed: Vec<Value> = state
+/// How it stands with the sources. Those that have said nothing for long are named before they have
+/// failed.
+fn sources(state: &Answer, is_long: bool) -> Value {
+    let mut failed: Vec<Value> = state
         .alike()
         .into_iter()
         .map(|(what, remedy, names)| json!({ "what": what, "remedy": remedy, "names": names }))
         .collect();
+    let silent: Vec<&str> = state.with(Status::Asked).map(|source| &*source.info.name).collect();
+    if is_long && (1..=MOST_SILENT).contains(&silent.len()) {
+        failed.push(json!({ "what": "no answer so far", "remedy": null, "names": silent }));
+    }
     json!({ "line": line(state), "awaited": state.awaited().count(), "failed": failed })
 }
 
 /// Decides when rows are sent.
 #[derive(Debug)]
 struct Placing {
+    wanted: Wanted,
     newest_first: bool,
     /// Of each row that was seen, when; nothing once it was sent.
     seen: HashMap<Place, Option<Instant>>,
@@ -150,21 +214,23 @@ struct Placing {
 }
 
 impl Placing {
-    fn new(newest_first: bool) -> Self {
-        Placing { newest_first, seen: HashMap::new(), last: None }
+    /// After rows that were sent before, in order.
+    fn new(wanted: &Wanted, sent: Vec<Place>) -> Self {
+        let last = sent.last().cloned();
+        let seen = sent.into_iter().map(|place| (place, None)).collect();
+        Placing { wanted: wanted.clone(), newest_first: wanted.keeps_newest(), seen, last }
     }
 
     /// The rows to send now, in order, each with whether it belongs before one that was sent.
     fn ready<'s>(
         &mut self,
         state: &'s Answer,
-        wanted: &Wanted,
         now: Instant,
     ) -> Vec<(&'s crate::sources::Row, bool)> {
         let passed = passed(state, self.newest_first);
         let mut ready = Vec::new();
-        let (mut rows, _) = state.rows(wanted);
-        if (wanted.order == crate::view::Order::Newest) != self.newest_first {
+        let (mut rows, _) = state.rows(&self.wanted);
+        if (self.wanted.order == crate::view::Order::Newest) != self.newest_first {
             rows.reverse();
         }
         for row in rows {

@@ -2,11 +2,12 @@
 //! numbered, so that a reader who was away goes on where they were.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use quarry_collect::Stop;
-use quarry_event::LevelName;
+use quarry_event::{EventTime, LevelName};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -16,6 +17,7 @@ use crate::sources::Row;
 const RING: usize = 2000;
 /// The rows of a second that are shown; the others are counted.
 const ROWS_A_SECOND: u32 = 250;
+const SECOND: Duration = Duration::from_secs(1);
 /// How long is followed what nobody looks at.
 const UNWATCHED: Duration = Duration::from_secs(60);
 /// The most questions that are followed at once.
@@ -44,6 +46,49 @@ pub struct Hub {
     ring: Mutex<Ring>,
     changed: watch::Sender<u64>,
     stop: Stop,
+    pace: Arc<Pace>,
+}
+
+/// Until when no more rows are shown, which whoever makes them looks at first.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    began: Instant,
+    /// In nanoseconds since the beginning.
+    full_until: AtomicU64,
+}
+
+impl Pace {
+    /// Whether a row that comes now is counted rather than shown.
+    pub(crate) fn is_full(&self) -> bool {
+        let until = self.full_until.load(Ordering::Relaxed);
+        until > 0 && self.began.elapsed() < Duration::from_nanos(until)
+    }
+}
+
+/// Events that aren't shown.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Skipped {
+    events: u64,
+    errors: u64,
+    /// The times of the first and the last one.
+    span: Option<(EventTime, EventTime)>,
+}
+
+impl Skipped {
+    /// Adds an event.
+    pub(crate) fn add(&mut self, time: EventTime, level: LevelName) {
+        let errors = u64::from(matches!(level, LevelName::Critical | LevelName::Error));
+        self.merge(&Skipped { events: 1, errors, span: Some((time, time)) });
+    }
+
+    fn merge(&mut self, other: &Skipped) {
+        self.events += other.events;
+        self.errors += other.errors;
+        self.span = match (self.span, other.span) {
+            (Some(mine), Some(other)) => Some((mine.0.min(other.0), mine.1.max(other.1))),
+            (mine, other) => mine.or(other),
+        };
+    }
 }
 
 #[derive(Debug)]
@@ -63,15 +108,12 @@ struct Ring {
 struct Second {
     began: Instant,
     shown: u32,
-    skipped: u64,
-    errors: u64,
-    /// The times of the first and the last one that weren't shown.
-    span: Option<(String, String)>,
+    skipped: Skipped,
 }
 
 impl Second {
     fn new() -> Self {
-        Second { began: Instant::now(), shown: 0, skipped: 0, errors: 0, span: None }
+        Second { began: Instant::now(), shown: 0, skipped: Skipped::default() }
     }
 }
 
@@ -99,7 +141,13 @@ impl Hub {
             ring: Mutex::new(ring),
             changed: watch::channel(0).0,
             stop: Stop::default(),
+            pace: Arc::new(Pace { began: Instant::now(), full_until: AtomicU64::new(0) }),
         })
+    }
+
+    /// Whether rows are shown, for whoever makes them.
+    pub(crate) fn pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.pace)
     }
 
     /// What ends the following.
@@ -131,31 +179,28 @@ impl Hub {
         self.changed.subscribe()
     }
 
-    /// Takes rows as they come.
-    pub(crate) fn rows(&self, rows: impl IntoIterator<Item = Row>) {
+    /// Takes rows as they come, and what was skipped among them.
+    pub(crate) fn rows(&self, rows: impl IntoIterator<Item = Row>, skipped: &Skipped) {
         let mut ring = self.lock();
+        ring.turn();
+        ring.events += skipped.events;
+        ring.second.skipped.merge(skipped);
         for row in rows {
             ring.events += 1;
             ring.turn();
-            if ring.second.shown < ROWS_A_SECOND {
-                ring.second.shown += 1;
-                ring.push(What::Row(Arc::new(row)));
+            let second = &mut ring.second;
+            if second.shown == ROWS_A_SECOND {
+                second.skipped.add(row.place.time, row.level);
                 continue;
             }
-            let second = &mut ring.second;
-            second.skipped += 1;
-            second.errors += u64::from(matches!(row.level, LevelName::Critical | LevelName::Error));
-            let time = row.place.time.to_string();
-            match &mut second.span {
-                None => second.span = Some((time.clone(), time)),
-                Some((first, last)) => {
-                    if time < *first {
-                        *first = time;
-                    } else if time > *last {
-                        *last = time;
-                    }
-                }
+            second.shown += 1;
+            if second.shown == ROWS_A_SECOND {
+                let ends = (second.began + SECOND).duration_since(self.pace.began);
+                // Nobody follows for five hundred years.
+                let ends = u64::try_from(ends.as_nanos()).unwrap_or_default();
+                self.pace.full_until.store(ends, Ordering::Relaxed);
             }
+            ring.push(What::Row(Arc::new(row)));
         }
         drop(ring);
         self.change();
@@ -214,14 +259,15 @@ impl Ring {
 
     /// Begins another second where it is time to; what wasn't shown of the last one is told.
     fn turn(&mut self) {
-        if self.second.began.elapsed() < Duration::from_secs(1) {
+        if self.second.began.elapsed() < SECOND {
             return;
         }
         let second = std::mem::replace(&mut self.second, Second::new());
-        if let Some((since, until)) = second.span {
+        let Skipped { events, errors, span } = second.skipped;
+        if let Some((since, until)) = span {
             let skipped = json!({
-                "events": second.skipped, "errors": second.errors, "shown": second.shown,
-                "since": since, "until": until,
+                "events": events, "errors": errors, "shown": second.shown,
+                "since": since.to_string(), "until": until.to_string(),
             });
             self.push(What::Skipped(skipped));
         }
@@ -275,9 +321,15 @@ mod tests {
     #[test]
     fn what_a_second_has_more_than_it_shows_is_counted_exactly() {
         let hub = Hub::new();
-        hub.rows((0..1000).map(|n| {
-            row_of_a_test(n, if n >= 990 { LevelName::Error } else { LevelName::Information })
-        }));
+        assert!(!hub.pace().is_full());
+        let level = |n| if n >= 990 { LevelName::Error } else { LevelName::Information };
+        let row = |n| row_of_a_test(n, level(n));
+        hub.rows((1..400).map(row), &Skipped::default());
+        // From then on none needs to be made.
+        assert!(hub.pace().is_full());
+        let mut skipped = Skipped::default();
+        (600..=1000).for_each(|n| skipped.add(EventTime::from_filetime(n), level(n)));
+        hub.rows((400..600).map(row), &skipped);
         let shown = hub.since(0);
         assert_eq!((shown.items.len(), shown.missed, shown.events), (250, 0, 1000));
         // The second is over.
@@ -285,7 +337,12 @@ mod tests {
         hub.tick();
         let rest = hub.since(shown.items.last().unwrap().number);
         let [Item { what: What::Skipped(skipped), .. }] = &*rest.items else { panic!("{rest:?}") };
-        assert_eq!((&skipped["events"], &skipped["errors"]), (&json!(750), &json!(10)));
+        assert_eq!((&skipped["events"], &skipped["errors"]), (&json!(750), &json!(11)));
+        let time = |n| json!(EventTime::from_filetime(n).to_string());
+        assert_eq!((&skipped["since"], &skipped["until"]), (&time(251), &time(1000)));
+        // The next second has room again.
+        std::thread::sleep(SECOND);
+        assert!(!hub.pace().is_full());
     }
 
     #[test]
@@ -294,7 +351,7 @@ mod tests {
         for n in 0..RING as u64 + 100 {
             // However fast they come, each is shown.
             hub.lock().second.shown = 0;
-            hub.rows([row_of_a_test(n, LevelName::Information)]);
+            hub.rows([row_of_a_test(n, LevelName::Information)], &Skipped::default());
         }
         let all = hub.since(0);
         assert_eq!((all.items.len(), all.missed), (RING, 100));

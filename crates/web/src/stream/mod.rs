@@ -4,6 +4,7 @@
 //! stream that was whole ends with `end`; one that breaks has none.
 
 pub(crate) mod ask;
+pub(crate) mod going;
 pub(crate) mod hub;
 pub(crate) mod tail;
 
@@ -66,6 +67,20 @@ impl Stream {
     pub(crate) fn wire(&self) -> Wire {
         self.wire
     }
+}
+
+/// A query without one of its names, and that one's value: what a page says in its address besides the
+/// words.
+fn without(query: &str, name: &str) -> (String, Option<u64>) {
+    let mut found = None;
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    for (known, value) in form_urlencoded::parse(query.as_bytes()) {
+        match known == name {
+            true => found = value.parse().ok(),
+            false => drop(rest.append_pair(&known, &value)),
+        }
+    }
+    (rest.finish(), found)
 }
 
 /// A stream that a task writes. What has to be dropped when its reader goes is dropped then.

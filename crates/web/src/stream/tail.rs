@@ -21,7 +21,7 @@ use serde_json::json;
 
 use super::ask::wire;
 use super::hub::{Hub, What};
-use super::{Stream, Wire, response};
+use super::{Stream, Wire, response, without};
 use crate::access::audit::{Act, Outcome};
 use crate::access::{Person, Question, Visit};
 use crate::api::{Format, Request};
@@ -77,7 +77,8 @@ pub(crate) async fn get(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let query = query.unwrap_or_default();
-    let (rest, after) = without_last(&query);
+    // A page says in its address what it shows already, as a browser says on its own where it was.
+    let (rest, after) = without(&query, "last");
     let Request { view, format, .. } = Request::parse(&rest, &headers)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let wire = wire(&headers, format);
@@ -86,26 +87,13 @@ pub(crate) async fn get(
     let from = last.or(after).unwrap_or(0);
     let zone = view.time_zone();
     Ok(response(wire, move |stream| async move {
-        let show = |row: &Row| Shown::of(row, wanted.columns.len(), &zone).to_json();
+        let show = |row: &Row| Shown::of(row, wanted.columns.len(), &view, &zone).to_json();
         tokio::select! {
             () = stream.gone() => {}
+            () = begun.stopped() => {}
             () = write(&stream, &hub, from, &begun, show) => begun.end(Outcome::Complete),
         }
     }))
-}
-
-/// A query without `last`, and its value: a page says in its address what it shows already, as a
-/// browser says on its own where it was.
-fn without_last(query: &str) -> (String, Option<u64>) {
-    let mut after = None;
-    let mut rest = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*name {
-            "last" => after = value.parse().ok(),
-            name => drop(rest.append_pair(name, &value)),
-        }
-    }
-    (rest.finish(), after)
 }
 
 async fn write(

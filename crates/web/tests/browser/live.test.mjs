@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { Program, as_owner, browser, travel, watched } from "./page.mjs";
+import { Program, as_owner, browser, owner_page, ready, travel, visit } from "./page.mjs";
 
 let program;
 let chromium;
@@ -16,17 +16,14 @@ after(async () => {
   await program?.stop();
 });
 
-async function signed_in(options = {}) {
-  const context = await chromium.newContext(options);
-  const { page, faults } = await watched(context);
-  await as_owner(program, page);
-  return { context, page, faults };
-}
+const signed_in = (options) => owner_page(program, chromium, options);
 
 test("rows of living servers come in, newest first, and dead ones are named", async () => {
   const { context, page, faults } = await signed_in();
   await page.goto(`${program.owner}/events?on=dc01&on=dc02&on=web01&on=dead1`, { waitUntil: "load" });
-  await page.locator("#rows tr", { hasText: "web01" }).first().waitFor();
+  for (const name of ["dc01", "dc02", "web01"]) {
+    await page.locator("#rows tr", { hasText: name }).first().waitFor();
+  }
   const names = await page.locator("#rows td.on").allTextContents();
   assert.deepEqual([...new Set(names)].sort(), ["dc01", "dc02", "web01"]);
   await page.locator(".troubles", { hasText: "dead1" }).waitFor();
@@ -74,7 +71,7 @@ test("a row that a script makes is the row that the server writes", async () => 
 
 test("keys move, narrow and lead to the box, and keys that are turned off stay off", async () => {
   const { context, page } = await signed_in();
-  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "networkidle" });
+  await visit(page, `${program.owner}/events?on=stored1`);
   await page.keyboard.press("j");
   await page.keyboard.press("j");
   const second = await page.locator("#rows td.time a").nth(1).getAttribute("href");
@@ -87,15 +84,16 @@ test("keys move, narrow and lead to the box, and keys that are turned off stay o
   assert.doesNotMatch(outline, /none| 0px/);
   await page.keyboard.press("k");
   await page.keyboard.press("i");
-  await page.waitForURL(/[?&]id=\d+/, { waitUntil: "networkidle" });
+  await page.waitForURL(/[?&]id=\d+/);
+  await ready(page);
   await page.keyboard.press("/");
   assert.equal(await page.evaluate(() => document.activeElement.id), "q");
   // In a field they are letters.
   await page.keyboard.type(" j?");
   assert.match(await page.locator("#q").inputValue(), / j\?$/);
-  await page.goto(`${program.owner}/help`, { waitUntil: "networkidle" });
+  await visit(page, `${program.owner}/help`);
   await page.getByRole("button", { name: /Keys are on/ }).click();
-  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "networkidle" });
+  await visit(page, `${program.owner}/events?on=stored1`);
   await page.keyboard.press("j");
   assert.equal(await page.evaluate(() => document.activeElement.tagName), "BODY");
   await context.close();
@@ -103,7 +101,7 @@ test("keys move, narrow and lead to the box, and keys that are turned off stay o
 
 test("dragging over the histogram narrows the time, and so do keys", async () => {
   const { context, page } = await signed_in();
-  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "networkidle" });
+  await visit(page, `${program.owner}/events?on=stored1`);
   const svg = page.locator("figure.histogram svg");
   const whole = await svg.evaluate((svg) => [svg.dataset.from, svg.dataset.to].map(Date.parse));
   const box = await svg.boundingBox();
@@ -121,7 +119,7 @@ test("dragging over the histogram narrows the time, and so do keys", async () =>
   const [from, to] = span();
   assert.ok(Math.abs((from - whole[0]) / length - 0.25) < 0.05, `${(from - whole[0]) / length}`);
   assert.ok(Math.abs((to - whole[0]) / length - 0.5) < 0.05, `${(to - whole[0]) / length}`);
-  await page.goto(`${program.owner}/events?on=stored1`, { waitUntil: "networkidle" });
+  await visit(page, `${program.owner}/events?on=stored1`);
   await page.keyboard.press("+");
   await page.locator("button.brush:focus").waitFor({ state: "attached" });
   await page.keyboard.press("ArrowRight");
@@ -216,14 +214,13 @@ test("a session that ends in mid-tail stops the stream; signing in goes on witho
   const other = await context.newPage();
   await other.goto(`${program.owner}/help`);
   await other.getByRole("button", { name: "Sign out" }).click();
-  await page.locator("#session-over").waitFor({ timeout: 30_000 });
+  await page.locator("#session-over").waitFor();
   // What is shown stays, and nothing more comes.
   await program.tell("append dc02 4");
   assert.equal(await newest(), before);
   await as_owner(program, other);
   await page.waitForFunction((n) =>
-    Number(document.querySelector("#rows tr").dataset.id.split(" ").at(-1)) === n, before + 4,
-  { timeout: 60_000 });
+    Number(document.querySelector("#rows tr").dataset.id.split(" ").at(-1)) === n, before + 4);
   assert.equal(await page.locator("#rows tr").count(), count + 4);
   assert.equal(await page.locator("#session-over").count(), 0);
   await context.close();
@@ -246,12 +243,12 @@ test("seven tabs tail over HTTP/1.1, and pages that nobody sees let go of their 
     tabs.push(tab);
   }
   const last = tabs.at(-1);
-  await last.locator(".state[data-state=live]").waitFor({ timeout: 60_000 });
-  await page.goto(`${program.owner}/help`, { timeout: 60_000 });
+  await last.locator(".state[data-state=live]").waitFor();
+  await page.goto(`${program.owner}/help`);
   await tabs[0].evaluate(() => {
     Object.defineProperty(document, "hidden", { get: () => false, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
   });
-  await tabs[0].locator(".state[data-state=live]").waitFor({ timeout: 60_000 });
+  await tabs[0].locator(".state[data-state=live]").waitFor();
   await context.close();
 });

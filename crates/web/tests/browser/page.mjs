@@ -45,6 +45,9 @@ export class Program {
   }
 }
 
+/** Longest wait for one thing, in milliseconds; a machine that builds beside it is slow. */
+export const LONGEST = 120_000;
+
 /** A browser of Debian's. */
 export function browser() {
   return chromium.launch({
@@ -57,6 +60,7 @@ export function browser() {
 
 /** A page whose every console message, report and foreign request is a fault. */
 export async function watched(context) {
+  context.setDefaultTimeout(LONGEST);
   const page = await context.newPage();
   const faults = [];
   page.on("console", (message) => {
@@ -79,13 +83,30 @@ export async function watched(context) {
   return { page, faults };
 }
 
-/** Signs in as the program's owner. */
-export async function as_owner(program, page) {
-  await page.goto(await program.tell("visit"));
-  // Without scripts it is a button.
-  const button = page.getByRole("button", { name: "Go on" });
-  if (await button.isVisible().catch(() => false)) await button.click().catch(() => {});
+/** Waits until the page's scripts do what they do; before that keys act as without scripts. */
+export function ready(page) {
+  return page.locator("html[data-scripts=ready]").waitFor({ state: "attached" });
+}
+
+/** Goes to a page and waits until it is whole and its scripts do what they do. */
+export async function visit(page, url) {
+  await page.goto(url, { waitUntil: "load" });
+  await ready(page);
+}
+
+/** Signs in as the program's owner. The form sends itself; without scripts it has a button. */
+export async function as_owner(program, page, has_scripts = true) {
+  await page.goto(await program.tell("visit"), { waitUntil: "commit" });
+  if (!has_scripts) await page.getByRole("button", { name: "Go on" }).click();
   await page.waitForURL((url) => url.pathname !== "/sign-in");
+}
+
+/** A page of a new context, signed in as the program's owner. */
+export async function owner_page(program, chromium, options = {}) {
+  const context = await chromium.newContext(options);
+  const { page, faults } = await watched(context);
+  await as_owner(program, page, options.javaScriptEnabled ?? true);
+  return { context, page, faults };
 }
 
 /** Signs in with a password, over TLS. */

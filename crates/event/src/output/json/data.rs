@@ -10,7 +10,12 @@ use std::ops::{ControlFlow, Range};
 use super::put;
 use crate::output::Column;
 use crate::text::{Escape, Json};
-use crate::{DataName, FieldSource, Value, user_data};
+use crate::{
+    DataName, FieldSource, Insert, InsertOf, PartialSource, Substituted, Value, user_data,
+};
+
+/// The name of the bytes after an event's strings.
+const BINARY: &str = "Binary";
 
 /// Names looked through one by one; an event with more is written the slow way, whose time does
 /// not grow with their square.
@@ -28,11 +33,67 @@ pub(super) struct Names {
 pub(super) fn object<S: FieldSource>(source: &S, names: &mut Names, out: &mut Vec<u8>) {
     let start = out.len();
     if source.has_distinct_names() {
-        if distinct(source, out) {
+        if distinct(source, |_, _, _| {}, out) {
             return;
         }
         out.truncate(start);
     }
+    any(source, names, out);
+}
+
+/// Writes the object, and lists its values for a message.
+pub(super) fn object_with<'a, S: FieldSource>(
+    source: &'a S,
+    names: &mut Names,
+    inserts: &mut Vec<Insert<'a>>,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    if source.has_distinct_names() {
+        let list = |name: DataName<'a>, value, written| {
+            inserts.push(Insert { value, of: of(name), written });
+        };
+        if distinct(source, list, out) {
+            if source.substituted().is_some_and(|substituted| !substituted.is_data) {
+                inserts.clear();
+                self::inserts(source, inserts);
+            }
+            return;
+        }
+        inserts.clear();
+        out.truncate(start);
+    }
+    any(source, names, out);
+    self::inserts(source, inserts);
+}
+
+/// Lists the values for a message; none where one of them is an array, which takes room of its own.
+pub(in super::super) fn inserts<'a, S: FieldSource>(source: &'a S, inserts: &mut Vec<Insert<'a>>) {
+    if let Some(Substituted { of, slots, has_arrays, .. }) = source.substituted() {
+        if !has_arrays {
+            let or_empty = |value: Value<'a>| if value.is_null() { Value::Str("") } else { value };
+            let values = slots.map(|slot| or_empty(source.slot(slot)));
+            inserts.extend(values.map(|value| Insert { value, of, written: 0..0 }));
+        }
+        return;
+    }
+    let _ = source.each_data(|name, value| {
+        inserts.push(Insert { value, of: name.map_or(InsertOf::Data, of), written: 0..0 });
+        ControlFlow::Continue(())
+    });
+}
+
+#[inline]
+fn of(name: DataName<'_>) -> InsertOf {
+    match name.as_str() {
+        BINARY => InsertOf::Binary,
+        _ => InsertOf::Data,
+    }
+}
+
+/// Writes the object for any event.
+fn any<S: FieldSource>(source: &S, names: &mut Names, out: &mut Vec<u8>) {
+    let start = out.len();
     let Names { places, keys } = names;
     places.clear();
     keys.clear();
@@ -82,16 +143,22 @@ pub(super) fn object<S: FieldSource>(source: &S, names: &mut Names, out: &mut Ve
 }
 
 /// Writes the object for an event whose names all differ, from a template that has them ready.
-/// Says whether they were.
+/// Says whether they were. `list` is called with each value, and where it was written.
 #[inline]
-fn distinct<S: FieldSource>(source: &S, out: &mut Vec<u8>) -> bool {
+fn distinct<'a, S: FieldSource>(
+    source: &'a S,
+    mut list: impl FnMut(DataName<'a>, Value<'a>, Range<usize>),
+    out: &mut Vec<u8>,
+) -> bool {
     let start = out.len();
     let all = source.each_data(|name, value| {
-        let Some(member) = name.and_then(|name| name.json_member()) else {
+        let Some((name, member)) = name.and_then(|name| Some((name, name.json_member()?))) else {
             return ControlFlow::Break(());
         };
         put(member.as_bytes(), out);
+        let written = out.len();
         value.push::<Json>(out);
+        list(name, value, written..out.len());
         out.push(b'"');
         ControlFlow::Continue(())
     });
@@ -161,10 +228,38 @@ pub(super) fn values<S: FieldSource>(source: &S, column: &Column, out: &mut Vec<
     let mut count = 0;
     each_of(source, column, |value| {
         count += 1;
-        put(if count == 1 { b"\"" } else { b",\"" }, out);
-        value.push::<Json>(out);
-        out.push(b'"');
+        put_value(value, count, out);
     });
+    end_values(start, count, out);
+}
+
+/// The same of a named value of an event that is not decoded. Says whether what is known of it is enough;
+/// otherwise something may have been written.
+#[inline]
+pub(super) fn known_values<S: PartialSource>(source: &S, name: &str, out: &mut Vec<u8>) -> bool {
+    if source.may_have_user_data() {
+        return false;
+    }
+    let start = out.len();
+    let mut count = 0;
+    let flow = source.known_data(Some(name), |value| {
+        count += 1;
+        put_value(value, count, out);
+        ControlFlow::Continue(())
+    });
+    end_values(start, count, out);
+    flow.is_some()
+}
+
+#[inline]
+fn put_value(value: Value<'_>, count: usize, out: &mut Vec<u8>) {
+    put(if count == 1 { b"\"" } else { b",\"" }, out);
+    value.push::<Json>(out);
+    out.push(b'"');
+}
+
+#[inline]
+fn end_values(start: usize, count: usize, out: &mut Vec<u8>) {
     match count {
         0 => put(b"null", out),
         1 => {}
@@ -182,7 +277,7 @@ pub(in super::super) fn each_of<S: FieldSource>(
     mut visit: impl FnMut(Value<'_>),
 ) {
     match column {
-        Column::Member(_) | Column::EachData => {}
+        Column::Member(_) | Column::Name(_) | Column::EachData => {}
         Column::UserData(path) => {
             if source.has_more() {
                 user_data::each(source, |leaf| {
@@ -210,17 +305,14 @@ pub(in super::super) fn each_of<S: FieldSource>(
 /// Calls `visit` with each value of `<EventData>` that a name is of: the named ones, or, where none
 /// has the name `paramN`, the Nth value if it has no name; `#N` is that one in any case.
 fn each_named<S: FieldSource>(source: &S, wanted: &str, visit: &mut impl FnMut(Value<'_>)) {
-    let digits = |prefix: &str| {
-        let (start, digits) = wanted.split_at_checked(prefix.len())?;
-        start.eq_ignore_ascii_case(prefix).then(|| digits.parse::<usize>().ok())?
-    };
     let mut any_named = false;
     let _ = source.each_data_named(wanted, |value| {
         any_named = true;
         visit(value);
         ControlFlow::Continue(())
     });
-    let place = digits("#").or_else(|| digits("param").filter(|_| !any_named));
+    let place = number_after("#", wanted);
+    let place = place.or_else(|| number_after("param", wanted).filter(|_| !any_named));
     let Some(wanted) = place else { return };
     let mut place = 0;
     let _ = source.each_data(|name, value| {
@@ -230,6 +322,17 @@ fn each_named<S: FieldSource>(source: &S, wanted: &str, visit: &mut impl FnMut(V
         }
         ControlFlow::Continue(())
     });
+}
+
+/// The number of an unnamed value, in a name that may mean it.
+fn number_after(prefix: &str, name: &str) -> Option<usize> {
+    let (start, digits) = name.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then(|| digits.parse().ok())?
+}
+
+/// Whether a name of data may mean an unnamed value by its place.
+pub(in super::super) fn may_be_a_place(name: &str) -> bool {
+    ["#", "param"].iter().any(|prefix| number_after(prefix, name).is_some())
 }
 
 #[inline]

@@ -17,42 +17,179 @@
 //! Numbers that an event has not, or has as text that is no number, are null; such text is then
 //! in `other`.
 
+mod chosen;
 mod data;
+mod outlines;
+mod texts;
 mod tree;
 
-use super::{Column, Member};
+use super::Member;
+use super::kinds::{self, Inserts, Kept, Kinds};
 use crate::text::{Escape, Json};
+use crate::time::Clock;
 use crate::{
-    Field, FieldSource, Keywords, Level, LevelName, MessageBy, NameOf, Origin, Texts, Value,
+    Field, FieldSource, Fields, Keywords, Level, LevelName, MessageForm, Origin, Recipe, Texts,
+    Value,
 };
+use texts::{ask_names, by_name, message_text, names, rules};
 
-pub(super) use data::each_of;
+pub(super) use chosen::Chosen;
+pub(super) use data::{each_of, inserts, may_be_a_place};
+pub(super) use outlines::Outlines;
 pub(super) use tree::Tree;
 
 /// Memory that is used again for each event.
 #[derive(Default, Debug)]
 pub(super) struct Scratch {
     origin: OriginText,
+    clock: Clock,
+    computer: Repeated,
+    channel: Repeated,
+    provider: Repeated,
+    provider_guid: Repeated,
     names: data::Names,
+    kinds: Kinds<OfKind>,
+    inserts: Inserts,
+    pub(super) outlines: Outlines,
     tree: Tree,
-    /// Whether the tree is that of the event whose chosen members are written.
-    is_read: bool,
+    /// What the event has whose chosen members are written, once it was looked for.
+    more: Option<More>,
     /// Text before it is escaped; an event to indent.
     buffer: Vec<u8>,
 }
 
+/// What is kept of a kind of events.
+#[derive(Debug)]
+struct OfKind {
+    recipe: Recipe,
+    /// The member `names`, empty where there are none.
+    names: Vec<u8>,
+}
+
+impl Kept for OfKind {
+    fn bytes(&self) -> usize {
+        self.recipe.bytes() + self.names.len()
+    }
+}
+
+/// What an event has besides fields and data, and where it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum More {
+    Nothing,
+    /// What others of its layout have.
+    Outline(outlines::Place),
+    /// In the tree, which was read.
+    Tree,
+}
+
 impl Scratch {
-    /// Begins another event, of which nothing is known.
-    pub(super) fn begin(&mut self) {
-        self.is_read = false;
+    /// Finds the kind of an event.
+    #[inline]
+    fn kind<'s, S: FieldSource>(
+        &mut self,
+        source: &'s S,
+        texts: Texts<'_>,
+        field: impl Fn(Field) -> Value<'s>,
+    ) -> Option<kinds::Place> {
+        let Scratch { kinds, buffer, .. } = self;
+        let known = texts.source?;
+        kinds.find(known, field, || {
+            let mut names = Vec::new();
+            ask_names(source, known, buffer, &mut names);
+            OfKind { recipe: known.recipe(source, MessageForm::Json), names }
+        })
     }
 
-    /// Reads an event's tree, once for all members that need it.
-    fn read<S: FieldSource>(&mut self, source: &S) {
-        if !self.is_read {
-            self.tree.read::<Json, S>(source);
+    /// Whether the message of a kind is made of an event's values.
+    #[inline]
+    fn wants_inserts(&self, kind: Option<kinds::Place>) -> bool {
+        kind.and_then(|kind| self.kinds.get(kind)).is_some_and(|kind| kind.recipe.wants_inserts())
+    }
+
+    /// Begins another event, of which nothing is known.
+    pub(super) fn begin(&mut self) {
+        self.more = None;
+    }
+
+    /// Looks for what an event has besides fields and data. `is_odd` says that a number among its fields
+    /// is none.
+    #[inline]
+    fn look<'s, S: FieldSource>(
+        &mut self,
+        source: &'s S,
+        is_odd: bool,
+        field: impl Fn(Field) -> Value<'s>,
+    ) -> More {
+        if !is_odd && !source.has_more() {
+            return More::Nothing;
         }
-        self.is_read = true;
+        self.look_further(source, is_odd, field)
+    }
+
+    fn look_further<'s, S: FieldSource>(
+        &mut self,
+        source: &'s S,
+        is_odd: bool,
+        field: impl Fn(Field) -> Value<'s>,
+    ) -> More {
+        let is_odd = is_odd || OTHER_NUMBERS.iter().any(|&number| is_no_number(field(number)));
+        if !is_odd && let Some(place) = self.outlines.find(source, &mut self.tree) {
+            return More::Outline(place);
+        }
+        self.tree.read::<Json, S>(source);
+        More::Tree
+    }
+
+    /// The same for chosen members, once an event.
+    fn look_once<'s, S: FieldSource>(
+        &mut self,
+        source: &'s S,
+        field: impl Fn(Field) -> Value<'s>,
+    ) -> More {
+        if let Some(more) = self.more {
+            return more;
+        }
+        let is_odd = NUMBERS.iter().any(|&number| is_no_number(field(number)));
+        let more = self.look(source, is_odd, field);
+        self.more = Some(more);
+        more
+    }
+
+    fn outline(&self, more: More) -> Option<&outlines::Outline> {
+        match more {
+            More::Outline(place) => self.outlines.get(place),
+            More::Nothing | More::Tree => None,
+        }
+    }
+
+    /// Writes the member `user_data`.
+    #[inline]
+    fn user_data<S: FieldSource>(&self, source: &S, more: More, out: &mut Vec<u8>) {
+        match (more, self.outline(more)) {
+            (_, Some(outline)) => outline.user_data(source, out),
+            (More::Tree, None) => self.tree.user_data(out),
+            (_, None) => put(b"null", out),
+        }
+    }
+
+    /// Whether the event carries its message.
+    #[inline]
+    fn has_message(&self, more: More) -> bool {
+        match (more, self.outline(more)) {
+            (_, Some(outline)) => outline.has_message(),
+            (More::Tree, None) => self.tree.message().is_some(),
+            (_, None) => false,
+        }
+    }
+
+    /// Writes the members of `other` that aren't fields, into an object whose inside begins at `inside`.
+    #[inline]
+    fn others<S: FieldSource>(&self, source: &S, more: More, inside: usize, out: &mut Vec<u8>) {
+        match (more, self.outline(more)) {
+            (_, Some(outline)) => outline.others(source, inside, out),
+            (More::Tree, None) => self.tree.others(self.has_message(more), inside, out),
+            (_, None) => {}
+        }
     }
 }
 
@@ -69,6 +206,15 @@ const NUMBERS: [Field; 9] = [
     Field::ThreadId,
 ];
 
+/// The fields in `other` that are numbers.
+const OTHER_NUMBERS: [Field; 5] = [
+    Field::ProcessorId,
+    Field::SessionId,
+    Field::KernelTime,
+    Field::UserTime,
+    Field::ProcessorTime,
+];
+
 /// Writes all members of an event.
 pub(super) fn event<S: FieldSource>(
     source: &S,
@@ -80,84 +226,11 @@ pub(super) fn event<S: FieldSource>(
     out.reserve(1024);
     scratch.origin.refresh(origin);
     let fields = source.fields();
-    let mut odd = false;
-
-    put(b"{\"v\":1,\"time\":", out);
-    time(fields.get(Field::TimeCreated), out);
-    put(&scratch.origin.source, out);
-    let computer = fields.get(Field::Computer);
-    let host_at = out.len();
-    if origin.host.is_none() {
-        text(computer, out);
-    }
-    let host = host_at..out.len();
-    put(&scratch.origin.log, out);
-    optional(origin.log_record, out);
-    if origin.recovered {
-        put(b",\"recovered\":true", out);
-    }
-    put(b",\"computer\":", out);
-    if host.is_empty() {
-        text(computer, out);
-    } else {
-        out.extend_from_within(host);
-    }
-    put(b",\"channel\":", out);
-    text(fields.get(Field::Channel), out);
-    put(b",\"record_id\":", out);
-    odd |= number(fields.get(Field::RecordId), out);
-    put(b",\"provider\":", out);
-    text(fields.get(Field::ProviderName), out);
-    put(b",\"provider_guid\":", out);
-    token(fields.get(Field::ProviderGuid), out);
-    put(b",\"event_id\":", out);
-    odd |= number(fields.get(Field::EventId), out);
-    put(b",\"qualifiers\":", out);
-    odd |= number(fields.get(Field::Qualifiers), out);
-    put(b",\"version\":", out);
-    odd |= number(fields.get(Field::Version), out);
-    put(b",\"level\":", out);
-    let level = fields.get(Field::Level);
-    let bits = fields.get(Field::Keywords);
-    odd |= number(level, out);
-    put(b",\"level_name\":", out);
-    level_name(level, bits, out);
-    put(b",\"task\":", out);
-    odd |= number(fields.get(Field::Task), out);
-    put(b",\"opcode\":", out);
-    odd |= number(fields.get(Field::Opcode), out);
-    put(b",\"keywords\":", out);
-    keywords(bits, out);
-    put(b",\"user_sid\":", out);
-    token(fields.get(Field::UserId), out);
-    put(b",\"process_id\":", out);
-    odd |= number(fields.get(Field::ProcessId), out);
-    put(b",\"thread_id\":", out);
-    odd |= number(fields.get(Field::ThreadId), out);
-    put(b",\"activity_id\":", out);
-    token(fields.get(Field::ActivityId), out);
-    put(b",\"related_activity_id\":", out);
-    token(fields.get(Field::RelatedActivityId), out);
-
-    put(b",\"data\":", out);
-    data::object(source, &mut scratch.names, out);
-    put(b",\"user_data\":", out);
-    let more = odd || source.has_more();
-    if more {
-        scratch.tree.read::<Json, S>(source);
-        scratch.tree.user_data(out);
-    } else {
-        put(b"null", out);
-    }
-
-    put(b",\"message\":", out);
-    let own = more && scratch.tree.message().is_some();
-    let by = message_text(source, texts, own, scratch, out);
-    put(b",\"message_source\":", out);
-    by_name(by, out);
+    out.push(b'{');
+    let (kind, more) = main_members(source, &fields, origin, texts, true, scratch, out);
     let start = out.len();
     put(b",\"names\":", out);
-    if !names(source, texts, scratch, out) {
+    if !names(source, texts, kind, scratch, out) {
         out.truncate(start);
     }
 
@@ -170,9 +243,7 @@ pub(super) fn event<S: FieldSource>(
     put(b",\"other\":{", out);
     let inside = out.len();
     other_fields(&|field| fields.get(field), out);
-    if more {
-        scratch.tree.others(own, inside, out);
-    }
+    scratch.others(source, more, inside, out);
     if out.len() == inside {
         out.truncate(start);
     } else {
@@ -181,110 +252,129 @@ pub(super) fn event<S: FieldSource>(
     out.push(b'}');
 }
 
-/// Members that were asked for, in the order asked for.
-#[derive(Debug)]
-pub(super) struct Chosen {
-    members: Vec<(Start, Column)>,
-}
+/// The members that [`main_members`] writes.
+const MAIN: [Member; 28] = [
+    Member::V,
+    Member::Time,
+    Member::Source,
+    Member::Host,
+    Member::Log,
+    Member::LogRecord,
+    Member::Computer,
+    Member::Channel,
+    Member::RecordId,
+    Member::Provider,
+    Member::ProviderGuid,
+    Member::EventId,
+    Member::Qualifiers,
+    Member::Version,
+    Member::Level,
+    Member::LevelName,
+    Member::Task,
+    Member::Opcode,
+    Member::Keywords,
+    Member::UserSid,
+    Member::ProcessId,
+    Member::ThreadId,
+    Member::ActivityId,
+    Member::RelatedActivityId,
+    Member::Data,
+    Member::UserData,
+    Member::Message,
+    Member::MessageSource,
+];
 
-/// What stands before a member's value: the brace or comma, and its name.
-#[derive(Debug)]
-struct Start {
-    text: Vec<u8>,
-    /// Its first bytes, with others after them where it is shorter.
-    first: [u8; Start::SHORT],
-}
-
-impl Chosen {
-    /// Whether a member is text that an event doesn't hold itself. Values stand as they are.
-    pub(super) fn shows_texts(&self) -> bool {
-        let shows =
-            |column: &Column| matches!(column, Column::Member(member) if member.shows_texts());
-        self.members.iter().any(|(_, column)| shows(column))
+/// Writes the members of where an event was read, of its `<System>`, its data and its message, with
+/// `recovered` among them where that is marked. Gives the event's kind, and what it has besides fields and
+/// data.
+#[inline]
+fn main_members<'s, S: FieldSource>(
+    source: &'s S,
+    fields: &Fields<'s>,
+    origin: &Origin<'_>,
+    texts: Texts<'_>,
+    marks_recovered: bool,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> (Option<kinds::Place>, More) {
+    let field = |field| fields.get(field);
+    let kind = scratch.kind(source, texts, field);
+    let mut inserts = scratch.inserts.take();
+    let mut odd = false;
+    put(b"\"v\":1,\"time\":", out);
+    time(field(Field::TimeCreated), &mut scratch.clock, out);
+    put(&scratch.origin.source, out);
+    let computer = field(Field::Computer);
+    let host_at = out.len();
+    if origin.host.is_none() {
+        scratch.computer.text(computer, out);
     }
-}
-
-impl Start {
-    /// What is written at once, as that is cheaper than a part of it.
-    const SHORT: usize = 32;
-
-    fn new(text: Vec<u8>) -> Self {
-        let mut first = [0; Start::SHORT];
-        first.iter_mut().zip(&text).for_each(|(to, byte)| *to = *byte);
-        Start { text, first }
+    let host = host_at..out.len();
+    put(&scratch.origin.log, out);
+    optional(origin.log_record, out);
+    if marks_recovered && origin.recovered {
+        put(b",\"recovered\":true", out);
     }
-
-    #[inline(always)]
-    fn put(&self, out: &mut Vec<u8>) {
-        if self.text.len() > Start::SHORT {
-            return put(&self.text, out);
-        }
-        let end = out.len() + self.text.len();
-        put(&self.first, out);
-        out.truncate(end);
+    put(b",\"computer\":", out);
+    if host.is_empty() {
+        scratch.computer.text(computer, out);
+    } else {
+        out.extend_from_within(host);
     }
-}
+    put(b",\"channel\":", out);
+    scratch.channel.text(field(Field::Channel), out);
+    put(b",\"record_id\":", out);
+    odd |= number(field(Field::RecordId), out);
+    put(b",\"provider\":", out);
+    scratch.provider.text(field(Field::ProviderName), out);
+    put(b",\"provider_guid\":", out);
+    scratch.provider_guid.token(field(Field::ProviderGuid), out);
+    put(b",\"event_id\":", out);
+    odd |= number(field(Field::EventId), out);
+    put(b",\"qualifiers\":", out);
+    odd |= number(field(Field::Qualifiers), out);
+    put(b",\"version\":", out);
+    odd |= number(field(Field::Version), out);
+    put(b",\"level\":", out);
+    let level = field(Field::Level);
+    let bits = field(Field::Keywords);
+    odd |= number(level, out);
+    put(b",\"level_name\":", out);
+    level_name(level, bits, out);
+    put(b",\"task\":", out);
+    odd |= number(field(Field::Task), out);
+    put(b",\"opcode\":", out);
+    odd |= number(field(Field::Opcode), out);
+    put(b",\"keywords\":", out);
+    keywords(bits, out);
+    put(b",\"user_sid\":", out);
+    token(field(Field::UserId), out);
+    put(b",\"process_id\":", out);
+    odd |= number(field(Field::ProcessId), out);
+    put(b",\"thread_id\":", out);
+    odd |= number(field(Field::ThreadId), out);
+    put(b",\"activity_id\":", out);
+    token(field(Field::ActivityId), out);
+    put(b",\"related_activity_id\":", out);
+    token(field(Field::RelatedActivityId), out);
 
-impl Chosen {
-    /// From so many members on, all fields of `<System>` are looked up at once.
-    const MANY: usize = 12;
-
-    pub(super) fn new(columns: Vec<Column>) -> Self {
-        let begun = |(n, column): (usize, Column)| {
-            let mut start = vec![if n == 0 { b'{' } else { b',' }];
-            match &column {
-                Column::EachData => quoted(Member::Data.name(), &mut start),
-                column => quoted(&column.name(), &mut start),
-            }
-            start.push(b':');
-            (Start::new(start), column)
-        };
-        Chosen { members: columns.into_iter().enumerate().map(begun).collect() }
+    put(b",\"data\":", out);
+    match scratch.wants_inserts(kind) {
+        true => data::object_with(source, &mut scratch.names, &mut inserts, out),
+        false => data::object(source, &mut scratch.names, out),
     }
+    put(b",\"user_data\":", out);
+    let more = scratch.look(source, odd, field);
+    // Chosen members that come after these needn't look again.
+    scratch.more = Some(more);
+    scratch.user_data(source, more, out);
 
-    /// Writes the members of an event.
-    pub(super) fn event<S: FieldSource>(
-        &self,
-        source: &S,
-        origin: &Origin<'_>,
-        texts: Texts<'_>,
-        scratch: &mut Scratch,
-        out: &mut Vec<u8>,
-    ) {
-        scratch.origin.refresh(origin);
-        scratch.begin();
-        if self.members.len() < Self::MANY {
-            return self.write(source, |field| source.field(field), origin, texts, scratch, out);
-        }
-        out.reserve(1024);
-        let fields = source.fields();
-        self.write(source, |field| fields.get(field), origin, texts, scratch, out);
-    }
-
-    #[inline]
-    fn write<'s, S: FieldSource>(
-        &self,
-        source: &'s S,
-        field: impl Fn(Field) -> Value<'s>,
-        origin: &Origin<'_>,
-        texts: Texts<'_>,
-        scratch: &mut Scratch,
-        out: &mut Vec<u8>,
-    ) {
-        for (start, column) in &self.members {
-            start.put(out);
-            match column {
-                Column::EachData => data::object(source, &mut scratch.names, out),
-                Column::Data(_) | Column::UserData(_) => data::values(source, column, out),
-                Column::Member(Member::Source) => put(scratch.origin.source(), out),
-                Column::Member(Member::Log) => put(scratch.origin.log(), out),
-                Column::Member(member) => {
-                    self::member(source, &field, origin, texts, *member, scratch, out);
-                }
-            }
-        }
-        put(if self.members.is_empty() { b"{}" } else { b"}" }, out);
-    }
+    put(b",\"message\":", out);
+    let by = message_text(source, texts, more, kind, &inserts, scratch, out);
+    scratch.inserts.keep(inserts);
+    put(b",\"message_source\":", out);
+    by_name(by, out);
+    (kind, more)
 }
 
 /// Writes the value of one member; `{}` for `other` where there is nothing. `field` looks up a field
@@ -299,21 +389,75 @@ pub(super) fn member<'s, S: FieldSource>(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) {
+    if known_member(&field, origin, texts, member, scratch, out) {
+        return;
+    }
+    match member {
+        Member::Data => data::object(source, &mut scratch.names, out),
+        Member::UserData => {
+            let more = scratch.look_once(source, field);
+            scratch.user_data(source, more, out);
+        }
+        Member::Message | Member::MessageSource => {
+            let start = out.len();
+            let more = scratch.look_once(source, &field);
+            let kind = scratch.kind(source, texts, &field);
+            let mut inserts = scratch.inserts.take();
+            if !scratch.has_message(more) && scratch.wants_inserts(kind) {
+                data::inserts(source, &mut inserts);
+            }
+            let by = message_text(source, texts, more, kind, &inserts, scratch, out);
+            scratch.inserts.keep(inserts);
+            if member == Member::MessageSource {
+                out.truncate(start);
+                by_name(by, out);
+            }
+        }
+        Member::Names => {
+            let kind = scratch.kind(source, texts, &field);
+            if !names(source, texts, kind, scratch, out) {
+                put(b"null", out);
+            }
+        }
+        Member::Other => {
+            let start = out.len();
+            out.push(b'{');
+            other_fields(&field, out);
+            let more = scratch.look_once(source, &field);
+            scratch.others(source, more, start + 1, out);
+            out.push(b'}');
+        }
+        // The others are known.
+        _ => {}
+    }
+}
+
+/// Writes the value of a member that the fields of `<System>` tell, and what is known of an event besides
+/// itself. Says whether it is one.
+#[inline]
+fn known_member<'s>(
+    field: impl Fn(Field) -> Value<'s>,
+    origin: &Origin<'_>,
+    texts: Texts<'_>,
+    member: Member,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) -> bool {
     match member {
         Member::V => out.push(b'1'),
-        Member::Time => time(field(Field::TimeCreated), out),
-        Member::Source => quoted(origin.source, out),
+        Member::Time => time(field(Field::TimeCreated), &mut scratch.clock, out),
+        Member::Source => put(scratch.origin.source(), out),
         Member::Host => match origin.host {
             Some(host) => quoted(host, out),
-            None => text(field(Field::Computer), out),
+            None => scratch.computer.text(field(Field::Computer), out),
         },
-        Member::Log => quoted(origin.log, out),
+        Member::Log => put(scratch.origin.log(), out),
         Member::LogRecord => optional(origin.log_record, out),
         Member::Recovered => put(if origin.recovered { b"true" } else { b"false" }, out),
-        Member::Computer => text(field(Field::Computer), out),
-        Member::Channel => text(field(Field::Channel), out),
-        Member::Provider => text(field(Field::ProviderName), out),
-        Member::ProviderGuid => token(field(Field::ProviderGuid), out),
+        Member::Computer => scratch.computer.text(field(Field::Computer), out),
+        Member::Channel => scratch.channel.text(field(Field::Channel), out),
+        Member::Provider => scratch.provider.text(field(Field::ProviderName), out),
+        Member::ProviderGuid => scratch.provider_guid.token(field(Field::ProviderGuid), out),
         Member::LevelName => level_name(field(Field::Level), field(Field::Keywords), out),
         Member::Keywords => keywords(field(Field::Keywords), out),
         Member::UserSid => token(field(Field::UserId), out),
@@ -328,139 +472,15 @@ pub(super) fn member<'s, S: FieldSource>(
         Member::Opcode => drop(number(field(Field::Opcode), out)),
         Member::ProcessId => drop(number(field(Field::ProcessId), out)),
         Member::ThreadId => drop(number(field(Field::ThreadId), out)),
-        Member::Data => data::object(source, &mut scratch.names, out),
-        Member::UserData if source.has_more() => {
-            scratch.read(source);
-            scratch.tree.user_data(out);
-        }
-        Member::UserData => put(b"null", out),
-        Member::Message | Member::MessageSource => {
-            let start = out.len();
-            let own = source.has_more() && {
-                scratch.read(source);
-                scratch.tree.message().is_some()
-            };
-            let by = message_text(source, texts, own, scratch, out);
-            if member == Member::MessageSource {
-                out.truncate(start);
-                by_name(by, out);
-            }
-        }
-        Member::Names => {
-            if !names(source, texts, scratch, out) {
-                put(b"null", out);
-            }
-        }
         Member::Rules => rules(texts, out),
-        Member::Other => {
-            let start = out.len();
-            out.push(b'{');
-            other_fields(&field, out);
-            let is_odd = |number| {
-                let value = field(number);
-                value.as_u64().is_none() && !value.is_empty()
-            };
-            if source.has_more() || NUMBERS.into_iter().any(is_odd) {
-                scratch.read(source);
-                let own = scratch.tree.message().is_some();
-                scratch.tree.others(own, start + 1, out);
-            }
-            out.push(b'}');
-        }
+        Member::Data
+        | Member::UserData
+        | Member::Message
+        | Member::MessageSource
+        | Member::Names
+        | Member::Other => return false,
     }
-}
-
-/// Writes the message, or null, and says who knew it. `own` says that the tree was read and has
-/// the event's own.
-fn message_text<S: FieldSource>(
-    source: &S,
-    texts: Texts<'_>,
-    own: bool,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> Option<MessageBy> {
-    if own && let Some(text) = scratch.tree.message() {
-        out.push(b'"');
-        put(text, out);
-        out.push(b'"');
-        return Some(MessageBy::Event);
-    }
-    if let Some(message) = texts.message {
-        quoted(message.text, out);
-        return Some(message.by);
-    }
-    scratch.buffer.clear();
-    let by = texts.source.and_then(|known| known.message(source, &mut scratch.buffer));
-    match by {
-        Some(_) => quoted(&crate::text::lossy(&scratch.buffer), out),
-        None => put(b"null", out),
-    }
-    by
-}
-
-/// Writes the rules that an event matches.
-#[cold]
-fn rules(texts: Texts<'_>, out: &mut Vec<u8>) {
-    for (n, rule) in texts.rules.iter().enumerate() {
-        put(if n == 0 { b"[" } else { b"," }, out);
-        put(b"{\"id\":", out);
-        quoted(&rule.id, out);
-        put(b",\"title\":", out);
-        quoted(&rule.title, out);
-        put(b",\"level\":", out);
-        quoted(&rule.level, out);
-        put(b",\"tags\":[", out);
-        for (n, tag) in rule.tags.iter().enumerate() {
-            put(if n == 0 { b"" } else { b"," }, out);
-            quoted(tag, out);
-        }
-        put(b"]}", out);
-    }
-    put(if texts.rules.is_empty() { b"[]" } else { b"]" }, out);
-}
-
-/// Writes the object of the names of an event's numbers. Says whether any is known; otherwise
-/// nothing is written.
-fn names<S: FieldSource>(
-    source: &S,
-    texts: Texts<'_>,
-    scratch: &mut Scratch,
-    out: &mut Vec<u8>,
-) -> bool {
-    let Some(known) = texts.source else { return false };
-    let start = out.len();
-    let mut name = |of, before: &[u8], out: &mut Vec<u8>| {
-        scratch.buffer.clear();
-        let is_known = known.name(source, of, &mut scratch.buffer);
-        if is_known {
-            out.push(if out.len() == start { b'{' } else { b',' });
-            put(before, out);
-            quoted(&crate::text::lossy(&scratch.buffer), out);
-        }
-        is_known
-    };
-    name(NameOf::Task, b"\"task\":", out);
-    name(NameOf::Opcode, b"\"opcode\":", out);
-    let bits = source.field(Field::Keywords).as_u64().unwrap_or(0);
-    let mut first = true;
-    for bit in (0..u64::BITS).map(|bit| 1 << bit).filter(|bit| bits & bit != 0) {
-        let before: &[u8] = if first { b"\"keywords\":[" } else { b"" };
-        first &= !name(NameOf::Keyword(bit), before, out);
-    }
-    if !first {
-        out.push(b']');
-    }
-    if out.len() > start {
-        out.push(b'}');
-    }
-    out.len() > start
-}
-
-fn by_name(by: Option<MessageBy>, out: &mut Vec<u8>) {
-    match by {
-        Some(by) => quoted(by.as_str(), out),
-        None => put(b"null", out),
-    }
+    true
 }
 
 /// Writes the fields of `<System>` that few events have, as members of `other`.
@@ -545,6 +565,62 @@ impl OriginText {
     }
 }
 
+/// A member that most events of a log have alike, made once for those that follow each other.
+#[derive(Default, Debug)]
+pub(super) struct Repeated {
+    /// What it was made of: of which type, and the bytes.
+    kind: u8,
+    of: Vec<u8>,
+    text: Vec<u8>,
+}
+
+impl Repeated {
+    /// The most bytes that are kept.
+    const MOST: usize = 512;
+
+    /// Writes [`text`].
+    #[inline]
+    fn text(&mut self, value: Value<'_>, out: &mut Vec<u8>) {
+        match value {
+            Value::Utf16(utf16) => self.put(1, utf16.bytes(), out, |out| text(value, out)),
+            Value::Str(utf8) => self.put(2, utf8.as_bytes(), out, |out| text(value, out)),
+            value => text(value, out),
+        }
+    }
+
+    /// Writes [`token`].
+    #[inline]
+    fn token(&mut self, value: Value<'_>, out: &mut Vec<u8>) {
+        match value {
+            Value::Guid(guid) => self.put(3, &guid.to_bytes(), out, |out| text(value, out)),
+            value => token(value, out),
+        }
+    }
+
+    /// Writes what `make` makes of bytes, which `kind` says, more than 0, how it makes it of them.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        kind: u8,
+        of: &[u8],
+        out: &mut Vec<u8>,
+        make: impl FnOnce(&mut Vec<u8>),
+    ) {
+        if self.kind == kind && self.of == of {
+            return put(&self.text, out);
+        }
+        let start = out.len();
+        make(out);
+        if of.len() <= Self::MOST {
+            self.kind = kind;
+            self.of.clear();
+            self.of.extend_from_slice(of);
+            self.text.clear();
+            self.text.extend_from_slice(&out[start..]);
+        }
+    }
+}
+
 #[inline(always)]
 fn put(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
@@ -577,11 +653,11 @@ fn token(value: Value<'_>, out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn time(value: Value<'_>, out: &mut Vec<u8>) {
+fn time(value: Value<'_>, clock: &mut Clock, out: &mut Vec<u8>) {
     match value.as_time() {
         Some(time) => {
             out.push(b'"');
-            put(time.to_text().as_bytes(), out);
+            clock.push(time, out);
             out.push(b'"');
         }
         // Text that is no time in any form known is still better than nothing.
@@ -597,9 +673,16 @@ fn number(value: Value<'_>, out: &mut Vec<u8>) -> bool {
     number.is_none() && !value.is_empty()
 }
 
+/// Whether there is something that is no number.
+#[inline]
+fn is_no_number(value: Value<'_>) -> bool {
+    !value.is_empty() && value.as_u64().is_none()
+}
+
 #[inline]
 fn optional(number: Option<u64>, out: &mut Vec<u8>) {
     match number {
+        Some(number @ 0..10) => out.push(b'0' + number as u8),
         Some(number) => put(itoa::Buffer::new().format(number).as_bytes(), out),
         None => put(b"null", out),
     }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Parsed, json};
 
 use crate::output::fake::{Fake, element, logon, text, utf16};
-use crate::output::{Column, Printer, Scratch};
+use crate::output::{Column, Member, Printer, Scratch};
 use crate::{
     AnyEvent, Element, Field, FieldSource, Message, MessageBy, MessageSource, NameOf, Node, Origin,
     Texts, Utf16, Value,
@@ -590,4 +590,35 @@ fn a_system_element_in_several_pieces_is_kept_whole() {
     }
     let line = printed(&Printer::jsonl(None), &Pieces, NONE);
     assert!(line.contains(r#""other":{"System":{"EventID":"50x1"}}"#), "{line}");
+}
+
+#[test]
+fn members_in_the_order_of_json_are_what_each_of_them_is_alone() {
+    let optional = ["recovered", "names", "rules", "other"];
+    let members: Vec<Column> = Member::all()
+        .filter(|member| !optional.contains(&member.name()))
+        .map(Column::Member)
+        .collect();
+    let odd = Fake {
+        more: vec![element("UserData", &[], vec![text("A", "x"), text("B", "y")])],
+        ..Fake::new(&[(Field::EventId, Value::Str("no number"))], &[("N", "1"), ("N", "2")])
+    };
+    let event_id = [Column::Member(Member::EventId)];
+    for event in [logon(), odd] {
+        let alone = |column: &Column| {
+            let line = printed(&Printer::jsonl(Some(vec![column.clone()])), &event, NONE);
+            let inside = line.strip_prefix('{').and_then(|line| line.strip_suffix("}\n"));
+            inside.unwrap().to_owned()
+        };
+        for columns in [
+            members.clone(),
+            [&event_id[..], &members, &event_id].concat(),
+            [&members[..], &members].concat(),
+            members[1..].to_vec(),
+        ] {
+            let expected: Vec<String> = columns.iter().map(alone).collect();
+            let line = printed(&Printer::jsonl(Some(columns)), &event, NONE);
+            assert_eq!(line, format!("{{{}}}\n", expected.join(",")));
+        }
+    }
 }

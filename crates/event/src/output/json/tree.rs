@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::put;
+use crate::layout::MARK;
 use crate::text::Escape;
 use crate::{Field, FieldSource, Sink, Value};
 
@@ -39,6 +40,8 @@ pub(in super::super) struct Tree {
     system_child: &'static str,
     /// Whether text that follows belongs to the text read last.
     in_text: bool,
+    /// Whether marks stand for the values.
+    has_marks: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -74,17 +77,53 @@ struct Node {
 impl Tree {
     /// Reads an event, and forgets the one before.
     pub(in super::super) fn read<E: Escape, S: FieldSource>(&mut self, source: &S) {
+        self.begin(false);
+        source.walk(&mut Reader::<E> { tree: self, escape: PhantomData });
+        self.end();
+    }
+
+    /// Reads an event whose layout is known, with marks in the place of its values. Numbers in `<System>`
+    /// are taken for such as their members can show.
+    pub(super) fn read_layout<E: Escape, S: FieldSource>(&mut self, source: &S) {
+        self.begin(true);
+        source.walk_layout(&mut Reader::<E> { tree: self, escape: PhantomData });
+        self.end();
+    }
+
+    fn begin(&mut self, has_marks: bool) {
         self.text.clear();
         self.nodes.clear();
         self.open.clear();
         self.whole = None;
         self.in_text = false;
+        self.has_marks = has_marks;
         self.text.extend_from_slice(TEXT);
-        source.walk(&mut Reader::<E> { tree: self, escape: PhantomData });
+    }
+
+    fn end(&mut self) {
         // A walk that ended early leaves elements open.
         while let Some(open) = self.open.pop() {
             self.nodes[open].end = self.nodes.len();
         }
+    }
+
+    /// Whether all that is made of the tree is the same whatever the values' text is: not so where it
+    /// matters if that is blank.
+    pub(super) fn is_settled(&self) -> bool {
+        let mut mark = [0; 4];
+        let mark = MARK.encode_utf8(&mut mark).as_bytes();
+        let has_mark = |node: usize| {
+            let Node { kind, value, .. } = &self.nodes[node];
+            *kind == Kind::Text
+                && self.text[value.clone()].windows(mark.len()).any(|bytes| bytes == mark)
+        };
+        let is_mixed = |node: &usize| {
+            self.children(*node).any(|child| self.nodes[child].kind == Kind::Element)
+                && self.children(*node).any(has_mark)
+        };
+        let mut elements = (0..self.nodes.len()).filter(|&n| self.nodes[n].kind == Kind::Element);
+        !elements.any(|node| is_mixed(&node))
+            && !self.sections(b"EventData").any(|data| self.children(data).any(has_mark))
     }
 
     /// Writes what is inside `<UserData>`, or null.
@@ -288,7 +327,10 @@ impl Tree {
     fn is_shown(&self, attribute: Option<&str>, text: Range<usize>) -> bool {
         let Some(field) = Field::at(self.system_child, attribute) else { return false };
         let text = std::str::from_utf8(&self.text[text]).unwrap_or_default();
-        !is_number(field) || text.is_empty() || Value::Str(text).as_u64().is_some()
+        self.has_marks
+            || !is_number(field)
+            || text.is_empty()
+            || Value::Str(text).as_u64().is_some()
     }
 
     /// Keeps the text of an element of `<EventData>` that has ended, if it stands beside elements: of

@@ -12,6 +12,7 @@ use anstyle::{AnsiColor, Style};
 use super::values::{self, Values};
 use super::zoned::{Precision, push_time, time_heading};
 use super::{Column, Member, Scratch, cell, json, row, safe};
+use crate::COMMON_PREFIX;
 use crate::filter::Pattern;
 use crate::text::Plain;
 use crate::{Field, FieldSource, LevelName, Origin, Texts};
@@ -61,9 +62,6 @@ enum Brief {
     /// The same, the computer without its domain, and the provider before the message.
     Narrow,
 }
-
-/// What most providers and channels begin with.
-const PREFIX: &str = "Microsoft-Windows-";
 
 /// The width of a time without its fraction and offset, and of one with both.
 const SHORT_TIME: usize = 19;
@@ -180,7 +178,7 @@ impl Table {
                     text.extend_from_slice(b"[recovered] ");
                 }
                 let start = text.len();
-                match cell::message(source, texts, &mut scratch.text.tree, text) {
+                match scratch.text.messages.push(source, texts, text) {
                     Some(_) => pattern
                         .into_iter()
                         .for_each(|pattern| values::find(pattern, start, text, matches)),
@@ -207,7 +205,10 @@ impl Table {
                     false => text.extend_from_slice(origin.log.as_bytes()),
                 }
             }
-            _ => cell::push(&place.column, source, origin, texts, scratch, text),
+            _ => {
+                cell::push(&place.column, source, origin, texts, scratch, text);
+                place.column.write_names(source, texts, text);
+            }
         }
         match member {
             Member::Provider | Member::Log | Member::Channel if !full => strip(text),
@@ -299,7 +300,7 @@ fn usual_width(column: &Column) -> usize {
     use Member::*;
     let member = match column {
         Column::Member(member) => member,
-        Column::Data(_) | Column::UserData(_) => return 15,
+        Column::Name(_) | Column::Data(_) | Column::UserData(_) => return 15,
         Column::EachData => return 60,
     };
     match member {
@@ -379,8 +380,8 @@ fn short(level: LevelName) -> &'static str {
 }
 
 fn strip(text: &mut Vec<u8>) {
-    if text.len() > PREFIX.len() && text.starts_with(PREFIX.as_bytes()) {
-        text.drain(..PREFIX.len());
+    if text.len() > COMMON_PREFIX.len() && text.starts_with(COMMON_PREFIX.as_bytes()) {
+        text.drain(..COMMON_PREFIX.len());
     }
 }
 

@@ -109,6 +109,10 @@ pub(crate) fn check(logon: &Logon) -> Result<Identity, Error> {
     identity_by_name(&user, logon.account.authority())?.ok_or(Error::UnknownToSystem { user: name })
 }
 
+pub(crate) fn check_set_up(logon: &Logon) -> Result<(), Error> {
+    pam::check_set_up(logon)
+}
+
 /// Who an account is, by the name service.
 pub(crate) fn look_up(account: &Account) -> Result<Option<Identity>, Error> {
     identity_by_name(&system_name(account), account.authority())

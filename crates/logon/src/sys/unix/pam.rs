@@ -120,6 +120,17 @@ pub(super) fn check(logon: &Logon, name: &str) -> Result<String, Error> {
     Ok(handle.user().unwrap_or_else(|| name.to_owned()))
 }
 
+/// Whether there is a PAM here with a logon's service.
+pub(super) fn check_set_up(logon: &Logon) -> Result<(), Error> {
+    if !is_service_there(&logon.service) {
+        return Err(Error::NotSetUp {
+            what: format!("PAM has no service {}", logon.service),
+            reason: format!("there is no file /etc/pam.d/{}", logon.service),
+        });
+    }
+    Pam::get().map(drop)
+}
+
 /// Whether a status says that PAM itself doesn't work, whoever the user is.
 fn is_not_set_up(status: c_int) -> bool {
     [
@@ -335,12 +346,7 @@ impl Talk {
 impl Handle {
     /// A transaction of a logon's service about a user.
     fn of(logon: &Logon, name: &str) -> Result<Self, Error> {
-        if !is_service_there(&logon.service) {
-            return Err(Error::NotSetUp {
-                what: format!("PAM has no service {}", logon.service),
-                reason: format!("there is no file /etc/pam.d/{}", logon.service),
-            });
-        }
+        check_set_up(logon)?;
         let mut handle = Self::start(&logon.service, name)?;
         handle.set_text(TTY, logon.terminal.as_deref())?;
         handle.set_text(RUSER, logon.asked_by.as_deref())?;

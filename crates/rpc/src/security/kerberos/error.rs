@@ -69,6 +69,17 @@ pub enum KerberosError {
         /// The cache.
         cache: String,
     },
+    /// A session's ticket has expired, or the session has ended.
+    #[error("the Kerberos ticket that {0} got by signing in has expired")]
+    SessionOver(String),
+    /// Who signed in got no ticket by it.
+    #[error("{account} got no Kerberos ticket by signing in: {why}")]
+    NoSessionTicket {
+        /// Who signed in.
+        account: String,
+        /// Why.
+        why: String,
+    },
     /// There is no cache, or it can't be read.
     #[error("no ticket cache {cache}: {why}")]
     NoCache {
@@ -150,6 +161,8 @@ impl KerberosError {
             | Self::PasswordExpired(_)
             | Self::AccountRevoked(_)
             | Self::CredentialRefused(_)
+            | Self::SessionOver(_)
+            | Self::NoSessionTicket { .. }
             | Self::TicketExpired { .. } => Blame::Credential,
             Self::NoKdc { .. } | Self::NoAnswer { .. } => Blame::Network,
             Self::UnknownService(_)

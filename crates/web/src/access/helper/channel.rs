@@ -21,6 +21,17 @@ pub struct Channel {
     socket: OwnedFd,
 }
 
+/// Closes a channel that another thread waits at.
+#[derive(Debug)]
+pub(super) struct Closer(OwnedFd);
+
+impl Closer {
+    pub(super) fn close(&self) {
+        // Where the other side has gone already, it is closed.
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
+}
+
 /// What came: a frame, and the descriptor that was beside it. The frame is wiped, as it may hold a
 /// password.
 #[derive(Debug)]
@@ -55,6 +66,14 @@ impl Channel {
     /// The socket, to be given to a program that is started.
     pub fn into_socket(self) -> OwnedFd {
         self.socket
+    }
+
+    /// What closes this end from another thread, for both sides.
+    ///
+    /// # Errors
+    /// When the system has no more descriptors.
+    pub(super) fn closer(&self) -> io::Result<Closer> {
+        Ok(Closer(self.socket.try_clone()?))
     }
 
     /// Sends a frame, whole or not at all, without waiting for a peer that doesn't read.

@@ -10,21 +10,25 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use quarry_cred::{Account, Secret};
+use quarry_fleet::{Configuration, GrantingTicket, KerberosError, Tickets};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::LONGEST;
 use super::channel::Channel;
-use super::wire::{Answer, Answered, Asked, Request};
+use super::wire::{Answer, Answered, Asked, Hidden, Request};
 use crate::access::accounts::{Accounts, LogOnError, LoggedOn, Logon};
 
 /// How long the helper has beyond what it gives a logon's process.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long a password isn't shown to a realm again that may have counted it as wrong: as long as
+/// domains count.
+const COUNTED: Duration = Duration::from_secs(30 * 60);
 /// The groups whose members administer a Linux system.
 const ADMINISTRATORS: [&str; 2] = ["sudo", "wheel"];
 
@@ -32,6 +36,16 @@ const ADMINISTRATORS: [&str; 2] = ["sudo", "wheel"];
 #[derive(Clone, Debug)]
 pub struct Helper {
     shared: Arc<Shared>,
+    kerberos: Option<Arc<Kerberos>>,
+}
+
+/// What is done about the Kerberos tickets of who signs in.
+#[derive(Debug)]
+struct Kerberos {
+    configuration: Configuration,
+    timeout: Duration,
+    /// Whose passwords a realm may have counted as wrong, though the system takes them, and when.
+    counted: Mutex<HashMap<String, Instant>>,
 }
 
 type Answers = HashMap<u64, oneshot::Sender<(Answer, Option<OwnedFd>)>>;
@@ -60,7 +74,16 @@ impl Helper {
         thread::Builder::new()
             .name("quarry-helper".to_owned())
             .spawn(move || of_thread.take_answers())?;
-        Ok(Self { shared })
+        Ok(Self { shared, kerberos: None })
+    }
+
+    /// The same where servers are asked as who signs in: their passwords get Kerberos tickets, which
+    /// get those of servers by this configuration. `timeout` is for one attempt at one key
+    /// distribution centre.
+    #[must_use]
+    pub fn with_tickets(self, configuration: Configuration, timeout: Duration) -> Self {
+        let kerberos = Kerberos { configuration, timeout, counted: Mutex::default() };
+        Self { kerberos: Some(Arc::new(kerberos)), ..self }
     }
 
     /// Becomes ready when the helper is gone, or can't be trusted any more: the page stops then.
@@ -141,6 +164,50 @@ impl Drop for Pending<'_> {
     }
 }
 
+impl Kerberos {
+    /// The tickets of who has just logged on; where there are none, each server says why.
+    async fn tickets(&self, shared: &Shared, logon: u64, user: &str) -> Tickets {
+        let none = |why: String| {
+            let account = user.to_owned();
+            Tickets::none(KerberosError::NoSessionTicket { account, why })
+        };
+        if self.was_counted(user) {
+            shared.ask(Request::Forget { logon }).await;
+            return none(format!(
+                "its realm has just refused this password, which isn't tried once more within {} \
+                 minutes, so that no account is locked there",
+                COUNTED.as_secs() / 60
+            ));
+        }
+        match shared.ask(Request::Ticket { logon }).await.0 {
+            Answer::Ticket { ticket: Hidden(bytes) } => match GrantingTicket::from_bytes(bytes) {
+                Ok(ticket) => Tickets::of_session(ticket, self.configuration.clone(), self.timeout),
+                Err(error) => none(error.to_string()),
+            },
+            Answer::NoTicket { account, why, is_counted } => {
+                if is_counted {
+                    self.counted(user);
+                }
+                Tickets::none(KerberosError::NoSessionTicket { account, why })
+            }
+            Answer::NotPossible { why } => none(why),
+            Answer::TookTooLong => none("it took too long".to_owned()),
+            answer => none(error_of(answer).to_string()),
+        }
+    }
+
+    fn was_counted(&self, user: &str) -> bool {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.retain(|_, at| at.elapsed() < COUNTED);
+        counted.contains_key(&user.to_lowercase())
+    }
+
+    fn counted(&self, user: &str) {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.insert(user.to_lowercase(), Instant::now());
+    }
+}
+
 impl Accounts for Helper {
     fn log_on<'a>(
         &'a self,
@@ -150,16 +217,26 @@ impl Accounts for Helper {
     ) -> BoxFuture<'a, Result<LoggedOn, LogOnError>> {
         async move {
             let (account, from) = (account.to_string(), from.to_string());
-            let request =
-                Request::LogOn { account: &account, password: secret.expose(), from: &from };
+            let ticket = self.kerberos.is_some();
+            let request = Request::LogOn {
+                account: &account,
+                password: secret.expose(),
+                from: &from,
+                ticket,
+            };
             let (answer, _) = self.shared.ask(request).await;
             let Answer::LoggedOn { logon, user, groups } = answer else {
                 return Err(error_of(answer));
             };
             let is_administrator =
                 groups.iter().any(|group| ADMINISTRATORS.contains(&group.as_str()));
-            let logon = Arc::new(HelperLogon { shared: Arc::clone(&self.shared), logon });
-            Ok(LoggedOn { user, groups, is_administrator, logon })
+            // Whatever becomes of what follows, it is logged off in the end.
+            let held = Arc::new(HelperLogon { shared: Arc::clone(&self.shared), logon });
+            let tickets = match &self.kerberos {
+                Some(kerberos) => Some(kerberos.tickets(&self.shared, logon, &user).await),
+                None => None,
+            };
+            Ok(LoggedOn { user, groups, is_administrator, logon: held, tickets })
         }
         .boxed()
     }

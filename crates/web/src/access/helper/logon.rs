@@ -7,34 +7,50 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use quarry_cred::{Account, Secret};
+use quarry_cred::{Account, Credential, KerberosCredential, Secret};
+use quarry_fleet::{Configuration, KerberosError, Tickets};
 use quarry_logon::{Error, Identity, Logon, LogonType, PrincipalId, Token, log_refusal};
 use rustix::fs::{FileType, Mode, OFlags, fstat, open};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use zeroize::Zeroizing;
 
+use super::KERBEROS;
 use super::channel::Channel;
-use super::wire::{Answer, Answered, Asked, Request, bounded};
+use super::wire::{Answer, Answered, Asked, Hidden, Request, bounded};
 
 /// Does what the helper asks until it closes its end: checks a password by a PAM service, once, and
-/// then opens files as that person and asks about the account. It is killed with the helper.
+/// then gets its Kerberos ticket, by the configuration that `kerberos` reads where one is asked for,
+/// opens files as that person and asks about the account. It is killed with the helper.
 ///
 /// # Errors
 /// When the channel fails, or a frame on it is none.
-pub fn serve_logon(channel: &Channel, service: &str) -> io::Result<()> {
+pub fn serve_logon(
+    channel: &Channel,
+    service: &str,
+    kerberos: impl Fn() -> Result<Configuration, String>,
+) -> io::Result<()> {
     // A module that hangs would outlive a helper that is gone.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut logged_on = None;
     while let Some(packet) = channel.receive(None)? {
         let asked = Asked::decode(&packet.frame).map_err(io::Error::other)?;
-        let (answer, file) = match (asked.request, &logged_on) {
-            (Request::LogOn { account, password, from }, None) => {
+        let (answer, file) = match (asked.request, &mut logged_on) {
+            (Request::LogOn { account, password, from, ticket }, None) => {
                 match log_on(account, password, from, service) {
-                    Ok((person, answer)) => {
+                    Ok((mut person, answer)) => {
+                        if ticket {
+                            person.credentials = credentials(account, person.user(), password);
+                        }
                         logged_on = Some(person);
                         (answer, None)
                     }
                     Err(answer) => (answer, None),
                 }
+            }
+            (Request::Ticket { .. }, Some(person)) => (person.ticket(&kerberos), None),
+            (Request::Forget { .. }, Some(person)) => {
+                person.credentials.clear();
+                (Answer::Forgotten, None)
             }
             (Request::StillGood { .. }, Some(person)) => (person.still_good(), None),
             (Request::Open { path, .. }, Some(person)) => match person.open(path) {
@@ -55,6 +71,19 @@ pub fn serve_logon(channel: &Channel, service: &str) -> io::Result<()> {
 struct Person {
     logon: Logon,
     token: Token,
+    /// What a ticket is got with, by the names that the realm may know: until that is done.
+    credentials: Vec<Credential>,
+}
+
+/// A password with the names that its account may have in a realm: the one that the modules settled on
+/// if it tells a domain, since it is who signed in, and the one that was typed.
+fn credentials(typed: &str, settled: &str, password: &str) -> Vec<Credential> {
+    let account = |name: &str| name.parse::<Account>().ok();
+    let settled = account(settled).filter(|account| account.authority().is_some());
+    let accounts = settled.into_iter().chain(account(typed));
+    let credential =
+        |account| Some(Credential::new(account, Secret::new(password.to_owned()).ok()?));
+    accounts.filter_map(credential).collect()
 }
 
 fn log_on(
@@ -85,10 +114,53 @@ fn log_on(
     // What is asked about later is who the modules settled on.
     let settled: Account = user.parse().map_err(|_| Answer::Refused)?;
     let logon = Logon::new(settled).logon_type(LogonType::Network).service(service);
-    Ok((Person { logon, token }, Answer::LoggedOn { logon: 0, user, groups }))
+    let person = Person { logon, token, credentials: Vec::new() };
+    Ok((person, Answer::LoggedOn { logon: 0, user, groups }))
 }
 
 impl Person {
+    fn user(&self) -> &str {
+        self.token.identity().user()
+    }
+
+    /// Gets the ticket of the password, which is wiped.
+    fn ticket(&mut self, kerberos: &impl Fn() -> Result<Configuration, String>) -> Answer {
+        let credentials = std::mem::take(&mut self.credentials);
+        let none = |why: String, is_counted| Answer::NoTicket {
+            account: self.user().to_owned(),
+            why: why.chars().take(1000).collect(),
+            is_counted,
+        };
+        let configuration = match kerberos() {
+            Ok(configuration) => configuration,
+            Err(why) => return none(why, false),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => return none(error.to_string(), false),
+        };
+        let mut last = KerberosError::NoRealm(self.user().to_owned());
+        for credential in credentials {
+            let credential = KerberosCredential::Password(credential);
+            let tickets = Tickets::new(credential, configuration.clone(), KERBEROS, None);
+            match runtime.block_on(tickets.granting()) {
+                Ok(ticket) => {
+                    let ticket = Hidden(Zeroizing::new(ticket.as_bytes().to_vec()));
+                    return Answer::Ticket { ticket };
+                }
+                Err(error) => last = error,
+            }
+            // Only a name that is in no realm was tried at none.
+            if !matches!(last, KerberosError::NoRealm(_)) {
+                break;
+            }
+        }
+        let is_counted =
+            matches!(last, KerberosError::WrongPassword(_) | KerberosError::NoAnswer { .. });
+        none(last.to_string(), is_counted)
+    }
+
     fn still_good(&self) -> Answer {
         match self.logon.check() {
             // The same name may be somebody else's by now.

@@ -11,13 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use quarry_logon::{Identity, PrincipalId};
+use quarry_cred::Account;
+use quarry_logon::{Identity, Logon, PrincipalId};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use zeroize::Zeroizing;
 
 use super::channel::{Channel, Packet};
 use super::wire::{Answer, Answered, Asked, Request};
 use super::{LONGEST, MOST_LOGONS, MOST_UNDER_WAY};
 
+/// The variable with the files of Kerberos' configuration, which the process of a logon needs too.
+const KERBEROS_FILES: &str = "KRB5_CONFIG";
 /// Most requests of one logon that wait for its process.
 const MOST_WAITING: usize = 64;
 
@@ -113,7 +117,10 @@ where
                     self.answer(number, Answer::LoggedOff, None);
                     continue;
                 }
-                Request::StillGood { logon } | Request::Open { logon, .. } => logon,
+                Request::StillGood { logon }
+                | Request::Ticket { logon }
+                | Request::Forget { logon }
+                | Request::Open { logon, .. } => logon,
             };
             let Some(queue) = lock(&self.logons).get(&logon).cloned() else {
                 self.answer(number, Answer::Gone, None);
@@ -286,9 +293,67 @@ impl Drop for Process {
     }
 }
 
+/// Checks that this process can be the helper, before anything is started: it has the privileges,
+/// the system can check passwords for the service, and `account` is one that the web process can run
+/// as. Gives that account.
+///
+/// # Errors
+/// What is missing, a [`NotReady`] each.
+pub fn check_ready(account: &str, service: &str) -> Result<Identity, NotReady> {
+    quarry_logon::check_privileges().map_err(NotReady::Privileges)?;
+    let unknown = || NotReady::NoAccount(account.to_owned());
+    let name = account.parse().map_err(|_| unknown())?;
+    let any = Logon::new(Account::clone(&name)).service(service);
+    any.check_set_up().map_err(NotReady::Service)?;
+    let identity = Identity::of(&name).map_err(NotReady::Service)?.ok_or_else(unknown)?;
+    match identity.id() {
+        PrincipalId::Unix(0) => Err(NotReady::Root),
+        _ => Ok(identity),
+    }
+}
+
+/// What is missing before a page can be served with sign-in by the system's accounts.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotReady {
+    /// This process may not become other users.
+    #[error(transparent)]
+    Privileges(quarry_logon::Error),
+    /// PAM, or its service, is missing.
+    #[error(transparent)]
+    Service(quarry_logon::Error),
+    /// There is no such account for the web process.
+    #[error("there is no account {0} for the process that faces the network to run as")]
+    NoAccount(String),
+    /// The web process would be root.
+    #[error("the process that faces the network must not run as root")]
+    Root,
+}
+
+/// The web process, for whoever hands signals on to it.
+#[derive(Debug)]
+pub struct WebProcess(Option<OwnedFd>);
+
+impl WebProcess {
+    fn of(child: &Child) -> Self {
+        let pid = Pid::from_child(child);
+        // Where the system is too old to have such descriptors, it gets no signals.
+        WebProcess(rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok())
+    }
+
+    /// Sends it `SIGHUP`, by which programs are told to read their configuration again.
+    pub fn hang_up(&self) {
+        if let WebProcess(Some(process)) = self {
+            // It may have ended by itself.
+            let _ = rustix::process::pidfd_send_signal(process, Signal::HUP);
+        }
+    }
+}
+
 /// Becomes the helper of a web process: starts `web` as an account without privileges, with the
 /// channel as its standard input, and serves it until it ends. `logon` makes the command for the
-/// process of a logon. Returns how the web process ended.
+/// process of a logon. When `until` returns, which runs on a thread of its own, the channel is closed,
+/// and the web process ends as its [`Helper::gone`](super::Helper::gone) says. Returns how it ended.
 ///
 /// # Errors
 /// When the account is root's or unknown, or a process can't be started.
@@ -296,6 +361,7 @@ pub fn become_helper(
     account: &Identity,
     mut web: Command,
     logon: impl Fn() -> Command + Send + Sync + 'static,
+    until: impl FnOnce(WebProcess) + Send + 'static,
 ) -> io::Result<ExitStatus> {
     let number = |id: &PrincipalId| match id {
         PrincipalId::Unix(0) => Err(io::Error::other("the page must not be served as root")),
@@ -305,15 +371,25 @@ pub fn become_helper(
     let group =
         account.groups().first().ok_or_else(|| io::Error::other("an account without groups"))?;
     let (ours, theirs) = Channel::pair()?;
+    let end = ours.closer()?;
     // With a user id, all other groups are given up too.
     web.uid(number(account.id())?).gid(number(group)?);
     let child = web.stdin(theirs.into_socket()).spawn();
     // It keeps their end open, which would never close.
     drop(web);
     let mut web = child?;
+    let process = WebProcess::of(&web);
+    thread::Builder::new().name("quarry-stop".to_owned()).spawn(move || {
+        until(process);
+        end.close();
+    })?;
     let start = move |socket: OwnedFd| {
         let mut command = logon();
-        command.stdin(Stdio::from(socket)).stdout(Stdio::null()).env_clear().spawn()
+        command.stdin(Stdio::from(socket)).stdout(Stdio::null()).env_clear();
+        if let Some(files) = std::env::var_os(KERBEROS_FILES) {
+            command.env(KERBEROS_FILES, files);
+        }
+        command.spawn()
     };
     let served = Supervisor::default().run(ours, start);
     if served.is_err() {

@@ -22,10 +22,31 @@ pub(super) struct Asked<'a> {
 
 #[derive(Serialize, Deserialize)]
 pub(super) enum Request<'a> {
-    LogOn { account: &'a str, password: &'a str, from: &'a str },
-    StillGood { logon: u64 },
-    Open { logon: u64, path: &'a [u8] },
-    LogOff { logon: u64 },
+    /// With `ticket`, one will be asked for, and the password is kept until then.
+    LogOn {
+        account: &'a str,
+        password: &'a str,
+        from: &'a str,
+        ticket: bool,
+    },
+    /// The Kerberos ticket of the password, once.
+    Ticket {
+        logon: u64,
+    },
+    /// No ticket will be asked for: the password is wiped.
+    Forget {
+        logon: u64,
+    },
+    StillGood {
+        logon: u64,
+    },
+    Open {
+        logon: u64,
+        path: &'a [u8],
+    },
+    LogOff {
+        logon: u64,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +69,12 @@ pub(super) enum Answer {
     Busy,
     /// It took too long, and was ended.
     TookTooLong,
+    /// The ticket, as [`GrantingTicket`](quarry_fleet::GrantingTicket) has it.
+    Ticket { ticket: Hidden },
+    /// There is no ticket. Where `is_counted`, the realm may have counted the password as a wrong one.
+    NoTicket { account: String, why: String, is_counted: bool },
+    /// The password is wiped.
+    Forgotten,
     /// The account may still be used, and is in these groups.
     Good { groups: Vec<String> },
     /// The descriptor comes with this.
@@ -62,11 +89,36 @@ pub(super) enum Answer {
     LoggedOff,
 }
 
+/// Bytes that are wiped, and never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Hidden(pub(super) Zeroizing<Vec<u8>>);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+impl Serialize for Hidden {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let bytes = <&[u8]>::deserialize(from)?;
+        Ok(Hidden(Zeroizing::new(bytes.to_vec())))
+    }
+}
+
 impl std::fmt::Debug for Request<'_> {
     /// A password is never shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::LogOn { account, .. } => write!(f, "LogOn({account:?})"),
+            Self::Ticket { logon } => write!(f, "Ticket({logon})"),
+            Self::Forget { logon } => write!(f, "Forget({logon})"),
             Self::StillGood { logon } => write!(f, "StillGood({logon})"),
             Self::Open { logon, .. } => write!(f, "Open({logon})"),
             Self::LogOff { logon } => write!(f, "LogOff({logon})"),
@@ -88,11 +140,7 @@ pub(super) enum WireError {
 impl<'a> Asked<'a> {
     /// The frame, which is wiped: it may hold a password.
     pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, WireError> {
-        // With room from the beginning, since a buffer that grows leaves copies behind.
-        let mut room = Zeroizing::new(vec![0; LARGEST]);
-        let length = postcard::to_slice(self, &mut room)?.len();
-        room.truncate(length);
-        Ok(room)
+        frame(self)
     }
 
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, WireError> {
@@ -105,14 +153,22 @@ impl<'a> Asked<'a> {
 }
 
 impl Answered {
-    pub(super) fn encode(&self) -> Result<Vec<u8>, WireError> {
-        let bytes = postcard::to_stdvec(self)?;
-        if bytes.len() > LARGEST { Err(WireError::TooMuch) } else { Ok(bytes) }
+    /// The frame, which is wiped: it may hold a ticket.
+    pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, WireError> {
+        frame(self)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         whole(bytes)
     }
+}
+
+fn frame(of: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, WireError> {
+    // With room from the beginning, since a buffer that grows leaves copies behind.
+    let mut room = Zeroizing::new(vec![0; LARGEST]);
+    let length = postcard::to_slice(of, &mut room)?.len();
+    room.truncate(length);
+    Ok(room)
 }
 
 fn whole<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, WireError> {
@@ -175,7 +231,7 @@ mod tests {
         ) {
             let from = "192.0.2.7";
             for request in [
-                Request::LogOn { account: &account, password: &password, from },
+                Request::LogOn { account: &account, password: &password, from, ticket: true },
                 Request::Open { logon, path: &path },
             ] {
                 let frame = Asked { number, request }.encode().expect("it fits");
@@ -210,8 +266,18 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_ticket_fits_and_is_not_shown() {
+        let ticket = Hidden(Zeroizing::new(vec![7; quarry_fleet::MAX_TICKET_BYTES]));
+        let answered = Answered { number: u64::MAX, answer: Answer::Ticket { ticket } };
+        let frame = answered.encode().expect("it fits");
+        assert_eq!(Answered::decode(&frame).expect("a frame").answer, answered.answer);
+        assert!(format!("{answered:?}").ends_with("answer: Ticket { ticket: Hidden } }"));
+    }
+
+    #[test]
     fn a_request_shows_no_password() {
-        let request = Request::LogOn { account: "ann", password: "hunter2", from: "" };
+        let request =
+            Request::LogOn { account: "ann", password: "hunter2", from: "", ticket: true };
         let shown = format!("{:?}", Asked { number: 1, request });
         assert!(shown.contains("ann") && !shown.contains("hunter2"), "{shown}");
     }

@@ -1,0 +1,248 @@
+//! What is said on standard error (progress, warnings, errors, the summary), and what is known of
+//! the terminal.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use quarry_event::text::harmless;
+
+use crate::args::{TerminalArgs, When};
+use crate::error::Failure;
+use crate::trace;
+
+/// Standard error.
+#[derive(Debug)]
+pub struct Console {
+    color: ColorChoice,
+    quiet: bool,
+    verbose: bool,
+    bar: ProgressBar,
+    started: Instant,
+    /// Whether standard output is a terminal too, on which progress would stand among the events.
+    shared: bool,
+}
+
+/// How far the work is. Of files and servers, where there are any, those done and all.
+#[derive(Debug)]
+pub struct Progress {
+    /// Files.
+    pub files: Option<(u64, u64)>,
+    /// Servers.
+    pub servers: Option<(u64, u64)>,
+    /// Files and servers that failed.
+    pub failed: u64,
+    /// Records that were read.
+    pub records: u64,
+    /// Events that matched.
+    pub matched: u64,
+    /// Servers that are still waited for, some by name.
+    pub awaited: Option<String>,
+}
+
+/// When the line of progress begins to say who is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The progress that is shown.
+static SHOWN: LazyLock<Mutex<ProgressBar>> = LazyLock::new(|| Mutex::new(ProgressBar::hidden()));
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+
+impl Console {
+    /// Standard error in colour or not, with errors alone where it is to be `quiet`.
+    pub fn new(color: When, quiet: bool) -> Self {
+        Console {
+            color: choice(color),
+            quiet,
+            verbose: false,
+            bar: ProgressBar::hidden(),
+            started: Instant::now(),
+            shared: io::stdout().is_terminal(),
+        }
+    }
+
+    /// As the options ask for.
+    pub fn of(args: &TerminalArgs) -> Self {
+        let console = Console { verbose: args.verbose > 0, ..Console::new(args.color, args.quiet) };
+        trace::show(args.verbose, &console);
+        console
+    }
+
+    /// Whether errors are all that is shown.
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Shows progress from now on, where there is a terminal for it.
+    pub fn start_progress(&mut self) {
+        if self.quiet || !io::stderr().is_terminal() {
+            return;
+        }
+        self.bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+            self.bar.set_style(style);
+        }
+        self.bar.enable_steady_tick(Duration::from_millis(100));
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = self.bar.clone();
+    }
+
+    /// A line that is no console's own, beside whatever progress is shown.
+    pub fn line(text: &str) {
+        let bar = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        // There is nowhere to tell that standard error can't be written to.
+        bar.suspend(|| drop(writeln!(io::stderr(), "{}", safe(text))));
+    }
+
+    /// Shows how far the work is.
+    pub fn progress(&self, progress: impl FnOnce() -> Progress) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let progress = progress();
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
+        let kinds = [(progress.files, "files"), (progress.servers, "servers")];
+        let mut parts: Vec<String> = kinds
+            .into_iter()
+            .filter_map(|(done, name)| done.map(|(done, all)| (done, all, name)))
+            .map(|(done, all, name)| format!("{} of {} {name}", grouped(done), grouped(all)))
+            .collect();
+        if progress.failed > 0 {
+            parts.push(format!("{} failed", grouped(progress.failed)));
+        }
+        parts.push(format!("{} records", grouped(progress.records)));
+        parts.push(format!("{} matched", grouped(progress.matched)));
+        parts.push(format!("{}/s", grouped((progress.records as f64 / seconds) as u64)));
+        let mut text = parts.join(", ");
+        if let Some(awaited) = progress.awaited.filter(|_| self.started.elapsed() > PATIENCE) {
+            text += &format!("; waiting for {awaited}");
+        }
+        self.bar.set_message(safe(&text));
+    }
+
+    /// Ends the progress, and leaves nothing of it.
+    pub fn end_progress(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Does something that writes to standard output.
+    pub fn beside<R>(&self, write: impl FnOnce() -> R) -> R {
+        if self.shared { self.bar.suspend(write) } else { write() }
+    }
+
+    /// Says what is wrong, shows where, and what to do.
+    pub fn error(&self, failure: &Failure) {
+        let Failure { message, shown, hint } = failure;
+        let mut text = format!("{ERROR}error:{ERROR:#} {}\n", safe(message));
+        for line in shown.iter().flat_map(|shown| shown.lines()) {
+            let _ = writeln!(text, "  {}", safe(line));
+        }
+        if let Some(hint) = hint {
+            let _ = writeln!(text, "{HINT}hint:{HINT:#} {}", safe(hint));
+        }
+        self.print(&text);
+    }
+
+    /// Says something that somebody should know and may not want to.
+    pub fn warning(&self, message: &str) {
+        if !self.quiet {
+            self.print(&format!("{WARNING}warning:{WARNING:#} {}\n", safe(message)));
+        }
+    }
+
+    /// A warning that nobody can ask not to see: a secret is at risk, or records are missing and
+    /// nothing else says so.
+    pub fn caution(&self, message: &str) {
+        self.print(&format!("{WARNING}warning:{WARNING:#} {}\n", safe(message)));
+    }
+
+    /// Says something on the way.
+    pub fn note(&self, message: &str) {
+        if !self.quiet {
+            self.print(&format!("{}\n", safe(message)));
+        }
+    }
+
+    /// What is of interest to some; it is made only for them.
+    pub fn detail(&self, message: impl FnOnce() -> String) {
+        if self.verbose {
+            self.note(&message());
+        }
+    }
+
+    fn print(&self, text: &str) {
+        self.bar.suspend(|| {
+            let mut stream = AutoStream::new(io::stderr().lock(), self.color);
+            // There is nowhere to tell that standard error can't be written to.
+            let _ = stream.write_all(text.as_bytes());
+        });
+    }
+}
+
+/// Whether to colour what goes to standard output.
+pub fn stdout_color(when: When) -> bool {
+    match when {
+        When::Always => true,
+        When::Never => false,
+        When::Auto => AutoStream::choice(&io::stdout()) != ColorChoice::Never,
+    }
+}
+
+fn choice(when: When) -> ColorChoice {
+    match when {
+        When::Auto => ColorChoice::Auto,
+        When::Always => ColorChoice::Always,
+        When::Never => ColorChoice::Never,
+    }
+}
+
+/// The width to fit a table into: the terminal's, or what `COLUMNS` says where standard output is
+/// none. Nothing where a table needs not fit.
+pub fn stdout_width() -> Option<usize> {
+    let terminal = terminal_size::terminal_size_of(io::stdout());
+    let terminal = terminal.map(|(width, _)| usize::from(width.0)).filter(|&width| width > 0);
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|&width: &usize| width > 0);
+    let fallback = || io::stdout().is_terminal().then_some(80);
+    terminal.or_else(told).or_else(fallback).map(|width| width.max(20))
+}
+
+/// A number with commas: `12,345`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Text that doesn't act on a terminal: names of files and what servers send can hold anything.
+fn safe(text: &str) -> String {
+    text.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1000), "1,000");
+        assert_eq!(grouped(12_345_678), "12,345,678");
+    }
+
+    #[test]
+    fn a_name_cannot_write_to_the_terminal() {
+        assert_eq!(safe("a\u{1b}[2Jb\n\u{9b}\u{202e}c"), "a␛[2Jb \u{fffd}\u{fffd}c");
+    }
+}

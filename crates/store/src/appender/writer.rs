@@ -1,0 +1,471 @@
+//! What an appender does, apart from the store that it does it to.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use deltalake::arrow::array::{Array, AsArray, BooleanArray};
+use deltalake::arrow::compute::filter_record_batch;
+use deltalake::arrow::record_batch::RecordBatch;
+use object_store::path::Path;
+
+use super::Flushed;
+use super::held::not_taken;
+use crate::bookmarks::{Key, Mark};
+use crate::commit::{Added, Draft, Outcome};
+use crate::files::{self, DataFile};
+use crate::schema::column;
+use crate::table::{FOLDER, Inner, with_columns};
+use crate::wal::{Left, Step, Wal};
+use crate::{Move, StoreError, checkpoint};
+
+/// Commits that a handle may lag behind, since loading costs more than a commit.
+const LAG: u64 = 32;
+
+/// Rows on their way into the table. They are pushed while others are committed.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    desk: Mutex<Desk>,
+    air: tokio::sync::Mutex<Air>,
+}
+
+/// Where rows wait.
+#[derive(Debug, Default)]
+struct Desk {
+    wal: Option<Wal>,
+    /// Where the rows that wait bring logs, and from where.
+    marks: HashMap<Key, Way>,
+    /// Since when rows have waited.
+    since: Option<Instant>,
+    /// The same of rows whose commit has begun.
+    aloft: Option<Instant>,
+}
+
+/// Where rows are committed, one commit at a time.
+#[derive(Debug, Default)]
+struct Air {
+    /// The commit that was begun and isn't known to have ended.
+    flight: Option<Flight>,
+    /// Logs that were lost and that no flush has reported yet.
+    fenced: Vec<(String, String)>,
+    /// The last frame of the write-ahead log that nobody needs any more.
+    landed: Option<i64>,
+}
+
+/// From where to where a log's bookmark goes in one commit.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// What it has to be in the table still; none where there is none.
+    from: Option<i64>,
+    to: Mark,
+}
+
+/// Follows the moves of each log through the frames that an earlier process has left. Where one
+/// doesn't begin where the one before it ended, a frame between them is gone. What comes after that of
+/// the log is left aside, so that its bookmark stays before the hole: all of it is read again from
+/// there.
+#[derive(Debug, Default)]
+struct Chain {
+    /// Whether frames are known to be missing.
+    has_hole: bool,
+    at: HashMap<Key, i64>,
+    broken: HashSet<Key>,
+}
+
+impl Chain {
+    /// Whether a step begins where its log is.
+    fn goes_on(&mut self, step: &Step, inner: &Inner) -> bool {
+        let key = step.key();
+        if self.broken.contains(&key) {
+            return false;
+        }
+        let known = self.at.get(&key).copied();
+        let at = match known {
+            None if self.has_hole => inner.log.look(|tail| tail.mark(&key)).map(|mark| mark.value),
+            // If the table has another place, the fence knows.
+            None => step.from(),
+            at => at,
+        };
+        if at == step.from() {
+            self.at.insert(key, step.to().value);
+            return true;
+        }
+        let record = at.map(|value| Mark { value, time: None }.record()).unwrap_or_default();
+        tracing::error!(
+            source = key.source,
+            log = key.log,
+            record,
+            "the write-ahead log lacks records after this one; they and those that follow are to be \
+             read again"
+        );
+        self.broken.insert(key);
+        false
+    }
+
+    /// The logs whose rows are left aside.
+    fn lost(&self) -> HashSet<(&str, &str)> {
+        self.broken.iter().map(|key| (key.source.as_str(), key.log.as_str())).collect()
+    }
+}
+
+/// A commit on its way.
+#[derive(Debug)]
+struct Flight {
+    draft: Draft,
+    marks: HashMap<Key, Way>,
+    /// The write-ahead log's identifier, and the last frame of it that it has.
+    frame: Option<(String, i64)>,
+    /// Whether its data files are there.
+    written: bool,
+}
+
+impl Writer {
+    /// Opens the write-ahead log, and commits what processes before this one have left in it.
+    pub(crate) async fn open(inner: &Inner) -> Result<Writer, StoreError> {
+        let writer = Writer::default();
+        let folder = match (&inner.options.log_folder, &inner.storage.folder) {
+            (Some(folder), _) => folder.join(inner.log.look(|tail| tail.table.id.clone())),
+            (None, Some(folder)) => folder.join(FOLDER).join("wal"),
+            (None, None) => return Ok(writer),
+        };
+        let mut first = None;
+        for wal in Wal::take_all(&folder)? {
+            writer.replay(inner, wal).await?;
+            let wal = writer.desk().wal.take();
+            match (&first, wal) {
+                (None, wal) => first = wal,
+                (Some(_), Some(wal)) => wal.remove(),
+                (Some(_), None) => {}
+            }
+        }
+        writer.desk().wal = first;
+        Ok(writer)
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn replay(&self, inner: &Inner, mut wal: Wal) -> Result<(), StoreError> {
+        let committed = inner.log.look(|tail| tail.txn(&wal.app_id())).unwrap_or_default();
+        let Left { entries, missing } = wal.read(committed)?;
+        for frames in &missing {
+            let (table, first, last) = (&inner.storage.url, frames.start(), frames.end());
+            tracing::error!(%table, first, last, "frames of the write-ahead log are damaged");
+        }
+        self.desk().wal = Some(wal);
+        let mut chain = Chain { has_hole: !missing.is_empty(), ..Chain::default() };
+        for entry in &entries {
+            for step in &entry.steps {
+                if !chain.goes_on(step, inner) {
+                    continue;
+                }
+                let key = step.key();
+                inner.held().entry(key.source.clone()).or_default().replay(step);
+                self.desk().note(key, step.from(), step.to());
+            }
+            let lost = chain.lost();
+            for rows in &entry.rows {
+                let rows = with_columns(rows, &inner.schema)?;
+                inner.change().memory.push(without(&rows, &lost)?);
+            }
+        }
+        let flushed = self.flush(inner).await?;
+        if !entries.is_empty() {
+            tracing::info!(
+                table = %inner.storage.url, rows = flushed.rows, fenced = flushed.fenced.len(),
+                "what an earlier process had left in the write-ahead log is committed"
+            );
+        }
+        if let Some(wal) = &mut self.desk().wal {
+            let last = wal.last();
+            wal.forget(last);
+        }
+        Ok(())
+    }
+
+    pub(super) fn push(
+        &self,
+        inner: &Inner,
+        rows: RecordBatch,
+        moves: &[Move],
+    ) -> Result<(), StoreError> {
+        if rows.schema_ref() != &inner.schema {
+            return Err(StoreError::Rows { why: "their columns are not this store's".into() });
+        }
+        let (waiting, _) = inner.state().memory.waiting();
+        let most = inner.options.memory;
+        // What alone is too much is taken when nothing waits.
+        if waiting > 0 && waiting + files::size(&rows) > most {
+            return Err(StoreError::Full { waiting, most });
+        }
+        let mut desk = self.desk();
+        let mut steps = Vec::with_capacity(moves.len());
+        let mut held = inner.held();
+        for (n, to) in moves.iter().enumerate() {
+            let twice = moves[..n].iter().any(|m| m.source == to.source && m.log == to.log);
+            if twice {
+                return Err(StoreError::Rows { why: format!("they move {} twice", to.log) });
+            }
+            let source = held.get(&to.source).ok_or_else(|| not_taken(to))?;
+            steps.push(source.step(to)?);
+        }
+        for (to, (step, mark)) in moves.iter().zip(&steps) {
+            if let Some(source) = held.get_mut(&to.source) {
+                source.advance(&to.log, *mark);
+            }
+            desk.note(step.key(), step.from(), *mark);
+        }
+        drop(held);
+        if let Some(wal) = &mut desk.wal {
+            let steps: Vec<_> = steps.into_iter().map(|(step, _)| step).collect();
+            wal.push(&rows, &steps);
+        }
+        inner.change().memory.push(rows);
+        desk.since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        self.desk().wal.as_mut().ok_or(StoreError::NoLog)?.sync()
+    }
+
+    pub(super) fn has_log(&self) -> bool {
+        self.desk().wal.is_some()
+    }
+
+    pub(super) fn age(&self) -> Option<Duration> {
+        let desk = self.desk();
+        desk.aloft.or(desk.since).map(|since| since.elapsed())
+    }
+
+    /// Commits what had been pushed when it began; what is pushed meanwhile waits for the next.
+    pub(super) async fn flush(&self, inner: &Inner) -> Result<Flushed, StoreError> {
+        let mut air = self.air.lock().await;
+        let before = inner.log.look(|tail| tail.version);
+        let mut flushed = Flushed { version: before, ..Flushed::default() };
+        // First what an earlier flush has begun.
+        self.fly(&mut air, inner, &mut flushed).await?;
+        air.flight = self.desk().board(inner)?;
+        self.fly(&mut air, inner, &mut flushed).await?;
+        flushed.fenced = std::mem::take(&mut air.fenced);
+        drop(air);
+        self.keep_up(inner, before, flushed.version).await;
+        Ok(flushed)
+    }
+
+    /// Commits what is on its way, if anything is.
+    async fn fly(
+        &self,
+        air: &mut Air,
+        inner: &Inner,
+        flushed: &mut Flushed,
+    ) -> Result<(), StoreError> {
+        while air.flight.is_some() {
+            air.fly(inner, flushed).await?;
+        }
+        // Nothing is on its way: it has landed, or was dropped.
+        let mut desk = self.desk();
+        desk.aloft = None;
+        if let (Some(wal), Some(frame)) = (&mut desk.wal, air.landed.take()) {
+            wal.forget(frame);
+        }
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// Notes where rows that wait bring a log: from where the first of them did.
+    fn note(&mut self, key: Key, from: Option<i64>, to: Mark) {
+        self.marks.entry(key).or_insert(Way { from, to }).to = to;
+    }
+
+    /// Lets everything that waits go with one commit; there is none where nothing waits.
+    fn board(&mut self, inner: &Inner) -> Result<Option<Flight>, StoreError> {
+        if inner.state().memory.is_idle() && self.marks.is_empty() {
+            return Ok(None);
+        }
+        let rotate = |wal: &mut Wal| wal.rotate().map(|frame| (wal.app_id(), frame));
+        let frame = self.wal.as_mut().map(rotate).transpose()?;
+        let draft = Draft::new("WRITE", true);
+        inner.change().memory.board(&draft.id);
+        let marks = std::mem::take(&mut self.marks);
+        self.aloft = self.since.take();
+        Ok(Some(Flight { draft, marks, frame, written: false }))
+    }
+}
+
+impl Air {
+    /// Commits what is on its way, or loses some of it.
+    async fn fly(&mut self, inner: &Inner, flushed: &mut Flushed) -> Result<(), StoreError> {
+        let Some(flight) = &mut self.flight else { return Ok(()) };
+        if !flight.written {
+            let rows = inner.state().memory.aboard(&flight.draft.id);
+            flight.draft.added = write_files(inner, rows).await?;
+            flight.draft.fence.clear();
+            flight.draft.txns.clear();
+            for (key, Way { from, to }) in &flight.marks {
+                flight.draft.fence.push((key.clone(), *from));
+                flight.draft.txns.push((key.app_id(), to.value));
+                let time = to.time.map_or(0, |time| time.as_filetime() as i64);
+                flight.draft.txns.push((key.time_id(), time));
+            }
+            if let Some((log, frame)) = &flight.frame {
+                flight.draft.txns.push((log.clone(), *frame));
+                flight.draft.stamp = Some((log.clone(), *frame));
+            }
+            flight.written = true;
+        } else if is_missing(inner, &flight.draft.added).await? {
+            // They waited for their commit until somebody took them for left over.
+            let rows = inner.state().memory.aboard(&flight.draft.id);
+            flight.draft.added = write_files(inner, rows).await?;
+        }
+        match inner.log.commit(&mut flight.draft).await? {
+            Outcome::Done(version) => {
+                flushed.version = version;
+                flushed.rows += flight.draft.added.iter().map(|added| added.rows).sum::<usize>();
+                inner.change().memory.land(&flight.draft.id, version);
+                inner.log.settle(&flight.draft.id);
+                let mut held = inner.held();
+                for (key, way) in &flight.marks {
+                    if let Some(source) = held.get_mut(&key.source) {
+                        source.settle(&key.log, way.to);
+                    }
+                }
+                held.retain(|_, source| !source.is_done());
+            }
+            Outcome::Fenced(keys) => {
+                for key in &keys {
+                    tracing::warn!(
+                        source = key.source,
+                        log = key.log,
+                        "another process has moved the bookmark; the rows are dropped"
+                    );
+                }
+                let old = lose(inner, flight, &keys)?;
+                self.fenced.extend(keys.into_iter().map(|key| (key.source, key.log)));
+                if !old.in_doubt {
+                    remove_files(inner, &old.added).await;
+                }
+                let rows = inner.state().memory.aboard(&flight.draft.id);
+                if !flight.marks.is_empty() || !rows.is_empty() {
+                    return Ok(());
+                }
+            }
+            Outcome::Overtaken => {
+                return Err(StoreError::Changed { why: "its files were removed".into() });
+            }
+        }
+        self.landed = flight.frame.take().map(|(_, frame)| frame);
+        self.flight = None;
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// Writes a checkpoint when one is due, and loads the table when it lags. Neither is what the
+    /// caller waits for, so an error is none of the flush.
+    async fn keep_up(&self, inner: &Inner, before: u64, version: u64) {
+        let due = version / checkpoint::EVERY > before / checkpoint::EVERY;
+        let (loaded, committed) = {
+            let state = inner.state();
+            (state.table.version().unwrap_or_default(), state.memory.committed())
+        };
+        let lags = version.saturating_sub(loaded) > LAG || committed > inner.options.memory / 2;
+        let kept = match (due, lags) {
+            (true, _) => inner.checkpoint().await,
+            (false, true) => inner.reload().await,
+            (false, false) => Ok(()),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(%error, table = %inner.storage.url, "the table isn't kept up with");
+        }
+    }
+}
+
+/// Drops the rows of logs that another process has moved, and lets the others go with a new commit.
+/// Gives what was begun instead.
+fn lose(inner: &Inner, flight: &mut Flight, keys: &[Key]) -> Result<Draft, StoreError> {
+    let draft = Draft::new("WRITE", true);
+    let lost: HashSet<(&str, &str)> =
+        keys.iter().map(|key| (key.source.as_str(), key.log.as_str())).collect();
+    let keep = |rows: &RecordBatch| without(rows, &lost);
+    inner.change().memory.change(&flight.draft.id, &draft.id, keep)?;
+    let mut held = inner.held();
+    for key in keys {
+        flight.marks.remove(key);
+        if let Some(source) = held.get_mut(&key.source) {
+            source.lose(&key.log);
+        }
+    }
+    held.retain(|_, source| !source.is_done());
+    let old = std::mem::replace(&mut flight.draft, draft);
+    flight.written = false;
+    inner.log.settle(&old.id);
+    Ok(old)
+}
+
+/// The rows that aren't of certain logs.
+fn without(rows: &RecordBatch, lost: &HashSet<(&str, &str)>) -> Result<RecordBatch, StoreError> {
+    if lost.is_empty() {
+        return Ok(rows.clone());
+    }
+    let text = |name| rows.column_by_name(name).and_then(|column| column.as_string_opt::<i32>());
+    let (Some(sources), Some(logs)) = (text(column::SOURCE), text(column::LOG)) else {
+        return Err(StoreError::Rows { why: "they have no source or log".into() });
+    };
+    let keep: BooleanArray = (0..rows.num_rows())
+        .map(|row| {
+            let is_lost = sources.is_valid(row)
+                && logs.is_valid(row)
+                && lost.contains(&(sources.value(row), logs.value(row)));
+            Some(!is_lost)
+        })
+        .collect();
+    filter_record_batch(rows, &keep).map_err(|error| StoreError::engine("drop rows", error))
+}
+
+/// Writes rows as data files, durably.
+pub(crate) async fn write_files(
+    inner: &Inner,
+    rows: Vec<RecordBatch>,
+) -> Result<Vec<Added>, StoreError> {
+    let make = move || -> Result<Vec<DataFile>, StoreError> {
+        let Some(rows) = files::joined(&rows)? else { return Ok(Vec::new()) };
+        let parts = files::split(&rows)?;
+        drop(rows);
+        parts.iter().map(|part| files::write(&files::sorted(part)?)).collect()
+    };
+    let made = tokio::task::spawn_blocking(make)
+        .await
+        .map_err(|error| StoreError::engine("write Parquet", error))??;
+    let mut added = Vec::new();
+    for file in made {
+        added.push(file.added);
+        let path = Path::from(added[added.len() - 1].path.as_str());
+        if let Err(error) = inner.storage.write(&path, file.bytes).await {
+            remove_files(inner, &added).await;
+            return Err(error);
+        }
+    }
+    Ok(added)
+}
+
+/// Whether one of some data files isn't there any more.
+async fn is_missing(inner: &Inner, added: &[Added]) -> Result<bool, StoreError> {
+    for added in added {
+        if !inner.storage.exists(&Path::from(added.path.as_str())).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Removes data files that no commit has. What is left is found by vacuum.
+pub(crate) async fn remove_files(inner: &Inner, added: &[Added]) {
+    for added in added {
+        if let Err(error) = inner.storage.delete(&Path::from(added.path.as_str())).await {
+            tracing::debug!(%error, "a data file that no commit has is left");
+        }
+    }
+}

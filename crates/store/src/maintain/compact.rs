@@ -1,0 +1,164 @@
+//! Compaction: many small files become few, each a slice of time, sorted inside by host and time. So
+//! the newest events lie in few files, and a host's in few row groups of each.
+
+use deltalake::DeltaTable;
+use deltalake::arrow::compute::take_record_batch;
+use deltalake::arrow::datatypes::SchemaRef;
+use deltalake::arrow::record_batch::RecordBatch;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use object_store::path::Path;
+
+use super::live::{self, Live};
+use crate::appender::remove_files;
+use crate::commit::{Added, Draft, Outcome, Removed};
+use crate::files::{self, DataFile};
+use crate::schema::column;
+use crate::table::{Inner, with_columns};
+use crate::{Policy, Report, StoreError};
+
+/// Rows in a slice of late events, at least: these are spread over much time.
+const LATE_ROWS: usize = 16 * 1024;
+
+/// Puts small files together, if there are many.
+pub(super) async fn compact(
+    inner: &Inner,
+    table: &DeltaTable,
+    policy: &Policy,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let is_small = |file: &Live| u64::try_from(file.size).is_ok_and(|n| n < policy.small_bytes);
+    let mut small: Vec<Live> = live::files(table)?.into_iter().filter(is_small).collect();
+    if small.len() <= policy.small_files {
+        return Ok(());
+    }
+    let snapshot = table.snapshot().map_err(|e| StoreError::engine("look at the table", e))?;
+    let schema = snapshot.snapshot().arrow_schema();
+    // Late ones apart, so that the slices of the others stay narrow.
+    small.sort_by_key(|file| (file.is_wide(), file.times));
+    let (narrow, wide) = small.split_at(small.partition_point(|file| !file.is_wide()));
+    for (files, late) in [(narrow, false), (wide, true)] {
+        let mut group = Group::new(table, late);
+        for file in files {
+            match read(inner, file, &schema).await {
+                Ok(rows) => group.add(file, rows),
+                Err(error) => {
+                    // The others are put together all the same; a query that needs it says so.
+                    tracing::error!(%error, file = file.path, "a data file can't be read");
+                    continue;
+                }
+            }
+            // Sorting takes as much again.
+            if group.bytes >= policy.memory / 2 {
+                let full = std::mem::replace(&mut group, Group::new(table, late));
+                if !full.replace(inner, report).await? {
+                    return Ok(());
+                }
+            }
+        }
+        if !group.replace(inner, report).await? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Files that are put together.
+struct Group {
+    draft: Draft,
+    rows: Vec<RecordBatch>,
+    bytes: usize,
+    late: bool,
+}
+
+impl Group {
+    fn new(table: &DeltaTable, late: bool) -> Self {
+        let mut draft = Draft::new("OPTIMIZE", false);
+        draft.seen = table.version().unwrap_or_default();
+        Group { draft, rows: Vec::new(), bytes: 0, late }
+    }
+
+    fn add(&mut self, file: &Live, rows: Vec<RecordBatch>) {
+        self.draft.removed.push(Removed { path: file.path.clone(), size: file.size });
+        self.bytes += rows.iter().map(files::size).sum::<usize>();
+        self.rows.extend(rows);
+    }
+
+    /// Writes the slices and commits them for the files. False if somebody else replaces files too.
+    async fn replace(mut self, inner: &Inner, report: &mut Report) -> Result<bool, StoreError> {
+        if self.draft.removed.len() < 2 {
+            return Ok(true);
+        }
+        let (rows, late) = (std::mem::take(&mut self.rows), self.late);
+        let made = tokio::task::spawn_blocking(move || slices(rows, late))
+            .await
+            .map_err(|error| StoreError::engine("sort rows", error))??;
+        let mut added: Vec<Added> = Vec::new();
+        for DataFile { bytes, added: file } in made {
+            let path = Path::from(file.path.as_str());
+            added.push(file);
+            if let Err(error) = inner.storage.write(&path, bytes).await {
+                remove_files(inner, &added).await;
+                return Err(error);
+            }
+        }
+        self.draft.added = added;
+        let outcome = inner.log.commit(&mut self.draft).await;
+        inner.log.settle(&self.draft.id);
+        match outcome? {
+            Outcome::Done(_) => {
+                report.merged += self.draft.removed.len();
+                report.slices += self.draft.added.len();
+                Ok(true)
+            }
+            _ => {
+                if !self.draft.in_doubt {
+                    remove_files(inner, &self.draft.added).await;
+                }
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// Rows as files: one, or for late rows slices of time.
+fn slices(rows: Vec<RecordBatch>, late: bool) -> Result<Vec<DataFile>, StoreError> {
+    let Some(rows) = files::joined(&rows)? else { return Ok(Vec::new()) };
+    if !late {
+        return Ok(vec![files::write(&files::sorted(&rows)?)?]);
+    }
+    let by_time = files::order(&rows, &[column::TIME])?;
+    let slices = (rows.num_rows() / LATE_ROWS).clamp(1, 8);
+    let length = rows.num_rows().div_ceil(slices);
+    (0..rows.num_rows())
+        .step_by(length.max(1))
+        .map(|start| {
+            let slice = by_time.slice(start, length.min(rows.num_rows() - start));
+            let slice = take_record_batch(&rows, &slice)
+                .map_err(|error| StoreError::engine("sort rows", error))?;
+            files::write(&files::sorted(&slice)?)
+        })
+        .collect()
+}
+
+/// The rows of a file, with the table's columns.
+async fn read(
+    inner: &Inner,
+    file: &Live,
+    schema: &SchemaRef,
+) -> Result<Vec<RecordBatch>, StoreError> {
+    let path = Path::from(file.path.as_str());
+    let damaged = |why: String| StoreError::Damaged { path: file.path.clone(), why };
+    let size = u64::try_from(file.size).unwrap_or_default();
+    let Some(bytes) = inner.storage.read(&path, size).await? else {
+        return Err(damaged("it is missing".into()));
+    };
+    if i64::try_from(bytes.len()) != Ok(file.size) {
+        return Err(damaged(format!("it has {} bytes of {}", bytes.len(), file.size)));
+    }
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
+        .and_then(|reader| reader.with_batch_size(64 * 1024).build())
+        .map_err(|error| damaged(error.to_string()))?;
+    reader
+        .map(|rows| with_columns(&rows.map_err(|error| damaged(error.to_string()))?, schema))
+        .collect()
+}

@@ -1,0 +1,261 @@
+//! Statements of SQL: what is answered, what is refused, and that nobody sees what is hidden.
+
+use std::time::Duration;
+
+use quarry_event::filter::Filter;
+use quarry_store::{Access, Format, Limits, Store, StoreError};
+
+use crate::stock::{ask, filled, stock};
+
+fn limits() -> Limits {
+    Limits::default().time(Duration::from_secs(300))
+}
+
+async fn rows(store: &Store, sql: &str, access: &Access) -> Result<String, String> {
+    let answer = store.query(sql, &limits(), access).await.map_err(|error| error.to_string())?;
+    let mut out = Vec::new();
+    answer.write(Format::Jsonl, &mut out).await.map_err(|error| error.to_string())?;
+    Ok(String::from_utf8(out).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_select_on_the_views_is_answered_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(30)).await;
+    let everything = Access::everything();
+    let all = rows(&store, "SELECT count(*) AS n FROM events", &everything).await.unwrap();
+    assert_eq!(all, "{\"n\":30}\n");
+    let none = rows(&store, "SELECT count(*) AS n FROM notices", &everything).await.unwrap();
+    assert_eq!(none, "{\"n\":0}\n");
+    let secret = folder.path().join("secret.csv");
+    std::fs::write(&secret, "a\n1\n").unwrap();
+    let file = secret.to_str().unwrap();
+    for sql in [
+        "",
+        "nonsense",
+        "SELECT 1; SELECT 2",
+        "INSERT INTO events SELECT * FROM events",
+        "UPDATE events SET host = 'x'",
+        "DELETE FROM events",
+        "DROP TABLE events",
+        "CREATE TABLE t AS SELECT * FROM events",
+        "CREATE VIEW v AS SELECT * FROM events",
+        "SELECT * INTO t FROM events",
+        "SET datafusion.execution.batch_size = 1",
+        "SHOW TABLES",
+        "SHOW ALL",
+        "EXPLAIN SELECT * FROM events",
+        "EXPLAIN ANALYZE SELECT * FROM events",
+        "DESCRIBE events",
+        "PREPARE p AS SELECT 1",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM information_schema.df_settings",
+        "SELECT * FROM datafusion.public.events",
+        "SELECT * FROM rows",
+        "SELECT * FROM generate_series(1, 10)",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        &format!("SELECT * FROM '{file}'"),
+        &format!("COPY events TO '{file}'"),
+        &format!("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '{file}'"),
+        "SELECT no_such_column FROM events",
+    ] {
+        let refused = store.query(sql, &limits(), &everything).await;
+        assert!(matches!(refused, Err(StoreError::Sql { .. })), "{sql}: {refused:?}");
+    }
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "a\n1\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_statement_sees_what_the_rules_hide() {
+    let folder = tempfile::tempdir().unwrap();
+    let stock = stock(60);
+    let store = filled(folder.path(), &stock).await;
+    let access =
+        Access::by("host1 only", |whence| whence.host == "host1" && whence.log == "System");
+    let may = |host: &str, log: &str| host == "host1" && log == "System";
+    let seen = stock.iter().filter(|one| may(&one.host, one.log)).count();
+    assert!(seen > 0 && seen < stock.len());
+    for sql in [
+        "SELECT count(*) AS n FROM events",
+        "SELECT n FROM (SELECT count(*) AS n FROM events)",
+        "WITH e AS (SELECT * FROM events) SELECT count(*) AS n FROM e",
+        "WITH events AS (SELECT * FROM events) SELECT count(*) AS n FROM events",
+        "SELECT (SELECT count(*) FROM events) AS n",
+        "SELECT count(*) AS n FROM events WHERE true OR host = 'host0'",
+        "SELECT count(*) AS n FROM (SELECT * FROM events UNION ALL SELECT * FROM events WHERE false)",
+        "SELECT count(DISTINCT log_record) AS n FROM events e",
+        "SELECT count(DISTINCT a.log_record) AS n FROM events a LEFT JOIN events b ON a.host <> b.host",
+        "SELECT sum(c) AS n FROM (SELECT count(*) AS c FROM events GROUP BY host, log)",
+        "SELECT max(r) AS n FROM (SELECT row_number() OVER (ORDER BY log_record) AS r FROM events)",
+        "SELECT count(*) AS n FROM events WHERE host IN (SELECT host FROM events)",
+    ] {
+        let found = rows(&store, sql, &access).await.unwrap();
+        assert_eq!(found, format!("{{\"n\":{seen}}}\n"), "{sql}");
+    }
+    // An error that only a hidden row would make isn't made.
+    let hidden = stock.iter().find(|one| !may(&one.host, one.log)).unwrap().record;
+    for sql in [
+        format!("SELECT count(*) AS n FROM events WHERE 1 / (log_record - {hidden}) < 5"),
+        format!(
+            "SELECT count(*) AS n FROM events WHERE 1 / (log_record - {hidden}) < 5 AND host <> 'host1'"
+        ),
+        format!("SELECT log_record FROM events ORDER BY 1 / (log_record - {hidden}) LIMIT 3"),
+        format!("SELECT max(1 / (log_record - {hidden})) FROM events"),
+    ] {
+        rows(&store, &sql, &access).await.unwrap();
+        let told = rows(&store, &sql, &Access::everything()).await.unwrap_err();
+        assert!(told.to_lowercase().contains("divi"), "{sql}: {told}");
+    }
+    // The same holds for what a page asks.
+    let mut page = ask(Filter::default());
+    page.access = access;
+    assert_eq!(store.count(&page).await.unwrap(), seen as u64);
+    assert_eq!(store.newest(&page, 1000, None).await.unwrap().events.len(), seen);
+    let hidden = stock.iter().find(|one| !may(&one.host, one.log)).unwrap();
+    assert!(store.at(&page, &hidden.place()).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_that_takes_too_much_is_ended_and_says_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(90)).await;
+    let everything = Access::everything();
+    let many = "SELECT a.text FROM events a, events b, events c, events d, events e";
+    let ended = async |sql: &str, limits: Limits| {
+        let answer = match store.query(sql, &limits, &everything).await {
+            Ok(answer) => answer,
+            Err(error) => return error.to_string(),
+        };
+        answer.write(Format::Jsonl, &mut std::io::sink()).await.unwrap_err().to_string()
+    };
+    let told = ended("SELECT * FROM events", limits().rows(10)).await;
+    assert!(told.contains("10 rows"), "{told}");
+    let told = ended("SELECT * FROM events", limits().bytes(100)).await;
+    assert!(told.contains("100 bytes"), "{told}");
+    let told =
+        ended(&format!("SELECT count(*) FROM ({many})"), limits().time(Duration::from_secs(2)))
+            .await;
+    assert!(told.contains("2 seconds"), "{told}");
+    let told = ended("SELECT text FROM events ORDER BY text", limits().memory(1000)).await;
+    assert!(told.contains("1000 bytes of memory"), "{told}");
+    let told = ended(&format!("SELECT {}", "1,".repeat(40_000)), limits()).await;
+    assert!(told.contains("65536"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_view_names_levels_and_shows_seven_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let stock = stock(200);
+    let store = filled(folder.path(), &stock).await;
+    let sql = "SELECT time_text, level_name, keywords, keyword_names, log_record FROM events \
+               WHERE level = 0 AND keywords = '0x8020000000000000' AND time IS NOT NULL \
+               ORDER BY log_record LIMIT 1";
+    let row = rows(&store, sql, &Access::everything()).await.unwrap();
+    let row: serde_json::Value = serde_json::from_str(&row).unwrap();
+    let original = &stock[row["log_record"].as_u64().unwrap() as usize - 1];
+    assert_eq!(row["time_text"], original.place().time.to_string());
+    assert_eq!(row["level_name"], "Audit Success");
+    assert_eq!(row["keyword_names"], "Audit Success");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_written_in_each_format() {
+    use quarry_event::output::CsvCells;
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(40)).await;
+    let sql =
+        "SELECT log_record, '=1+1' AS formula, host, data FROM events ORDER BY log_record LIMIT 2";
+    let write = async |format| {
+        let answer = store.query(sql, &limits(), &Access::everything()).await.unwrap();
+        let mut out = Vec::new();
+        assert_eq!(answer.write(format, &mut out).await.unwrap(), 2);
+        out
+    };
+    let csv = write(Format::Csv { cells: CsvCells::Spreadsheet, terminal: false }).await;
+    let csv = String::from_utf8(csv).unwrap();
+    assert!(csv.starts_with("log_record,formula,host,data\r\n1,'=1+1,host0,"), "{csv}");
+    let csv = write(Format::Csv { cells: CsvCells::Exact, terminal: false }).await;
+    assert!(String::from_utf8(csv).unwrap().contains("\r\n2,=1+1,host1,"));
+    let table = String::from_utf8(write(Format::Table { width: 20 }).await).unwrap();
+    assert!(table.starts_with("LOG_RECORD  FORMULA  HOST   DATA"), "{table}");
+    assert_eq!(table.lines().count(), 3);
+    // Magic numbers of the two formats, at both ends.
+    let parquet = write(Format::Parquet).await;
+    assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));
+    let arrow = write(Format::Arrow).await;
+    assert!(
+        arrow.starts_with(&[0xff; 4]) && arrow.ends_with(&[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_would_take_the_process_with_it_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(30)).await;
+    let everything = Access::everything();
+    let many = |head: &str, part: &str, n: usize| format!("{head}{}", part.repeat(n));
+    for sql in [
+        many("SELECT 1", "+1", 32_000),
+        many("SELECT 1", "::int", 13_000),
+        many("SELECT 1", " UNION ALL SELECT 1", 3400),
+        many("SELECT data", "['a']", 13_000),
+        many("SELECT 1", " IS NULL", 8000),
+        many("SELECT true", " NOTNULL", 8000),
+        many("SELECT count(*) FROM events WHERE level=1", " OR level=1", 5000),
+        many("SELECT 1 FROM events", ",events", 9000),
+        many("SELECT count(*) FROM events WHERE event_id IN (1", ",2", 5000) + ")",
+        many("SELECT 1 FROM events e", " NATURAL JOIN events", 100),
+        "SELECT length(repeat('x', 2000000000))".to_owned(),
+        "SELECT length(lpad('x', 2000000000))".to_owned(),
+        "SELECT cardinality(range(0, 400000000))".to_owned(),
+        "SELECT cardinality(generate_series(0, 400000000))".to_owned(),
+        "SELECT cardinality(array_repeat('x', 100000000))".to_owned(),
+        "SELECT cardinality(list_repeat('x', 100000000))".to_owned(),
+        "SELECT cardinality(array_resize([1], 100000000, 1))".to_owned(),
+    ] {
+        let short = &sql[..sql.len().min(60)];
+        let refused = store.query(&sql, &limits(), &everything).await;
+        assert!(matches!(refused, Err(StoreError::Sql { .. })), "{short}: {refused:?}");
+    }
+    // What is just not too much is answered.
+    for sql in [
+        many("SELECT 1", "+1", 100),
+        many("SELECT 1", "::int", 100),
+        many("SELECT 1", " UNION ALL SELECT 1", 100),
+        many("SELECT count(*) FROM events WHERE level=1", " OR level=1", 58),
+        many("SELECT count(*) FROM events WHERE event_id IN (1", ",1", 1000) + ")",
+    ] {
+        let short = &sql[..sql.len().min(60)];
+        let answered = rows(&store, &sql, &everything).await;
+        assert!(answered.is_ok(), "{short}: {answered:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_filter_of_thousands_of_parts_is_answered() {
+    use quarry_event::filter::{Glob, Ids, Pattern};
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(60)).await;
+    let all = store.count(&ask(Filter::default())).await.unwrap();
+    let mut many = ask(Filter::default());
+    many.hosts = Some((0..5000).map(|n| format!("host{n}")).collect());
+    assert_eq!(store.count(&many).await.unwrap(), all);
+    let mut ids = String::from("0-65535");
+    let of = |ids: &str| Filter { ids: Some(Ids::parse(ids).unwrap()), ..Filter::default() };
+    let wanted = store.count(&ask(of(&ids))).await.unwrap();
+    assert!(wanted > 0);
+    let pairs = |from: u64| (from..65_536).step_by(4).map(|n| format!("{n}-{}", n + 1));
+    let mut sum = 0;
+    for from in [0, 2] {
+        ids = pairs(from).collect::<Vec<_>>().join(",");
+        sum += store.count(&ask(of(&ids))).await.unwrap();
+    }
+    assert_eq!(sum, wanted);
+    let glob = |n: usize| Glob::parse(&format!("user{n}")).unwrap();
+    let users = Filter { users: (0..3000).map(glob).collect(), ..Filter::default() };
+    store.count(&ask(users)).await.unwrap();
+    let grep = Filter { grep: vec![Pattern::parse("a").unwrap(); 3000], ..Filter::default() };
+    let once = Filter { grep: vec![Pattern::parse("a").unwrap()], ..Filter::default() };
+    let (many, once) = (store.count(&ask(grep)).await, store.count(&ask(once)).await);
+    assert_eq!(many.unwrap(), once.unwrap());
+}
