@@ -106,11 +106,27 @@ impl Memory {
         to: &str,
         keep: impl Fn(&RecordBatch) -> Result<RecordBatch, StoreError>,
     ) -> Result<(), StoreError> {
-        let is_aboard = |part: &&mut Part| matches!(&part.stage, Stage::Flight(id) if id == from);
-        for part in self.parts.iter_mut().filter(is_aboard) {
+        self.keep(&Stage::Flight(from.to_owned()), &Stage::Flight(to.to_owned()), keep)
+    }
+
+    /// Lets rows wait on only as far as `keep` keeps them.
+    pub(crate) fn keep_waiting(
+        &mut self,
+        keep: impl Fn(&RecordBatch) -> Result<RecordBatch, StoreError>,
+    ) -> Result<(), StoreError> {
+        self.keep(&Stage::Waiting, &Stage::Waiting, keep)
+    }
+
+    fn keep(
+        &mut self,
+        from: &Stage,
+        to: &Stage,
+        keep: impl Fn(&RecordBatch) -> Result<RecordBatch, StoreError>,
+    ) -> Result<(), StoreError> {
+        for part in self.parts.iter_mut().filter(|part| part.stage == *from) {
             part.rows = keep(&part.rows)?;
             part.bytes = files::size(&part.rows);
-            part.stage = Stage::Flight(to.to_owned());
+            part.stage = to.clone();
         }
         self.parts.retain(|part| part.rows.num_rows() > 0);
         Ok(())

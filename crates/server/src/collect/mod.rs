@@ -9,7 +9,7 @@ mod sink;
 pub(crate) mod work;
 mod writer;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use futures_util::{StreamExt as _, stream};
 use quarry_collect::{Detect, FleetInput, Pipeline, RunError, Selection, Stop};
 use quarry_event::filter::{Filter, Glob};
-use quarry_fleet::FollowOptions;
+use quarry_fleet::{Cursors, FollowOptions};
 use quarry_program::console::Console;
 use quarry_program::servers::Servers;
 use quarry_program::texts::RunTexts;
@@ -137,7 +137,7 @@ impl Collector {
         }
         let id = state.next;
         state.next += 1;
-        let inputs = self.inputs(&wanted, means);
+        let (inputs, cursors) = self.inputs(&wanted, means);
         if inputs.is_empty() {
             return;
         }
@@ -151,18 +151,19 @@ impl Collector {
             }
         }
         let stop = Stop::default();
-        match self.start(id, inputs, names, stop.clone(), means) {
+        match self.start(id, inputs, cursors, names, stop.clone(), means) {
             Ok(thread) => state.runs.push(Running { id, stop, thread }),
             Err(error) => tracing::error!(%error, "no thread can be started"),
         }
     }
 
-    /// The sources of a run. A server that can't be signed in to is reported, and tried again.
+    /// The sources of a run, and where their logs go on. A server that can't be signed in to is
+    /// reported, and tried again.
     fn inputs(
         &self,
         wanted: &BTreeMap<String, Followed>,
         means: &mut Means<'_>,
-    ) -> Vec<FleetInput> {
+    ) -> (Vec<FleetInput>, Cursors) {
         let mut selections: HashMap<&[String], Arc<Selection>> = HashMap::new();
         let mut inputs = Vec::new();
         let mut opened = Vec::new();
@@ -178,7 +179,7 @@ impl Collector {
             };
             opened.push((name, followed, server));
         }
-        let taken: Vec<Result<(), StoreError>> = self.runtime.block_on(
+        let taken: Vec<Result<Cursors, StoreError>> = self.runtime.block_on(
             stream::iter(&opened)
                 .map(|(_, _, server)| async {
                     self.writer.take(&self.store, &server.addresses()).await
@@ -186,16 +187,19 @@ impl Collector {
                 .buffered(TAKEN)
                 .collect(),
         );
-        let cursors = self.writer.cursors();
-        let known: HashSet<&str> = cursors.keys().map(|(source, _)| source.as_str()).collect();
+        let mut cursors = Cursors::new();
         for ((name, followed, server), taken) in opened.into_iter().zip(taken) {
-            if let Err(error) = taken {
-                tracing::warn!(server = name, %error, "its bookmarks can't be read");
-                let trouble = Trouble { what: error.to_string(), remedy: None };
-                self.status.failed(name, trouble, false);
-                continue;
-            }
-            server.keep_to(|address| known.contains(address));
+            let taken = match taken {
+                Ok(taken) => taken,
+                Err(error) => {
+                    tracing::warn!(server = name, %error, "its bookmarks can't be read");
+                    let trouble = Trouble { what: error.to_string(), remedy: None };
+                    self.status.failed(name, trouble, false);
+                    continue;
+                }
+            };
+            server.keep_to(|address| taken.keys().any(|(source, _)| source == address));
+            cursors.extend(taken);
             let selection = match selections.get(&*followed.logs) {
                 Some(selection) => Arc::clone(selection),
                 None => {
@@ -209,22 +213,22 @@ impl Collector {
             };
             inputs.push(means.texts.server(server, &selection));
         }
-        inputs
+        (inputs, cursors)
     }
 
     fn start(
         &self,
         id: u64,
         inputs: Vec<FleetInput>,
+        cursors: Cursors,
         names: Vec<String>,
         stop: Stop,
         means: &Means<'_>,
     ) -> std::io::Result<JoinHandle<()>> {
         tracing::info!(run = id, servers = names.len(), "following");
         let sources = inputs.iter().map(|input| Arc::clone(&input.source)).collect();
-        let run = Run::new(id, names, &self.writer, &self.status);
-        let cursors = Arc::new(self.writer.cursors());
-        let mut bookmarks = Bookmarks::new(run.clone(), cursors, sources);
+        let run = Run::new(id, names, &cursors, &self.writer, &self.status);
+        let mut bookmarks = Bookmarks::new(run.clone(), Arc::new(cursors), sources);
         let mut sink = Storing(run);
         let work = MakeRows { columns: Arc::clone(&self.columns) };
         let first = means.config.collect.first();

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quarry_collect::{
     CursorError, CursorStore, Delivery, LogCursor, Next, Notice, Sink, Source, Summary,
 };
+use quarry_eventlog::{Cursor, LogName};
 use quarry_fleet::{Cause, Cursors};
 use quarry_store::{NoticeKind, RecordBatch, StoreError};
 
@@ -30,6 +31,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// The last record of each log whose bookmark this run has begun from or moved.
+    places: HashMap<(String, String), u64>,
     /// By the source's address and the log.
     waiting: HashMap<(String, String), Waiting>,
     /// Places of sources that belong to somebody else by now.
@@ -54,16 +57,21 @@ impl Run {
     pub(super) fn new(
         id: u64,
         names: Vec<String>,
+        cursors: &Cursors,
         writer: &Arc<Writer>,
         status: &Arc<Status>,
     ) -> Self {
         let told = vec![false; names.len()];
+        let place = |((source, log), cursor): (&(String, LogName), &Cursor)| {
+            ((source.clone(), log.0.clone()), cursor.record.0)
+        };
+        let places = cursors.iter().map(place).collect();
         Run(Arc::new(Shared {
             id,
             names,
             writer: Arc::clone(writer),
             status: Arc::clone(status),
-            state: Mutex::new(State { told, ..State::default() }),
+            state: Mutex::new(State { told, places, ..State::default() }),
         }))
     }
 
@@ -74,13 +82,16 @@ impl Run {
     /// Pushes what came of a log up to a record, and moves the bookmark there.
     fn settle(&self, name: &str, cursor: &LogCursor) -> Result<(), StoreError> {
         let key = (cursor.source.clone(), cursor.log.0.clone());
-        let Waiting { gaps, batches, is_new_generation } =
-            self.state().waiting.remove(&key).unwrap_or_default();
+        let (Waiting { gaps, batches, is_new_generation }, from) = {
+            let mut state = self.state();
+            (state.waiting.remove(&key).unwrap_or_default(), state.places.get(&key).copied())
+        };
         let Shared { id, writer, status, .. } = &*self.0;
         let to = (cursor.cursor.record.0, cursor.cursor.time);
-        let whole = Whole { gaps, batches, key, to, is_new_generation };
+        let whole = Whole { gaps, batches, key, from, to, is_new_generation };
         let pushed = writer.push(*id, name, &whole)?;
         if let Pushed::Rows(rows) = pushed {
+            self.state().places.insert(whole.key, to.0);
             status.pushed(name, rows as u64);
         }
         Ok(())

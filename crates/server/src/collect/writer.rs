@@ -56,6 +56,8 @@ pub(super) struct Whole {
     pub(super) batches: Vec<RecordBatch>,
     /// The source's address and the log.
     pub(super) key: (String, String),
+    /// The last record before, where there was one.
+    pub(super) from: Option<u64>,
     /// The last record, and its time.
     pub(super) to: (u64, Option<EventTime>),
     /// Whether the log's numbers began anew before.
@@ -88,8 +90,6 @@ pub(crate) struct Writer {
 }
 
 struct Inner {
-    /// Where each log is, by the source's address and its name, as far as rows were pushed.
-    places: HashMap<(String, String), (u64, Option<EventTime>)>,
     /// Which run follows each source, by its name.
     holders: HashMap<String, u64>,
     /// What the source is called whose address this is.
@@ -109,7 +109,6 @@ impl Writer {
         Arc::new(Writer {
             appender,
             inner: Mutex::new(Inner {
-                places: HashMap::new(),
                 holders: HashMap::new(),
                 names: HashMap::new(),
                 due,
@@ -153,33 +152,28 @@ impl Writer {
         self.releases.load(Ordering::Acquire)
     }
 
-    /// Where each log goes on.
-    pub(super) fn cursors(&self) -> Cursors {
-        let inner = self.lock();
-        let of =
-            |((source, log), (record, time)): (&(String, String), &(u64, Option<EventTime>))| {
-                let cursor = Cursor { record: RecordId(*record), time: *time };
-                ((source.clone(), LogName(log.clone())), cursor)
-            };
-        inner.places.iter().map(of).collect()
-    }
-
-    /// Takes a source by each address that it may have: its logs go on where they are in the table at
-    /// this moment, or where rows have brought them that wait here. Nobody holds it meanwhile.
-    pub(super) async fn take(&self, store: &Store, addresses: &[&str]) -> Result<(), StoreError> {
+    /// Takes a source by each address that it may have, and says where each of its logs goes on: where
+    /// it is in the table at this moment, or where rows have brought it that wait here. Nobody holds it
+    /// meanwhile.
+    pub(super) async fn take(
+        &self,
+        store: &Store,
+        addresses: &[&str],
+    ) -> Result<Cursors, StoreError> {
+        let mut cursors = Cursors::new();
         for address in addresses {
-            let bookmarks = store.take(address).await?;
-            let mut inner = self.lock();
-            inner.places.retain(|(source, _), _| source != address);
-            inner.places.extend(bookmarks.into_iter().map(place));
+            for Bookmark { source, log, record, time, .. } in store.take(address).await? {
+                let cursor = Cursor { record: RecordId(record), time };
+                cursors.insert((source, LogName(log)), cursor);
+            }
         }
-        Ok(())
+        Ok(cursors)
     }
 
     /// Pushes rows of a log of a source, together with the bookmark after them. Blocks while too much
     /// waits for its commit.
     pub(super) fn push(&self, run: u64, name: &str, whole: &Whole) -> Result<Pushed, StoreError> {
-        let Whole { gaps, batches, key, to, is_new_generation } = whole;
+        let Whole { gaps, batches, key, from, to, is_new_generation } = whole;
         let (to, is_new_generation) = (*to, *is_new_generation);
         let rows = self.rows(gaps, batches)?;
         let count = rows.num_rows();
@@ -188,16 +182,14 @@ impl Writer {
             if inner.holders.get(name) != Some(&run) {
                 return Ok(Pushed::NotHeld);
             }
-            let at = inner.places.get(key).copied();
-            if count == 0 && !is_new_generation && at.is_some_and(|at| at.0 == to.0) {
+            if count == 0 && !is_new_generation && *from == Some(to.0) {
                 return Ok(Pushed::Nothing);
             }
-            let new_generation = is_new_generation || at.is_some_and(|at| to.0 < at.0);
+            let new_generation = is_new_generation || from.is_some_and(|from| to.0 < from);
             let moved = Move { source: key.0.clone(), log: key.1.clone(), to, new_generation };
             inner.names.entry(key.0.clone()).or_insert_with(|| name.to_owned());
             match self.appender.push(rows.clone(), &[moved]) {
                 Ok(()) => {
-                    inner.places.insert(key.clone(), to);
                     self.status.waiting(self.appender.waiting());
                     return Ok(Pushed::Rows(batches.iter().map(RecordBatch::num_rows).sum()));
                 }
@@ -344,7 +336,6 @@ impl Writer {
         let mut inner = self.lock();
         for (source, log) in &flushed.fenced {
             tracing::warn!(source, log, "another collector follows it; it is given up here");
-            inner.places.remove(&(source.clone(), log.clone()));
             if let Some(name) = inner.names.get(source).cloned()
                 && inner.holders.remove(&name).is_some()
             {
@@ -358,8 +349,4 @@ impl Writer {
         tracing::debug!(version = flushed.version, rows = flushed.rows, "committed");
         true
     }
-}
-
-fn place(bookmark: Bookmark) -> ((String, String), (u64, Option<EventTime>)) {
-    ((bookmark.source, bookmark.log), (bookmark.record, bookmark.time))
 }

@@ -143,7 +143,7 @@ impl Writer {
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.desk)
     }
 
     async fn replay(&self, inner: &Inner, mut wal: Wal) -> Result<(), StoreError> {
@@ -262,7 +262,7 @@ impl Writer {
         flushed: &mut Flushed,
     ) -> Result<(), StoreError> {
         while air.flight.is_some() {
-            air.fly(inner, flushed).await?;
+            air.fly(inner, &self.desk, flushed).await?;
         }
         // Nothing is on its way: it has landed, or was dropped.
         let mut desk = self.desk();
@@ -272,6 +272,10 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Desk {
@@ -297,7 +301,12 @@ impl Desk {
 
 impl Air {
     /// Commits what is on its way, or loses some of it.
-    async fn fly(&mut self, inner: &Inner, flushed: &mut Flushed) -> Result<(), StoreError> {
+    async fn fly(
+        &mut self,
+        inner: &Inner,
+        desk: &Mutex<Desk>,
+        flushed: &mut Flushed,
+    ) -> Result<(), StoreError> {
         let Some(flight) = &mut self.flight else { return Ok(()) };
         if !flight.written {
             let rows = inner.state().memory.aboard(&flight.draft.id);
@@ -342,7 +351,7 @@ impl Air {
                         "another process has moved the bookmark; the rows are dropped"
                     );
                 }
-                let old = lose(inner, flight, &keys)?;
+                let old = lose(inner, &mut lock(desk), flight, &keys)?;
                 self.fenced.extend(keys.into_iter().map(|key| (key.source, key.log)));
                 if !old.in_doubt {
                     remove_files(inner, &old.added).await;
@@ -385,20 +394,38 @@ impl Writer {
 
 /// Drops the rows of logs that another process has moved, and lets the others go with a new commit.
 /// Gives what was begun instead.
-fn lose(inner: &Inner, flight: &mut Flight, keys: &[Key]) -> Result<Draft, StoreError> {
+///
+/// Rows that were pushed meanwhile follow those that are dropped, so they are dropped too: once the
+/// source is taken again its records come again, and the fence sees only where rows begin.
+fn lose(
+    inner: &Inner,
+    desk: &mut Desk,
+    flight: &mut Flight,
+    keys: &[Key],
+) -> Result<Draft, StoreError> {
     let draft = Draft::new("WRITE", true);
     let lost: HashSet<(&str, &str)> =
         keys.iter().map(|key| (key.source.as_str(), key.log.as_str())).collect();
     let keep = |rows: &RecordBatch| without(rows, &lost);
-    inner.change().memory.change(&flight.draft.id, &draft.id, keep)?;
+    let is_idle = {
+        let memory = &mut inner.change().memory;
+        memory.change(&flight.draft.id, &draft.id, keep)?;
+        memory.keep_waiting(keep)?;
+        memory.is_idle()
+    };
     let mut held = inner.held();
     for key in keys {
         flight.marks.remove(key);
+        desk.marks.remove(key);
         if let Some(source) = held.get_mut(&key.source) {
             source.lose(&key.log);
         }
     }
     held.retain(|_, source| !source.is_done());
+    drop(held);
+    if is_idle && desk.marks.is_empty() {
+        desk.since = None;
+    }
     let old = std::mem::replace(&mut flight.draft, draft);
     flight.written = false;
     inner.log.settle(&old.id);

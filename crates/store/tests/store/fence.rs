@@ -42,6 +42,37 @@ async fn of_two_holders_of_a_log_the_second_is_refused_and_keeps_its_other_logs(
     assert_eq!(files, 3, "the refused rows' file is gone");
 }
 
+/// On one thread: the rows are pushed when the commit waits for its file.
+#[tokio::test]
+async fn what_is_pushed_while_its_log_is_being_lost_is_dropped_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (open(folder.path(), several()).await, open(folder.path(), several()).await);
+    let (first, second) = (one.appender().unwrap(), two.appender().unwrap());
+    for source in [A, B] {
+        two.take(source).await.unwrap();
+    }
+    one.take(A).await.unwrap();
+    store(&first, &one, A, 1..11).await.unwrap();
+
+    second.push(rows(&two, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
+    let (flushed, ()) = tokio::join!(second.flush(), async {
+        for (source, last) in [(A, 21), (B, 6)] {
+            let first = if source == A { 11 } else { 1 };
+            let moved = to(source, "Security", last - 1);
+            second.push(rows(&two, source, "Security", first..last), &[moved]).unwrap();
+        }
+    });
+    assert_eq!(flushed.unwrap().fenced, [(A.to_owned(), "Security".to_owned())]);
+    assert_eq!(second.waiting().rows, 5, "those of the other source");
+
+    // Where the first has left it is where the rows that were dropped began.
+    assert_eq!(two.take(A).await.unwrap()[0].record, 10);
+    store(&second, &two, A, 11..16).await.unwrap();
+    let all = [expected(A, "Security", 1..16), expected(B, "Security", 1..6)].concat();
+    assert_eq!(records(folder.path()).await, all);
+    assert_eq!(second.waiting().age, None);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sleeper_that_wakes_with_rows_is_refused() {
     let folder = tempfile::tempdir().unwrap();
