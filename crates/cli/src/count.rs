@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use quarry_collect::{Delivery, Next, Selection, Source};
-use quarry_event::EventTime;
 use quarry_event::filter::Glob;
-use quarry_event::output::local_time;
 use quarry_eventlog::{Detail, Direction, LogInfo};
 use quarry_fleet::SourceId;
 use serde_json::Value as Json;
@@ -84,12 +82,20 @@ fn list(
 ) -> Result<ExitCode, Failure> {
     let zone = Zone::new(&args.terminal)?;
     let by_channel = listed.selection.is_none();
-    let mut columns = COLUMNS.to_vec();
+    let (source, log) = (Column::text("source"), Column::text("log").giving_way());
+    let mut columns = match (inputs.servers.is_empty(), by_channel) {
+        (true, true) => vec![source.main().path(), log],
+        // A file's name says it.
+        (true, false) => vec![source.main().path(), log.dropped(1)],
+        (false, _) => vec![source.giving_way(), log],
+    };
+    columns.push(Column::number("records"));
+    columns.extend(["oldest", "newest"].map(|name| Column::time(name, &zone.get())));
     if run.file_options.recover {
         columns.insert(3, Column::number("recovered"));
     }
     if by_channel {
-        columns.extend([Column::number("size"), Column::text("enabled")]);
+        columns.extend([Column::number("size").dropped(2), Column::text("enabled").dropped(1)]);
     }
     let mut rows = Rows::new(columns, args);
     let files: Vec<String> = inputs.files.iter().map(Input::name).collect();
@@ -100,7 +106,7 @@ fn list(
         files: inputs.files.len(),
         found: BTreeMap::new(),
         logs: listed.logs.clone(),
-        listing: Listing { rows: 0, without_log: listed.logs.clone() },
+        listing: Listing { without_log: listed.logs.clone(), ..Listing::default() },
         not_empty: listed.not_empty,
         recover: run.file_options.recover,
         zone: zone.get(),
@@ -126,6 +132,11 @@ fn list(
         run.console.warning(&format!("no file that was read has events of a log {log}"));
     }
     run.summarize();
+    if by_channel && listing.empty > 0 {
+        let (empty, rows) = (grouped(listing.empty), grouped(listing.rows));
+        run.console
+            .note(&format!("  {empty} of {rows} logs are empty; --not-empty leaves them out"));
+    }
     let mut outcome = run.outcome();
     outcome.matched &= !by_channel || listing.rows > 0;
     Ok(outcome.exit_code())
@@ -135,17 +146,11 @@ fn list(
 #[derive(Default)]
 struct Listing {
     rows: u64,
+    /// How many of them are of logs without records.
+    empty: u64,
     /// The logs that were asked for, and that no source has.
     without_log: Vec<Glob>,
 }
-
-const COLUMNS: [Column; 5] = [
-    Column::text("source").giving_way(),
-    Column::text("log").giving_way(),
-    Column::number("records"),
-    Column::text("oldest"),
-    Column::text("newest"),
-];
 
 /// What was found: of each source, by its place, its name and its logs.
 struct Lists {
@@ -183,10 +188,12 @@ impl Lists {
                 && !(self.not_empty && tally.events == 0)
         };
         let listed = logs.iter().filter(is_listed);
-        let rows: Vec<_> = listed.map(|(log, tally)| self.row(&source, log, tally)).collect();
+        let rows: Vec<_> =
+            listed.clone().map(|(log, tally)| self.row(&source, log, tally)).collect();
         let has_log = |glob: &Glob| logs.keys().any(|log| glob.is_match(log));
         self.listing.without_log.retain(|glob| !has_log(glob));
         self.listing.rows += rows.len() as u64;
+        self.listing.empty += listed.filter(|(_, tally)| tally.events == 0).count() as u64;
         self.rows.add(&rows)
     }
 
@@ -200,15 +207,11 @@ impl Lists {
     }
 
     fn row(&self, source: &str, log: &str, tally: &Tally) -> Vec<Cell> {
-        let time = |time: Option<EventTime>| match time {
-            Some(time) => Cell::new(time.to_string(), local_time(time, &self.zone)),
-            None => Cell::new(Json::Null, ""),
-        };
         let number = |number: u64| Cell::new(number, grouped(number));
         let records = number(tally.events - tally.recovered);
         let mut row = vec![Cell::text(source), Cell::text(log), records];
         row.extend(self.recover.then(|| number(tally.recovered)));
-        row.extend([time(tally.oldest), time(tally.newest)]);
+        row.extend([tally.oldest, tally.newest].map(|time| Cell::time(time, &self.zone)));
         if self.by_channel {
             row.push(tally.size.map_or(Cell::new(Json::Null, ""), number));
             row.push(match tally.enabled {

@@ -10,8 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use quarry_collect::{Delivery, Next};
-use quarry_event::EventTime;
-use quarry_event::output::{Column as EventColumn, local_time};
+use quarry_event::output::Column as EventColumn;
 use serde_json::Value as Json;
 
 use crate::args::CountArgs;
@@ -51,15 +50,11 @@ pub(crate) fn run(
     let mut groups = Groups::default();
     delivered(run.read(inputs, &selection, &count, &mut groups))?;
     let zone = Zone::new(&args.output.terminal)?.get();
-    let time = |time: Option<EventTime>| match time {
-        Some(time) => Cell::new(time.to_string(), local_time(time, &zone)),
-        None => Cell::new(Json::Null, ""),
-    };
     let others = groups.others;
     let row = |texts: Vec<Cell>, tally: &Tally, is_others: bool| {
         let mut row = texts;
         row.push(Cell::new(tally.events, grouped(tally.events)));
-        row.extend([time(tally.oldest), time(tally.newest)]);
+        row.extend([tally.oldest, tally.newest].map(|time| Cell::time(time, &zone)));
         row.extend(others.map(|_| Cell::new(is_others, if is_others { "yes" } else { "" })));
         row
     };
@@ -76,7 +71,8 @@ pub(crate) fn run(
     }
     let mut columns: Vec<Column> =
         fields.iter().map(|field| Column::field(&field.name())).collect();
-    columns.extend([Column::number("records"), Column::text("oldest"), Column::text("newest")]);
+    columns.push(Column::number("records"));
+    columns.extend(["oldest", "newest"].map(|name| Column::time(name, &zone)));
     columns.extend(others.map(|_| Column::text("others")));
     listing::print(&columns, &rows, &args.output)?;
     if let Some(tally) = &others {

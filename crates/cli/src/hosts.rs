@@ -98,7 +98,7 @@ fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
         Column::text("ok"),
         Column::number("connected_ms"),
         Column::number("logs"),
-        Column::text("error"),
+        Column::text("error").below(),
     ];
     let console = console(&args.output);
     let mut servers = Servers::new(&args.servers, &console)?;

@@ -1,6 +1,6 @@
 //! Detection rules as a stage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,6 +8,7 @@ use quarry_detect::{Channels, Engine, Matcher};
 use quarry_event::{FieldSource, Origin, PartialSource};
 
 use crate::sink::{Notes, Stage};
+use crate::source::Source;
 
 /// Marks events with the rules that they match, and counts each rule's events.
 #[derive(Debug)]
@@ -37,9 +38,10 @@ impl Detect {
         &self.engine
     }
 
-    /// The channels, in lowercase, that the events so far were of, those without a rule too.
-    pub fn channels(&self) -> BTreeSet<String> {
-        self.channels.names()
+    /// The channels, in lowercase, that the events so far were of, those without a rule too, by the place
+    /// of their source. They are noted only where events without a rule end here.
+    pub fn channels(&self) -> BTreeMap<usize, BTreeSet<String>> {
+        self.channels.by_source()
     }
 
     /// How many events matched each rule so far, in the engine's order.
@@ -52,7 +54,12 @@ impl Stage for Arc<Detect> {
     type Worker = Matcher;
 
     fn worker(&self) -> Matcher {
-        self.engine.matcher().noting(&self.channels)
+        let matcher = self.engine.matcher();
+        if self.passes_all { matcher } else { matcher.noting(&self.channels) }
+    }
+
+    fn begins(&self, matcher: &mut Matcher, source: &Source) {
+        matcher.begins(source.index);
     }
 
     #[inline]

@@ -115,6 +115,10 @@ pub trait Stage: Sync {
     /// Makes what a thread has for itself.
     fn worker(&self) -> Self::Worker;
 
+    /// The events after this are of a source, until it is called again.
+    #[inline]
+    fn begins(&self, _worker: &mut Self::Worker, _source: &Source) {}
+
     /// Whether an event can't go on, as what is known of it tells, before it is decoded.
     #[inline]
     fn rules_out<S: PartialSource>(&self, _worker: &mut Self::Worker, _event: &S) -> bool {
@@ -153,6 +157,11 @@ impl<A: Stage, B: Stage> Stage for (A, B) {
 
     fn worker(&self) -> Self::Worker {
         (self.0.worker(), self.1.worker())
+    }
+
+    fn begins(&self, (a, b): &mut Self::Worker, source: &Source) {
+        self.0.begins(a, source);
+        self.1.begins(b, source);
     }
 
     #[inline]

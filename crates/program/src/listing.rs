@@ -4,19 +4,24 @@ use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::Style;
-use quarry_event::output::{CsvCells, push_cell, push_csv};
+use jiff::tz::TimeZone;
+use quarry_event::EventTime;
+use quarry_event::output::{CsvCells, clock_time, push_cell, push_csv, time_heading};
 use quarry_event::text::is_active;
 use serde_json::{Map, Value as Json};
 
 use crate::args::{ListArgs, ListFormat};
-use crate::console::{stdout_color, stdout_width};
+use crate::console::{grouped, stdout_color, stdout_width};
 use crate::error::{Closed, Failure, delivered};
 
 /// A column of a list.
 #[derive(Clone, Debug)]
 pub struct Column {
-    /// The member in JSON; in capitals, the head of the table's column.
+    /// The member in JSON; in capitals, the head of the table's column, if that has no other.
     name: Cow<'static, str>,
+    heading: Option<String>,
+    /// How narrow it can be, in columns of the terminal.
+    least: usize,
     right: bool,
     gives_way: bool,
     /// Whether it has what is left of the terminal.
@@ -25,23 +30,34 @@ pub struct Column {
     is_path: bool,
     /// Its place among the columns that a table leaves out that is too wide, from 1.
     dropped: Option<u8>,
+    /// Whether a table has its texts on lines of their own.
+    is_below: bool,
 }
 
 /// What a column that gives way keeps at least, in columns of the terminal.
 const LEAST: usize = 12;
 /// The same of the main one.
 const LEAST_MAIN: usize = 30;
+/// How long a time is: `2026-08-22 12:00:00`.
+const TIME: usize = 19;
+/// Texts that a table has below a row at most.
+const MOST_BELOW: usize = 6;
+/// What they are put in by, and their second lines.
+const BELOW: [&str; 2] = ["  ", "    "];
 
 impl Column {
     /// A column of text.
     pub const fn text(name: &'static str) -> Self {
         Column {
             name: Cow::Borrowed(name),
+            heading: None,
+            least: LEAST,
             right: false,
             gives_way: false,
             is_main: false,
             is_path: false,
             dropped: None,
+            is_below: false,
         }
     }
 
@@ -52,6 +68,12 @@ impl Column {
         column
     }
 
+    /// A column of times in a zone, which the heading names.
+    pub fn time(name: &'static str, zone: &TimeZone) -> Self {
+        let heading = time_heading(&name.to_uppercase(), zone, Some(TIME));
+        Column { heading: Some(heading), ..Column::text(name) }
+    }
+
     /// A column of values of an event's field.
     pub fn field(name: &str) -> Self {
         Column { name: Cow::Owned(name.to_owned()), gives_way: true, ..Column::text("") }
@@ -59,6 +81,9 @@ impl Column {
 
     /// What stands over it: a value's name as the event has it, others in capitals.
     pub fn heading(&self) -> String {
+        if let Some(heading) = &self.heading {
+            return heading.clone();
+        }
         match self.name.strip_prefix("data.") {
             Some(name) => name.to_owned(),
             None => self.name.to_uppercase(),
@@ -75,6 +100,15 @@ impl Column {
     pub const fn main(mut self) -> Self {
         self.gives_way = true;
         self.is_main = true;
+        self.least = LEAST_MAIN;
+        self
+    }
+
+    /// A column that is narrowed to so much where the table is too wide.
+    #[must_use]
+    pub const fn at_least(mut self, columns: usize) -> Self {
+        self.gives_way = true;
+        self.least = columns;
         self
     }
 
@@ -93,13 +127,17 @@ impl Column {
         self
     }
 
+    /// A column of texts, or of lists of texts: a table has each whole on a line of its own below the
+    /// row.
+    #[must_use]
+    pub const fn below(mut self) -> Self {
+        self.is_below = true;
+        self
+    }
+
     /// How narrow it can be, of a width that it needs.
     fn least(&self, needed: usize) -> usize {
-        match (self.gives_way, self.is_main) {
-            (false, _) => needed,
-            (true, false) => needed.min(LEAST),
-            (true, true) => needed.min(LEAST_MAIN),
-        }
+        if self.gives_way { needed.min(self.least) } else { needed }
     }
 
     /// A column that is narrowed where the table is too wide.
@@ -120,6 +158,14 @@ impl Cell {
     /// A value, and how the table shows it.
     pub fn new(value: impl Into<Json>, shown: impl Into<String>) -> Self {
         Cell { value: value.into(), shown: shown.into() }
+    }
+
+    /// A time, where there is one, shown in a zone.
+    pub fn time(time: Option<EventTime>, zone: &TimeZone) -> Self {
+        match time {
+            Some(time) => Cell::new(time.to_string(), clock_time(time, zone)),
+            None => Cell::new(Json::Null, ""),
+        }
     }
 
     /// What the table shows, however wide.
@@ -244,7 +290,11 @@ impl Rows {
 
     fn row(&self, row: &[Cell], out: &mut Vec<u8>) {
         match self.format {
-            ListFormat::Table => self.line(row.iter().map(|cell| &*cell.shown), Style::new(), out),
+            ListFormat::Table => {
+                self.line(row.iter().map(|cell| &*cell.shown), Style::new(), out);
+                let below = self.columns.iter().zip(row).filter(|(column, _)| column.is_below);
+                below.for_each(|(_, cell)| lines_below(&cell.value, stdout_width(), out));
+            }
             ListFormat::Jsonl | ListFormat::Json => {
                 out.extend_from_slice(escaped(&self.object(row).to_string()).as_bytes());
                 out.push(b'\n');
@@ -307,7 +357,8 @@ impl Rows {
 /// How wide each column is in so much room, of the widths that they need; nothing for one that is
 /// left out.
 fn fitted(columns: &[Column], needed: &[usize], room: Option<usize>) -> Vec<Option<usize>> {
-    let mut widths: Vec<Option<usize>> = needed.iter().copied().map(Some).collect();
+    let in_line = |(column, needed): (&Column, &usize)| (!column.is_below).then_some(*needed);
+    let mut widths: Vec<Option<usize>> = columns.iter().zip(needed).map(in_line).collect();
     let Some(room) = room else { return widths };
     let total = |widths: &[Option<usize>]| {
         let shown = widths.iter().flatten().count();
@@ -349,6 +400,28 @@ fn fitted(columns: &[Column], needed: &[usize], room: Option<usize>) -> Vec<Opti
         widths[n] = widths[n].map(|width| width.saturating_sub(over).max(4));
     }
     widths
+}
+
+/// Writes a text, or those of a list, below its row, each whole.
+fn lines_below(value: &Json, room: Option<usize>, out: &mut Vec<u8>) {
+    let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
+    let texts: Vec<&str> = values.iter().filter_map(Json::as_str).collect();
+    let mut shown: Vec<Cow<'_, str>> =
+        texts.iter().take(MOST_BELOW).map(|text| Cow::Borrowed(*text)).collect();
+    if let Some(more @ 1..) = texts.len().checked_sub(MOST_BELOW) {
+        shown.push(format!("and {} more, which -o jsonl has", grouped(more as u64)).into());
+    }
+    for text in shown {
+        let lines = match room {
+            Some(room) => textwrap::wrap(&text, room.saturating_sub(BELOW[1].len()).max(20)),
+            None => vec![Cow::Borrowed(&*text)],
+        };
+        for (n, line) in lines.iter().enumerate() {
+            out.extend_from_slice(BELOW[n.min(1)].as_bytes());
+            push_cell(line, None, out);
+            out.push(b'\n');
+        }
+    }
 }
 
 /// The end of a path that fits.

@@ -5,7 +5,7 @@ mod report;
 mod setup;
 mod summary;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -109,6 +109,8 @@ pub struct Run {
     missing: Option<Missing>,
     /// Whether servers are read of which no log was named.
     has_usual_logs: bool,
+    /// What each source is called that was opened, by its place.
+    sources: BTreeMap<usize, String>,
     /// Of each source whose events' messages were searched its name, and how many had none.
     searched: HashMap<usize, (String, Searched)>,
     /// Servers without message text.
@@ -144,6 +146,7 @@ impl Run {
             texts: RunTexts::default(),
             missing: None,
             has_usual_logs: false,
+            sources: BTreeMap::new(),
             searched: HashMap::new(),
             without_texts: Vec::new(),
             runtime: None,
@@ -168,6 +171,11 @@ impl Run {
         self.mistakes += inputs.mistakes.len() as u64;
         interrupt::catch(&mut self.console);
         Ok(inputs)
+    }
+
+    /// What each source is called that was opened, by its place.
+    pub fn sources(&self) -> &BTreeMap<usize, String> {
+        &self.sources
     }
 
     /// Servers that are asked something, without other sources.

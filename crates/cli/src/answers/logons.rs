@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use quarry_collect::{Found, Work};
 use quarry_event::{EventTime, Field, FieldSource};
 
-use super::{Gather, Rows, account, gather, print, route, text, text_cell, time_cell, values};
+use super::{Gather, Rows, account, gather, print, route, text, text_cell, values};
 use crate::args::AnswerArgs;
 use crate::console::grouped;
 use crate::error::Failure;
@@ -44,21 +44,21 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
                 text_cell(&key.kind),
                 text_cell(&key.reason),
                 Cell::new(times.count, grouped(times.count)),
-                time_cell(times.first, &zone),
-                time_cell(times.last, &zone),
+                Cell::time(times.first, &zone),
+                Cell::time(times.last, &zone),
             ]
         })
         .collect();
     let columns = [
         Column::text("outcome"),
-        Column::text("user").main(),
+        Column::text("user").main().path(),
         Column::text("host").giving_way().dropped(3),
         Column::text("address").giving_way(),
         Column::text("type").giving_way().dropped(2),
         Column::text("reason").giving_way(),
         Column::number("events"),
-        Column::text("first").dropped(1),
-        Column::text("last"),
+        Column::time("first", &zone).dropped(1),
+        Column::time("last", &zone),
     ];
     print(args, asked, "Logons", &columns, &rows)
 }

@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use quarry_collect::{Delivery, Next, Output, Summary, Work};
 use quarry_event::filter::{Ids, Route};
-use quarry_event::output::local_time;
 use quarry_event::text::{Plain, harmless};
-use quarry_event::{EventTime, FieldSource, Value};
+use quarry_event::{FieldSource, Value};
 use serde_json::Value as Json;
 
 use crate::args::{AnswerArgs, AnswerFormat, ListArgs, ListFormat, TextArgs};
@@ -261,13 +260,6 @@ fn account(domain: &str, name: &str) -> String {
     match domain {
         "" | "-" => name.to_owned(),
         domain => format!("{domain}\\{name}"),
-    }
-}
-
-fn time_cell(time: Option<EventTime>, zone: &jiff::tz::TimeZone) -> Cell {
-    match time {
-        Some(time) => Cell::new(time.to_string(), local_time(time, zone)),
-        None => Cell::new(Json::Null, ""),
     }
 }
 

@@ -9,7 +9,7 @@ use quarry_collect::{Found, Work};
 use quarry_event::{EventTime, Field, FieldSource};
 use serde_json::Value as Json;
 
-use super::{Gather, Rows, gather, print, route, text, text_cell, time_cell, values};
+use super::{Gather, Rows, gather, print, route, text, text_cell, values};
 use crate::args::AnswerArgs;
 use crate::error::Failure;
 use crate::listing::{Cell, Column};
@@ -39,7 +39,7 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
             let parts = block.parts.len() as u64;
             let of = format!("{parts} of {}", block.total.max(block.highest()));
             vec![
-                time_cell(block.first, &zone),
+                Cell::time(block.first, &zone),
                 text_cell(host),
                 text_cell(&block.user),
                 Cell::text(id),
@@ -51,7 +51,7 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
         })
         .collect();
     let columns = [
-        Column::text("time"),
+        Column::time("time", &zone),
         Column::text("host").giving_way().dropped(5),
         Column::text("user").giving_way().dropped(2),
         Column::text("id").giving_way().dropped(1),

@@ -7,7 +7,7 @@ use quarry_collect::{Found, Work};
 use quarry_event::{EventTime, Field, FieldSource};
 use serde_json::Value as Json;
 
-use super::{Gather, Rows, account, gather, print, route, text, text_cell, time_cell, values};
+use super::{Gather, Rows, account, gather, print, route, text, text_cell, values};
 use crate::args::AnswerArgs;
 use crate::error::Failure;
 use crate::listing::{Cell, Column};
@@ -45,8 +45,8 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
             };
             rows.push(vec![
                 text_cell(&host),
-                time_cell(start.time, &zone),
-                time_cell(process.end, &zone),
+                Cell::time(start.time, &zone),
+                Cell::time(process.end, &zone),
                 number(start.pid),
                 number(parent.or(start.parent_pid)),
                 Cell::new(depth as u64, depth.to_string()),
@@ -64,8 +64,8 @@ pub(crate) fn run(args: AnswerArgs) -> Result<ExitCode, Failure> {
     }
     let columns = [
         Column::text("host").giving_way().dropped(6),
-        Column::text("started"),
-        Column::text("ended").dropped(2),
+        Column::time("started", &zone),
+        Column::time("ended", &zone).dropped(2),
         Column::number("pid"),
         Column::number("parent").dropped(4),
         Column::number("depth").dropped(1),

@@ -1,10 +1,8 @@
 //! `quarry detect --by`: how many events match, by rule, host or level.
 
 use quarry_collect::{Found, Work};
-use quarry_event::output::local_time;
 use quarry_event::text::Plain;
-use quarry_event::{EventTime, Field, FieldSource, RuleName};
-use serde_json::Value as Json;
+use quarry_event::{Field, FieldSource, RuleName};
 
 use super::Detection;
 use crate::args::{By, ListArgs, ListFormat, ScanArgs, ScanFormat};
@@ -49,7 +47,7 @@ pub(super) fn run(rules: &Detection, by: By, args: ScanArgs) -> Result<Outcome, 
     };
     let mut columns: Vec<Column> = names.iter().map(column).collect();
     columns.push(Column::number("events"));
-    columns.extend([Column::text("oldest").dropped(2), Column::text("newest")]);
+    columns.extend([Column::time("oldest", &zone).dropped(2), Column::time("newest", &zone)]);
     let list = ListArgs { output, terminal: args.show.terminal };
     listing::print(&columns, &rows, &list)?;
     if let Some(more) = sorted.len().checked_sub(shown).filter(|more| *more > 0) {
@@ -83,16 +81,12 @@ fn rank(level: &str) -> Option<usize> {
 }
 
 fn row(by: By, key: &str, tally: &Tally, zone: &jiff::tz::TimeZone) -> Vec<Cell> {
-    let time = |time: Option<EventTime>| match time {
-        Some(time) => Cell::new(time.to_string(), local_time(time, zone)),
-        None => Cell::new(Json::Null, ""),
-    };
     let mut row: Vec<Cell> = match by {
         By::Rule => key.split('\0').map(Cell::text).collect(),
         By::Host | By::Level => vec![Cell::text(key)],
     };
     row.push(Cell::new(tally.events, grouped(tally.events)));
-    row.extend([time(tally.oldest), time(tally.newest)]);
+    row.extend([tally.oldest, tally.newest].map(|time| Cell::time(time, zone)));
     row
 }
 

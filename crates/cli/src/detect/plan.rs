@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use quarry_collect::{CountKinds, Delivery, Kinds, Next, Selection, Source};
-use quarry_detect::{Counts, Engine, PolicyChange, Route, RulePlan, Subcategory};
+use quarry_detect::{Counts, Engine, PolicyChange, Reach, Route, RulePlan, Subcategory};
 use quarry_event::EventTime;
 use quarry_event::filter::Glob;
 use quarry_eventlog::{Detail, Direction, EventLog, LogError};
@@ -56,7 +56,7 @@ pub(super) fn run(rules: &Detection, args: ScanArgs) -> Result<ExitCode, Failure
         Column::number("without_filters").dropped(3),
         Column::number("cannot"),
         Column::number("unseen"),
-        Column::field("because"),
+        Column::field("because").below(),
         Column::field("has").dropped(2),
         Column::field("audit_changes").dropped(1),
     ];
@@ -256,7 +256,7 @@ fn row(
         number(without_filters),
         number(cannot),
         unseen.map_or_else(|| Cell::new(Json::Null, ""), number),
-        several(&because, &because),
+        Cell::new(because, ""),
         several(has, shown),
         several(&changes, &changes),
     ]
@@ -329,7 +329,7 @@ fn print(rules: &Detection, list: &ListArgs) -> Result<(), Failure> {
     let engine = rules.engine();
     let mut rows = Vec::new();
     for (rule, plan) in engine.rules().iter().zip(engine.plan().rules()) {
-        let mut row = |channel: &str, ids: String, runs: String| {
+        let mut row = |channel: &str, ids: String, runs: &str, because: Option<String>| {
             rows.push(vec![
                 Cell::text(rule.name.level.clone()),
                 Cell::text(rule.name.title.clone()),
@@ -337,17 +337,23 @@ fn print(rules: &Detection, list: &ListArgs) -> Result<(), Failure> {
                 Cell::text(channel),
                 Cell::text(ids),
                 Cell::text(runs),
+                Cell::new(Vec::from_iter(because), ""),
             ]);
         };
         if let (Some(why), true) = (&plan.cannot, plan.routes.is_empty()) {
-            row("", String::new(), format!("can't run: {why}"));
+            row("", String::new(), "never", Some(why.clone()));
         }
         for route in &plan.routes {
             let ids = match &route.ids {
                 Some(ids) => ids.iter().map(u64::to_string).collect::<Vec<_>>().join(","),
                 None => "all".to_owned(),
             };
-            row(&route.channel, ids, route.reach.to_string());
+            let (runs, because) = match &route.reach {
+                Reach::Whole => ("whole", None),
+                Reach::Part { .. } => ("part", Some(route.reach.to_string())),
+                _ => ("never", Some(route.reach.to_string())),
+            };
+            row(&route.channel, ids, runs, because);
         }
     }
     for error in &rules.refused {
@@ -357,16 +363,18 @@ fn print(rules: &Detection, list: &ListArgs) -> Result<(), Failure> {
             Cell::text(""),
             Cell::text(""),
             Cell::text(""),
-            Cell::text(format!("refused: {}", error.problem)),
+            Cell::text("refused"),
+            Cell::new(vec![error.problem.to_string()], ""),
         ]);
     }
     let columns = [
         Column::text("level"),
         Column::field("rule").main(),
         Column::field("id").dropped(1),
-        Column::field("channel"),
+        Column::field("channel").at_least(22).path(),
         Column::field("ids").dropped(2),
-        Column::field("runs"),
+        Column::text("runs"),
+        Column::field("because").below(),
     ];
     listing::print(&columns, &rows, list)
 }

@@ -257,7 +257,7 @@ fn processes_are_a_tree_by_host_with_command_lines() {
         incomplete.is_some_and(|n| n < page.lines().position(|l| l.contains("<table>")).unwrap())
     );
     let list = run(folder.path(), &["processes", "a.evtx", "-o", "list"]);
-    assert!(list.lines().contains(&"PID      16"), "{}", list.stdout);
+    assert!(list.lines().contains(&"PID          16"), "{}", list.stdout);
 }
 
 #[test]
@@ -295,4 +295,57 @@ fn a_host_with_sysmon_is_told_by_its_identifiers() {
         .collect();
     assert_eq!(shown, ["0 a.exe", "1 c.exe", "0 b.exe", "0 x.exe"]);
     assert!(ran.stderr.contains("has both Sysmon 1 and 4688"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_tables_of_the_answers_fit_80_and_120_columns() {
+    let logon = |record, id, address: &str, kind: &str| {
+        let data = [
+            ("TargetUserName", "administrator-of-everything"),
+            ("TargetDomainName", "CORP.EXAMPLE"),
+            ("LogonType", kind),
+            ("IpAddress", address),
+            ("WorkstationName", "A-WORKSTATION"),
+            ("Status", "0xc000006d"),
+            ("SubStatus", "0xc000006a"),
+        ];
+        with(record, id, "Security", &data)
+    };
+    let start = |record, pid: &str, parent: &str, command: &str| {
+        let data = [
+            ("SubjectUserName", "ann"),
+            ("SubjectDomainName", "CORP"),
+            ("NewProcessId", pid),
+            ("NewProcessName", r"C:\Windows\System32\WindowsPowerShell\v1.0\powershell.exe"),
+            ("ProcessId", parent),
+            ("CommandLine", command),
+        ];
+        with(record, 4688, "Security", &data)
+    };
+    let script = |record, number: &str, text: &str| {
+        let data = [
+            ("MessageNumber", number),
+            ("MessageTotal", "3"),
+            ("ScriptBlockText", text),
+            ("ScriptBlockId", "3f0f6b4e-0000-4000-8000-000000000001"),
+            ("Path", r"C:\Users\ann\Documents\scripts\inventory.ps1"),
+        ];
+        with(record, 4104, "Microsoft-Windows-PowerShell/Operational", &data)
+    };
+    let long =
+        "powershell.exe -NoProfile -Command Get-ChildItem -Recurse C:\\ | Sort-Object Length";
+    let events = vec![
+        logon(1, 4624, "10.0.0.5", "10"),
+        logon(2, 4625, "2001:db8:0:1:2:3:4:5", "3"),
+        logon(3, 4624, "-", "2"),
+        start(4, "0x10", "0x4", long),
+        start(5, "0x14", "0x10", "cmd"),
+        script(6, "1", "function Get-Inventory {\n  Get-CimInstance Win32_ComputerSystem"),
+        script(7, "3", "}\nGet-Inventory"),
+    ];
+    let folder = write("a.evtx", events);
+    let commands =
+        ["logons", "processes", "powershell"].map(|name| [name, "a.evtx", "-o", "table"]);
+    let commands: Vec<&[&str]> = commands.iter().map(<[&str; 4]>::as_slice).collect();
+    insta::assert_snapshot!(at_both_widths(folder.path(), &commands));
 }

@@ -83,6 +83,27 @@ fn run<A: AsRef<OsStr>>(folder: &Path, args: &[A]) -> Ran {
     quarry(folder).args(args).output().unwrap().into()
 }
 
+/// What a terminal of so many columns would show.
+fn at_width(folder: &Path, width: usize, args: &[&str]) -> Ran {
+    quarry(folder).env("COLUMNS", width.to_string()).args(args).output().unwrap().into()
+}
+
+/// What commands print for terminals of 80 and of 120 columns, none of whose lines is wider.
+fn at_both_widths(folder: &Path, commands: &[&[&str]]) -> String {
+    let mut shown = String::new();
+    for args in commands {
+        for width in [80, 120] {
+            let ran = at_width(folder, width, args);
+            assert_eq!(ran.status, Some(0), "{}", ran.shown());
+            for line in ran.lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+            shown += &format!("$ quarry {} ({width} columns)\n{}\n", args.join(" "), ran.stdout);
+        }
+    }
+    shown
+}
+
 /// A folder with logs: `a.evtx` and `sub/b.evtx`, whose times lie between one another's.
 fn logs() -> TempDir {
     let folder = tempfile::tempdir().unwrap();

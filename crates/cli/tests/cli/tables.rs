@@ -12,10 +12,6 @@ fn log_of(values: &[&str]) -> TempDir {
     folder
 }
 
-fn at_width(folder: &Path, width: usize, args: &[&str]) -> Ran {
-    quarry(folder).env("COLUMNS", width.to_string()).args(args).output().unwrap().into()
-}
-
 /// Characters that act on a terminal: of each kind one.
 const ACTIVE: &str = "a\u{1b}[2J\u{7}\u{7f}\u{9b}31m\u{202e}\u{2066}\u{200f}\u{feff}z";
 

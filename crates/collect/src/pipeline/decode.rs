@@ -136,6 +136,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
     ) {
         let BatchJob { source, log, batch, cursor, room } = job;
         let Worker { reader, work, stage, notes, matchers, messages, text } = worker;
+        self.stage.begins(stage, &source);
         let empty = || Delivery {
             source: Arc::clone(&source),
             log: log.clone(),

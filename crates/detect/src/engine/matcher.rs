@@ -1,7 +1,7 @@
 //! Events against rules, on one thread.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quarry_event::text::Plain;
@@ -13,17 +13,37 @@ use crate::fields::{self, Origin};
 use crate::pattern::fold_into;
 use crate::test::Text;
 
-/// Channels told apart: what events say of theirs is anybody's.
-const MAX_CHANNELS: usize = 10_000;
+/// What events say of their channels is anybody's: so many of a source are told apart, so many of all
+/// sources, and no name is longer in bytes (Windows allows 255 characters).
+const MAX_OF_SOURCE: usize = 1000;
+const MAX_OF_ALL: usize = 200_000;
+const MAX_NAME: usize = 512;
 
-/// The channels that events were of, as threads note them.
+/// The channels that the events of each source were of, as threads note them.
 #[derive(Debug, Default)]
-pub struct Channels(Mutex<BTreeSet<String>>);
+pub struct Channels(Mutex<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    of: BTreeMap<usize, BTreeSet<String>>,
+    all: usize,
+}
 
 impl Channels {
-    /// Their names in lowercase.
-    pub fn names(&self) -> BTreeSet<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Their names in lowercase, by the source's number. A source without events has none.
+    pub fn by_source(&self) -> BTreeMap<usize, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).of.clone()
+    }
+
+    fn note(&self, source: usize, channel: &str) {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.all >= MAX_OF_ALL || channel.len() > MAX_NAME {
+            return;
+        }
+        let of = noted.of.entry(source).or_default();
+        if of.len() < MAX_OF_SOURCE && of.insert(channel.to_owned()) {
+            noted.all += 1;
+        }
     }
 }
 
@@ -32,7 +52,9 @@ pub struct Matcher {
     engine: Arc<Engine>,
     /// The channel of the event before, by its text, and the same in lowercase.
     channel: (String, String),
-    /// The channels of the events so far, in lowercase, and where they are noted.
+    /// The number of the source that events are of, the channels of its events since it began, in
+    /// lowercase, and where they are noted.
+    source: usize,
     seen: HashSet<String>,
     noted: Option<Arc<Channels>>,
     room: Room,
@@ -76,6 +98,7 @@ impl Matcher {
         Matcher {
             engine,
             channel: Default::default(),
+            source: 0,
             seen: HashSet::new(),
             noted: None,
             room: Room::default(),
@@ -83,10 +106,21 @@ impl Matcher {
         }
     }
 
-    /// The same, and notes the channels of the events.
+    /// The same, and notes the channels of the events, as those of source 0 until another
+    /// [`begins`](Self::begins).
     #[must_use]
     pub fn noting(self, channels: &Arc<Channels>) -> Self {
         Matcher { noted: Some(Arc::clone(channels)), ..self }
+    }
+
+    /// The events after this are of the source with this number.
+    pub fn begins(&mut self, source: usize) {
+        if source != self.source {
+            self.source = source;
+            self.seen.clear();
+            // So that the next event's is noted.
+            self.channel = Default::default();
+        }
     }
 
     /// The engine.
@@ -138,9 +172,9 @@ impl Matcher {
     fn note(&mut self) {
         let Some(noted) = &self.noted else { return };
         let channel = &self.channel.1;
-        if self.seen.len() < MAX_CHANNELS && !self.seen.contains(channel) {
+        if self.seen.len() < MAX_OF_SOURCE && !self.seen.contains(channel) {
             self.seen.insert(channel.clone());
-            noted.0.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.clone());
+            noted.note(self.source, channel);
         }
     }
 

@@ -184,12 +184,16 @@ impl List {
                 if line.trim().is_empty() {
                     continue;
                 }
-                if i > 0 {
-                    out.resize(out.len() + longest + 2 + indent(line), b' ');
-                }
+                let line = match i {
+                    0 => line,
+                    _ => {
+                        out.resize(out.len() + longest + 2 + indent(line), b' ');
+                        line.trim_start()
+                    }
+                };
                 out.push(b' ');
                 let _ = write!(out, "{style}");
-                safe::push_cell(line, None, out);
+                safe::push_line(line, out);
                 let _ = write!(out, "{style:#}");
             }
             out.push(b'\n');
@@ -262,6 +266,15 @@ mod tests {
         other.more.push(element("UserData", &[], vec![text("Name", "bob\u{1b}[2J")]));
         insta::assert_snapshot!(list(None, Texts::given(message), &[logon(), logon()]));
         insta::assert_snapshot!(list(None, Texts::default(), &[other]));
+    }
+
+    #[test]
+    fn blanks_of_a_value_are_all_there() {
+        let command = r#"cmd  /c "a   b"  "#;
+        let mut event = Fake::new(&[(Field::EventId, Value::UInt(1))], &[]);
+        event.more.push(element("UserData", &[], vec![text("Command", command)]));
+        let list = list(Some(&["data.Command"]), Texts::default(), &[event]);
+        assert_eq!(list, "Command : cmd  /c \"a   b\"\n");
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub use list::ListOptions;
 pub use messages::Messages;
 pub use safe::push_cell;
 pub use table::TableOptions;
-pub use zoned::local_time;
+pub use zoned::{clock_time, local_time, time_heading};
 
 use std::sync::Arc;
 

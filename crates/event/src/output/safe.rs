@@ -34,6 +34,16 @@ pub(super) fn push_safe(text: &[u8], width: Option<usize>, out: &mut Vec<u8>) ->
     cutter.used
 }
 
+/// Writes a line of text with all its blanks; control characters are made visible.
+pub(super) fn push_line(text: &str, out: &mut Vec<u8>) {
+    let mut harmless = Harmless { keeps_blanks: true, ..Harmless::default() };
+    for c in text.trim_end().chars() {
+        if let Some((c, _)) = harmless.next(c) {
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
 /// Writes text with its matches between [`MATCH_START`] and [`MATCH_END`], and says how many
 /// columns it takes. Where `keep` is given, not much more than `keep` columns before and after the
 /// beginning of the first match are written, and `…` in place of what is left out: enough to choose
@@ -153,9 +163,11 @@ fn skipped(text: &str, columns: usize, width: usize) -> usize {
     }
 }
 
-/// Makes characters harmless: blanks in a row become one, and marks don't pile up.
+/// Makes characters harmless: blanks in a row become one, unless they are kept, and marks don't pile
+/// up.
 #[derive(Default)]
 struct Harmless {
+    keeps_blanks: bool,
     /// Whether the last was anything but a blank.
     in_word: bool,
     marks: usize,
@@ -166,7 +178,7 @@ impl Harmless {
     fn next(&mut self, c: char) -> Option<(char, usize)> {
         let c = harmless(c);
         let in_word = std::mem::replace(&mut self.in_word, c != ' ');
-        if c == ' ' && !in_word {
+        if c == ' ' && !in_word && !self.keeps_blanks {
             return None;
         }
         let columns = c.width().unwrap_or(0);

@@ -15,10 +15,19 @@ pub(super) enum Precision {
     Millisecond,
 }
 
-/// A time in a zone as tables show it: `2026-08-22 12:00:00+02:00`.
+/// A time in a zone, which is told elsewhere: `2026-08-22 12:00:00`.
+pub fn clock_time(time: EventTime, zone: &jiff::tz::TimeZone) -> String {
+    text(time, zone, Precision::Local)
+}
+
+/// A time in a zone: `2026-08-22 12:00:00+02:00`.
 pub fn local_time(time: EventTime, zone: &jiff::tz::TimeZone) -> String {
+    text(time, zone, Precision::Second)
+}
+
+fn text(time: EventTime, zone: &jiff::tz::TimeZone, precision: Precision) -> String {
     let mut text = Vec::new();
-    push_time(time, zone, Precision::Second, &mut text);
+    push_time(time, zone, precision, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
@@ -84,12 +93,12 @@ pub(super) fn zone_name(zone: &jiff::tz::TimeZone) -> String {
 
 /// The heading of a column of times, `TIME Europe/Berlin`. Where `width` is given and that is too
 /// long, the zone is named by the last part of its name: `TIME New_York`.
-pub(super) fn time_heading(zone: &jiff::tz::TimeZone, width: Option<usize>) -> String {
-    let name = zone_name(zone);
-    let whole = format!("TIME {name}");
+pub fn time_heading(name: &str, zone: &jiff::tz::TimeZone, width: Option<usize>) -> String {
+    let zone = zone_name(zone);
+    let whole = format!("{name} {zone}");
     match width {
         Some(width) if whole.chars().count() > width => {
-            format!("TIME {}", name.rsplit('/').next().unwrap_or(&name))
+            format!("{name} {}", zone.rsplit('/').next().unwrap_or(&zone))
         }
         _ => whole,
     }
@@ -103,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_heading_names_the_zone_at_every_width() {
-        let heading = |zone: &TimeZone| time_heading(zone, Some(19));
+        let heading = |zone: &TimeZone| time_heading("TIME", zone, Some(19));
         assert_eq!(heading(&TimeZone::UTC), "TIME UTC");
         assert_eq!(heading(&TimeZone::fixed(offset(-3))), "TIME -03:00");
         let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
@@ -111,6 +120,6 @@ mod tests {
         assert_eq!(heading(&TimeZone::posix("JST-9").unwrap()), "TIME JST");
         let Ok(york) = TimeZone::get("America/New_York") else { return };
         assert_eq!(heading(&york), "TIME New_York");
-        assert_eq!(time_heading(&york, None), "TIME America/New_York");
+        assert_eq!(time_heading("TIME", &york, None), "TIME America/New_York");
     }
 }

@@ -52,6 +52,7 @@ impl<T: Take> Sink for Reporting<'_, T> {
                 if let Some(remote) = source.remote.as_ref().filter(|_| source.is_server()) {
                     self.run.opened(&**remote);
                 }
+                self.run.sources.insert(source.index, source.shown.clone());
                 self.take.opened(source);
             }
             Notice::Ended => self.take.ended(&self.run.console, source)?,

@@ -222,7 +222,7 @@ impl Table {
     fn heading(&self, place: &Place) -> String {
         match &place.column {
             Column::Member(Member::Time) => {
-                time_heading(&self.zone, self.width.map(|_| place.most))
+                time_heading("TIME", &self.zone, self.width.map(|_| place.most))
             }
             Column::Member(Member::EventId) => "ID".to_owned(),
             Column::Member(Member::LevelName) => "LEVEL".to_owned(),
