@@ -238,11 +238,31 @@ fn of_word(error: &WordError) -> Failure {
 
 /// What the options ask for that is likely not meant.
 fn warnings(args: &FilterArgs, filter: &Filter, now: Option<&Zoned>) -> Vec<String> {
-    let (Some(now), Some(since), Some(text)) = (now, filter.since, &args.since) else {
-        return Vec::new();
-    };
+    let mut warnings: Vec<String> = args.data.iter().filter_map(|text| shown_value(text)).collect();
+    warnings.extend(future(args, filter, now));
+    warnings
+}
+
+/// Warns of a value as tables show it, with a word that the event doesn't have: `LogonType=3 (Network)`.
+fn shown_value(text: &str) -> Option<String> {
+    let (name, value) = text.split_once('=')?;
+    let (number, word) = value.split_once(" (")?;
+    let is_number =
+        number.strip_prefix("0x").unwrap_or(number).chars().all(|c| c.is_ascii_hexdigit())
+            && number.starts_with(|c: char| c.is_ascii_digit());
+    (is_number && word.ends_with(')')).then(|| {
+        format!(
+            "--data '{text}': the word in brackets is a name that is shown beside the value, which is \
+             {name}={number}"
+        )
+    })
+}
+
+/// Warns of a first time that is still to come.
+fn future(args: &FilterArgs, filter: &Filter, now: Option<&Zoned>) -> Option<String> {
+    let (now, since, text) = (now?, filter.since?, args.since.as_ref()?);
     if since <= EventTime::from_timestamp(now.timestamp()) {
-        return Vec::new();
+        return None;
     }
     let shown = local_time(since, now.time_zone());
     let is_clock = text.contains(':') && !text.trim().contains([' ', '-']);
@@ -250,9 +270,9 @@ fn warnings(args: &FilterArgs, filter: &Filter, now: Option<&Zoned>) -> Vec<Stri
         true => format!("; the last {} was \"yesterday {}\"", text.trim(), text.trim()),
         false => String::new(),
     };
-    vec![format!(
+    Some(format!(
         "--since {text} is in the future ({shown}): only events of a later time match{hint}"
-    )]
+    ))
 }
 
 fn of<T>(option: &str, result: Result<T, FilterError>) -> Result<T, Failure> {

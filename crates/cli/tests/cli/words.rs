@@ -117,6 +117,19 @@ fn a_first_time_in_the_future_is_said_to_be() {
 }
 
 #[test]
+fn a_value_as_tables_show_it_is_warned_of() {
+    let folder = logs();
+    for (value, number) in [("3 (Network)", Some("3")), ("0x1f (x)", Some("0x1f")), ("a (b)", None)]
+    {
+        let ran = run(folder.path(), &["scan", "a.evtx", "--data", &format!("LogonType={value}")]);
+        let hint = number.map(|number| format!("which is LogonType={number}"));
+        let is_there = hint.as_ref().is_some_and(|hint| ran.stderr.contains(hint));
+        assert_eq!(is_there, number.is_some(), "{value}: {}", ran.stderr);
+        assert_eq!(ran.stderr.contains("in brackets"), number.is_some(), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn times_are_read_and_shown_in_a_zone() {
     let folder = logs();
     let table = |args: &[&str]| {
