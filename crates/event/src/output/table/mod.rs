@@ -38,6 +38,9 @@ pub(super) struct Table {
     places: Vec<Place>,
     gap: usize,
     width: Option<usize>,
+    /// Whether a message of several lines is its first line and the values: there is room for little,
+    /// and the values tell events apart.
+    abridges: bool,
     color: bool,
     zone: jiff::tz::TimeZone,
     highlight: Option<Pattern>,
@@ -73,11 +76,12 @@ const NARROW_PROVIDER: usize = 12;
 impl Table {
     pub(super) fn new(options: TableOptions) -> Self {
         let TableOptions { columns, width, color, zone, highlight } = options;
+        let abridges = columns.is_none() && width.is_some();
         let (places, gap) = match columns {
             Some(columns) => (chosen_columns(columns, width), 2),
             None => default_columns(width),
         };
-        Table { places, gap, width, color, zone, highlight }
+        Table { places, gap, width, abridges, color, zone, highlight }
     }
 
     /// The columns.
@@ -179,9 +183,23 @@ impl Table {
                 }
                 let start = text.len();
                 match scratch.text.messages.push(source, texts, text) {
-                    Some(_) => pattern
-                        .into_iter()
-                        .for_each(|pattern| values::find(pattern, start, text, matches)),
+                    Some(_) => {
+                        pattern
+                            .into_iter()
+                            .for_each(|pattern| values::find(pattern, start, text, matches));
+                        let line =
+                            text[start..].iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+                        if let (true, Some(line)) = (self.abridges, line)
+                            && matches.first().is_none_or(|found| found.end <= start + line)
+                        {
+                            text.truncate(start + line);
+                            matches.retain(|found| found.end <= start + line);
+                            let values = &mut scratch.text.values;
+                            values.read(source, texts, &mut scratch.text.tree);
+                            text.push(b' ');
+                            values.join(pattern, matches, text);
+                        }
+                    }
                     None => {
                         // A sentence says what it is about, and values don't.
                         if place.brief == Brief::Narrow {

@@ -4,7 +4,7 @@ use unicode_width::UnicodeWidthStr;
 use super::*;
 use crate::output::Printer;
 use crate::output::fake::{Fake, logon};
-use crate::{Utf16, Value};
+use crate::{Message, MessageBy, Utf16, Value};
 
 const ORIGIN: Origin<'_> = Origin {
     source: "even6://dc01.corp",
@@ -21,13 +21,17 @@ fn options(width: Option<usize>) -> TableOptions {
 }
 
 fn table(options: TableOptions, events: &[Fake]) -> String {
+    table_with(options, Texts::default(), events)
+}
+
+fn table_with(options: TableOptions, texts: Texts<'_>, events: &[Fake]) -> String {
     let printer = Printer::table(options);
     let mut scratch = Scratch::default();
     let mut out = Vec::new();
     let mut document = printer.document();
     for event in events {
         let mut text = Vec::new();
-        printer.event(event, &ORIGIN, Texts::default(), &mut scratch, &mut text);
+        printer.event(event, &ORIGIN, texts, &mut scratch, &mut text);
         document.events(&text, &mut out).unwrap();
     }
     document.finish(&mut out).unwrap();
@@ -97,6 +101,30 @@ fn chosen_columns_share_the_width() {
     let columns = columns.map(|name| Column::parse(name).unwrap()).to_vec();
     let options = TableOptions { columns: Some(columns), ..options(Some(80)) };
     insta::assert_snapshot!(table(options, &samples()));
+}
+
+#[test]
+fn of_a_message_of_several_lines_a_terminal_has_the_first_and_the_values() {
+    let data = [("SubjectUserName", "-"), ("TargetUserName", "bob"), ("IpAddress", "10.0.0.5")];
+    let event = Fake::new(&[(Field::EventId, Value::UInt(4625))], &data);
+    let text = "An account failed to log on.\r\n\r\nSubject:\r\n\tAccount Name:\t-";
+    let texts = Texts::given(Message { text, by: MessageBy::Catalogue });
+    let shown = |options: TableOptions| {
+        let table = table_with(options, texts, std::slice::from_ref(&event));
+        table.lines().nth(1).unwrap().to_owned()
+    };
+    let values =
+        "An account failed to log on. TargetUserName=bob, IpAddress=10.0.0.5, SubjectUserName=-";
+    assert!(shown(options(Some(200))).ends_with(values), "{}", shown(options(Some(200))));
+    // What was searched for is seen wherever it is.
+    let highlight = |word| Some(Pattern::parse(word).unwrap());
+    let searched = |word| shown(TableOptions { highlight: highlight(word), ..options(Some(200)) });
+    assert!(searched("Account Name").ends_with("log on. Subject: Account Name: -"));
+    assert!(searched("failed").ends_with(values));
+    // Who asks for messages has them.
+    let columns = Some(vec![Column::parse("message").unwrap()]);
+    assert!(shown(TableOptions { columns, ..options(Some(200)) }).ends_with("Account Name: -"));
+    assert!(shown(options(None)).ends_with("Account Name: -"));
 }
 
 #[test]
