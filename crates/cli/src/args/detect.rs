@@ -29,11 +29,11 @@ pub(crate) struct DetectArgs {
     /// Only rules of this level or worse: informational, low, medium, high, critical
     #[arg(id = "rule-level", long = "level", value_name = "LEVEL", help_heading = RULES)]
     pub(crate) level: Option<RuleLevel>,
-    /// Only rules of this status: stable, test, experimental, deprecated, unsupported; repeatable
-    #[arg(long, value_name = "STATUS", help_heading = RULES)]
+    /// Only rules of these: stable, test, experimental, deprecated, unsupported; repeatable, commas
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', help_heading = RULES)]
     pub(crate) status: Vec<String>,
     /// Only rules with this tag; a glob, repeatable, any has to match: 'attack.t1059*'
-    #[arg(long, value_name = "TAG", help_heading = RULES)]
+    #[arg(long, value_name = "TAG", value_delimiter = ',', help_heading = RULES)]
     pub(crate) tag: Vec<String>,
     /// Leave out the rules that this file names, by id, title or file name, a line each; what comes
     /// after # at the beginning of a line or after a blank is a comment

@@ -85,6 +85,18 @@ fn logons_are_counted_by_who_where_and_why_with_the_first_and_the_last() {
     let ran = run(folder.path(), &["logons", "a.evtx", "--around", "a.evtx#40"]);
     assert_eq!(ran.status, Some(2));
     assert!(ran.stderr.contains("a.evtx has no record 40"), "{}", ran.stderr);
+    // An exported log counts anew, and its events say which numbers they had.
+    let exported = |record, own| Event { own, ..failed(record, "0xc000006a") };
+    let log = file(&[vec![exported(1, 70), exported(2, 1), exported(3, 71), exported(4, 71)]]);
+    fs::write(folder.path().join("b.evtx"), log).unwrap();
+    for (number, record) in [(70, 1), (1, 1), (2, 2)] {
+        let around = format!("b.evtx#{number}");
+        let args = ["scan", "b.evtx", "--around", &around, "--window", "1s", "-o", "jsonl"];
+        let ran = run(folder.path(), &args);
+        assert_eq!(json(&ran.stdout)["log_record"], record, "{}", ran.stderr);
+    }
+    let ran = run(folder.path(), &["scan", "b.evtx", "--around", "b.evtx#71"]);
+    assert!(ran.stderr.contains("no record 71, and 2 events with this number"), "{}", ran.stderr);
     for (event, hint) in [("nosuch.evtx#1", "LOG.evtx#812"), ("fred:Security#30", "give its time")]
     {
         let ran = run(folder.path(), &["logons", "a.evtx", "--around", event]);

@@ -138,6 +138,7 @@ fn rules_are_chosen_by_level_status_tag_name_and_a_file_of_exceptions() {
         (&["--level", "medium"][..], "A logon failed"),
         (&["--level", "low"], "A logon failed, Somebody"),
         (&["--status", "experimental"], "Somebody"),
+        (&["--status", "stable,experimental"], "A logon failed, Somebody"),
         (&["--tag", "attack.t11*"], "A logon failed"),
         (&["--rule", "5e9a3a5c-0000-4000-8000-000000000002"], "Somebody"),
         (&["--rule", "any"], "Somebody"),

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 /// An event to be.
 pub(crate) struct Event {
     pub(crate) record: u64,
+    /// The number that it has itself: another where a log was exported.
+    pub(crate) own: u64,
     pub(crate) time: String,
     pub(crate) provider: &'static str,
     pub(crate) id: u32,
@@ -19,6 +21,7 @@ pub(crate) struct Event {
 pub(crate) fn event(record: u64, seconds: u64, id: u32, user: &str) -> Event {
     Event {
         record,
+        own: record,
         time: format!(
             "2026-08-22T{:02}:{:02}:{:02}.5000000Z",
             seconds / 3600,
@@ -114,7 +117,7 @@ trait Tokens {
         self.leaf("Level", &[], &event.level.to_string());
         self.leaf("Keywords", &[], "0x8000000000000000");
         self.leaf("TimeCreated", &[("SystemTime", &event.time)], "");
-        self.leaf("EventRecordID", &[], &event.record.to_string());
+        self.leaf("EventRecordID", &[], &event.own.to_string());
         self.leaf("Channel", &[], event.channel);
         self.leaf("Computer", &[], event.computer);
         self.close();

@@ -72,8 +72,15 @@ fn push_offset(offset: jiff::tz::Offset, out: &mut Vec<u8>) {
 /// What a zone is called: its name in the IANA database, or the offset if it has only one, or the
 /// abbreviations of winter and summer.
 pub(super) fn zone_name(zone: &jiff::tz::TimeZone) -> String {
-    if let Some(name) = zone.iana_name() {
-        return name.to_owned();
+    match zone.iana_name() {
+        // Names of one zone, of which a system chooses any.
+        Some(
+            "Etc/UTC" | "Etc/UCT" | "Etc/Universal" | "Etc/Zulu" | "UCT" | "Universal" | "Zulu",
+        ) => {
+            return "UTC".to_owned();
+        }
+        Some(name) => return name.to_owned(),
+        None => {}
     }
     if let Ok(offset) = zone.to_fixed_offset() {
         if offset.is_zero() {
@@ -120,6 +127,7 @@ mod tests {
         assert_eq!(heading(&TimeZone::posix("JST-9").unwrap()), "TIME JST");
         let Ok(york) = TimeZone::get("America/New_York") else { return };
         assert_eq!(heading(&york), "TIME New_York");
+        assert_eq!(TimeZone::get("Etc/UTC").map(|utc| heading(&utc)).ok(), Some("TIME UTC".into()));
         assert_eq!(time_heading("TIME", &york, None), "TIME America/New_York");
     }
 }
