@@ -104,8 +104,9 @@ test("at 200 and 400 percent nothing but a table scrolls sideways", async () => 
   for (const [name, path] of [...PAGES, ["event", await hostile_event(page)]]) {
     await open(page, path);
     // 1280 pixels at so many percent are this many of CSS (WCAG 1.4.10).
-    for (const width of [640, 320]) {
+    for (const [percent, width] of [[200, 640], [400, 320]]) {
       await page.setViewportSize({ width, height: 800 });
+      await shot(page, `${name}-${percent}-percent`);
       const over = await page.evaluate(() =>
         document.documentElement.scrollWidth - document.documentElement.clientWidth);
       if (over > 0) wide.push(`${name} at ${width}: ${over} pixels`);
