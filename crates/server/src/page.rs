@@ -209,6 +209,9 @@ impl Inner {
                     }
                 }
             }
+            if field == Counted::Rules {
+                tally.rules = self.titles.known(top.values.iter().map(|(id, _)| &**id));
+            }
             tally.fields.push((top.values, top.others));
         }
         let kind = match asked.bars() {

@@ -42,6 +42,12 @@ impl Titles {
         filter
     }
 
+    /// Those of some identifiers that there are.
+    pub(super) fn known<'i>(&self, ids: impl Iterator<Item = &'i str>) -> Vec<Arc<RuleName>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        ids.filter_map(|id| known.get(id).cloned()).collect()
+    }
+
     /// Stored rules as they are called now; one that is gone keeps its identifier.
     pub(super) fn of(&self, stored: &[Arc<RuleName>]) -> Vec<Arc<RuleName>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

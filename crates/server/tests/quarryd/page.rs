@@ -206,6 +206,11 @@ fn what_is_collected_carries_the_rules_that_it_matches_and_is_found_by_them() {
         (&rule["title"], &rule["level"]),
         (&format!("Rule {matched}").into(), &"medium".into())
     );
+    let answer = page.json(&format!("/api/v1/facets?from=stored&rule={matched}"));
+    let facet = &answer["facets"]["rule"]["values"][0];
+    assert_eq!((&facet["value"], &facet["events"]), (&matched.into(), &known.into()));
+    assert_eq!(facet["name"], format!("Rule {matched}"));
+    assert!(page.get("/events?log=System&from=stored").contains(&format!(">Rule {matched}<")));
     let others = page.number("SELECT count(*) AS n FROM events") - known as u64;
     assert_eq!(counted(&format!("not=rule:{matched}")), others);
     page.daemon.stop();

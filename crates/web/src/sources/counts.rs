@@ -86,7 +86,7 @@ impl Facet {
     }
 
     /// Notes what a value is called.
-    fn call(&mut self, value: &str, name: &str) {
+    pub(super) fn call(&mut self, value: &str, name: &str) {
         let cut = |text: &str| -> Box<str> { text[..text.floor_char_boundary(VALUE_BYTES)].into() };
         if name != value && self.names.len() < VALUES && !self.names.contains_key(value) {
             self.names.insert(cut(value), cut(name));

@@ -2,13 +2,14 @@
 //! it has counted itself.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use quarry_event::filter::{Filter, Glob};
 use quarry_event::output::Column;
-use quarry_event::{EventTime, FieldSource, Origin, Texts};
+use quarry_event::{EventTime, FieldSource, Origin, RuleName, Texts};
 
 use super::Asked;
-use super::counts::{Counts, WIDTHS};
+use super::counts::{Counts, WIDTHS, rule_title, rule_value};
 use super::gather::{Allowed, Gather, Gathered, USUAL, Usual, Worker};
 use super::search::Feed;
 use crate::access::Person;
@@ -43,6 +44,8 @@ pub struct Tally {
     /// Of each field of [`Asked::counted`], in its order, the values with their events, and how many
     /// events have values for which there was no room.
     pub fields: Vec<(Vec<(String, u64)>, u64)>,
+    /// What the detection rules among the values are called.
+    pub rules: Vec<Arc<RuleName>>,
     /// Of each source that is asked, in its order, how many events match.
     pub by_source: Vec<u64>,
     /// The width of the histogram's bars in seconds: one of [`bar_width`].
@@ -257,6 +260,11 @@ impl Feed {
         for (facet, (values, others)) in counts.facets.iter_mut().zip(&tally.fields) {
             values.iter().for_each(|(value, events)| facet.add(value, *events));
             facet.others += others;
+        }
+        let of_rules =
+            USUAL.iter().zip(&mut counts.facets).find(|(usual, _)| **usual == Usual::Rule);
+        if let Some((_, facet)) = of_rules {
+            tally.rules.iter().for_each(|rule| facet.call(rule_value(rule), rule_title(rule)));
         }
         counts.histogram.set_width(tally.width);
         for (time, kind, events) in &tally.bars {
