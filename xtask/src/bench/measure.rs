@@ -1,8 +1,9 @@
 //! Measuring other programs.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -30,6 +31,14 @@ impl Cost {
     }
 }
 
+/// A command that finds no message text in the user's data folder: what others have left there makes
+/// more work.
+fn apart<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> Command {
+    let mut command = sh::command(program, arguments);
+    command.env("XDG_DATA_HOME", sh::target().join("bench").join("no-data"));
+    command
+}
+
 /// Runs a command and says what it took; its output goes to a file, so that nothing on the other
 /// end of a pipe is measured too.
 pub(crate) fn cost(words: &[String]) -> Result<Cost> {
@@ -44,7 +53,8 @@ print(status, wall, used.ru_utime + used.ru_stime, used.ru_maxrss)
 ";
     let mut arguments = vec!["-c".to_owned(), SCRIPT.to_owned()];
     arguments.extend_from_slice(words);
-    let output = sh::output("python3", &arguments)?;
+    let output = apart("python3", &arguments).stderr(Stdio::inherit()).output()?;
+    let output = String::from_utf8_lossy(&output.stdout);
     let numbers: Vec<f64> = output.split_whitespace().filter_map(|n| n.parse().ok()).collect();
     let &[status, wall, cpu, peak] = &*numbers else { bail!("python3 printed {output:?}") };
     // 1 is "no events matched" and 3 "some sources failed", which a benchmark may want.
@@ -74,7 +84,7 @@ pub(crate) fn instructions(words: &[String]) -> Result<u64> {
 /// The same, with some variables of the environment, as `NAME=VALUE`.
 pub(crate) fn instructions_with(variables: &[&str], words: &[String]) -> Result<u64> {
     let out = sh::target().join("bench").join("callgrind.out");
-    let mut command = sh::command("valgrind", &["--tool=callgrind"]);
+    let mut command = apart("valgrind", &["--tool=callgrind"]);
     command.envs(variables.iter().filter_map(|variable| variable.split_once('=')));
     command.arg(format!("--callgrind-out-file={}", out.display()));
     command.args(words).stdout(Stdio::null()).stderr(Stdio::piped());
