@@ -377,17 +377,18 @@ impl FieldSource for Record<'_> {
                 let slots = self.slots(instance);
                 for &field in &template.present {
                     let place = &template.fields[field as usize];
-                    let value = match place.text {
-                        // As nearly all are.
-                        Text::Slot(slot) if place.needs.is_empty() => {
-                            match slots.get(usize::from(slot)) {
-                                Some(&slot) if !slot.is_array() => place.shown(self.decoded(slot)),
-                                _ => self.field_text(instance, place),
-                            }
-                        }
-                        _ => self.field_text(instance, place),
-                    };
-                    fields.set(field, value);
+                    let value = fields.get_mut(field);
+                    // As nearly all are. Each is written where it stays: see `decode`.
+                    if let Text::Slot(slot) = place.text
+                        && place.needs.is_empty()
+                        && let Some(&slot) = slots.get(usize::from(slot))
+                        && !slot.is_array()
+                    {
+                        *value = self.decoded(slot);
+                        place.show(value);
+                    } else {
+                        *value = self.field_text(instance, place);
+                    }
                 }
             }
             (None, None) => {}

@@ -304,15 +304,20 @@ impl Template {
 }
 
 impl FieldText {
+    /// Makes of the value of a field's text what the field shows.
+    #[inline]
+    pub(crate) fn show(&self, value: &mut Value<'_>) {
+        if self.attribute && value.is_empty() {
+            *value = Value::Null;
+        } else if value.is_null() && !self.optional {
+            *value = Value::Str("");
+        }
+    }
+
     /// What a field shows whose text has a value.
     #[inline]
-    pub(crate) fn shown<'v>(&self, value: Value<'v>) -> Value<'v> {
-        if self.attribute && value.is_empty() {
-            Value::Null
-        } else if value.is_null() && !self.optional {
-            Value::Str("")
-        } else {
-            value
-        }
+    pub(crate) fn shown<'v>(&self, mut value: Value<'v>) -> Value<'v> {
+        self.show(&mut value);
+        value
     }
 }

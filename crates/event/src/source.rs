@@ -190,10 +190,16 @@ impl<'a> Fields<'a> {
         self.0[field as usize]
     }
 
+    /// A field, to be changed.
+    #[inline]
+    pub fn get_mut(&mut self, field: Field) -> &mut Value<'a> {
+        &mut self.0[field as usize]
+    }
+
     /// Sets a field.
     #[inline]
     pub fn set(&mut self, field: Field, value: Value<'a>) {
-        self.0[field as usize] = value;
+        *self.get_mut(field) = value;
     }
 }
 
