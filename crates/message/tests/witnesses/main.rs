@@ -4,6 +4,7 @@
 mod building;
 mod compiler;
 mod databases;
+mod evtx;
 mod files;
 mod hives;
 mod manifests;
