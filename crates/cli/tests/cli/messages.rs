@@ -334,3 +334,28 @@ fn an_exported_log_has_the_text_that_was_saved_beside_it() {
     assert_eq!(json(ran.lines()[0])["message"], serde_json::Value::Null);
     assert!(ran.stderr.contains("damaged MTA file"), "{}", ran.stderr);
 }
+
+/// MS-ERREF, section 2.3.1, has the words.
+#[test]
+fn a_status_has_its_words_beside_its_number_where_people_read_it() {
+    let data = [("Status", "0xc000006d"), ("SubStatus", "0xc0000234"), ("LogonType", "3")];
+    let data = data.map(|(name, value)| (name, value.to_owned())).to_vec();
+    let folder = tempfile::tempdir().unwrap();
+    let event = Event { data, ..event(1, 10, 4625, "") };
+    fs::write(folder.path().join("a.evtx"), file(&[vec![event]])).unwrap();
+    let fields = "data.Status,data.SubStatus,data.LogonType";
+    let shown = |format| scan(folder.path(), &["a.evtx", "--fields", fields, "-o", format]).stdout;
+    let failed = "0xc000006d (The attempted logon is invalid. This is either due to a bad username or \
+                  authentication information.)";
+    let locked = "0xc0000234 (The user account has been automatically locked because too many invalid \
+                  logon attempts or password change attempts have been requested.)";
+    for format in ["table", "list"] {
+        let text = shown(format);
+        for words in [failed, locked, "3 (Network)"] {
+            assert!(text.contains(words), "{format}: {text}");
+        }
+    }
+    // What programs read has the values alone.
+    assert_eq!(json(&shown("jsonl"))["data.Status"], "0xc000006d");
+    assert!(shown("csv").contains("0xc000006d,0xc0000234,3"));
+}
