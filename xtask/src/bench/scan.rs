@@ -131,9 +131,11 @@ pub(super) fn run(table: &mut Table) -> Result<()> {
 pub(super) fn records(quarry: &str, file: &str, filter: &[&str]) -> Result<u64> {
     let words = [&["count", file, "-q", "-o", "csv"], filter].concat();
     let table = sh::output(quarry, &words)?;
-    // The last cells are the number and two times; the file's name may have commas in it.
-    let number = table.lines().nth(1).and_then(|line| line.rsplit(',').nth(2));
-    number.and_then(|number| number.parse().ok()).with_context(|| format!("no count in {table:?}"))
+    // The last cells are the number and two times; a file's name may have commas in it.
+    let number = |line: &str| line.rsplit(',').nth(2)?.parse::<u64>().ok();
+    let counts: Option<Vec<u64>> = table.lines().skip(1).map(number).collect();
+    let counts = counts.filter(|counts| !counts.is_empty());
+    Ok(counts.with_context(|| format!("no count in {table:?}"))?.iter().sum())
 }
 
 /// A large file of a sample's chunks over and over, made once.
