@@ -1,7 +1,8 @@
 //! The page: what a visit weighs, how soon servers and files are on it, and what it costs to keep
 //! looking.
 //!
-//! `--minutes N` says how long a tab tails, `--build` also builds `quarry` from nothing. What is
+//! `--minutes N` says how long a tab tails, `--build` also builds `quarry` from nothing, `--part NAME`
+//! measures only that: visit, servers, folder, tail, fleet, viewers or tab. What is
 //! simulated runs on the same processors, so beside a time there is the processor time of
 //! `quarry serve` itself. Node and Debian's Chromium look at the page (`web/client.mjs`).
 
@@ -64,25 +65,33 @@ const FLEET: &str = "5000";
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Wish {
+pub(crate) struct Wish<'w> {
     minutes: usize,
     is_built: bool,
+    /// The one part that is measured; without, all are.
+    part: Option<&'w str>,
 }
 
-impl Default for Wish {
+const PARTS: [&str; 7] = ["visit", "servers", "folder", "tail", "fleet", "viewers", "tab"];
+
+impl Default for Wish<'_> {
     fn default() -> Self {
-        Wish { minutes: 10, is_built: false }
+        Wish { minutes: 10, is_built: false, part: None }
     }
 }
 
-impl Wish {
+impl<'w> Wish<'w> {
     /// Takes its options out of words.
-    pub(crate) fn parse<'w>(words: &[&'w str]) -> Result<(Vec<&'w str>, Self)> {
+    pub(crate) fn parse(words: &[&'w str]) -> Result<(Vec<&'w str>, Self)> {
         let (mut rest, mut wish) = (Vec::new(), Wish::default());
         let mut words = words.iter();
         while let Some(&word) = words.next() {
             match word {
                 "--build" => wish.is_built = true,
+                "--part" => {
+                    let part = words.next().filter(|part| PARTS.contains(part));
+                    wish.part = Some(*part.with_context(|| format!("--part: {PARTS:?}"))?);
+                }
                 "--minutes" => {
                     let minutes = words.next().context("--minutes needs a number")?;
                     wish.minutes =
@@ -96,7 +105,7 @@ impl Wish {
     }
 }
 
-pub(super) fn run(table: &mut Table, wish: Wish) -> Result<()> {
+pub(super) fn run(table: &mut Table, wish: Wish<'_>) -> Result<()> {
     if wish.is_built {
         built(table)?;
     }
@@ -104,13 +113,18 @@ pub(super) fn run(table: &mut Table, wish: Wish) -> Result<()> {
     let browser = Browser(browser::environment()?);
     let bench = Bench { quarry: &quarry, browser: &browser };
     println!("\n{} is the load on this machine as it begins", load()?);
-    bench.first_visit(table)?;
-    bench.servers(table)?;
-    bench.folder(table)?;
-    bench.tail(table)?;
-    bench.fleet(table)?;
-    viewers(table)?;
-    bench.tab(table, wish.minutes)
+    for part in PARTS.into_iter().filter(|part| wish.part.is_none_or(|wanted| wanted == *part)) {
+        match part {
+            "visit" => bench.first_visit(table)?,
+            "servers" => bench.servers(table)?,
+            "folder" => bench.folder(table)?,
+            "tail" => bench.tail(table)?,
+            "fleet" => bench.fleet(table)?,
+            "viewers" => viewers(table)?,
+            _ => bench.tab(table, wish.minutes)?,
+        }
+    }
+    Ok(())
 }
 
 fn load() -> Result<String> {
@@ -383,8 +397,10 @@ impl Bench<'_> {
     }
 
     fn tail(&self, table: &mut Table) -> Result<()> {
-        let sim =
-            Sim::start(self.quarry, &["--servers", LIVELY, "--events", "10", "--grow", GROWTH])?;
+        // Only logs that grow: a thousand empty ones a server are another question.
+        let arguments =
+            ["--servers", LIVELY, "--events", "10", "--grow", GROWTH, "--channels", "0"];
+        let sim = Sim::start(self.quarry, &arguments)?;
         let inventory = sim.inventory();
         let page = Page::start(self.quarry, &["@all", "--inventory", text(&inventory)?])?;
         let given = json!({
