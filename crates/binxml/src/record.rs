@@ -11,7 +11,7 @@ use crate::decoder::{Decoder, Instance, InstanceIndex, Slot, TemplateIndex};
 use crate::template::{
     Datum, DatumName, Dependencies, FieldText, NameMark, Piece, Substitutions, Template, Text,
 };
-use crate::value::{ARRAY, BIN_XML, NULL, decode, is_empty, split_item};
+use crate::value::{ARRAY, BIN_XML, NULL, decode, decode_to, is_empty, split_item};
 use crate::walk::Walker;
 
 /// An event whose values still lie in the bytes it came in.
@@ -194,10 +194,17 @@ impl<'d> Record<'d> {
 
     #[inline]
     fn field_text(&self, instance: &Instance, place: &FieldText) -> Value<'d> {
-        if matches!(place.text, Text::Absent) || self.is_dropped(instance, place.needs) {
-            return Value::Null;
+        let mut value = Value::Null;
+        self.show_field(instance, place, &mut value);
+        value
+    }
+
+    /// Writes what a field shows over a NULL.
+    fn show_field(&self, instance: &Instance, place: &FieldText, value: &mut Value<'d>) {
+        if !matches!(place.text, Text::Absent) && !self.is_dropped(instance, place.needs) {
+            *value = self.text(instance, place.text);
+            place.show(value);
         }
-        place.shown(self.text(instance, place.text))
     }
 
     pub(crate) fn instance(&self, index: InstanceIndex) -> &'d Instance {
@@ -384,10 +391,13 @@ impl FieldSource for Record<'_> {
                         && let Some(&slot) = slots.get(usize::from(slot))
                         && !slot.is_array()
                     {
-                        *value = self.decoded(slot);
+                        let bytes = self.slot_bytes(slot);
+                        decode_to(slot.kind(), bytes, self.decoder.ansi(), |decoded| {
+                            *value = decoded
+                        });
                         place.show(value);
                     } else {
-                        *value = self.field_text(instance, place);
+                        self.show_field(instance, place, value);
                     }
                 }
             }

@@ -23,32 +23,49 @@ const EVT_XML: u8 = 0x23;
 // which waits for the writes to end: a sixth of a dump's time.
 #[inline(always)]
 pub(crate) fn decode<'a>(kind: u8, bytes: &'a [u8], ansi: &'static Encoding) -> Value<'a> {
+    decode_to(kind, bytes, ansi, |value| value)
+}
+
+/// The same, for who has a place for the value: each kind's is written there at once.
+#[inline(always)]
+pub(crate) fn decode_to<'a, R>(
+    kind: u8,
+    bytes: &'a [u8],
+    ansi: &'static Encoding,
+    take: impl FnOnce(Value<'a>) -> R,
+) -> R {
     match kind {
-        NULL => Value::Null,
+        NULL => take(Value::Null),
         // BinXML has elements and no text. It is there, though, where NULL isn't.
-        BIN_XML => Value::Str(""),
-        STRING | EVT_XML => Value::Utf16(Utf16::new(bytes)),
-        ANSI_STRING => Value::Ansi(Ansi::new(bytes, ansi)),
-        0x03 | 0x05 | 0x07 | 0x09 => signed(bytes),
-        0x04 | 0x06 | 0x08 | 0x0a => unsigned(bytes).map_or(Value::Binary(bytes), Value::UInt),
-        0x0b => fixed(bytes, |bytes| Value::Float32(f32::from_le_bytes(bytes))),
-        0x0c => fixed(bytes, |bytes| Value::Float64(f64::from_le_bytes(bytes))),
-        0x0d => boolean(bytes),
-        0x0f => fixed(bytes, |bytes| Value::Guid(Guid::from_bytes(bytes))),
+        BIN_XML => take(Value::Str("")),
+        STRING | EVT_XML => take(Value::Utf16(Utf16::new(bytes))),
+        ANSI_STRING => take(Value::Ansi(Ansi::new(bytes, ansi))),
+        0x03 | 0x05 | 0x07 | 0x09 => take(signed(bytes)),
+        0x04 | 0x06 | 0x08 | 0x0a => match unsigned(bytes) {
+            Some(number) => take(Value::UInt(number)),
+            None => take(Value::Binary(bytes)),
+        },
+        0x0b => take(fixed(bytes, |bytes| Value::Float32(f32::from_le_bytes(bytes)))),
+        0x0c => take(fixed(bytes, |bytes| Value::Float64(f64::from_le_bytes(bytes)))),
+        0x0d => take(boolean(bytes)),
+        0x0f => take(fixed(bytes, |bytes| Value::Guid(Guid::from_bytes(bytes)))),
         // EvtHandle (0x20) has no text of its own; its bits are shown.
-        SIZE_T | HEX_INT32 | HEX_INT64 | 0x20 => {
-            unsigned(bytes).map_or(Value::Binary(bytes), Value::Hex)
-        }
-        0x11 => {
-            fixed(bytes, |bytes| Value::Time(EventTime::from_filetime(u64::from_le_bytes(bytes))))
-        }
-        0x12 => bytes
-            .first_chunk()
-            .filter(|_| bytes.len() == 16)
-            .and_then(EventTime::from_systemtime)
-            .map_or(Value::Binary(bytes), Value::Time),
-        0x13 => Sid::split(bytes).map_or(Value::Binary(bytes), |(sid, _)| Value::Sid(sid)),
-        _ => Value::Binary(bytes),
+        SIZE_T | HEX_INT32 | HEX_INT64 | 0x20 => match unsigned(bytes) {
+            Some(number) => take(Value::Hex(number)),
+            None => take(Value::Binary(bytes)),
+        },
+        0x11 => take(fixed(bytes, |bytes| {
+            Value::Time(EventTime::from_filetime(u64::from_le_bytes(bytes)))
+        })),
+        0x12 => take(
+            bytes
+                .first_chunk()
+                .filter(|_| bytes.len() == 16)
+                .and_then(EventTime::from_systemtime)
+                .map_or(Value::Binary(bytes), Value::Time),
+        ),
+        0x13 => take(Sid::split(bytes).map_or(Value::Binary(bytes), |(sid, _)| Value::Sid(sid))),
+        _ => take(Value::Binary(bytes)),
     }
 }
 
