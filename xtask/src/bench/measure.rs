@@ -42,14 +42,17 @@ fn apart<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> Command {
 /// Runs a command and says what it took; its output goes to a file, so that nothing on the other
 /// end of a pipe is measured too.
 pub(crate) fn cost(words: &[String]) -> Result<Cost> {
-    // Python's standard library reports what a child used; the Rust one has no safe way.
+    // Python's standard library reports what a child used; the Rust one has no safe way. Where `python3`
+    // is a script that looks for one, this process has had children before.
     const SCRIPT: &str = "
 import resource, subprocess, sys, time
+before = resource.getrusage(resource.RUSAGE_CHILDREN)
 start = time.monotonic()
 status = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 wall = time.monotonic() - start
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(status, wall, used.ru_utime + used.ru_stime, used.ru_maxrss)
+cpu = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+print(status, wall, cpu, used.ru_maxrss)
 ";
     let mut arguments = vec!["-c".to_owned(), SCRIPT.to_owned()];
     arguments.extend_from_slice(words);
