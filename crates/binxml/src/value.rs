@@ -20,7 +20,7 @@ const EVT_XML: u8 = 0x23;
 /// counts: an integer of any width is read, a Boolean has one byte on the wire and four in a
 /// file. Bytes that don't make a value of their type are shown as bytes.
 // A value that a call returns goes through memory, where it is written in pieces and read at once,
-// which waits for the writes to end: a sixth of a dump's time.
+// which waits for the writes to end: a tenth of a dump's time.
 #[inline(always)]
 pub(crate) fn decode<'a>(kind: u8, bytes: &'a [u8], ansi: &'static Encoding) -> Value<'a> {
     decode_to(kind, bytes, ansi, |value| value)
