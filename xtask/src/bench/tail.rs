@@ -165,7 +165,8 @@ fn lively(quarry: &Path, table: &mut Table) -> Result<()> {
     let mut delays = Vec::new();
     while delays.len() < LIVELY * SECONDS {
         let (came, line) = tail.next()?;
-        delays.push(delay(came, &line)?);
+        let event: serde_json::Value = serde_json::from_str(&line)?;
+        delays.push(delay(came, event["time"].as_str().context("an event without time")?)?);
     }
     delays.sort_by(f64::total_cmp);
     let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize] * 1000.0;
@@ -218,10 +219,8 @@ fn busy(quarry: &Path, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
-/// Seconds since the event was written, by its own time.
-fn delay(came: SystemTime, line: &str) -> Result<f64> {
-    let event: serde_json::Value = serde_json::from_str(line)?;
-    let time = event["time"].as_str().context("an event without time")?;
+/// Seconds since an event was written, by its own time.
+pub(super) fn delay(came: SystemTime, time: &str) -> Result<f64> {
     // All are of about now: the time of day is enough.
     let (_, time) = time.trim_end_matches('Z').split_once('T').context("no time")?;
     let mut seconds = 0.0;

@@ -57,4 +57,4 @@ for name, work in WORK.items():
         begun = time.monotonic()
         answer = work()
         best = min(best, time.monotonic() - begun)
-    print(json.dumps({"work": name, "seconds": best, "answer": answer}))
+    print(json.dumps({"work": name, "took": best, "answer": answer}))
