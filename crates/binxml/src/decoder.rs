@@ -208,8 +208,9 @@ impl Decoder {
     pub fn event<'d>(&'d mut self, bytes: &'d [u8]) -> Result<Record<'d>> {
         self.cache.trim();
         let cursor = Cursor::new(bytes, 0, bytes.len());
-        let begun = self.begin(cursor, Dialect::Wire);
-        self.parse(cursor, Dialect::Wire, begun)
+        let mut values = cursor;
+        let template = self.begin(&mut values, Dialect::Wire);
+        self.parse(cursor, Dialect::Wire, template.map(|template| (template, values)))
     }
 
     /// [`event`](Self::event), if it is wanted; without what isn't.
@@ -240,24 +241,25 @@ impl Decoder {
         dialect: Dialect,
         is_wanted: impl FnOnce(&Head<'_>) -> bool,
     ) -> Result<Option<Record<'d>>> {
-        let begun = self.begin(cursor, dialect);
-        if let Some((template, mut values)) = begun
+        let mut begin = cursor;
+        let template = self.begin(&mut begin, dialect);
+        let mut values = begin;
+        if let Some(template) = template
             && let Some(values) = Values::read(&mut values)
             && let Some(head) = Head::new(&self.cache, dialect, self.ansi, template, values)
             && !is_wanted(&head)
         {
             return Ok(None);
         }
-        self.parse(cursor, dialect, begun).map(Some)
+        self.parse(cursor, dialect, template.map(|template| (template, begin))).map(Some)
     }
 
-    /// The event's own template, and where the values for it begin, if it has one. What is wrong
-    /// with an event [`parse`](Self::parse) tells.
+    /// The event's own template, if it has one. The cursor goes on to where the values for it begin. What is
+    /// wrong with an event [`parse`](Self::parse) tells.
     #[inline]
-    fn begin<'d>(&mut self, mut cursor: Cursor<'d>, dialect: Dialect) -> Option<(u32, Cursor<'d>)> {
-        skip_to_instance(&mut cursor)?;
-        let template = self.definition(&mut cursor, dialect, Place::Document).ok()?;
-        Some((template, cursor))
+    fn begin(&mut self, cursor: &mut Cursor<'_>, dialect: Dialect) -> Option<u32> {
+        skip_to_instance(cursor)?;
+        self.definition(cursor, dialect, Place::Document).ok()
     }
 
     /// An event. What [`begin`](Self::begin) has found of it isn't looked for again.
@@ -746,8 +748,9 @@ impl ChunkDecoder<'_> {
     /// The range has no whole event, or passes a bound of [`Limits`].
     pub fn event(&mut self, range: Range<usize>) -> Result<Record<'_>> {
         let cursor = Cursor::new(self.chunk, range.start, range.end);
-        let begun = self.decoder.begin(cursor, Dialect::File);
-        self.decoder.parse(cursor, Dialect::File, begun)
+        let mut values = cursor;
+        let template = self.decoder.begin(&mut values, Dialect::File);
+        self.decoder.parse(cursor, Dialect::File, template.map(|template| (template, values)))
     }
 
     /// The event whose BinXML stands in a range of the chunk, if it is wanted. Whether it is, is

@@ -2,7 +2,7 @@
 //! Most events that a filter rejects are rejected by that, and then the template inside, which has
 //! the event's data, is not looked at, or only for the one value that is asked for.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use encoding_rs::Encoding;
@@ -23,8 +23,18 @@ pub struct Head<'d> {
     dialect: Dialect,
     ansi: &'static Encoding,
     instance: Shallow<'d>,
-    /// What [`inside`](Self::inside) has found.
-    inside: OnceCell<Option<Shallow<'d>>>,
+    inside: Inside<'d>,
+}
+
+/// What [`Head::inside`] has found, each part for itself and of another width than the next: what is written
+/// in pieces and read at once waits for the writes to end.
+struct Inside<'d> {
+    is_known: Cell<bool>,
+    template: Cell<Option<&'d Template>>,
+    /// How many values there are, where they begin, and how many bytes they have.
+    count: Cell<u16>,
+    at: Cell<usize>,
+    len: Cell<u32>,
 }
 
 /// A template and its values, and nothing of what is inside of these.
@@ -52,7 +62,14 @@ impl<'d> Head<'d> {
             && !values.has_arrays
             && (values.binxml == 0 || binxml().count() == values.binxml);
         let instance = Shallow { template, values };
-        tidy.then_some(Head { cache, dialect, ansi, instance, inside: OnceCell::new() })
+        let inside = Inside {
+            is_known: Cell::new(false),
+            template: Cell::new(None),
+            count: Cell::new(0),
+            at: Cell::new(0),
+            len: Cell::new(0),
+        };
+        tidy.then_some(Head { cache, dialect, ansi, instance, inside })
     }
 
     // Several kinds of work look at heads, so without `always` it would be a call for each field.
@@ -72,6 +89,7 @@ impl<'d> Head<'d> {
 
     /// The instance in a slot, if it is one of a template that is known, with nothing inside and
     /// nothing beside it.
+    #[inline]
     fn nested(&self, slot: u16) -> Option<Shallow<'d>> {
         let inside =
             self.instance.template.nested_slots.iter().find(|nested| nested.slot == slot)?;
@@ -89,9 +107,30 @@ impl<'d> Head<'d> {
     }
 
     /// The one instance in the event's own template, which has its data, if that is all there is.
-    #[inline]
-    fn inside(&self, slot: u16) -> Option<&Shallow<'d>> {
-        self.inside.get_or_init(|| self.nested(slot)).as_ref()
+    #[inline(always)]
+    fn inside(&self, slot: u16) -> Option<Shallow<'d>> {
+        if !self.inside.is_known.get() {
+            self.look_inside(slot);
+        }
+        let template = self.inside.template.get()?;
+        let (bytes, at) = (self.instance.values.bytes, self.inside.at.get());
+        let end = at + self.inside.len.get() as usize;
+        // They stand right behind their descriptors.
+        let begin = at.checked_sub(4 * usize::from(self.inside.count.get()))?;
+        let (descriptors, _) = bytes.get(begin..at)?.as_chunks();
+        let values = Values { descriptors, bytes, at, end, binxml: 0, has_arrays: false };
+        Some(Shallow { template, values })
+    }
+
+    fn look_inside(&self, slot: u16) {
+        let inside = &self.inside;
+        inside.is_known.set(true);
+        let Some(Shallow { template, values }) = self.nested(slot) else { return };
+        inside.template.set(Some(template));
+        // Of neither there are more: see `Values::read`.
+        inside.count.set(values.descriptors.len() as u16);
+        inside.at.set(values.at);
+        inside.len.set((values.end - values.at) as u32);
     }
 
     /// Whether the event's data are values of its own template, or of the one that is in it.
@@ -111,13 +150,13 @@ impl<'d> Head<'d> {
 
     /// What has the event's data: its own template, or the one inside; no one where there are no data. `None`
     /// where it takes more to know them.
-    #[inline]
-    fn with_data(&self) -> Option<Option<&Shallow<'d>>> {
+    #[inline(always)]
+    fn with_data(&self) -> Option<Option<Shallow<'d>>> {
         if !self.has_plain_data() {
             return None;
         }
         match (self.instance.values.binxml, &*self.instance.template.data) {
-            (0, _) => Some(Some(&self.instance)),
+            (0, _) => Some(Some(self.instance)),
             (_, &[Datum::Nested { slot, needs }]) => {
                 match self.instance.is_dropped(self.instance.template.needs(needs)) {
                     true => Some(None),
@@ -129,7 +168,7 @@ impl<'d> Head<'d> {
     }
 
     /// Visits the values of a name, or all, in a template whose data are values.
-    #[inline]
+    #[inline(always)]
     fn data<F>(
         &self,
         instance: &Shallow<'d>,
@@ -176,6 +215,7 @@ impl PartialSource for Head<'_> {
         }
     }
 
+    #[inline]
     fn known_data<'a, F>(&'a self, wanted: Option<&str>, mut visit: F) -> Option<ControlFlow<()>>
     where
         F: FnMut(Value<'a>) -> ControlFlow<()>,
@@ -183,7 +223,7 @@ impl PartialSource for Head<'_> {
         let mark = wanted.map_or(NameMark::ANY, NameMark::new);
         Some(match self.with_data()? {
             // The values live longer than is asked for.
-            Some(instance) => self.data(instance, wanted, mark, &mut |value| visit(value)),
+            Some(instance) => self.data(&instance, wanted, mark, &mut |value| visit(value)),
             None => ControlFlow::Continue(()),
         })
     }

@@ -1,5 +1,7 @@
 //! A template, compiled: its tree, and where each field of an event is found in it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use quarry_event::{Field, Value};
 
 /// Where in an event a template stands, so far as fields depend on it.
@@ -176,17 +178,60 @@ impl NameMark {
     }
 }
 
-/// The marks of a template's data, and a block of such as no name has.
+/// The marks of a template's data.
 #[derive(Debug)]
-pub(crate) struct NameMarks(Vec<NameMark>);
+pub(crate) struct NameMarks {
+    /// With a block behind them of such as no name has.
+    marks: Vec<NameMark>,
+    /// Where marks were found that were asked for last, one for each hash of a mark.
+    found: [AtomicU64; NameMarks::KEPT],
+}
+
+/// Where a mark was found first.
+#[derive(Clone, Copy)]
+struct FirstFound {
+    /// Behind the last mark where it wasn't.
+    at: u32,
+    /// Whether it isn't found again after that.
+    is_only: bool,
+}
 
 impl NameMarks {
     /// The marks that are looked at together.
     const BLOCK: usize = 8;
+    /// The marks of which it is kept where they were found.
+    const KEPT: usize = 4;
 
     pub(crate) fn of(data: &[Datum]) -> Self {
-        let marks = data.iter().map(NameMark::of);
-        NameMarks(marks.chain([NameMark::NONE; Self::BLOCK]).collect())
+        let marks = data.iter().map(NameMark::of).chain([NameMark::NONE; Self::BLOCK]).collect();
+        // Nobody asks for this mark.
+        let nothing = u64::from(NameMark::NONE.0) << 32;
+        NameMarks { marks, found: std::array::from_fn(|_| AtomicU64::new(nothing)) }
+    }
+
+    /// The first place where a name of a mark may be. Event after event is asked for the same.
+    #[inline(always)]
+    fn first(&self, wanted: NameMark) -> FirstFound {
+        // The upper bits of a product depend on all letters.
+        let kept = &self.found[(wanted.0.wrapping_mul(0x9e37_79b9) >> 30) as usize];
+        let word = kept.load(Ordering::Relaxed);
+        if (word >> 32) as u32 == wanted.0 && wanted != NameMark::ANY {
+            return FirstFound { at: word as u32 >> 1, is_only: word & 1 != 0 };
+        }
+        self.look(wanted, kept)
+    }
+
+    #[cold]
+    fn look(&self, wanted: NameMark, kept: &AtomicU64) -> FirstFound {
+        let at = self.find(wanted, 0);
+        let is_only = at.is_none_or(|at| self.find(wanted, at + 1).is_none());
+        let at = at.unwrap_or(self.marks.len()) as u32;
+        // A template has not nearly so many values.
+        if wanted != NameMark::ANY && at < 1 << 31 {
+            let found = u64::from(at) << 1 | u64::from(is_only);
+            kept.store(u64::from(wanted.0) << 32 | found, Ordering::Relaxed);
+        }
+        FirstFound { at, is_only }
     }
 
     /// The first place from one on where a name of a mark may be.
@@ -196,7 +241,7 @@ impl NameMarks {
         let may_be = |mark: NameMark| is_all | (mark == NameMark::ANY) | (mark == wanted);
         let mut at = from;
         // A block without branches first, as most have none.
-        while let Some(block) = self.0.get(at..)?.first_chunk::<{ Self::BLOCK }>() {
+        while let Some(block) = self.marks.get(at..)?.first_chunk::<{ Self::BLOCK }>() {
             if block.iter().fold(false, |any, &mark| any | may_be(mark)) {
                 return Some(at + block.iter().position(|&mark| may_be(mark))?);
             }
@@ -288,12 +333,16 @@ impl Template {
     /// along; or all.
     #[inline]
     pub(crate) fn data_named(&self, wanted: NameMark) -> impl Iterator<Item = &Datum> {
-        let mut next = 0;
-        std::iter::from_fn(move || {
+        let first = self.data_marks.first(wanted);
+        let at = first.at as usize;
+        // Most often it is the only one.
+        let mut next = if first.is_only { usize::MAX } else { at + 1 };
+        let others = std::iter::from_fn(move || {
             let at = self.data_marks.find(wanted, next)?;
             next = at + 1;
             self.data.get(at)
-        })
+        });
+        self.data.get(at).into_iter().chain(others)
     }
 
     /// The slots of which none may be NULL.
@@ -319,5 +368,57 @@ impl FieldText {
     pub(crate) fn shown<'v>(&self, mut value: Value<'v>) -> Value<'v> {
         self.show(&mut value);
         value
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_alike_however_often_and_in_whatever_turn_they_are_asked_for() {
+        let datum = |name: Option<&str>| Datum::Value {
+            name: match name {
+                Some(text) => DatumName::Known { text: text.into(), json: "".into() },
+                None => DatumName::Unnamed,
+            },
+            text: Text::Empty,
+            needs: Dependencies::default(),
+        };
+        let names = ["SubjectUserSid", "Status", "STATUS", "LogonType", "été", "Bxxxxd", "Bzzxzd"];
+        let mut data: Vec<Datum> = names.iter().map(|name| datum(Some(name))).collect();
+        data.extend((0..20).map(|_| datum(None)));
+        data.extend([
+            datum(Some("status")),
+            Datum::Nested { slot: 0, needs: Dependencies::default() },
+        ]);
+        let marks = NameMarks::of(&data);
+        let all = |wanted: NameMark| {
+            let first = marks.first(wanted);
+            let mut found = Vec::from_iter(Some(first.at as usize).filter(|&at| at < data.len()));
+            while !first.is_only
+                && let Some(at) = marks.find(wanted, found[found.len() - 1] + 1)
+                && at < data.len()
+            {
+                found.push(at);
+            }
+            found
+        };
+        let expected = |wanted: NameMark| {
+            let marks = data.iter().map(NameMark::of).enumerate();
+            let may_be = |mark| mark == wanted || mark == NameMark::ANY || wanted == NameMark::ANY;
+            marks.filter(|&(_, mark)| may_be(mark)).map(|(at, _)| at).collect::<Vec<_>>()
+        };
+        for _ in 0..3 {
+            for name in names.iter().chain(&["status", "Image", "", "logontype", "ÉTÉ"]) {
+                let mark = NameMark::new(name);
+                assert_eq!(all(mark), expected(mark), "{name}");
+            }
+        }
+        let empty = NameMarks::of(&[]);
+        for _ in 0..2 {
+            let first = empty.first(NameMark::new("a"));
+            assert!(first.at as usize >= NameMarks::BLOCK && first.is_only);
+        }
     }
 }

@@ -85,10 +85,11 @@ impl<'d, 's, S: Sink<'d>> Walker<'d, 's, S> {
 
     /// The element that begins at a node, as often as an array in it says, or not at all.
     fn child(&mut self, instance: &'d Instance, open: usize) -> ControlFlow<()> {
-        let Node::Open { needs, repeats, .. } = self.record.template(instance).nodes[open] else {
+        let template = self.record.template(instance);
+        let Node::Open { name, needs, repeats, .. } = template.nodes[open] else {
             return ControlFlow::Continue(());
         };
-        if self.record.is_dropped(instance, needs) {
+        if self.record.is_dropped(instance, needs) || self.sink.skips(template.literal(name)) {
             return ControlFlow::Continue(());
         }
         let array = match repeats && self.record.decoder.has_arrays {

@@ -240,10 +240,10 @@ impl Take for Lists {
         let path = (!delivery.source.is_server()).then_some(&delivery.source.name);
         let size = path.and_then(|path| Some(std::fs::metadata(path).ok()?.len()));
         let logs = self.of(&delivery.source);
-        for (log, tally) in &delivery.output.logs {
+        for (log, tally) in delivery.output.iter() {
             match logs.get_mut(log) {
                 Some(sum) => sum.add(tally),
-                None => drop(logs.insert(log.clone(), Tally { size, ..*tally })),
+                None => drop(logs.insert(log.to_owned(), Tally { size, ..*tally })),
             }
         }
         Ok(Next::Go)

@@ -134,14 +134,14 @@ impl Groups {
 
     /// Adds what a batch has.
     fn add(&mut self, batch: &Tallies) {
-        for (key, tally) in &batch.logs {
+        for (key, tally) in batch.iter() {
             if let Some(sum) = self.groups.get_mut(key) {
                 sum.add(tally);
             } else if self.groups.len() < self.max_groups
                 && self.bytes + key.len() <= self.max_bytes
             {
                 self.bytes += key.len();
-                self.groups.insert(key.clone(), *tally);
+                self.groups.insert(key.to_owned(), *tally);
             } else {
                 self.others.get_or_insert_default().add(tally);
             }
@@ -164,8 +164,9 @@ mod tests {
     fn groups_beyond_the_bound_are_counted_together_and_those_within_exactly() {
         let batch = |keys: &[&str]| {
             let tally = Tally { events: 2, ..Tally::default() };
-            let logs = keys.iter().map(|key| ((*key).to_owned(), tally)).collect();
-            Tallies { logs, bytes: 0 }
+            let mut batch = Tallies::default();
+            keys.iter().for_each(|key| batch.add(key, &tally));
+            batch
         };
         let mut groups = Groups::new(2, 100);
         groups.add(&batch(&["a", "b"]));

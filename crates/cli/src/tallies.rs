@@ -1,11 +1,13 @@
 //! What events are counted by, and how many there are of each: for `quarry count`, with and without
 //! `--by`, `quarry logs`, and `quarry detect --by`.
 
-use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+use std::ops::Range;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use quarry_collect::{Found, Output, Work};
 use quarry_event::output::{Column as EventColumn, Scratch};
-use quarry_event::text::Plain;
+use quarry_event::text::{Plain, lossy};
 use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Value};
 
 /// Counts events, on any thread.
@@ -26,11 +28,18 @@ pub(crate) enum Key {
 /// Channels told apart in one source, beyond which they are counted together.
 const MAX_LOGS: usize = 10_000;
 
+/// How many events there are of each thing that they are counted by. It is filled and cleared for each batch,
+/// so no key takes memory of its own.
 #[derive(Default)]
 pub(crate) struct Tallies {
-    /// By what they are counted by.
-    pub(crate) logs: BTreeMap<String, Tally>,
-    pub(crate) bytes: usize,
+    /// What they are counted by, one key after the other.
+    keys: String,
+    /// Where each key lies, and what was counted by it.
+    tallies: Vec<(Range<usize>, Tally)>,
+    by_key: HashTable<usize>,
+    hasher: DefaultHashBuilder,
+    /// The one that was added to last, as the next event is often of it too.
+    last: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -50,7 +59,10 @@ impl Tally {
     pub(crate) fn add(&mut self, other: &Tally) {
         self.events += other.events;
         self.recovered += other.recovered;
-        self.oldest = self.oldest.into_iter().chain(other.oldest).min();
+        self.oldest = match (self.oldest, other.oldest) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
         self.newest = self.newest.max(other.newest);
     }
 }
@@ -122,14 +134,13 @@ impl Work for Count {
 impl Count {
     /// Counts an event.
     fn add(&self, name: &[u8], time: &Value<'_>, origin: &Origin<'_>, output: &mut Tallies) {
-        let name = String::from_utf8_lossy(name);
+        let name = lossy(name);
         let recovered = u64::from(origin.recovered);
         // What the log has given up is not between its oldest and newest.
         let time = time.as_time().filter(|_| !origin.recovered);
         let tally = Tally { events: 1, recovered, oldest: time, newest: time, ..Tally::default() };
         let is_log = !matches!(self.key, Key::Fields(_));
-        let is_new = is_log && !output.logs.contains_key(&*name);
-        let is_full = is_new && output.logs.len() >= MAX_LOGS;
+        let is_full = is_log && output.tallies.len() >= MAX_LOGS && output.place(&name).is_none();
         output.add(if is_full { "" } else { &name }, &tally);
     }
 }
@@ -137,24 +148,52 @@ impl Count {
 impl Tallies {
     /// Adds to what is counted by a key.
     pub(crate) fn add(&mut self, key: &str, tally: &Tally) {
-        match self.logs.get_mut(key) {
-            Some(sum) => sum.add(tally),
-            None => {
-                self.bytes += key.len() + size_of::<(String, Tally)>();
-                self.logs.insert(key.to_owned(), *tally);
+        match self.place(key) {
+            Some(place) => {
+                self.last = place;
+                self.tallies[place].1.add(tally);
             }
+            None => self.insert(key, tally),
         }
+    }
+
+    /// The keys, in the order in which they came first, and what was counted by each.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Tally)> {
+        self.tallies.iter().map(|(key, tally)| (&self.keys[key.clone()], tally))
+    }
+
+    #[inline]
+    fn place(&self, key: &str) -> Option<usize> {
+        let is_it = |place: usize| {
+            self.tallies.get(place).is_some_and(|(known, _)| self.keys[known.clone()] == *key)
+        };
+        if is_it(self.last) {
+            return Some(self.last);
+        }
+        self.by_key.find(self.hasher.hash_one(key), |&place| is_it(place)).copied()
+    }
+
+    #[cold]
+    fn insert(&mut self, key: &str, tally: &Tally) {
+        let Tallies { keys, tallies, by_key, hasher, last } = self;
+        let start = keys.len();
+        keys.push_str(key);
+        *last = tallies.len();
+        tallies.push((start..keys.len(), *tally));
+        let hash = |&place: &usize| hasher.hash_one(&keys[tallies[place].0.clone()]);
+        by_key.insert_unique(hasher.hash_one(key), *last, hash);
     }
 }
 
 impl Output for Tallies {
     fn bytes(&self) -> usize {
-        self.bytes
+        self.keys.len() + size_of_val(&self.tallies[..])
     }
 
     fn clear(&mut self) {
-        self.logs.clear();
-        self.bytes = 0;
+        self.keys.clear();
+        self.tallies.clear();
+        self.by_key.clear();
     }
 
     /// Nobody counts with a limit: which were the first is forgotten.

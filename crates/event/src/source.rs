@@ -169,6 +169,12 @@ impl<S: FieldSource> PartialSource for S {
 
 /// Takes an event's tree in document order.
 pub trait Sink<'a> {
+    /// Whether nothing is wanted of an element that comes next in the innermost one. It may be left out then,
+    /// with all that is in it.
+    #[inline]
+    fn skips(&self, _name: &str) -> bool {
+        false
+    }
     /// An element begins.
     fn open(&mut self, name: &'a str);
     /// An attribute of the element that has just begun; its text is that of the pieces together.

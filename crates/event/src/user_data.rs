@@ -105,6 +105,10 @@ impl<F: FnMut(&Leaf<'_>) -> bool> Reader<'_, F> {
 }
 
 impl<'a, F: FnMut(&Leaf<'_>) -> bool> Sink<'a> for Reader<'a, F> {
+    fn skips(&self, name: &str) -> bool {
+        self.done || self.depth == 1 && name != "UserData"
+    }
+
     fn open(&mut self, name: &'a str) {
         self.depth += 1;
         if self.depth == 2 {

@@ -113,13 +113,16 @@ impl<'b> Chunk<'b> {
         let mut newest: Option<(u64, EventTime)> = None;
         while at < end {
             if let Some(record) = self.record_at(at, end) {
-                let (number, written) = (record.number, record.written);
-                let is_older = |newest: (u64, EventTime)| number <= newest.0 && written < newest.1;
                 // Where the end isn't known, what was there before follows the newest record.
-                if !header_is_right && newest.is_some_and(is_older) {
-                    break;
+                if !header_is_right {
+                    let (number, written) = (record.number, record.written);
+                    let is_older =
+                        |newest: (u64, EventTime)| number <= newest.0 && written < newest.1;
+                    if newest.is_some_and(is_older) {
+                        break;
+                    }
+                    newest = newest.max(Some((number, written)));
                 }
-                newest = newest.max(Some((number, written)));
                 at = record.binxml.end + RECORD_TRAILER;
                 last = Some(record.number);
                 items.push(Item::Record(record));

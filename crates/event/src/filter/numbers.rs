@@ -76,7 +76,7 @@ impl Ranges {
     }
 
     /// Whether the value is a number of the set.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn contains(&self, value: &Value<'_>) -> bool {
         match value {
             Value::UInt(number) => self.contains_u64(*number),
