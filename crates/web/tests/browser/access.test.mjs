@@ -2,20 +2,10 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { after, before, test } from "node:test";
-import { Program, as_owner, as_person, browser, watched } from "./page.mjs";
+import { test } from "node:test";
+import { as_owner, as_person, chromium, program, set_up, watched } from "./page.mjs";
 
-let program;
-let chromium;
-
-before(async () => {
-  program = await Program.start();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await program?.stop();
-});
+set_up();
 
 async function person(name) {
   const context = await chromium.newContext({ ignoreHTTPSErrors: true });

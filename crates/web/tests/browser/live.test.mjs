@@ -1,22 +1,10 @@
 // What scripts add: rows that come in, the tail, keys, dragging, and coming back.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Program, as_owner, browser, owner_page, ready, travel, visit } from "./page.mjs";
+import { test } from "node:test";
+import { as_owner, chromium, program, ready, set_up, signed_in, travel, visit } from "./page.mjs";
 
-let program;
-let chromium;
-
-before(async () => {
-  program = await Program.start();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await program?.stop();
-});
-
-const signed_in = (options) => owner_page(program, chromium, options);
+set_up();
 
 test("rows of living servers come in, newest first, and dead ones are named", async () => {
   const { context, page, faults } = await signed_in();

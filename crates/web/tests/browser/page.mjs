@@ -5,9 +5,10 @@ import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { after, before } from "node:test";
 
 const modules = createRequire(join(needed("QUARRY_NODE_MODULES"), "/"));
-const { chromium } = modules("playwright-core");
+const playwright = modules("playwright-core");
 const AXE = readFileSync(modules.resolve("axe-core/axe.min.js"), "utf8");
 
 /** Where screenshots go. */
@@ -50,11 +51,27 @@ export const LONGEST = 120_000;
 
 /** A browser of Debian's. */
 export function browser() {
-  return chromium.launch({
+  return playwright.chromium.launch({
     executablePath: needed("QUARRY_CHROMIUM"),
     args: ["--no-sandbox", "--disable-dev-shm-usage"],
     // The browser's cache of pages is what going back uses; the driver switches it off.
     ignoreDefaultArgs: ["--disable-back-forward-cache"],
+  });
+}
+
+/** What the tests of a file that has called `set_up` run against. */
+export let program;
+export let chromium;
+
+/** Starts the program and a browser before a file's first test, and ends them after its last. */
+export function set_up() {
+  before(async () => {
+    program = await Program.start();
+    chromium = await browser();
+  });
+  after(async () => {
+    await chromium?.close();
+    await program?.stop();
   });
 }
 
@@ -102,7 +119,7 @@ export async function as_owner(program, page, has_scripts = true) {
 }
 
 /** A page of a new context, signed in as the program's owner. */
-export async function owner_page(program, chromium, options = {}) {
+export async function signed_in(options = {}) {
   const context = await chromium.newContext(options);
   const { page, faults } = await watched(context);
   await as_owner(program, page, options.javaScriptEnabled ?? true);

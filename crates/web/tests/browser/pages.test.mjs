@@ -1,20 +1,12 @@
 // Every page by itself: accessible, quiet, harmless, light, and working without scripts.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Program, as_owner, as_person, browser, owner_page, shot, violations, visit } from "./page.mjs";
+import { test } from "node:test";
+import {
+  as_owner, as_person, chromium, program, set_up, shot, signed_in, violations, visit,
+} from "./page.mjs";
 
-let program;
-let chromium;
-
-before(async () => {
-  program = await Program.start();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await program?.stop();
-});
+set_up();
 
 /** Each page, and a state that it can be in. */
 const PAGES = [
@@ -30,8 +22,6 @@ const PAGES = [
   ["status", "/status"],
   ["help", "/help"],
 ];
-
-const signed_in = (options) => owner_page(program, chromium, options);
 
 /** Goes to a page and waits until what comes in parts is there, and its scripts. A tail never ends. */
 function open(page, path) {

@@ -1,22 +1,10 @@
 // Detection rules that stored events match: chips in their rows, the word `rule`, and its facet.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { Program, browser, owner_page, ready, shot, violations, visit } from "./page.mjs";
+import { test } from "node:test";
+import { program, ready, set_up, shot, signed_in, violations, visit } from "./page.mjs";
 
-let program;
-let chromium;
-
-before(async () => {
-  program = await Program.start();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await program?.stop();
-});
-
-const signed_in = (options) => owner_page(program, chromium, options);
+set_up();
 
 /** The identifier of a rule of the program's. */
 const DC_SYNC = "5e9a3a5c-0000-4000-8000-000000000001";

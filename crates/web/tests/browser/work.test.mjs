@@ -3,22 +3,10 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { after, before, test } from "node:test";
-import { LONGEST, Program, browser, owner_page, visit } from "./page.mjs";
+import { test } from "node:test";
+import { LONGEST, program, set_up, signed_in, visit } from "./page.mjs";
 
-let program;
-let chromium;
-
-before(async () => {
-  program = await Program.start();
-  chromium = await browser();
-});
-after(async () => {
-  await chromium?.close();
-  await program?.stop();
-});
-
-const signed_in = (options) => owner_page(program, chromium, options);
+set_up();
 
 async function json(page, path) {
   const answer = await page.request.get(program.owner + path);
