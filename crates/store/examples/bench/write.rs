@@ -288,11 +288,11 @@ pub(crate) async fn pack(folder: &str, files: &[&str]) -> Result<(), Failed> {
     store.maintain(&policy).await?;
     let (mut bytes, mut beside) = (0, 0);
     for (path, size) in sizes(Path::new(folder))? {
-        match path.extension().is_some_and(|end| end == "parquet")
-            && !path.starts_with("_delta_log")
-        {
-            true => bytes += size,
-            false => beside += size,
+        // Checkpoints are Parquet too, and bits for searches have their file's name.
+        let is_beside = path.starts_with("_delta_log") || path.starts_with("_quarry");
+        match is_beside {
+            true => beside += size,
+            false => bytes += size,
         }
     }
     eprintln!(
