@@ -223,7 +223,7 @@ async fn keep(table: &Path, pattern: &Pattern, commits: u64) -> Result<(), Faile
     let policy = Policy {
         small_files: MERGED as usize,
         // What was put together once is no small file any more.
-        small_bytes: small * 3 / 2,
+        small_bytes: small + 1,
         ..Policy::default()
     };
     let first = pattern.version;
