@@ -1,6 +1,6 @@
 //! Events printed on every core.
 
-use std::io;
+use std::ops::Range;
 
 use quarry_collect::{Found, Output, Work};
 use quarry_event::output::{Printer, Scratch};
@@ -150,14 +150,17 @@ impl Printed {
         self.identities.clear();
     }
 
-    /// Each event's time and text.
-    pub(crate) fn each(
-        &self,
-        mut take: impl FnMut(EventTime, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    /// Takes the text, and of each event its time and where it lies there.
+    pub(crate) fn take_apart(
+        &mut self,
+    ) -> (Vec<u8>, impl Iterator<Item = (EventTime, Range<usize>)> + '_) {
+        // Memory that is hardly used stays for the next batch.
+        let text = match self.text.len() > self.text.capacity() / 2 {
+            true => std::mem::take(&mut self.text),
+            false => self.text.clone(),
+        };
         let mut start = 0;
-        self.ends.iter().try_for_each(|&(end, time)| {
-            take(time, &self.text[std::mem::replace(&mut start, end)..end])
-        })
+        let ends = self.ends.iter();
+        (text, ends.map(move |&(end, time)| (time, std::mem::replace(&mut start, end)..end)))
     }
 }

@@ -57,6 +57,8 @@ pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome
         shows_texts: printer.shows_texts(),
         is_for_people: printer.is_for_people(),
         direction: if args.reverse { Direction::Backward } else { Direction::Forward },
+        // Which events are the first of a source, or the first of several copies, depends on the order.
+        by_time: args.sort.is_some() && !args.per_source && !args.unique && !args.files.recover,
         files: FileOptions { recover: args.files.recover, tell_copies: !args.unique },
         is_routed: rules.is_some(),
         ..Setup::of(&args.show)
@@ -142,12 +144,18 @@ impl Take for Printing<'_> {
         delivery: &mut Delivery<Printed>,
     ) -> Result<Next, Closed> {
         let is_wanted = self.unique.as_mut().is_none_or(|once| once.keep(delivery));
-        let printed = &delivery.output;
+        let (turn, printed, out) = (delivery.turn, &mut delivery.output, &mut self.out);
         match &mut self.sorter {
-            Some(sorter) => printed
-                .each(|time, text| sorter.add(time, text))
-                .map_err(|error| out::of_sorting(&error))?,
-            None => console.beside(|| self.out.deliver(&printed.text))?,
+            Some(sorter) => {
+                if let Some(turn) = turn {
+                    let take = &mut |text: &[u8]| out.hold(text);
+                    console.beside(|| sorter.release(Some(turn.edge), take, out::of_sorting))?;
+                }
+                let (text, events) = printed.take_apart();
+                let added = sorter.add(turn.map_or(0, |turn| turn.place), text, events);
+                added.map_err(|error| out::of_sorting(&error))?;
+            }
+            None => console.beside(|| out.deliver(&printed.text))?,
         }
         Ok(if is_wanted { Next::Go } else { Next::Skip })
     }
@@ -158,11 +166,11 @@ impl Take for Printing<'_> {
 }
 
 impl Printing<'_> {
-    /// Ends the output; what was to be sorted isn't, if not all of it came.
+    /// Ends the output; what is still to be sorted isn't, if not all of it came.
     fn finish(mut self, is_interrupted: bool) -> Result<(), Closed> {
         let out = &mut self.out;
-        if let Some(sorter) = self.sorter.filter(|_| !is_interrupted) {
-            sorter.finish(&mut |text| out.hold(text), out::of_sorting)?;
+        if let Some(mut sorter) = self.sorter.filter(|_| !is_interrupted) {
+            sorter.release(None, &mut |text| out.hold(text), out::of_sorting)?;
         }
         out.finish()
     }

@@ -39,7 +39,7 @@ pub use kinds::{CountKinds, Kinds, newest_kinds};
 pub use live::{LiveOptions, LiveTexts, NoTexts, ServerCatalogue, ServerTexts, read_server};
 pub use pipeline::{Pipeline, RunError};
 pub use selection::Selection;
-pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Searched, Sink, Stage, Work};
+pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Searched, Sink, Stage, Turn, Work};
 pub use source::{FileInput, FleetInput, Source};
 pub use stop::Stop;
 pub use summary::{Alike, Summary, Tally};

@@ -1,6 +1,7 @@
 //! Sources in, deliveries out.
 
 mod decode;
+mod files;
 mod jobs;
 mod order;
 
@@ -21,6 +22,7 @@ use crate::source::{FileInput, FleetInput, Source};
 use crate::stop::Stop;
 use crate::summary::Summary;
 use decode::{Decoding, Part, Worker};
+use files::Files;
 use jobs::{Jobs, Origin};
 
 /// The default of [`Pipeline::output_bytes`].
@@ -43,6 +45,7 @@ pub struct Pipeline<S = ()> {
     threads: NonZeroUsize,
     ansi: &'static Encoding,
     direction: Direction,
+    by_time: bool,
     output_bytes: usize,
     stop: Stop,
 }
@@ -80,6 +83,7 @@ impl Pipeline {
             threads,
             ansi: encoding_rs::WINDOWS_1252,
             direction: Direction::Forward,
+            by_time: false,
             output_bytes: OUTPUT_BYTES,
             stop: Stop::default(),
         }
@@ -122,11 +126,23 @@ impl<S: Stage> Pipeline<S> {
             threads,
             ansi,
             direction,
+            by_time,
             output_bytes,
             stop,
         } = self;
         let stage = (first, stage);
-        Pipeline { files, fleet, mode, stage, threads, ansi, direction, output_bytes, stop }
+        Pipeline {
+            files,
+            fleet,
+            mode,
+            stage,
+            threads,
+            ansi,
+            direction,
+            by_time,
+            output_bytes,
+            stop,
+        }
     }
 
     /// Decodes on so many threads; as many as there are cores, if nothing is said.
@@ -145,6 +161,15 @@ impl<S: Stage> Pipeline<S> {
     #[must_use]
     pub fn direction(self, direction: Direction) -> Self {
         Pipeline { direction, ..self }
+    }
+
+    /// Reads files in the order of their events' times, rather than one after the other, where there are files
+    /// only, all of which lie on a disk: what has the earliest event comes first; or what has the latest,
+    /// backwards. Each delivery says in [`turn`](Delivery::turn) what time everything before it is over, so that
+    /// whoever sorts events needn't keep all of them. Records are looked at twice, for their times first.
+    #[must_use]
+    pub fn by_time(self, by_time: bool) -> Self {
+        Pipeline { by_time, ..self }
     }
 
     /// How many bytes of output may wait for their turn; 16 MiB, if nothing is said. Each thread has
@@ -188,13 +213,9 @@ impl<S: Stage> Pipeline<S> {
         // Ends what waits for sources when the sink wants no more.
         let halt = Stop::default();
         let origin = begin(&self.mode, &self.fleet, self.direction, run.cursors.as_deref());
-        let jobs = Jobs::new(
-            self.files,
-            self.fleet,
-            origin,
-            self.direction,
-            [self.stop.clone(), halt.clone()],
-        );
+        let by_time = self.by_time && self.fleet.is_empty();
+        let files = Files::new(self.files, self.direction, by_time);
+        let jobs = Jobs::new(files, self.fleet, origin, [self.stop.clone(), halt.clone()]);
         let skips = jobs.skips();
         let spare = Mutex::new(Vec::new());
         let (stage, stop, ansi) = (&self.stage, &self.stop, self.ansi);

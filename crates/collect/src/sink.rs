@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use quarry_event::{FieldSource, Origin, PartialSource, RuleName, Texts};
+use quarry_event::{EventTime, FieldSource, Origin, PartialSource, RuleName, Texts};
 use quarry_eventlog::{Damage, LogName, Strength};
 use quarry_fleet::Room;
 
@@ -207,6 +207,20 @@ pub struct Delivery<O> {
     pub cursor: Option<LogCursor>,
     /// Their share of the fleet's byte budget, which is given back when this is dropped.
     pub room: Room,
+    /// Where they stand, if files are read in the order of time: see
+    /// [`Pipeline::by_time`](crate::Pipeline::by_time).
+    pub turn: Option<Turn>,
+}
+
+/// Where a delivery stands if files are read in the order of time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[non_exhaustive]
+pub struct Turn {
+    /// No event of this delivery or of a later one is before this time; after it, where the newest come first.
+    pub edge: EventTime,
+    /// Where the delivery would stand if the files were read one after the other. Parts of one batch have it
+    /// alike, and come in their order.
+    pub place: u64,
 }
 
 /// Events whose message text was searched.

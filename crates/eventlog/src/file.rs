@@ -256,6 +256,11 @@ impl FileLog {
         self.log.parts()
     }
 
+    /// Whether it is a file as it lies on a disk, rather than one that was unpacked or came through a pipe.
+    pub fn is_on_disk(&self) -> bool {
+        self.again.is_some()
+    }
+
     /// The file's batches, one after the other: what is wrong with it as a whole, and a batch for
     /// each part. None of them is read yet. Where records are recovered, empty batches come first,
     /// while the file is searched.

@@ -97,6 +97,8 @@ pub struct Run {
     threads: NonZeroUsize,
     /// The order of records.
     pub direction: Direction,
+    /// Whether files are read in the order of time: see [`Pipeline::by_time`].
+    by_time: bool,
     /// How files are read.
     pub file_options: FileOptions,
     /// The files, once they are read.
@@ -140,6 +142,7 @@ impl Run {
             options: quarry_fleet::Options::default(),
             threads: work.threads.unwrap_or_else(cores),
             direction,
+            by_time: false,
             file_options: FileOptions { recover: false, tell_copies: true },
             files: None,
             ansi: encoding_rs::WINDOWS_1252,
@@ -235,7 +238,7 @@ impl Run {
         let files = Files::inputs(&files, &wanted.files).into_iter().zip(texts);
         let files = files.map(|(file, texts)| file.with_texts(texts)).collect();
         self.console.start_progress();
-        let mut pipeline = Pipeline::scan(files).direction(self.direction);
+        let mut pipeline = Pipeline::scan(files).direction(self.direction).by_time(self.by_time);
         if !inputs.servers.is_empty() {
             let server = |server| self.texts.server(server, &wanted.servers);
             let servers = inputs.servers.into_iter().map(server).collect();

@@ -134,7 +134,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
         job: BatchJob,
         parts: &mut Parts<'_, Part<W::Output>>,
     ) {
-        let BatchJob { source, log, batch, cursor, room } = job;
+        let BatchJob { source, log, batch, cursor, room, turn } = job;
         let Worker { reader, work, stage, notes, matchers, messages, text } = worker;
         self.stage.begins(stage, &source);
         let empty = || Delivery {
@@ -148,6 +148,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
             damage: Vec::new(),
             cursor: None,
             room: Room::default(),
+            turn,
         };
         let mut reading = Reading {
             decoding: self,

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use quarry_eventlog::{Batch, Direction, LogName, Strength};
+use quarry_eventlog::{Batch, LogName, Strength};
 use quarry_fleet::{Control, Follow, FollowReport, Report, Room, Scan, SourceId};
 use tokio::runtime::Handle;
 
+use super::files::Files;
 use super::order::Supply;
 use crate::cursor::LogCursor;
-use crate::sink::Notice;
-use crate::source::{FileInput, FleetInput, Source};
+use crate::sink::{Notice, Turn};
+use crate::source::{FleetInput, Source};
 use crate::stop::Stop;
 
 /// The next thing to do.
@@ -31,6 +32,7 @@ pub(super) struct BatchJob {
     /// The cursor after them.
     pub(super) cursor: Option<LogCursor>,
     pub(super) room: Room,
+    pub(super) turn: Option<Turn>,
 }
 
 /// Where jobs come from besides the files.
@@ -66,11 +68,9 @@ impl Skips {
 
 /// The jobs of a run. Asking for the next one may wait for the fleet.
 pub(super) struct Jobs {
-    files: std::iter::Enumerate<std::vec::IntoIter<FileInput>>,
-    open: Option<(Arc<Source>, Box<dyn Iterator<Item = Batch> + Send>)>,
+    files: Files,
     fleet: Vec<Member>,
     origin: Origin,
-    direction: Direction,
     /// Any of them ends the run.
     stops: [Stop; 2],
     skips: Skips,
@@ -88,10 +88,9 @@ struct Member {
 
 impl Jobs {
     pub(super) fn new(
-        files: Vec<FileInput>,
+        files: Files,
         fleet: Vec<FleetInput>,
         origin: Origin,
-        direction: Direction,
         stops: [Stop; 2],
     ) -> Self {
         let control = match &origin {
@@ -107,41 +106,11 @@ impl Jobs {
             Member { input, source, is_open: false, is_lost: false }
         };
         let fleet = fleet.into_iter().enumerate().map(member).collect();
-        let files = files.into_iter().enumerate();
-        Jobs { files, open: None, fleet, origin, direction, stops, skips }
+        Jobs { files, fleet, origin, stops, skips }
     }
 
     pub(super) fn skips(&self) -> Skips {
         self.skips.clone()
-    }
-
-    fn next_of_files(&mut self) -> Option<Job> {
-        if let Some((source, batches)) = &mut self.open {
-            let is_skipped = self.skips.is_skipped(source.index);
-            if let Some(batch) = (!is_skipped).then(|| batches.next()).flatten() {
-                let (source, room) = (Arc::clone(source), Room::default());
-                return Some(Job::Batch(BatchJob { source, log: None, batch, cursor: None, room }));
-            }
-            let source = Arc::clone(source);
-            self.open = None;
-            return Some(Job::Notices(source, vec![Notice::Ended]));
-        }
-        let (index, input) = self.files.next()?;
-        let FileInput { name, selection, texts, open } = input;
-        let shown = name.clone();
-        let (host, log, remote) = (None, None, None);
-        let mut source = Source { index, name, shown, host, log, remote, selection, texts };
-        Some(match open(&self.stops[0]) {
-            Ok(file) => {
-                source.log = Some(file.name().0.clone());
-                let source = Arc::new(source);
-                self.open = Some((Arc::clone(&source), Box::new(file.batches(self.direction))));
-                Job::Notices(source, vec![Notice::Opened])
-            }
-            // A pipe that was waited for.
-            Err(_) if self.stops[0].is_set() => return None,
-            Err(error) => Job::Notices(Arc::new(source), vec![Notice::FileFailed(error)]),
-        })
     }
 
     /// What the fleet reports, if it has something to report already.
@@ -203,7 +172,9 @@ impl Iterator for Jobs {
         if self.stops.iter().any(Stop::is_set) {
             return None;
         }
-        self.next_at_once().or_else(|| self.next_of_files()).or_else(|| self.next_of_fleet())
+        self.next_at_once()
+            .or_else(|| self.files.next(&self.skips, &self.stops[0]))
+            .or_else(|| self.next_of_fleet())
     }
 }
 
@@ -213,9 +184,9 @@ impl Supply for Jobs {
             return None;
         }
         // A file that is open is read at once. To open one may take long: it may be a pipe.
-        self.next_at_once().or_else(|| match self.open {
-            Some(_) => self.next_of_files(),
-            None => None,
+        self.next_at_once().or_else(|| match self.files.is_open() {
+            true => self.files.next(&self.skips, &self.stops[0]),
+            false => None,
         })
     }
 
@@ -234,7 +205,7 @@ fn of_scan(fleet: &mut [Member], report: Report) -> Option<Job> {
         }
         Report::Batch { source, batch, room } => {
             let source = Arc::clone(&fleet[source.index()].source);
-            Job::Batch(BatchJob { source, log: None, batch, cursor: None, room })
+            Job::Batch(BatchJob { source, log: None, batch, cursor: None, room, turn: None })
         }
         Report::Retrying { source, error, .. } => {
             Job::Notices(Arc::clone(&fleet[source.index()].source), vec![Notice::Lost(error)])
@@ -278,7 +249,7 @@ fn of_follow(fleet: &mut [Member], report: FollowReport) -> Option<Job> {
                 LogCursor { source, log, cursor }
             });
             let source = Arc::clone(&member.source);
-            Job::Batch(BatchJob { source, log: Some(log), batch, cursor, room })
+            Job::Batch(BatchJob { source, log: Some(log), batch, cursor, room, turn: None })
         }
         FollowReport::Gap { source, log, first, last } => {
             let notice = Notice::Gap { log, first, last };

@@ -1,6 +1,7 @@
 //! The pipeline on files that are read once and on a file that is followed: what is handed on, in
 //! which order, and when cursors move.
 
+mod by_time;
 mod cursors;
 mod detect;
 mod stages;

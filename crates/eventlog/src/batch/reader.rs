@@ -1,12 +1,13 @@
 //! The decoding of batches, each on any thread.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use quarry_binxml::{BinXmlError, ChunkDecoder, Decoder};
 use quarry_even::ResultSetRecord;
 use quarry_even::wire::EventBatch;
 use quarry_event::filter::Matcher;
-use quarry_event::{Event, EventTime, Field, FieldSource, PartialSource};
+use quarry_event::{Event, EventTime, Field, FieldSource, PartialSource, Value};
 use quarry_logfile::classic::{ClassicEvent, ClassicRecord};
 use quarry_logfile::{Chunk, DamageKind, EvtItem, Item, RecordHeader, Run, RunRecords};
 
@@ -204,6 +205,48 @@ impl BatchReader {
             }
         }
     }
+}
+
+impl BatchReader {
+    /// The least and the greatest time of a batch's events, of which little else is decoded. An event without a
+    /// time counts as one of 1601. `None` where no event can be read.
+    pub fn times(&mut self, batch: &Batch) -> Option<RangeInclusive<EventTime>> {
+        let mut times = Times::default();
+        self.read(batch, &mut times);
+        times.0
+    }
+}
+
+/// Notes times.
+#[derive(Default)]
+struct Times(Option<RangeInclusive<EventTime>>);
+
+impl Times {
+    fn note(&mut self, time: Value<'_>) {
+        let time = time.as_time().unwrap_or_default();
+        self.0 = Some(match self.0.take() {
+            None => time..=time,
+            Some(range) => time.min(*range.start())..=time.max(*range.end()),
+        });
+    }
+}
+
+impl Visitor for Times {
+    #[inline]
+    fn wants<S: PartialSource>(&mut self, event: &S) -> bool {
+        self.note(event.known_field(Field::TimeCreated));
+        false
+    }
+
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+        self.note(event.field(Field::TimeCreated));
+    }
+
+    fn recovered<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+        self.note(event.field(Field::TimeCreated));
+    }
+
+    fn damage(&mut self, _damage: &Damage) {}
 }
 
 /// An event that was decoded whole, and where it was read.

@@ -27,6 +27,8 @@ pub struct Setup<'a> {
     pub is_for_people: bool,
     /// The order of records.
     pub direction: Direction,
+    /// Whether files are read in the order of time, rather than one after the other.
+    pub by_time: bool,
     /// How files are read.
     pub files: FileOptions,
     /// Whether servers are asked for other logs than the question names, as rules need them.
@@ -48,6 +50,7 @@ impl<'a> Setup<'a> {
             shows_texts: false,
             is_for_people: false,
             direction: Direction::Forward,
+            by_time: false,
             files: FileOptions { recover: false, tell_copies: true },
             is_routed: false,
         }
@@ -68,6 +71,7 @@ impl<'a> Setup<'a> {
     /// The inventory can't be read, or options contradict each other.
     pub fn begin(self, question: &Question, read: &ReadArgs) -> Result<(Run, Inputs), Failure> {
         let mut run = Run::new(self.terminal, self.work, self.direction);
+        run.by_time = self.by_time;
         run.file_options = self.files;
         run.ansi = self.code_page.ansi_codepage;
         if let Some(texts) = self.texts {
