@@ -107,7 +107,9 @@ impl Answer {
                 let mut rows = 0;
                 while let Some(batch) = self.next().await? {
                     rows += batch.num_rows() as u64;
-                    out.write_all(&lines(&batch)?)?;
+                    for piece in pieces(&batch) {
+                        out.write_all(&lines(&piece)?)?;
+                    }
                 }
                 Ok(rows)
             }
@@ -173,7 +175,8 @@ impl Answer {
         out.write_all(&line(&mut columns.iter().cloned()))?;
         let mut rows = 0;
         while let Some(batch) = self.next().await? {
-            for row in objects(&batch)? {
+            for row in objects(&batch) {
+                let row = row?;
                 rows += 1;
                 out.write_all(&line(&mut columns.iter().map(|name| text(row.get(name)))))?;
             }
@@ -192,7 +195,8 @@ impl Answer {
         let mut table = Table::new(&columns, most);
         let mut rows = 0;
         while let Some(batch) = self.next().await? {
-            for row in objects(&batch)? {
+            for row in objects(&batch) {
+                let row = row?;
                 rows += 1;
                 table.add(columns.iter().map(|name| text(row.get(name))).collect());
                 if table.waiting.len() >= MEASURED {
@@ -226,10 +230,27 @@ fn lines(batch: &RecordBatch) -> Result<Vec<u8>, WriteError> {
     Ok(writer.into_inner())
 }
 
-fn objects(batch: &RecordBatch) -> Result<Vec<Map<String, Value>>, WriteError> {
-    let lines = lines(batch)?;
-    let rows = serde_json::Deserializer::from_slice(&lines).into_iter();
-    rows.collect::<Result<_, _>>().map_err(|error| WriteError::Format(error.to_string()))
+/// The rows of a batch as JSON objects.
+fn objects(
+    batch: &RecordBatch,
+) -> impl Iterator<Item = Result<Map<String, Value>, WriteError>> + '_ {
+    let of_piece = |piece: RecordBatch| -> Result<Vec<Map<String, Value>>, WriteError> {
+        let lines = lines(&piece)?;
+        let rows = serde_json::Deserializer::from_slice(&lines).into_iter();
+        rows.collect::<Result<_, _>>().map_err(|error| WriteError::Format(error.to_string()))
+    };
+    pieces(batch).flat_map(move |piece| match of_piece(piece) {
+        Ok(rows) => rows.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    })
+}
+
+/// A batch in pieces of which the text is made at once: it takes several times what the batch does.
+fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
+    const PIECE: usize = 8 << 20;
+    let rows = batch.num_rows();
+    let step = rows.div_ceil(batch.get_array_memory_size() / PIECE + 1).max(1);
+    (0..rows).step_by(step).map(move |first| batch.slice(first, step.min(rows - first)))
 }
 
 /// The text of a value in a cell: JSON where it is a list or a map.

@@ -21,6 +21,7 @@ mod answer;
 mod appender;
 mod ask;
 mod bookmarks;
+mod bounded;
 mod check;
 mod checkpoint;
 mod commit;

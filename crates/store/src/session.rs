@@ -30,6 +30,7 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use crate::StoreError;
+use crate::bounded::LAVISH;
 use crate::counts::Kept;
 use crate::facts::Files;
 use crate::schema::column;
@@ -137,18 +138,6 @@ impl Engine {
         Ok(context)
     }
 }
-
-/// Functions that make as much of a row as a number says, which the pool of memory isn't asked for.
-const LAVISH: [&str; 8] = [
-    "array_repeat",
-    "array_resize",
-    "gen_series",
-    "generate_series",
-    "lpad",
-    "range",
-    "repeat",
-    "rpad",
-];
 
 fn config() -> SessionConfig {
     let mut config: SessionConfig = DeltaSessionConfig::default().into();

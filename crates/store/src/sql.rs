@@ -16,8 +16,9 @@ use deltalake::datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use tokio::time::Instant;
 
 use crate::answer::Answer;
+use crate::bounded::{self, Bounds, Held};
 use crate::predicate::Access;
-use crate::session::{Batches, Engine, Limits, Moment, of_engine};
+use crate::session::{Batches, Engine, Limits, Moment, of_engine, too_slow};
 use crate::view::{Seen, View};
 use crate::{Store, StoreError};
 
@@ -58,6 +59,8 @@ pub(crate) async fn query(
 ) -> Result<Answer, StoreError> {
     let begun = Instant::now();
     let context = engine.context(limits)?;
+    let held = Arc::new(Held::new(limits.memory));
+    context.add_analyzer_rule(Arc::new(Bounds(held)));
     let statement = parse(&context.state(), sql)?;
     for view in View::ALL {
         let seen = Seen::new(view, moment, access, &context).await?;
@@ -69,16 +72,19 @@ pub(crate) async fn query(
     let planned = tokio::time::timeout_at(begun + limits.time, state.statement_to_plan(statement));
     let plan = match planned.await {
         Ok(plan) => plan.map_err(wrong)?,
-        Err(_) => {
-            let most = format!("{} seconds", limits.time.as_secs_f64());
-            return Err(StoreError::Limit { what: "the answer took longer than", most });
-        }
+        Err(_) => return Err(too_slow(limits)),
     };
     let options =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     options.verify_plan(&plan).map_err(wrong)?;
-    let frame = deltalake::datafusion::dataframe::DataFrame::new(state, plan);
-    let batches = Batches::of(frame, limits, begun).await?;
+    let plan = state.optimize(&plan).map_err(wrong)?;
+    bounded::check_literals(&plan).map_err(wrong)?;
+    let planned = state.query_planner().create_physical_plan(&plan, &state);
+    let plan = match tokio::time::timeout_at(begun + limits.time, planned).await {
+        Ok(plan) => bounded::count_windows(plan.map_err(wrong)?).map_err(wrong)?,
+        Err(_) => return Err(too_slow(limits)),
+    };
+    let batches = Batches::of_plan(plan, context.task_ctx(), limits, begun)?;
     Ok(Answer::new(batches, context))
 }
 

@@ -363,7 +363,10 @@ async fn add_columns(log: &Log, wanted: &[String]) -> Result<Vec<String>, StoreE
 }
 
 /// A table's schema, and the values of the data that have columns in it.
-fn chosen(table: &Metadata) -> Result<(serde_json::Value, Vec<String>), StoreError> {
+///
+/// # Errors
+/// [`StoreError::NotOurs`] where it lacks a column that every table of events has.
+pub(crate) fn chosen(table: &Metadata) -> Result<(serde_json::Value, Vec<String>), StoreError> {
     let refuse = |why: String| StoreError::NotOurs { url: format!("table {}", table.id), why };
     let schema: serde_json::Value = serde_json::from_str(&table.schema_string)
         .map_err(|error| refuse(format!("its schema can't be read: {error}")))?;

@@ -303,7 +303,7 @@ impl Tail {
         if !self.table.partition_columns.is_empty() {
             return Err(StoreError::NotOurs { url, why: "it has partitions".into() });
         }
-        Ok(())
+        crate::table::chosen(&self.table).map(drop)
     }
 
     /// Reads a part of a checkpoint.
@@ -317,6 +317,9 @@ impl Tail {
         let Some(bytes) = storage.read(path, MOST_OF_LOG).await? else {
             return Err(StoreError::Changed { why: "its log was cut while it was read".into() });
         };
+        if bytes.is_empty() {
+            return Err(damaged("it is empty".into()));
+        }
         let read = || -> Result<Vec<RecordBatch>, StoreError> {
             let failed = |error: &dyn std::fmt::Display| damaged(error.to_string());
             let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))

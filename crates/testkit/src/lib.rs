@@ -12,6 +12,7 @@ mod domain;
 mod even6;
 mod packages;
 mod samba;
+mod storage;
 #[cfg(unix)]
 mod visitor;
 
@@ -19,10 +20,12 @@ pub use domain::SambaDomain;
 pub use even6::{Even6Server, even6_python};
 pub use packages::{Package, corpus_file, corpus_folder, package_file, unpack_xz};
 pub use samba::SambaServer;
+pub use storage::{ObjectStorage, Storage};
 #[cfg(unix)]
 pub use visitor::Visitor;
 
 use std::fs;
+use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -43,8 +46,18 @@ pub fn fuzz_seeds(target: &str) -> Vec<PathBuf> {
 
 /// The most memory that a process has held so far, in bytes, where the system tells (Linux).
 pub fn peak_memory(process: u32) -> Option<usize> {
+    status(process, "VmHWM:")
+}
+
+/// The memory that a process holds, in bytes, where the system tells (Linux).
+pub fn memory(process: u32) -> Option<usize> {
+    status(process, "VmRSS:")
+}
+
+/// A number of kilobytes of a process's, in bytes.
+fn status(process: u32, name: &str) -> Option<usize> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches(" kB").parse::<usize>().ok().map(|kilobytes| kilobytes << 10)
 }
 
@@ -82,12 +95,15 @@ pub fn has_program(name: &str, package: &str) -> bool {
 /// # Panics
 /// When it cannot be made.
 pub fn python(name: &str, requirements: &Path) -> PathBuf {
-    let folder = target().join("python").join(name);
+    let wanted = fs::read_to_string(requirements).expect("the requirements can be read");
+    // One whose requirements are others, under the same name, must not take it away while it is in use.
+    let mut hasher = std::hash::DefaultHasher::new();
+    wanted.hash(&mut hasher);
+    let folder = target().join("python").join(format!("{name}-{:016x}", hasher.finish()));
     fs::create_dir_all(&folder).expect("the target folder can be written");
     // Tests of several processes want it at once.
     let lock = fs::File::create(folder.join("lock")).expect("the lock file can be made");
     lock.lock().expect("the lock can be taken");
-    let wanted = fs::read_to_string(requirements).expect("the requirements can be read");
     let stamp = folder.join("stamp");
     let venv = folder.join("venv");
     let python = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });

@@ -26,7 +26,7 @@ pub(super) fn run(table: &mut Table) -> Result<()> {
     let (ours, lines, theirs) =
         (place("ours.parquet")?, place("events.jsonl")?, place("theirs.parquet")?);
     let engines = sh::root().join("crates/store/tests/store/engines");
-    let python = path(&quarry_testkit::python("store", &engines.join("requirements.txt")))?;
+    let python = path(&quarry_testkit::python("engines", &engines.join("requirements.txt")))?;
     let script = path(&sh::root().join("xtask/src/bench/duckdb/copy.py"))?;
     println!("\nthe chunks of {}, over and over, as Parquet", sample.display());
     for threads in ["1", "2"] {

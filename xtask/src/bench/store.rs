@@ -95,7 +95,7 @@ pub(super) fn run(table: &mut Table, size: Size<'_>) -> Result<()> {
     let engines = sh::root().join("crates/store/tests/store/engines");
     let bench = Bench {
         example: built.join("examples").join("bench"),
-        python: quarry_testkit::python("store", &engines.join("requirements.txt")),
+        python: quarry_testkit::python("engines", &engines.join("requirements.txt")),
         is_dev: size.is_dev,
     };
     for part in parts {

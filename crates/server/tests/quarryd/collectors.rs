@@ -1,8 +1,9 @@
-//! Two collectors of one table share the servers; when one dies or sleeps, the other takes over.
+//! Two collectors of one table share the servers; when one dies or sleeps, the other takes over. When
+//! their storage sleeps, they wait.
 
 use std::collections::BTreeMap;
 
-use super::table::{Key, Rows};
+use super::table::Key;
 use super::*;
 
 const SERVERS: usize = 6;
@@ -34,7 +35,7 @@ fn last(fleet: &Fleet) -> BTreeMap<Key, u64> {
 
 fn wait_for_all(fleet: &Fleet, daemons: &[Daemon]) {
     let said = || daemons.iter().map(Daemon::said).collect::<Vec<_>>().join("\n--\n");
-    wait(|| Rows::read(&fleet.table()).missing(&last(fleet)).is_empty(), said);
+    wait(|| fleet.rows().missing(&last(fleet)).is_empty(), said);
 }
 
 fn append(fleet: &Fleet, count: u64) {
@@ -54,7 +55,7 @@ fn when_a_collector_is_killed_the_other_takes_its_servers_over() {
     append(&fleet, 7);
     wait_for_all(&fleet, std::slice::from_ref(&two));
     two.stop();
-    assert_eq!(Rows::read(&fleet.table()).repeated(), []);
+    assert_eq!(fleet.rows().repeated(), []);
 }
 
 #[test]
@@ -72,7 +73,29 @@ fn a_collector_that_sleeps_until_others_have_its_servers_stores_nothing_again_wh
     wait_for_all(&fleet, &[]);
     one.stop();
     two.stop();
-    let rows = Rows::read(&fleet.table());
+    let rows = fleet.rows();
     assert_eq!(rows.missing(&last(&fleet)), []);
     assert_eq!(rows.repeated(), []);
+}
+
+#[test]
+fn what_is_read_while_the_storage_does_not_answer_is_stored_once_when_it_does_again() {
+    let Some(fleet) = Fleet::on(Storage::Moto, SERVERS, 10) else { return };
+    let two = two(&fleet);
+    // In the middle of whatever they are at.
+    append(&fleet, 50);
+    std::thread::sleep(Duration::from_millis(700));
+    fleet.signal_storage(Signal::STOP);
+    for _ in 0..20 {
+        append(&fleet, 5);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    fleet.signal_storage(Signal::CONT);
+    append(&fleet, 7);
+    wait_for_all(&fleet, &two);
+    two.into_iter().for_each(Daemon::stop);
+    let rows = fleet.rows();
+    assert_eq!(rows.missing(&last(&fleet)), []);
+    assert_eq!(rows.repeated(), []);
+    assert!(rows.gaps.is_empty(), "{:?}", rows.gaps);
 }

@@ -10,11 +10,16 @@ mod collectors;
 mod demo;
 mod export;
 mod kill;
+mod load;
+mod many;
 mod mistakes;
+mod operations;
 mod page;
 mod reload;
 mod store;
 mod table;
+#[cfg(target_os = "linux")]
+mod units;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -23,7 +28,9 @@ use std::time::{Duration, Instant};
 
 use quarry_cred::Secret;
 use quarry_sim::{ServerOptions, Sim, SimOptions, SimServer};
+use quarry_testkit::{ObjectStorage, Storage};
 use rustix::process::{Pid, Signal, kill_process};
+use table::Rows;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -34,6 +41,8 @@ const HANGS: Duration = Duration::from_secs(90);
 struct Fleet {
     sim: Sim,
     folder: TempDir,
+    /// Where the table is, if not in the folder.
+    storage: Option<ObjectStorage>,
     _runtime: Runtime,
 }
 
@@ -56,7 +65,13 @@ impl Fleet {
         std::fs::write(&file, password).unwrap();
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        Fleet { sim, folder, _runtime: runtime }
+        Fleet { sim, folder, storage: None, _runtime: runtime }
+    }
+
+    /// The same, with the table on object storage; `None` where there is none of that kind here.
+    fn on(storage: Storage, servers: usize, events: u64) -> Option<Self> {
+        let storage = Some(ObjectStorage::start(storage)?);
+        Some(Fleet { storage, ..Fleet::new(servers, events) })
     }
 
     fn root(&self) -> &Path {
@@ -78,13 +93,32 @@ impl Fleet {
     /// Writes the configuration of one collector of several, by its name.
     fn configure_collector(&self, name: &str) -> PathBuf {
         let named = format!("[collect]\nname = \"{name}\"\n");
-        let more = format!("{USUAL}writers = \"several\"\n").replace("[collect]\n", &named);
+        let mut more = format!("{USUAL}writers = \"several\"\n").replace("[collect]\n", &named);
+        if let Some(storage) = &self.storage {
+            more = more.replace("\"events\"", &format!("\"{}\"", storage.url));
+            more += &format!("log-folder = \"{name}.wal\"\n");
+        }
         self.configure(&format!("{name}.toml"), &more)
     }
 
     /// The folder of the table.
     fn table(&self) -> PathBuf {
         self.root().join("events")
+    }
+
+    /// Signals the server of the object storage.
+    fn signal_storage(&self, signal: Signal) {
+        let process = self.storage.as_ref().unwrap().process();
+        kill_process(Pid::from_raw(process.try_into().unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// What is in the table.
+    fn rows(&self) -> Rows {
+        match &self.storage {
+            Some(storage) => Rows::read_from(storage.url.as_ref(), &storage.storage),
+            None if self.table().exists() => Rows::read(&self.table()),
+            None => Rows::default(),
+        }
     }
 }
 
@@ -105,9 +139,20 @@ struct Daemon {
     log: PathBuf,
 }
 
+/// The program: the one of this build, unless `QUARRY_PROGRAM` names another.
+fn program() -> PathBuf {
+    std::env::var_os("QUARRY_PROGRAM")
+        .map_or_else(|| env!("CARGO_BIN_EXE_quarryd").into(), Into::into)
+}
+
+/// A number that a variable of the environment gives, or this one.
+fn given(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(otherwise)
+}
+
 /// `quarryd` with nothing of the tester's environment in its way.
 fn quarryd(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_quarryd"));
+    let mut command = Command::new(program());
     command.current_dir(folder).stdin(Stdio::null()).args(arguments);
     command.env("XDG_CONFIG_HOME", folder).env("XDG_DATA_HOME", folder).env("HOME", folder);
     command
@@ -118,6 +163,7 @@ impl Daemon {
         let log = fleet.root().join(format!("{config}.log"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = quarryd(fleet.root(), &["serve", config]);
+        command.envs(fleet.storage.iter().flat_map(ObjectStorage::environment));
         let child = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Daemon { child, log }
     }
@@ -168,10 +214,15 @@ impl Drop for Daemon {
 }
 
 /// Waits until something is so.
-fn wait(mut is_so: impl FnMut() -> bool, why: impl Fn() -> String) {
+fn wait(is_so: impl FnMut() -> bool, why: impl Fn() -> String) {
+    wait_for(HANGS, is_so, why);
+}
+
+/// The same, for what may take long.
+fn wait_for(hangs: Duration, mut is_so: impl FnMut() -> bool, why: impl Fn() -> String) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < HANGS, "it hangs: {}", why());
+        assert!(begun.elapsed() < hangs, "it hangs: {}", why());
         std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -12,24 +12,25 @@ use serde_json::Value as Json;
 use super::*;
 
 /// A `quarryd` with a page, and the cookie of who started it.
-struct Page {
-    daemon: Daemon,
+pub(super) struct Page {
+    pub(super) daemon: Daemon,
     host: String,
     cookie: String,
 }
 
 impl Page {
     /// Starts it on a terminal, where it prints the address that lets in once.
-    fn start(fleet: &Fleet) -> Self {
+    pub(super) fn start(fleet: &Fleet) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/quarryd");
         let python = quarry_testkit::python("deltalake", &here.join("requirements.txt"));
         let log = fleet.root().join("page.log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let mut command = Command::new(python);
-        command.arg(here.join("terminal.py")).arg(env!("CARGO_BIN_EXE_quarryd"));
+        command.arg(here.join("terminal.py")).arg(program());
         command.args(["serve", "quarryd.toml"]).current_dir(fleet.root()).stdin(Stdio::null());
         command.env("XDG_CONFIG_HOME", fleet.root()).env("XDG_DATA_HOME", fleet.root());
         command.env("HOME", fleet.root());
+        command.envs(fleet.storage.iter().flat_map(ObjectStorage::environment));
         let mut child = command.stdout(Stdio::piped()).stderr(file).spawn().unwrap();
         let out = child.stdout.take().unwrap();
         let daemon = Daemon { child, log };
@@ -50,10 +51,21 @@ impl Page {
     }
 
     /// Asks once: head and body.
-    fn ask(&self, method: &str, path: &str, body: &str) -> (String, String) {
+    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> (String, String) {
+        self.ask_as(&self.cookie, method, path, body)
+    }
+
+    /// The same, with another cookie.
+    pub(super) fn ask_as(
+        &self,
+        cookie: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (String, String) {
         let mut stream = TcpStream::connect(&self.host).unwrap();
         stream.set_read_timeout(Some(HANGS)).unwrap();
-        let Page { host, cookie, .. } = self;
+        let host = &self.host;
         let length = body.len();
         let request = format!(
             "{method} {path} HTTP/1.0\r\nHost: {host}\r\nOrigin: http://{host}\r\nCookie: {cookie}\r\n\
@@ -67,31 +79,31 @@ impl Page {
         (head.to_owned(), body.to_owned())
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(super) fn get(&self, path: &str) -> String {
         let (head, body) = self.ask("GET", path, "");
         assert!(head.contains(" 200 "), "{path}: {head}\n{body}");
         body
     }
 
-    fn json(&self, path: &str) -> Json {
+    pub(super) fn json(&self, path: &str) -> Json {
         serde_json::from_str(&self.get(path)).unwrap()
     }
 
     /// The rows that a statement gives.
-    fn sql(&self, statement: &str) -> Vec<Json> {
+    pub(super) fn sql(&self, statement: &str) -> Vec<Json> {
         let (head, body) = self.ask("POST", "/api/v1/sql", statement);
         assert!(head.contains(" 200 "), "{statement}: {head}\n{body}");
         body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// The number that a statement gives.
-    fn number(&self, statement: &str) -> u64 {
+    pub(super) fn number(&self, statement: &str) -> u64 {
         self.sql(statement)[0]["n"].as_u64().unwrap()
     }
 }
 
 /// The values of a facet, with their events.
-fn facet(answer: &Json, name: &str) -> BTreeMap<String, u64> {
+pub(super) fn facet(answer: &Json, name: &str) -> BTreeMap<String, u64> {
     let values = answer["facets"][name]["values"].as_array().unwrap();
     let of = |value: &Json| {
         (value["value"].as_str().unwrap().to_owned(), value["events"].as_u64().unwrap())

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::table::Rows;
 use super::*;
 
 fn last(fleet: &Fleet, servers: std::ops::RangeInclusive<usize>) -> BTreeMap<table::Key, u64> {
@@ -44,10 +43,15 @@ fn a_server_that_is_added_while_it_runs_is_followed_and_nothing_is_lost() {
     fleet.server(2).append_generated("System", 5).unwrap();
     fleet.server(3).append_generated("System", 5).unwrap();
     wait(|| Rows::read(&fleet.table()).missing(&last(&fleet, 2..=3)).is_empty(), || daemon.said());
+    // Without a signal the file is looked at.
+    fleet.configure("quarryd.toml", &follow("\"server[01:03]\""));
+    daemon.wait_for("the configuration was taken up", 2);
+    fleet.server(1).append_generated("System", 5).unwrap();
+    wait(|| Rows::read(&fleet.table()).missing(&last(&fleet, 1..=3)).is_empty(), || daemon.said());
     daemon.stop();
     let rows = Rows::read(&fleet.table());
     assert_eq!(rows.repeated(), []);
-    assert_eq!(rows.missing(&last(&fleet, 2..=3)), []);
+    assert_eq!(rows.missing(&last(&fleet, 1..=3)), []);
 }
 
 #[test]

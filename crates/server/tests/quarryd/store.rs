@@ -3,7 +3,6 @@
 use std::fs;
 use std::time::SystemTime;
 
-use super::table::Rows;
 use super::*;
 
 fn expire(fleet: &Fleet, more: &[&str]) -> String {

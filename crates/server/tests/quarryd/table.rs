@@ -1,6 +1,7 @@
 //! What is in a table, as others' code reads it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -23,9 +24,16 @@ pub(crate) struct Rows {
 impl Rows {
     /// Reads a table; nothing where there is none yet.
     pub(crate) fn read(folder: &Path) -> Self {
+        Rows::read_from(folder.as_os_str(), &BTreeMap::new())
+    }
+
+    /// Reads a table at an address, whose storage takes options.
+    pub(crate) fn read_from(url: &OsStr, options: &BTreeMap<String, String>) -> Self {
+        let options = serde_json::to_string(options).unwrap();
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/quarryd");
         let python = quarry_testkit::python("deltalake", &here.join("requirements.txt"));
-        let output = Command::new(python).arg(here.join("read.py")).arg(folder).output().unwrap();
+        let mut read = Command::new(python);
+        let output = read.arg(here.join("read.py")).arg(url).arg(options).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let mut rows = Rows::default();

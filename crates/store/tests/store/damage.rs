@@ -102,4 +102,36 @@ async fn a_data_file_without_bytes_is_named_and_the_others_are_put_together() {
     let policy = quarry_store::Policy { small_files: 0, ..Default::default() };
     let report = one.maintain(&policy).await.unwrap();
     assert_eq!(report.merged, 0, "one file alone is left as it is");
+    // A question that needs it says which it is.
+    let (limits, everything) =
+        (quarry_store::Limits::default(), quarry_store::Access::everything());
+    let told = match one.query("SELECT max(text) FROM events", &limits, &everything).await {
+        Ok(answer) => {
+            let mut out = Vec::new();
+            answer.write(quarry_store::Format::Jsonl, &mut out).await.unwrap_err().to_string()
+        }
+        Err(error) => error.to_string(),
+    };
+    assert!(told.contains(name), "{told}");
+    let everything = crate::stock::ask(quarry_event::filter::Filter::default());
+    let told = one.newest(&everything, 100, None).await.unwrap_err().to_string();
+    assert!(told.contains(name), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_without_bytes_is_named() {
+    let folder = table().await;
+    let one = open(folder.path(), Options::default()).await;
+    let policy = quarry_store::Policy { checkpoint_commits: 1, ..Default::default() };
+    one.maintain(&policy).await.unwrap();
+    drop(one);
+    let checkpoint = folder.path().join("_delta_log/00000000000000000002.checkpoint.parquet");
+    fs::write(&checkpoint, b"").unwrap();
+    let error = refused(&folder).await;
+    assert!(matches!(&error, StoreError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("2.checkpoint.parquet is damaged: it is empty"), "{error}");
+    // A hint without bytes is none.
+    fs::remove_file(&checkpoint).unwrap();
+    fs::write(folder.path().join("_delta_log/_last_checkpoint"), b"").unwrap();
+    assert_eq!(open(folder.path(), Options::default()).await.bookmarks()[0].record, 20);
 }

@@ -37,7 +37,7 @@ async fn duckdb_and_polars_read_what_our_sql_says() {
         std::fs::write(folder.path().join(format!("{n}.sql")), sql).unwrap();
     }
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/store/engines");
-    let python = quarry_testkit::python("store", &here.join("requirements.txt"));
+    let python = quarry_testkit::python("engines", &here.join("requirements.txt"));
     let output = Command::new(python)
         .arg(here.join("compare.py"))
         .args([&table, folder.path()])

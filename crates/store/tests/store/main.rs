@@ -9,6 +9,7 @@ mod faults;
 mod fence;
 mod maintenance;
 mod members;
+mod others;
 mod questions;
 mod read;
 mod readers;

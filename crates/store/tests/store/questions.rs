@@ -231,6 +231,151 @@ async fn a_statement_that_would_take_the_process_with_it_is_refused() {
     }
 }
 
+/// A statement around another, again and again, in which `x` becomes `part`.
+fn nested(inside: &str, part: &str, times: usize) -> String {
+    let around = |sql: String, _| format!("SELECT {part} AS x FROM ({sql}) t");
+    let whole = (0..times).fold(inside.to_owned(), around);
+    format!("SELECT max(length(CAST(x AS varchar))) AS n FROM ({whole}) t")
+}
+
+/// How deep statements are in each other. Doubled so often, a long text is far more than may be held; and an
+/// unoptimised build walks through no plan that is much deeper on a test's stack.
+const DEEP: usize = 13;
+
+/// Statements that ask for more memory than any machine has.
+fn insatiable() -> Vec<String> {
+    let long = "e".repeat(40_000);
+    let text = &format!("SELECT text || '{long}' AS x FROM events");
+    let list = &format!("SELECT make_array(text || '{long}') AS x FROM events");
+    let constant = &format!("SELECT '{long}' AS x");
+    let half = &long[..20_000];
+    let columns = |n: usize| vec!["x"; n].join(",");
+    vec![
+        nested(text, "x || x", DEEP),
+        nested(text, "concat(x, x)", DEEP),
+        nested(text, "concat(x, 'a', x)", DEEP),
+        nested(text, "concat_ws('-', x, x)", DEEP),
+        nested(text, "encode(CAST(x AS bytea), 'hex')", DEEP),
+        nested(text, "replace(x, 'e', 'eeeeeeeeeeeeeeee')", DEEP),
+        nested(text, "regexp_replace(x, '(.+)', '\\1\\1\\1\\1', 'g')", DEEP),
+        nested(text, "overlay(x placing x from 1 for 0)", DEEP),
+        nested(constant, "x || x", DEEP),
+        nested(&format!("{constant} FROM events"), "concat(x, x)", DEEP),
+        nested(list, "make_array(x, x)", DEEP),
+        nested(list, "array_concat(x, x)", DEEP),
+        nested(list, "x || x", DEEP),
+        nested(text, "array_to_string(string_to_array(x, NULL), 'aaaaaaaaaa')", DEEP),
+        format!("SELECT length(replace(replace(text, 'e', '{half}'), 'e', '{half}')) AS n FROM events"),
+        format!("SELECT concat_ws('{long}',{}) AS n FROM (SELECT a.text AS x FROM events a, events b) t", columns(900)),
+        format!("SELECT {} FROM (SELECT '{long}' AS x FROM events) t", columns(900)),
+        "WITH RECURSIVE t AS (SELECT 'a' AS x UNION ALL SELECT x || x FROM t) \
+         SELECT max(length(x)) FROM t"
+            .to_owned(),
+        "SELECT a.text, b.text AS b, count(*) OVER () AS n FROM events a, events b, events c, events d"
+            .to_owned(),
+        "SELECT lag(a.text, 1000000000) OVER () AS n, b.text FROM events a, events b, events c, \
+         events d"
+            .to_owned(),
+    ]
+}
+
+const INSATIABLE: &str = "QUARRY_STORE_INSATIABLE";
+
+/// In a process of their own, whose memory is theirs alone.
+#[test]
+fn statements_that_want_all_memory_are_refused_before_they_have_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["questions::child_of_insatiable", "--exact", "--nocapture", "--test-threads=1"])
+        .env(INSATIABLE, folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{errors}");
+    assert_eq!(said.matches("refused: ").count(), insatiable().len(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "it is how the parent knows")]
+async fn child_of_insatiable() {
+    let Some(folder) = std::env::var_os(INSATIABLE) else { return };
+    let store = filled(std::path::Path::new(&folder), &stock(90)).await;
+    let peak = || quarry_testkit::peak_memory(std::process::id());
+    let before = peak();
+    let limits = limits().memory(128 << 20);
+    for sql in insatiable() {
+        let short = &sql[..sql.len().min(200)];
+        let answered = match store.query(&sql, &limits, &Access::everything()).await {
+            Ok(answer) => answer.write(Format::Jsonl, &mut std::io::sink()).await,
+            Err(error) => Err(error.into()),
+        };
+        let refused = answered.expect_err(short).to_string();
+        assert!(
+            refused.contains("needs more than 134217728 bytes of memory"),
+            "{short}: {refused}"
+        );
+        println!("refused: {short}");
+        if let (Some(before), Some(after)) = (before, peak()) {
+            let taken = (after - before) >> 20;
+            assert!(taken < 1024, "{taken} MiB: {short}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_that_are_put_together_are_what_they_would_be_without_a_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let stock = stock(90);
+    let store = filled(folder.path(), &stock).await;
+    let everything = Access::everything();
+    let long = "z".repeat(30_000);
+    // What makes much is made in pieces of a batch.
+    let sql = format!(
+        "SELECT text, host || '/' || log AS place, concat(host, NULL, log_record) AS joined, \
+         host || NULL AS nothing, level || 'x' AS number, concat_ws('-', host, log) AS between, \
+         replace(text, 'user', 'person') AS replaced, upper(host) || replace(host, 'h', '') AS more, \
+         length(regexp_replace(text, '[0-9]+', '{long}')) AS matched, \
+         array_to_string(make_array(host, log), '+') AS list, \
+         length(regexp_replace(text, '^.*$', '{long}')) AS whole \
+         FROM events ORDER BY log_record"
+    );
+    let answered = rows(&store, &sql, &everything).await.unwrap();
+    let mut seen = 0;
+    for (line, one) in answered.lines().zip(&stock) {
+        let row: serde_json::Value = serde_json::from_str(line).unwrap();
+        let (host, log) = (&one.host, one.log);
+        let text = row["text"].as_str().unwrap_or_default();
+        assert_eq!(row["place"], format!("{host}/{log}"), "{line}");
+        assert_eq!(row["joined"], format!("{host}{}", one.record));
+        assert!(row["nothing"].is_null(), "{line}");
+        assert_eq!(row["between"], format!("{host}-{log}"));
+        assert_eq!(row["list"], format!("{host}+{log}"));
+        assert_eq!(row["more"], format!("{}{}", host.to_uppercase(), &host.replace('h', "")));
+        if let Some(number) = row["number"].as_str() {
+            assert!(number.ends_with('x') && number.len() > 1, "{line}");
+        }
+        if !row["text"].is_null() {
+            assert_eq!(row["replaced"], text.replace("user", "person"));
+            let digits = |c: char| c.is_ascii_digit();
+            let found = text
+                .find(digits)
+                .map_or(0, |at| text[at..].find(|c| !digits(c)).unwrap_or(text.len() - at));
+            let length = text.chars().count() as u64;
+            let expected = if found > 0 { length - found as u64 + 30_000 } else { length };
+            assert_eq!(row["matched"], expected, "{text}");
+            seen += usize::from(found > 0);
+        }
+    }
+    assert_eq!(answered.lines().count(), 90);
+    assert!(seen > 10, "{seen}");
+    let grouped = "SELECT host || log, count(*) AS n FROM events GROUP BY host || log \
+                   HAVING count(*) > 0 ORDER BY host || log";
+    assert!(rows(&store, grouped, &everything).await.unwrap().lines().count() > 1);
+    let windows = "SELECT max(n) AS n FROM (SELECT count(*) OVER () AS n, text FROM events)";
+    assert_eq!(rows(&store, windows, &everything).await.unwrap(), "{\"n\":90}\n");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_filter_of_thousands_of_parts_is_answered() {
     use quarry_event::filter::{Glob, Ids, Pattern};

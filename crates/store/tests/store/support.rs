@@ -88,7 +88,8 @@ pub(crate) async fn records(folder: &std::path::Path) -> Vec<Record> {
 /// The records of one data file.
 pub(crate) fn records_of(file: &std::path::Path) -> Vec<Record> {
     use deltalake::arrow::array::AsArray;
-    use deltalake::arrow::datatypes::Int64Type;
+    use deltalake::arrow::compute::cast;
+    use deltalake::arrow::datatypes::{DataType, Int64Type};
     use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
     let file = std::fs::File::open(file).unwrap();
@@ -96,10 +97,13 @@ pub(crate) fn records_of(file: &std::path::Path) -> Vec<Record> {
     let mut records = Vec::new();
     for batch in reader {
         let batch = batch.unwrap();
-        let text = |name| batch.column_by_name(name).unwrap().as_string::<i32>();
+        // Others may have written it in a type of their own.
+        let text = |name| cast(batch.column_by_name(name).unwrap(), &DataType::Utf8).unwrap();
+        let (sources, logs) = (text("source"), text("log"));
+        let (sources, logs) = (sources.as_string::<i32>(), logs.as_string::<i32>());
         let numbers = batch.column_by_name("log_record").unwrap().as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
-            let (source, log) = (text("source").value(row), text("log").value(row));
+            let (source, log) = (sources.value(row), logs.value(row));
             records.push((source.to_owned(), log.to_owned(), numbers.value(row) as u64));
         }
     }

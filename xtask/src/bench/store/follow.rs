@@ -27,8 +27,8 @@ const SIZE: &str = "2500";
 /// enough for small files to be put together.
 const SETTLING: Duration = Duration::from_secs(180);
 const WATCHED: Duration = Duration::from_secs(280);
-/// Who asks afterwards, each again a second after its answer, and for how long.
-const ASKERS: usize = 8;
+/// Who asks afterwards, as many as one person may at once, each again a second after its answer; for how long.
+const ASKERS: usize = 4;
 const ASKING: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 
