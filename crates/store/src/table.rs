@@ -16,7 +16,7 @@ use crate::memory::Memory;
 use crate::schema::{self, DATA_PREFIX, LAYOUT, LAYOUT_KEY, STATISTICS};
 use crate::session::{Engine, Moment};
 use crate::storage::Storage;
-use crate::tail::{Metadata, Tail, commit_path};
+use crate::tail::{Tail, commit_path};
 use crate::{Bookmark, Options, Rows, StoreError, Writers, checkpoint, disk, probe};
 
 /// The folder beside the data that other engines leave alone.
@@ -329,7 +329,7 @@ async fn create(storage: &Storage, schema: &Schema) -> Result<Tail, StoreError> 
 async fn add_columns(log: &Log, wanted: &[String]) -> Result<Vec<String>, StoreError> {
     loop {
         let (version, table) = log.look(|tail| (tail.version, tail.table.clone()));
-        let (mut schema, mut there) = chosen(&table)?;
+        let (mut schema, mut there) = table.columns()?;
         let missing = |name: &&String| !there.iter().any(|known| known.eq_ignore_ascii_case(name));
         let missing: Vec<String> = wanted.iter().filter(missing).cloned().collect();
         if missing.is_empty() {
@@ -360,28 +360,4 @@ async fn add_columns(log: &Log, wanted: &[String]) -> Result<Vec<String>, StoreE
             return Ok(there);
         }
     }
-}
-
-/// A table's schema, and the values of the data that have columns in it.
-///
-/// # Errors
-/// [`StoreError::NotOurs`] where it lacks a column that every table of events has.
-pub(crate) fn chosen(table: &Metadata) -> Result<(serde_json::Value, Vec<String>), StoreError> {
-    let refuse = |why: String| StoreError::NotOurs { url: format!("table {}", table.id), why };
-    let schema: serde_json::Value = serde_json::from_str(&table.schema_string)
-        .map_err(|error| refuse(format!("its schema can't be read: {error}")))?;
-    let fields = schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let kind =
-        |name: &str| fields.iter().find(|field| field["name"] == name).map(|field| &field["type"]);
-    let fixed = schema::schema(&[])?;
-    for field in schema::delta(&fixed)["fields"].as_array().into_iter().flatten() {
-        let name = field["name"].as_str().unwrap_or_default();
-        if kind(name) != Some(&field["type"]) {
-            return Err(refuse(format!("its column `{name}` is missing or of another type")));
-        }
-    }
-    let names = fields.iter().filter(|field| field["type"] == "string");
-    let names = names.filter_map(|field| field["name"].as_str()?.strip_prefix(DATA_PREFIX));
-    let names = names.map(str::to_owned).collect();
-    Ok((schema, names))
 }

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use crate::StoreError;
 use crate::bookmarks::{Key, Mark};
-use crate::schema::{LAYOUT, LAYOUT_KEY};
+use crate::schema::{self, DATA_PREFIX, LAYOUT, LAYOUT_KEY};
 use crate::storage::{MOST_OF_LOG, MOST_OF_NOTE, Storage};
 
 /// The folder of the log.
@@ -57,6 +57,33 @@ pub(crate) struct Metadata {
     pub(crate) partition_columns: Vec<String>,
     #[serde(default)]
     pub(crate) configuration: HashMap<String, String>,
+}
+
+impl Metadata {
+    /// The schema, and the values of the data that have columns in it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotOurs`] where it lacks a column that every table of events has.
+    pub(crate) fn columns(&self) -> Result<(serde_json::Value, Vec<String>), StoreError> {
+        let refuse = |why: String| StoreError::NotOurs { url: format!("table {}", self.id), why };
+        let schema: serde_json::Value = serde_json::from_str(&self.schema_string)
+            .map_err(|error| refuse(format!("its schema can't be read: {error}")))?;
+        let fields = schema["fields"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let kind = |name: &str| {
+            fields.iter().find(|field| field["name"] == name).map(|field| &field["type"])
+        };
+        let fixed = schema::schema(&[])?;
+        for field in schema::delta(&fixed)["fields"].as_array().into_iter().flatten() {
+            let name = field["name"].as_str().unwrap_or_default();
+            if kind(name) != Some(&field["type"]) {
+                return Err(refuse(format!("its column `{name}` is missing or of another type")));
+            }
+        }
+        let names = fields.iter().filter(|field| field["type"] == "string");
+        let names = names.filter_map(|field| field["name"].as_str()?.strip_prefix(DATA_PREFIX));
+        let names = names.map(str::to_owned).collect();
+        Ok((schema, names))
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize, serde::Serialize)]
@@ -303,7 +330,7 @@ impl Tail {
         if !self.table.partition_columns.is_empty() {
             return Err(StoreError::NotOurs { url, why: "it has partitions".into() });
         }
-        crate::table::chosen(&self.table).map(drop)
+        self.table.columns().map(drop)
     }
 
     /// Reads a part of a checkpoint.
