@@ -54,9 +54,16 @@ impl Work for Times {
     }
 }
 
-/// Each delivery's edge and place, its source and its events' times.
+/// What was delivered.
 #[derive(Default)]
-struct Turns(Vec<(Option<(EventTime, u64)>, String, Vec<EventTime>)>);
+struct Turns(Vec<Taken>);
+
+/// A delivery's edge and place, its source and its events' times.
+struct Taken {
+    turn: Option<(EventTime, u64)>,
+    source: String,
+    times: Vec<EventTime>,
+}
 
 impl Sink for Turns {
     type Output = OfTimes;
@@ -64,7 +71,8 @@ impl Sink for Turns {
 
     fn take(&mut self, delivery: &mut Delivery<OfTimes>) -> Result<Next, &'static str> {
         let turn = delivery.turn.map(|turn| (turn.edge, turn.place));
-        self.0.push((turn, delivery.source.name.clone(), std::mem::take(&mut delivery.output.0)));
+        let times = std::mem::take(&mut delivery.output.0);
+        self.0.push(Taken { turn, source: delivery.source.name.clone(), times });
         Ok(Next::Go)
     }
 }
@@ -80,7 +88,7 @@ impl Turns {
     }
 
     fn times(&self) -> Vec<EventTime> {
-        self.0.iter().flat_map(|(_, _, times)| times.clone()).collect()
+        self.0.iter().flat_map(|taken| taken.times.clone()).collect()
     }
 }
 
@@ -101,11 +109,11 @@ fn what_comes_later_is_never_before_a_delivery_s_edge() {
     let (_folder, paths) = overlapping();
     for direction in [Direction::Forward, Direction::Backward] {
         let one = Turns::of(inputs(&paths, Selection::default()), direction, 1);
-        assert!(one.0.iter().filter(|(_, _, times)| !times.is_empty()).count() > 20);
+        assert!(one.0.iter().filter(|taken| !taken.times.is_empty()).count() > 20);
         assert_eq!(one.times().len(), 1100);
-        for (n, (turn, ..)) in one.0.iter().enumerate() {
-            let (edge, _) = turn.unwrap();
-            let rest = one.0[n..].iter().flat_map(|(_, _, times)| times);
+        for (n, taken) in one.0.iter().enumerate() {
+            let (edge, _) = taken.turn.unwrap();
+            let rest = one.0[n..].iter().flat_map(|taken| &taken.times);
             let is_past = |time: &EventTime| match direction {
                 Direction::Forward => *time < edge,
                 Direction::Backward => *time > edge,
@@ -113,7 +121,7 @@ fn what_comes_later_is_never_before_a_delivery_s_edge() {
             assert_eq!(rest.filter(|time| is_past(time)).count(), 0, "{n}");
         }
         // The edges tell something: of what came, much can be handed on before the last quarter comes.
-        let late = one.0[one.0.len() * 3 / 4].0.unwrap().0;
+        let late = one.0[one.0.len() * 3 / 4].turn.unwrap().0;
         let passed = one.times().into_iter().filter(|time| match direction {
             Direction::Forward => *time < late,
             Direction::Backward => *time > late,
@@ -129,12 +137,12 @@ fn a_delivery_s_place_is_that_of_files_one_after_the_other() {
     let (_folder, paths) = overlapping();
     for direction in [Direction::Forward, Direction::Backward] {
         let mut by_time = Turns::of(inputs(&paths, Selection::default()), direction, 1);
-        by_time.0.sort_by_key(|(turn, ..)| turn.unwrap().1);
+        by_time.0.sort_by_key(|taken| taken.turn.unwrap().1);
         let mut in_turn = Turns::default();
         let files = inputs(&paths, Selection::default());
         let pipeline = Pipeline::scan(files).threads(threads(1)).direction(direction);
         pipeline.run(&Times, &mut in_turn, None).1.unwrap();
-        assert!(in_turn.0.iter().all(|(turn, ..)| turn.is_none()));
+        assert!(in_turn.0.iter().all(|taken| taken.turn.is_none()));
         assert_eq!(by_time.times(), in_turn.times());
     }
 }
@@ -150,12 +158,12 @@ fn files_that_cannot_be_read_twice_are_read_one_after_the_other() {
     };
     files[1] = FileInput::new("piped", Arc::new(Selection::default()), open);
     let turns = Turns::of(files, Direction::Forward, 2);
-    assert!(turns.0.iter().all(|(turn, ..)| turn.is_none()));
+    assert!(turns.0.iter().all(|taken| taken.turn.is_none()));
     let mut names: Vec<&str> = turns
         .0
         .iter()
-        .filter(|(_, _, times)| !times.is_empty())
-        .map(|(_, name, _)| Path::new(name).file_stem().unwrap().to_str().unwrap())
+        .filter(|taken| !taken.times.is_empty())
+        .map(|taken| Path::new(&taken.source).file_stem().unwrap().to_str().unwrap())
         .collect();
     names.dedup();
     assert_eq!(names, ["a", "piped", "d"]);
