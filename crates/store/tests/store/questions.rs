@@ -250,6 +250,7 @@ fn insatiable() -> Vec<String> {
     let constant = &format!("SELECT '{long}' AS x");
     let half = &long[..20_000];
     let columns = |n: usize| vec!["x"; n].join(",");
+    let named = |n: usize| (0..n).map(|n| format!("x AS x{n}")).collect::<Vec<_>>().join(",");
     vec![
         nested(text, "x || x", DEEP),
         nested(text, "concat(x, x)", DEEP),
@@ -267,7 +268,7 @@ fn insatiable() -> Vec<String> {
         nested(text, "array_to_string(string_to_array(x, NULL), 'aaaaaaaaaa')", DEEP),
         format!("SELECT length(replace(replace(text, 'e', '{half}'), 'e', '{half}')) AS n FROM events"),
         format!("SELECT concat_ws('{long}',{}) AS n FROM (SELECT a.text AS x FROM events a, events b) t", columns(900)),
-        format!("SELECT {} FROM (SELECT '{long}' AS x FROM events) t", columns(900)),
+        format!("SELECT {} FROM (SELECT '{long}' AS x FROM events) t", named(900)),
         "WITH RECURSIVE t AS (SELECT 'a' AS x UNION ALL SELECT x || x FROM t) \
          SELECT max(length(x)) FROM t"
             .to_owned(),
@@ -311,10 +312,9 @@ async fn child_of_insatiable() {
             Err(error) => Err(error.into()),
         };
         let refused = answered.expect_err(short).to_string();
-        assert!(
-            refused.contains("needs more than 134217728 bytes of memory"),
-            "{short}: {refused}"
-        );
+        // An answer is bounded as well.
+        let bounds = ["needs more than 134217728 bytes of memory", "the answer is larger than"];
+        assert!(bounds.iter().any(|bound| refused.contains(bound)), "{short}: {refused}");
         println!("refused: {short}");
         if let (Some(before), Some(after)) = (before, peak()) {
             let taken = (after - before) >> 20;
