@@ -58,7 +58,7 @@ impl<'a> Utf16<'a> {
         char::decode_utf16(self.units()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
-    /// Whether this is a text but for case; see [`eq_ignore_case`].
+    /// Whether this is a text but for case; see [`eq_ignore_case`](super::eq_ignore_case).
     #[inline]
     pub fn eq_ignore_case(&self, other: &str) -> bool {
         if !other.is_ascii() {
