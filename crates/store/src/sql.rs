@@ -9,7 +9,7 @@ use std::sync::Arc;
 use deltalake::datafusion::execution::SessionState;
 use deltalake::datafusion::execution::context::SQLOptions;
 use deltalake::datafusion::sql::parser::Statement;
-use deltalake::datafusion::sql::sqlparser::ast;
+use deltalake::datafusion::sql::sqlparser::ast::{self, Visit as _};
 use deltalake::datafusion::sql::sqlparser::dialect::GenericDialect;
 use deltalake::datafusion::sql::sqlparser::keywords::Keyword;
 use deltalake::datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
@@ -29,6 +29,8 @@ const MAX_LENGTH: usize = 64 << 10;
 const MAX_OPERATORS: usize = 120;
 /// The most commas of a statement: each value of a list is an operator to who reads the table.
 const MAX_COMMAS: usize = 1000;
+/// How deep the queries of a statement may stand in each other.
+const MAX_DEPTH: usize = 16;
 /// How often a statement may name tables. One that names what it defined twice each time doubles its
 /// plan each time.
 const MAX_TABLES: usize = 16;
@@ -120,6 +122,11 @@ fn parse(state: &SessionState, sql: &str) -> Result<Statement, StoreError> {
         let problem = format!("there is no table {table}; there are: events, notices");
         return Err(StoreError::Sql { problem });
     }
+    let mut depth = Depth::default();
+    let _ = query.visit(&mut depth);
+    if depth.most > MAX_DEPTH {
+        return refuse("the statement has queries in each other more than 16 deep");
+    }
     let mut tables = 0;
     let _ = ast::visit_relations(query, |_| {
         tables += 1;
@@ -167,6 +174,28 @@ fn operators(sql: &str) -> usize {
         _ => true,
     };
     tokens.iter().filter(is_operator).count()
+}
+
+/// How deep queries stand in each other.
+#[derive(Default)]
+struct Depth {
+    now: usize,
+    most: usize,
+}
+
+impl ast::Visitor for Depth {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.now += 1;
+        self.most = self.most.max(self.now);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &ast::Query) -> ControlFlow<()> {
+        self.now -= 1;
+        ControlFlow::Continue(())
+    }
 }
 
 /// A table that is named with a catalogue or a schema before it: the views have none.

@@ -324,6 +324,17 @@ async fn child_of_insatiable() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_in_each_other_are_answered_up_to_sixteen() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(9)).await;
+    let deep = |times| nested("SELECT host AS x FROM events", "x", times);
+    let everything = Access::everything();
+    assert!(rows(&store, &deep(14), &everything).await.is_ok());
+    let refused = rows(&store, &deep(15), &everything).await.unwrap_err().to_string();
+    assert!(refused.contains("queries in each other more than 16 deep"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn texts_that_are_put_together_are_what_they_would_be_without_a_bound() {
     let folder = tempfile::tempdir().unwrap();
     let stock = stock(90);
