@@ -69,6 +69,8 @@ fn set_up() -> Result<()> {
         ("libevtx-utils", "evtxexport"),
         ("bsdutils", "script"),
         ("strace", "strace"),
+        // Reads the unit of `quarryd`.
+        ("systemd", "systemd-analyze"),
         // A domain for `quarry run-as`, and who else logs on through PAM.
         ("pamtester", "pamtester"),
         ("samba", "smbd"),
