@@ -176,9 +176,7 @@ impl Decoder {
     pub fn event<'d>(&'d mut self, bytes: &'d [u8]) -> Result<Record<'d>> {
         self.cache.trim();
         let cursor = Cursor::new(bytes, 0, bytes.len());
-        let mut values = cursor;
-        let template = self.begin(&mut values, Dialect::Wire);
-        self.parse(cursor, Dialect::Wire, template.map(|template| (template, values)))
+        self.whole(cursor, Dialect::Wire)
     }
 
     /// [`event`](Self::event), if it is wanted; without what isn't.
@@ -200,6 +198,13 @@ impl Decoder {
             TemplateIndex::Cached(index) => self.cache.get(index),
             TemplateIndex::Loose(index) => &self.loose[index as usize],
         }
+    }
+
+    #[inline]
+    fn whole<'d>(&'d mut self, cursor: Cursor<'d>, dialect: Dialect) -> Result<Record<'d>> {
+        let mut values = cursor;
+        let template = self.begin(&mut values, dialect);
+        self.parse(cursor, dialect, template.map(|template| (template, values)))
     }
 
     #[inline]
@@ -566,9 +571,7 @@ impl ChunkDecoder<'_> {
     /// The range has no whole event, or passes a bound of [`Limits`].
     pub fn event(&mut self, range: Range<usize>) -> Result<Record<'_>> {
         let cursor = Cursor::new(self.chunk, range.start, range.end);
-        let mut values = cursor;
-        let template = self.decoder.begin(&mut values, Dialect::File);
-        self.decoder.parse(cursor, Dialect::File, template.map(|template| (template, values)))
+        self.decoder.whole(cursor, Dialect::File)
     }
 
     /// The event whose BinXML stands in a range of the chunk, if it is wanted. Whether it is, is
