@@ -107,6 +107,12 @@ pub trait Batches: Send {
         0
     }
 
+    /// Whether more records may be there already, as far as the last batch tells: it had as many as were
+    /// asked for.
+    fn may_have_more(&self) -> bool {
+        true
+    }
+
     /// Where the last batch ended; [`Query::after`] goes on there. Nothing before the first
     /// record, or where a source has no bookmarks.
     fn bookmark(&self) -> Option<&Bookmark> {

@@ -27,6 +27,8 @@ const MAX_OWN: usize = 8;
 pub(crate) struct Fleet<R> {
     pub(crate) budget: Budget,
     pub(crate) retry: Retry,
+    /// As in [`FollowOptions::gather`].
+    pub(crate) gather: Duration,
     pub(crate) reports: mpsc::Sender<R>,
 }
 
@@ -35,14 +37,14 @@ impl<R> Fleet<R> {
     pub(crate) fn once(options: &Options, reports: mpsc::Sender<R>) -> Self {
         let persistence = Persistence::Times(options.retries);
         let retry = Retry::new(persistence, options.first_pause, LONGEST_PAUSE);
-        Fleet { budget: Budget::of_scan(options), retry, reports }
+        Fleet { budget: Budget::of_scan(options), retry, gather: Duration::ZERO, reports }
     }
 
     /// To be followed.
     pub(crate) fn for_ever(options: &FollowOptions, reports: mpsc::Sender<R>) -> Self {
-        let FollowOptions { first_pause, longest_pause, .. } = *options;
+        let FollowOptions { first_pause, longest_pause, gather, .. } = *options;
         let retry = Retry::new(Persistence::Forever, first_pause, longest_pause);
-        Fleet { budget: Budget::of_follow(options), retry, reports }
+        Fleet { budget: Budget::of_follow(options), retry, gather, reports }
     }
 
     pub(crate) async fn report(&self, report: R) {

@@ -95,10 +95,14 @@ pub struct FollowOptions {
     pub longest_pause: Duration,
     /// When the following ends, from its beginning.
     pub deadline: Option<Duration>,
+    /// How long a log's new records may gather at their source after some have come, before the next
+    /// are asked for: fewer answers, each with more records.
+    pub gather: Duration,
 }
 
 impl Default for FollowOptions {
-    /// 256 connections being made; 64 MiB in flight; pauses of 0.3 to 30 s; no deadline.
+    /// 256 connections being made; 64 MiB in flight; pauses of 0.3 to 30 s; no deadline; records come
+    /// as soon as they are there.
     fn default() -> Self {
         FollowOptions {
             connecting: CONNECTING,
@@ -106,6 +110,7 @@ impl Default for FollowOptions {
             first_pause: FIRST_PAUSE,
             longest_pause: LONGEST_PAUSE,
             deadline: None,
+            gather: Duration::ZERO,
         }
     }
 }
@@ -114,6 +119,8 @@ setters! {
     shared FollowOptions:
     /// Sets the longest pause before a retry.
     longest_pause: Duration,
+    /// Sets how long new records may gather at their source.
+    gather: Duration,
 }
 
 const CONNECTING: usize = 256;

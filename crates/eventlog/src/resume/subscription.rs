@@ -21,6 +21,8 @@ pub(crate) struct ResumingSubscription<C> {
     is_strict: bool,
     position: Position,
     size: BatchSize,
+    /// Whether the last answer had as many records as were asked for.
+    is_full: bool,
     resumed: bool,
     missing: Missing,
     /// Records that were too large, since the last that came.
@@ -53,6 +55,7 @@ impl<C: SubscriptionCursor> ResumingSubscription<C> {
             is_strict: !matches!(start, Start::AfterOrLater(_)),
             position: Position::new(logs, Direction::Forward, after),
             size: BatchSize::new(options.batch_bytes),
+            is_full: true,
             resumed,
             missing: Missing::default(),
             skipped: 0,
@@ -73,6 +76,7 @@ impl<C: SubscriptionCursor> ResumingSubscription<C> {
             match self.cursor.next(count).await? {
                 Answer::Records(fetched) if !fetched.places.is_empty() => {
                     let (records, bytes) = (fetched.places.len(), fetched.batch.bytes());
+                    self.is_full = records >= count as usize;
                     let before = self.position.clone();
                     let resumed = std::mem::take(&mut self.resumed);
                     let advanced = self.position.advance(fetched, resumed);
@@ -154,6 +158,10 @@ impl<C: SubscriptionCursor + 'static> Batches for ResumingSubscription<C> {
 
     fn expected_bytes(&self) -> usize {
         self.size.expected_bytes()
+    }
+
+    fn may_have_more(&self) -> bool {
+        self.ready.is_some() || self.is_full
     }
 
     fn bookmark(&self) -> Option<&Bookmark> {

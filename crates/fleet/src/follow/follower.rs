@@ -152,6 +152,7 @@ impl Follower<'_> {
                 Some(batch) => batch?,
                 None => return Err(LogError::Nonsense("a subscription that ends")),
             };
+            let came = Instant::now();
             self.connection.answered(batch.records());
             is_idle = batch.is_empty();
             if is_idle {
@@ -182,6 +183,10 @@ impl Follower<'_> {
             self.fleet().report(report).await;
             if is_lenient && cursor.is_some() {
                 return Ok(());
+            }
+            let gather = self.fleet().gather;
+            if !gather.is_zero() && !batches.may_have_more() {
+                tokio::time::sleep_until(came + gather).await;
             }
         }
     }
