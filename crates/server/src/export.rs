@@ -64,7 +64,7 @@ impl Take for Writing<'_> {
         if let Some(error) = delivery.output.failed.take() {
             return Err(failed(error));
         }
-        if let Some(mut rows) = delivery.output.take() {
+        if let Some(rows) = delivery.output.rows() {
             let rows = rows.finish().map_err(failed)?;
             self.export.write(&rows).map_err(|error| self.target.closed(error))?;
         }

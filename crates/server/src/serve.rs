@@ -145,10 +145,9 @@ impl Daemon {
     pub(crate) fn start(config: Config, store: Store, runtime: &Runtime) -> Result<Self, Failure> {
         let status = Arc::new(Status::default());
         let rules = rules(&config)?;
-        let appender = store.appender().map_err(|error| of_store(&error))?;
-        let ended = Stop::default();
-        let (columns, due) = (store.columns().into(), due(&config));
-        let writer = Writer::new(appender, columns, due, ended.clone(), Arc::clone(&status));
+        let (ended, due) = (Stop::default(), due(&config));
+        let writer = Writer::new(&store, due, ended.clone(), Arc::clone(&status));
+        let writer = writer.map_err(|error| of_store(&error))?;
         status.set_flush_every(due.every);
         let collector = Arc::new(Collector::new(
             store.clone(),

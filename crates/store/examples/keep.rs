@@ -38,7 +38,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         to: (last, Some(time)),
         new_generation: false,
     };
-    appender.push(rows.finish()?, &[moved])?;
+    appender.push(&rows, &[moved])?;
     appender.sync()?; // Durable from here on: what has sent the records may forget them.
     let flushed = appender.flush().await?; // In the table, for every engine.
     println!("version {}: {} rows", flushed.version, flushed.rows);

@@ -6,10 +6,8 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deltalake::arrow::record_batch::RecordBatch;
-
 use crate::table::{Inner, Store};
-use crate::{Bookmark, Move, StoreError};
+use crate::{Bookmark, Move, Rows, StoreError};
 
 pub(crate) use held::Held;
 pub(crate) use writer::{Writer, remove_files};
@@ -99,14 +97,15 @@ impl Store {
 }
 
 impl Appender {
-    /// Takes rows and what they move. They are in queries at once, and durable after
-    /// [`sync`](Self::sync) or [`flush`](Self::flush). Nothing is taken after an error.
+    /// Takes rows and what they move, however few they are: they are put together into batches. They are
+    /// in queries and durable after [`sync`](Self::sync) or [`flush`](Self::flush), and may be in queries
+    /// before. Nothing is taken after an error.
     ///
     /// # Errors
     /// [`StoreError::Full`] if they must wait, [`StoreError::Rows`] if they aren't of this store's
     /// columns, [`StoreError::NotTaken`] for a log whose source isn't held, or was lost to another
     /// process; [`StoreError::Backwards`], [`StoreError::TooLarge`].
-    pub fn push(&self, rows: RecordBatch, moves: &[Move]) -> Result<(), StoreError> {
+    pub fn push(&self, rows: &Rows, moves: &[Move]) -> Result<(), StoreError> {
         match &self.writer {
             Some(writer) => writer.push(&self.inner, rows, moves),
             None => Err(StoreError::AppenderTaken),
@@ -121,7 +120,7 @@ impl Appender {
     /// flush makes rows durable.
     pub fn sync(&self) -> Result<(), StoreError> {
         match &self.writer {
-            Some(writer) => writer.sync(),
+            Some(writer) => writer.sync(&self.inner),
             None => Err(StoreError::AppenderTaken),
         }
     }
@@ -141,9 +140,12 @@ impl Appender {
         }
     }
 
-    /// What wasn't committed yet.
+    /// What was pushed and isn't committed yet.
     pub fn waiting(&self) -> Waiting {
-        let (bytes, rows) = self.inner.state().memory.waiting();
+        let (mut bytes, mut rows) = self.inner.state().memory.waiting();
+        if let Some((more_bytes, more_rows)) = self.writer.as_ref().map(Writer::gathered) {
+            (bytes, rows) = (bytes + more_bytes, rows + more_rows);
+        }
         let age = self.writer.as_ref().and_then(Writer::age);
         Waiting { bytes, rows, age }
     }

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use deltalake::arrow::array::{Array, ArrayRef, AsArray, BooleanArray, UInt32Array};
-use deltalake::arrow::compute::{
-    SortColumn, filter_record_batch, lexsort_to_indices, max, max_string, min, min_string,
-    take_record_batch,
-};
+use deltalake::arrow::array::{Array, ArrayRef, AsArray};
+use deltalake::arrow::compute::{max, max_string, min, min_string};
 use deltalake::arrow::datatypes::{DataType, Int16Type, Int32Type, TimestampMicrosecondType};
 use deltalake::arrow::record_batch::RecordBatch;
 use deltalake::parquet::arrow::ArrowWriter;
@@ -21,14 +18,44 @@ use uuid::Uuid;
 
 use crate::StoreError;
 use crate::commit::Added;
+use crate::order::Ordered;
 use crate::schema::{STATISTICS, column};
 
 /// Rows in a row group: small enough that a host's rows lie in few of them.
 pub(crate) const GROUP_ROWS: usize = 64 * 1024;
-/// How much older than its arrival an event may be and still be live, in microseconds.
-const LIVE: i64 = 60 * 60 * 1_000_000;
+/// The columns by which the rows of a file are sorted.
+pub(crate) const SORTED: [&str; 2] = [column::HOST, column::TIME];
+/// Rows that are made a batch to be written at once.
+const CHUNK: usize = 8192;
 /// A text that is longer has no minimum and maximum in a file's statistics.
 const LONGEST: usize = 256;
+
+/// What a data file's name says of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// It is as rows came.
+    Part,
+    /// It is full: maintenance has put it together, and leaves it alone from then on.
+    Slice,
+}
+
+impl Name {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Name::Part => "part-",
+            Name::Slice => "slice-",
+        }
+    }
+
+    fn of_new(self) -> String {
+        format!("{}{}.zstd.parquet", self.prefix(), Uuid::new_v4())
+    }
+
+    /// Whether a file has such a name.
+    pub(crate) fn is_of(self, path: &str) -> bool {
+        path.starts_with(self.prefix())
+    }
+}
 
 /// A data file before it is put.
 pub(crate) struct DataFile {
@@ -36,76 +63,35 @@ pub(crate) struct DataFile {
     pub(crate) added: Added,
 }
 
-/// Rows that are live, and those that came late: apart, so that a file's times are narrow.
-pub(crate) fn split(rows: &RecordBatch) -> Result<Vec<RecordBatch>, StoreError> {
-    let failed = |error| StoreError::engine("split rows", error);
-    let (Some(time), Some(received)) = (times(rows, column::TIME), times(rows, column::RECEIVED))
-    else {
-        return Err(StoreError::Rows { why: "they have no times".into() });
-    };
-    let is_live: BooleanArray = (0..rows.num_rows())
-        .map(|row| {
-            let (valid, age) = (
-                time.is_valid(row) && received.is_valid(row),
-                received.value(row).saturating_sub(time.value(row)),
-            );
-            // A clock that is ahead is as odd as one that is behind.
-            Some(valid && age.unsigned_abs() < LIVE.unsigned_abs())
-        })
-        .collect();
-    let live = is_live.true_count();
-    if live == 0 || live == rows.num_rows() {
-        return Ok(vec![rows.clone()]);
-    }
-    let late = deltalake::arrow::compute::not(&is_live).map_err(failed)?;
-    [is_live, late].iter().map(|which| filter_record_batch(rows, which).map_err(failed)).collect()
-}
-
-fn times<'a>(
-    rows: &'a RecordBatch,
-    name: &str,
-) -> Option<&'a deltalake::arrow::array::PrimitiveArray<TimestampMicrosecondType>> {
-    rows.column_by_name(name)?.as_primitive_opt()
-}
-
-/// Rows in another order: by host, and each host's by time.
-pub(crate) fn sorted(rows: &RecordBatch) -> Result<RecordBatch, StoreError> {
-    let order = order(rows, &[column::HOST, column::TIME])?;
-    take_record_batch(rows, &order).map_err(|error| StoreError::engine("sort rows", error))
-}
-
-/// The order of rows by columns.
-pub(crate) fn order(rows: &RecordBatch, by: &[&str]) -> Result<UInt32Array, StoreError> {
-    let columns: Vec<SortColumn> = by
-        .iter()
-        .filter_map(|name| rows.column_by_name(name))
-        .map(|values| SortColumn { values: values.clone(), options: None })
-        .collect();
-    lexsort_to_indices(&columns, None).map_err(|error| StoreError::engine("sort rows", error))
-}
-
-/// Writes rows, which are sorted, as a file.
-pub(crate) fn write(rows: &RecordBatch) -> Result<DataFile, StoreError> {
+/// Writes rows in their order as a file. They are sorted as [`SORTED`] says.
+pub(crate) fn write(rows: &Ordered<'_>, name: Name) -> Result<DataFile, StoreError> {
     let failed = |error| StoreError::engine("write Parquet", error);
+    let schema = rows.schema();
     let mut bytes = Vec::new();
-    let mut properties = properties(rows.num_rows())?;
+    let mut properties = properties(rows.len())?;
     let leaf = |name: &str| {
         // Columns before `data` are leaves, in the schema's order.
-        rows.schema().index_of(name).ok().and_then(|n| i32::try_from(n).ok())
+        schema.index_of(name).ok().and_then(|n| i32::try_from(n).ok())
     };
-    if let (Some(host), Some(time)) = (leaf(column::HOST), leaf(column::TIME)) {
-        let by = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: true };
-        properties = properties.set_sorting_columns(Some(vec![by(host), by(time)]));
+    let by = |column_idx| SortingColumn { column_idx, descending: false, nulls_first: true };
+    if let Some(sorted) = SORTED.iter().map(|name| leaf(name).map(by)).collect() {
+        properties = properties.set_sorting_columns(Some(sorted));
     }
     let properties = Some(properties.build());
-    let mut writer = ArrowWriter::try_new(&mut bytes, rows.schema(), properties).map_err(failed)?;
-    writer.write(rows).map_err(failed)?;
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, schema.clone(), properties).map_err(failed)?;
+    let mut statistics = Statistics::default();
+    for start in (0..rows.len()).step_by(CHUNK) {
+        let chunk = rows.batch(start..rows.len().min(start + CHUNK))?;
+        statistics.add(&chunk);
+        writer.write(&chunk).map_err(failed)?;
+    }
     writer.close().map_err(failed)?;
     let added = Added {
-        path: format!("part-{}.zstd.parquet", Uuid::new_v4()),
+        path: name.of_new(),
         size: bytes.len() as u64,
-        stats: statistics(rows).to_string(),
-        rows: rows.num_rows(),
+        stats: statistics.json().to_string(),
+        rows: rows.len(),
     };
     Ok(DataFile { bytes, added })
 }
@@ -138,42 +124,88 @@ pub(crate) fn properties(rows: usize) -> Result<WriterPropertiesBuilder, StoreEr
 }
 
 /// The statistics of a file, as the log has them (Delta Lake protocol, "Per-file Statistics").
-fn statistics(rows: &RecordBatch) -> Value {
-    let (mut least, mut most, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for name in STATISTICS {
-        let Some(values) = rows.column_by_name(name) else { continue };
-        nulls.insert(name.to_owned(), values.null_count().into());
-        if let Some((min, max)) = bounds(values) {
-            least.insert(name.to_owned(), min);
-            most.insert(name.to_owned(), max);
-        }
-    }
-    json!({
-        "numRecords": rows.num_rows(),
-        "minValues": least,
-        "maxValues": most,
-        "nullCount": nulls,
-    })
+#[derive(Default)]
+struct Statistics {
+    rows: usize,
+    columns: [ColumnStatistics; STATISTICS.len()],
 }
 
-fn bounds(values: &ArrayRef) -> Option<(Value, Value)> {
+#[derive(Default)]
+struct ColumnStatistics {
+    nulls: usize,
+    bounds: Option<(Bound, Bound)>,
+}
+
+/// The least or the greatest value of a column.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Bound {
+    Time(i64),
+    Number(i32),
+    Text(String),
+}
+
+impl Statistics {
+    fn add(&mut self, rows: &RecordBatch) {
+        self.rows += rows.num_rows();
+        for (name, known) in STATISTICS.iter().zip(&mut self.columns) {
+            let Some(values) = rows.column_by_name(name) else { continue };
+            known.nulls += values.null_count();
+            let known = &mut known.bounds;
+            *known = match (known.take(), bounds(values)) {
+                (Some((least, most)), Some((min, max))) => Some((least.min(min), most.max(max))),
+                (one, other) => one.or(other),
+            };
+        }
+    }
+
+    fn json(self) -> Value {
+        let (mut least, mut most, mut nulls) = (Map::new(), Map::new(), Map::new());
+        for (name, column) in STATISTICS.into_iter().zip(self.columns) {
+            nulls.insert(name.to_owned(), column.nulls.into());
+            let bounds = column.bounds.and_then(|(min, max)| min.json().zip(max.json()));
+            if let Some((min, max)) = bounds {
+                least.insert(name.to_owned(), min);
+                most.insert(name.to_owned(), max);
+            }
+        }
+        json!({
+            "numRecords": self.rows,
+            "minValues": least,
+            "maxValues": most,
+            "nullCount": nulls,
+        })
+    }
+}
+
+impl Bound {
+    /// Nothing for a text that is too long.
+    fn json(self) -> Option<Value> {
+        match self {
+            Bound::Time(time) => Some(time_text(time).into()),
+            Bound::Number(number) => Some(number.into()),
+            Bound::Text(text) => (text.len() <= LONGEST).then(|| text.into()),
+        }
+    }
+}
+
+/// The least and the greatest value of a column.
+fn bounds(values: &ArrayRef) -> Option<(Bound, Bound)> {
     match values.data_type() {
         DataType::Timestamp(..) => {
             let times = values.as_primitive_opt::<TimestampMicrosecondType>()?;
-            Some((time_text(min(times)?).into(), time_text(max(times)?).into()))
+            Some((Bound::Time(min(times)?), Bound::Time(max(times)?)))
         }
         DataType::Int32 => {
             let numbers = values.as_primitive_opt::<Int32Type>()?;
-            Some((min(numbers)?.into(), max(numbers)?.into()))
+            Some((Bound::Number(min(numbers)?), Bound::Number(max(numbers)?)))
         }
         DataType::Int16 => {
             let numbers = values.as_primitive_opt::<Int16Type>()?;
-            Some((min(numbers)?.into(), max(numbers)?.into()))
+            Some((Bound::Number(min(numbers)?.into()), Bound::Number(max(numbers)?.into())))
         }
         DataType::Utf8 => {
             let texts = values.as_string_opt::<i32>()?;
-            let (least, most) = (min_string(texts)?, max_string(texts)?);
-            (least.len() <= LONGEST && most.len() <= LONGEST).then(|| (least.into(), most.into()))
+            Some((Bound::Text(min_string(texts)?.into()), Bound::Text(max_string(texts)?.into())))
         }
         _ => None,
     }

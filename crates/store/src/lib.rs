@@ -38,6 +38,7 @@ mod maintain;
 mod members;
 mod memory;
 mod options;
+mod order;
 mod predicate;
 mod probe;
 mod rows;

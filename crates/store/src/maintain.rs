@@ -69,7 +69,9 @@ impl Store {
             // They are made again when they are asked for.
             tracing::warn!(%error, "not all files were counted");
         }
-        let files = live::files(&inner.state().table.clone())?;
+        let mut files = live::files(&inner.state().table.clone())?;
+        // Small ones are searched whole until they are put together, or else the work is done twice.
+        files.retain(|file| !compact::is_small(file, policy));
         if let Err(error) = grams::keep(&inner.storage, &files).await {
             // Without them a file is searched whole.
             tracing::warn!(%error, "not all files were made ready to be searched");

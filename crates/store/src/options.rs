@@ -139,11 +139,12 @@ impl std::fmt::Debug for Options {
 pub struct Policy {
     /// How long events are kept after their time. For ever where there is nothing.
     pub keep: Option<Duration>,
-    /// So many small files are left alone; when there are more, they are put together.
+    /// So many small files are left alone, if they don't make a slice; when there are more, they are put
+    /// together.
     pub small_files: usize,
-    /// A data file of fewer bytes is small.
+    /// A data file of fewer bytes is small, unless it is a slice.
     pub small_bytes: u64,
-    /// How many bytes of rows are sorted at once.
+    /// The bytes of rows, in memory, that make a slice.
     pub memory: usize,
     /// A checkpoint is written when the last one is so many commits old.
     pub checkpoint_commits: u64,
@@ -162,7 +163,7 @@ impl Default for Policy {
             keep: None,
             small_files: 200,
             small_bytes: 4 << 20,
-            memory: 128 << 20,
+            memory: 64 << 20,
             checkpoint_commits: 100,
             keep_log: DAY,
             safe_age: DAY,

@@ -137,14 +137,21 @@ pub struct Rows {
     buffer: Vec<u8>,
 }
 
+/// Hands the columns of one value a row, but for the chosen ones, to a macro.
+macro_rules! columns {
+    ($then:ident!($($given:tt)*)) => {
+        $then!(@ $($given)*; time tick filetime log_record received record_id event_id qualifiers
+            version level task opcode keywords process_id thread_id source host log computer channel
+            provider provider_guid user_sid activity_id related_activity_id user_data other text
+            message message_source kind shape tree odd)
+    };
+}
+
 /// Does the same to each column of one value a row.
 macro_rules! each_column {
     ($rows:expr, $column:ident => $do:expr) => {{
         let rows = $rows;
-        each_column!(@ rows, $column => $do; time tick filetime log_record received record_id
-            event_id qualifiers version level task opcode keywords process_id thread_id source host
-            log computer channel provider provider_guid user_sid activity_id related_activity_id
-            user_data other text message message_source kind shape tree odd);
+        columns!(each_column!(rows, $column => $do));
         for $column in &mut rows.data_columns {
             $do;
         }
@@ -154,6 +161,13 @@ macro_rules! each_column {
             let $column = &mut $rows.$name;
             $do;
         })*
+    };
+}
+
+/// Adds each column of one value a row to that of other rows.
+macro_rules! append_columns {
+    (@ $to:ident, $from:ident; $($name:ident)*) => {
+        $($to.$name.append(&$from.$name);)*
     };
 }
 
@@ -270,6 +284,35 @@ impl Rows {
         self.len = len;
     }
 
+    /// Adds the rows of another, which has the same columns.
+    ///
+    /// # Errors
+    /// [`StoreError::Rows`] if the rows would have more than a GiB, or other columns were chosen. None
+    /// was added then.
+    pub fn append(&mut self, other: &Rows) -> Result<(), StoreError> {
+        other.check_columns(&self.chosen)?;
+        check_bytes(self.bytes_at_least() + other.bytes_at_least())?;
+        columns!(append_columns!(self, other));
+        for (to, from) in self.data_columns.iter_mut().zip(&other.data_columns) {
+            to.append(from);
+        }
+        self.data.append(&other.data, self.data_names.len());
+        self.data_names.append(&other.data_names);
+        self.data_values.append(&other.data_values);
+        self.rules.append(&other.rules, self.rule_ids.len());
+        self.rule_ids.append(&other.rule_ids);
+        self.len += other.len;
+        Ok(())
+    }
+
+    /// Whether these values of the data have a column of their own, and no others.
+    pub(crate) fn check_columns(&self, chosen: &[String]) -> Result<(), StoreError> {
+        match self.chosen == chosen {
+            true => Ok(()),
+            false => Err(StoreError::Rows { why: "their columns are not this store's".into() }),
+        }
+    }
+
     /// Adds an event.
     ///
     /// # Errors
@@ -279,7 +322,7 @@ impl Rows {
         event: &S,
         meta: &EventMeta<'_>,
     ) -> Result<(), StoreError> {
-        self.check_room()?;
+        check_bytes(self.bytes_at_least())?;
         let fields = event.fields();
         let mut odd = Odd::default();
         self.push_time(&fields, &mut odd);
@@ -299,7 +342,7 @@ impl Rows {
     /// # Errors
     /// As [`event`](Self::event).
     pub fn notice(&mut self, notice: &Notice<'_>) -> Result<(), StoreError> {
-        self.check_room()?;
+        check_bytes(self.bytes_at_least())?;
         self.set_time(Some(notice.time));
         self.source.push(notice.source.as_bytes());
         self.host.push_optional(notice.host);
@@ -314,13 +357,6 @@ impl Rows {
         let len = self.len;
         each_column!(&mut *self, column => column.fill(len));
         Ok(())
-    }
-
-    fn check_room(&self) -> Result<(), StoreError> {
-        if self.bytes_at_least() < MOST_BYTES {
-            return Ok(());
-        }
-        Err(StoreError::Rows { why: format!("one batch can't have more than {MOST_BYTES} bytes") })
     }
 
     /// The columns that can become large.
@@ -566,6 +602,13 @@ impl Rows {
         self.len = 0;
         RecordBatch::try_new(self.schema.clone(), arrays).map_err(failed)
     }
+}
+
+fn check_bytes(bytes: usize) -> Result<(), StoreError> {
+    if bytes < MOST_BYTES {
+        return Ok(());
+    }
+    Err(StoreError::Rows { why: format!("one batch can't have more than {MOST_BYTES} bytes") })
 }
 
 /// The name that a rule goes by.

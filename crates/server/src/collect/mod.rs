@@ -237,9 +237,9 @@ impl Collector {
             0 => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             _ => NonZeroUsize::MIN,
         };
-        let pipeline = Pipeline::follow(&self.runtime, inputs, first, FollowOptions::default())
-            .threads(threads)
-            .stop(stop);
+        let options = FollowOptions::default().gather(means.config.store.gather());
+        let pipeline =
+            Pipeline::follow(&self.runtime, inputs, first, options).threads(threads).stop(stop);
         let (rules, status) = (means.rules.clone(), Arc::clone(&self.status));
         std::thread::Builder::new().name(format!("follow-{id}")).spawn(move || {
             let ended = match rules {

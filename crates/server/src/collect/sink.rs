@@ -8,7 +8,7 @@ use quarry_collect::{
 };
 use quarry_eventlog::{Cursor, LogName};
 use quarry_fleet::{Cause, Cursors};
-use quarry_store::{NoticeKind, RecordBatch, StoreError};
+use quarry_store::{NoticeKind, Rows, StoreError};
 
 use super::writer::{NoticeRow, Pushed, Whole, Writer};
 use crate::collect::work::{Made, now};
@@ -49,7 +49,7 @@ struct State {
 struct Waiting {
     /// Records that are missing before the events.
     gaps: Vec<NoticeRow>,
-    batches: Vec<RecordBatch>,
+    rows: Option<Rows>,
     is_new_generation: bool,
 }
 
@@ -79,16 +79,25 @@ impl Run {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Pushes what came of a log up to a record, and moves the bookmark there.
-    fn settle(&self, name: &str, cursor: &LogCursor) -> Result<(), StoreError> {
+    /// Pushes what came of a log up to a record, the last rows among it, and moves the bookmark there.
+    fn settle(
+        &self,
+        name: &str,
+        cursor: &LogCursor,
+        last: Option<&Rows>,
+    ) -> Result<(), StoreError> {
         let key = (cursor.source.clone(), cursor.log.0.clone());
-        let (Waiting { gaps, batches, is_new_generation }, from) = {
+        let (Waiting { gaps, mut rows, is_new_generation }, from) = {
             let mut state = self.state();
             (state.waiting.remove(&key).unwrap_or_default(), state.places.get(&key).copied())
         };
+        if let (Some(rows), Some(last)) = (&mut rows, last) {
+            rows.append(last)?;
+        }
         let Shared { id, writer, status, .. } = &*self.0;
         let to = (cursor.cursor.record.0, cursor.cursor.time);
-        let whole = Whole { gaps, batches, key, from, to, is_new_generation };
+        let rows = rows.as_ref().or(last);
+        let whole = Whole { gaps, rows, key, from, to, is_new_generation };
         let pushed = writer.push(*id, name, &whole)?;
         if let Pushed::Rows(rows) = pushed {
             self.state().places.insert(whole.key, to.0);
@@ -129,15 +138,18 @@ impl Sink for Storing {
         }
         run.0.status.received(&name, delivery.records);
         let address = source.remote.as_ref().map_or(&*source.name, |remote| remote.address());
-        let log = delivery.log.as_ref().map(|log| log.0.clone()).unwrap_or_default();
-        if let Some(mut rows) = delivery.output.take() {
-            let batch = rows.finish()?;
-            let mut state = run.state();
-            let key = (address.to_owned(), log);
-            state.waiting.entry(key).or_default().batches.push(batch);
-        }
-        if let Some(cursor) = &delivery.cursor {
-            run.settle(&name, cursor)?;
+        match (&delivery.cursor, delivery.output.rows()) {
+            (Some(cursor), rows) => run.settle(&name, cursor, rows.map(|rows| &*rows))?,
+            (None, Some(rows)) => {
+                let log = delivery.log.as_ref().map(|log| log.0.clone()).unwrap_or_default();
+                let mut state = run.state();
+                let waiting = state.waiting.entry((address.to_owned(), log)).or_default();
+                match &mut waiting.rows {
+                    Some(there) => there.append(rows)?,
+                    none => none.insert(run.0.writer.rows()?).append(rows)?,
+                }
+            }
+            (None, None) => {}
         }
         Ok(Next::Go)
     }
@@ -271,7 +283,7 @@ impl CursorStore for Bookmarks {
         let Some(name) = place.and_then(|place| self.run.0.names.get(place)).cloned() else {
             return;
         };
-        if let Err(error) = self.run.settle(&name, &cursor) {
+        if let Err(error) = self.run.settle(&name, &cursor, None) {
             self.run.state().failed.get_or_insert(error);
         }
     }

@@ -13,6 +13,9 @@ pub(crate) struct MakeRows {
     pub(crate) columns: Arc<[String]>,
 }
 
+/// The most bytes of rows whose memory is kept to be used again.
+const MOST_KEPT: usize = 128 << 10;
+
 /// Rows of some events of a log.
 #[derive(Debug, Default)]
 pub(crate) struct Made {
@@ -23,8 +26,8 @@ pub(crate) struct Made {
 
 impl Made {
     /// The rows, where there are any.
-    pub(crate) fn take(&mut self) -> Option<Rows> {
-        self.rows.take().filter(|rows| !rows.is_empty())
+    pub(crate) fn rows(&mut self) -> Option<&mut Rows> {
+        self.rows.as_mut().filter(|rows| !rows.is_empty())
     }
 }
 
@@ -57,8 +60,9 @@ impl Output for Made {
     }
 
     fn clear(&mut self) {
-        // What is kept to be used again is small: rows leave with their memory.
-        *self = Made::default();
+        self.failed = None;
+        self.rows = self.rows.take().filter(|rows| rows.bytes() <= MOST_KEPT);
+        self.rows.iter_mut().for_each(Rows::clear);
     }
 
     fn truncate(&mut self, events: u64) {

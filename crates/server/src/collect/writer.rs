@@ -5,14 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use deltalake::arrow::compute::concat_batches;
 use quarry_collect::Stop;
 use quarry_event::EventTime;
 use quarry_eventlog::{Cursor, LogName, RecordId};
 use quarry_fleet::Cursors;
-use quarry_store::{
-    Appender, Bookmark, Move, Notice, NoticeKind, RecordBatch, Rows, Store, StoreError,
-};
+use quarry_store::{Appender, Bookmark, Move, Notice, NoticeKind, Rows, Store, StoreError};
 use tokio::runtime::Handle;
 
 use super::work::now;
@@ -50,10 +47,10 @@ pub(super) struct NoticeRow {
 
 /// What came of a log since its bookmark moved last.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(super) struct Whole<'a> {
     /// Records that are missing before the events.
     pub(super) gaps: Vec<NoticeRow>,
-    pub(super) batches: Vec<RecordBatch>,
+    pub(super) rows: Option<&'a Rows>,
     /// The source's address and the log.
     pub(super) key: (String, String),
     /// The last record before, where there was one.
@@ -85,6 +82,7 @@ pub(crate) struct Writer {
     /// Counts sources that were taken from their runs.
     releases: AtomicU64,
     columns: Arc<[String]>,
+    no_rows: Rows,
     stop: Stop,
     status: Arc<Status>,
 }
@@ -99,15 +97,18 @@ struct Inner {
 }
 
 impl Writer {
+    /// # Errors
+    /// As [`Store::appender`].
     pub(crate) fn new(
-        appender: Appender,
-        columns: Arc<[String]>,
+        store: &Store,
         due: Due,
         stop: Stop,
         status: Arc<Status>,
-    ) -> Arc<Self> {
-        Arc::new(Writer {
-            appender,
+    ) -> Result<Arc<Self>, StoreError> {
+        Ok(Arc::new(Writer {
+            appender: store.appender()?,
+            no_rows: store.rows()?,
+            columns: store.columns().into(),
             inner: Mutex::new(Inner {
                 holders: HashMap::new(),
                 names: HashMap::new(),
@@ -116,10 +117,9 @@ impl Writer {
             }),
             room: Condvar::new(),
             releases: AtomicU64::new(0),
-            columns,
             stop,
             status,
-        })
+        }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -172,26 +172,42 @@ impl Writer {
 
     /// Pushes rows of a log of a source, together with the bookmark after them. Blocks while too much
     /// waits for its commit.
-    pub(super) fn push(&self, run: u64, name: &str, whole: &Whole) -> Result<Pushed, StoreError> {
-        let Whole { gaps, batches, key, from, to, is_new_generation } = whole;
+    pub(super) fn push(
+        &self,
+        run: u64,
+        name: &str,
+        whole: &Whole<'_>,
+    ) -> Result<Pushed, StoreError> {
+        let Whole { gaps, rows: events, key, from, to, is_new_generation } = whole;
         let (to, is_new_generation) = (*to, *is_new_generation);
-        let rows = self.rows(gaps, batches)?;
-        let count = rows.num_rows();
+        let made;
+        let rows = match (events, gaps.is_empty()) {
+            (Some(events), true) => events,
+            (None, true) => &self.no_rows,
+            (events, false) => {
+                let mut rows = self.notices(gaps)?;
+                events.map_or(Ok(()), |events| rows.append(events))?;
+                made = rows;
+                &made
+            }
+        };
         let mut inner = self.lock();
         loop {
             if inner.holders.get(name) != Some(&run) {
                 return Ok(Pushed::NotHeld);
             }
-            if count == 0 && !is_new_generation && *from == Some(to.0) {
+            if rows.is_empty() && !is_new_generation && *from == Some(to.0) {
                 return Ok(Pushed::Nothing);
             }
             let new_generation = is_new_generation || from.is_some_and(|from| to.0 < from);
             let moved = Move { source: key.0.clone(), log: key.1.clone(), to, new_generation };
-            inner.names.entry(key.0.clone()).or_insert_with(|| name.to_owned());
-            match self.appender.push(rows.clone(), &[moved]) {
+            if !inner.names.contains_key(&key.0) {
+                inner.names.insert(key.0.clone(), name.to_owned());
+            }
+            match self.appender.push(rows, &[moved]) {
                 Ok(()) => {
                     self.status.waiting(self.appender.waiting());
-                    return Ok(Pushed::Rows(batches.iter().map(RecordBatch::num_rows).sum()));
+                    return Ok(Pushed::Rows(events.map_or(0, Rows::len)));
                 }
                 Err(StoreError::Full { .. }) if !self.stop.is_set() => {
                     self.status.full();
@@ -215,28 +231,25 @@ impl Writer {
         name: &str,
         notices: &[NoticeRow],
     ) -> Result<(), StoreError> {
-        let rows = self.rows(notices, &[])?;
+        let rows = self.notices(notices)?;
         let inner = self.lock();
         if inner.holders.get(name) != Some(&run) {
             return Ok(());
         }
-        match self.appender.push(rows, &[]) {
+        match self.appender.push(&rows, &[]) {
             // While nothing can be committed, failures are told in the log alone.
             Err(StoreError::Full { .. }) => Ok(()),
             pushed => pushed,
         }
     }
 
-    /// Notices and then events as one batch.
-    fn rows(
-        &self,
-        notices: &[NoticeRow],
-        batches: &[RecordBatch],
-    ) -> Result<RecordBatch, StoreError> {
-        if let (true, [batch]) = (notices.is_empty(), batches) {
-            return Ok(batch.clone());
-        }
-        let mut rows = Rows::new(&self.columns)?;
+    /// Rows for the table, without any.
+    pub(super) fn rows(&self) -> Result<Rows, StoreError> {
+        Rows::new(&self.columns)
+    }
+
+    fn notices(&self, notices: &[NoticeRow]) -> Result<Rows, StoreError> {
+        let mut rows = self.rows()?;
         for notice in notices {
             rows.notice(&Notice {
                 kind: notice.kind,
@@ -249,12 +262,7 @@ impl Writer {
                 text: &notice.text,
             })?;
         }
-        let first = rows.finish()?;
-        if batches.is_empty() {
-            return Ok(first);
-        }
-        concat_batches(&first.schema(), std::iter::once(&first).chain(batches))
-            .map_err(|error| StoreError::Rows { why: error.to_string() })
+        Ok(rows)
     }
 
     /// Makes what was pushed durable.

@@ -128,7 +128,7 @@ async fn store(folder: &Path) -> Store {
                 to: (number, None),
                 new_generation: false,
             };
-            appender.push(rows.finish().unwrap(), &[to]).unwrap();
+            appender.push(&rows, &[to]).unwrap();
         }
     }
     appender.flush().await.unwrap();

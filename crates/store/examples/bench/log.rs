@@ -84,7 +84,7 @@ impl Source {
         let to = (self.record, time);
         let moved =
             Move { source: SOURCE.into(), log: "Security".into(), to, new_generation: false };
-        self.appender.push(batch.finish()?, &[moved])?;
+        self.appender.push(&batch, &[moved])?;
         Ok(self.appender.flush().await?.version)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use quarry_binxml::Decoder;
 use quarry_event::{EventTime, Field, FieldSource, Origin, Texts};
 use quarry_logfile::{EvtxLog, Item};
-use quarry_store::{Appender, EventMeta, Move, Options, Policy, RecordBatch, Rows, Store};
+use quarry_store::{Appender, EventMeta, Move, Options, Policy, Rows, Store};
 
 use crate::made::{BEGIN, HOSTS, Made};
 use crate::{Failed, processor_time, say};
@@ -52,14 +52,14 @@ impl Filling {
     }
 
     /// The rows so far, and what they move.
-    fn finish(&mut self) -> Result<(RecordBatch, Vec<Move>), Failed> {
+    fn finish(&mut self) -> Result<(Rows, Vec<Move>), Failed> {
         let moves = std::mem::take(&mut self.last).into_iter().map(|(source, to)| Move {
             source,
             log: "Security".into(),
             to,
             new_generation: false,
         });
-        Ok((self.rows.finish()?, moves.collect()))
+        Ok((std::mem::replace(&mut self.rows, Rows::new(&[])?), moves.collect()))
     }
 }
 
@@ -77,8 +77,8 @@ pub(crate) async fn make(folder: &str, rows: u64) -> Result<(), Failed> {
         filling.made(&Made::new(number, rows))?;
         let is_last = number + 1 == rows;
         if (number + 1) % PUSHED == 0 || is_last {
-            let (batch, moves) = filling.finish()?;
-            appender.push(batch, &moves)?;
+            let (rows, moves) = filling.finish()?;
+            appender.push(&rows, &moves)?;
         }
         if (number + 1) % COMMITTED == 0 || is_last {
             appender.flush().await?;
@@ -142,7 +142,7 @@ pub(crate) async fn insert(folder: &str, events: &str, rounds: usize) -> Result<
 /// Rows that are made first, then pushed, then committed, so that each can be measured.
 struct Writing<'a> {
     appender: &'a Appender,
-    batches: Vec<(RecordBatch, Vec<Move>)>,
+    batches: Vec<(Rows, Vec<Move>)>,
     took: Took,
 }
 
@@ -151,9 +151,9 @@ impl Writing<'_> {
     async fn commit(&mut self) -> Result<(), Failed> {
         let begun = processor_time()?;
         let mut waiting = 0;
-        for (batch, moves) in self.batches.drain(..) {
-            waiting += batch.num_rows();
-            self.appender.push(batch, &moves)?;
+        for (rows, moves) in self.batches.drain(..) {
+            waiting += rows.len();
+            self.appender.push(&rows, &moves)?;
             if waiting >= SYNCED {
                 self.appender.sync()?;
                 waiting = 0;
@@ -224,7 +224,7 @@ impl Writing<'_> {
                     to: (number, time),
                     new_generation: false,
                 };
-                self.batches.push((rows.finish()?, vec![to]));
+                self.batches.push((std::mem::replace(&mut rows, store.rows()?), vec![to]));
             }
             if waiting >= COMMIT || is_last {
                 self.took.rows += processor_time()? - begun;
@@ -272,11 +272,12 @@ pub(crate) async fn pack(folder: &str, files: &[&str]) -> Result<(), Failed> {
             }
         }
         if rows.len() >= SYNCED {
-            appender.push(rows.finish()?, &[])?;
+            appender.push(&rows, &[])?;
             appender.flush().await?;
+            rows.clear();
         }
     }
-    appender.push(rows.finish()?, &[])?;
+    appender.push(&rows, &[])?;
     appender.flush().await?;
     let policy = Policy {
         small_files: 1,

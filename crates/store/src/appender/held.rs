@@ -7,6 +7,14 @@ use crate::bookmarks::{Key, Mark};
 use crate::wal::Step;
 use crate::{Move, StoreError};
 
+/// From where to where a log's bookmark goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    /// What it has to be before; none where there is none.
+    pub(super) from: Option<i64>,
+    pub(super) to: Mark,
+}
+
 /// The logs of one source.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -54,21 +62,24 @@ impl Held {
         logs.filter_map(move |(name, log)| Some((Key::new(source, name), log.at?)))
     }
 
-    /// What a move is: from where to where.
-    pub(super) fn step(&self, to: &Move) -> Result<(Step, Mark), StoreError> {
+    /// The way of a move.
+    pub(super) fn way(&self, to: &Move) -> Result<Way, StoreError> {
         let log = self.logs.get(&to.log);
         if self.released || log.is_some_and(|log| log.lost) {
             return Err(not_taken(to));
         }
         let at = log.and_then(|log| log.at);
-        let mark = at.unwrap_or_default().moved(to)?;
-        let key = Key::new(&to.source, &to.log);
-        Ok((Step::new(&key, at.map(|mark| mark.value), mark), mark))
+        Ok(Way { from: at.map(|mark| mark.value), to: at.unwrap_or_default().moved(to)? })
     }
 
     /// Notes that rows wait which bring a log there.
     pub(super) fn advance(&mut self, log: &str, mark: Mark) {
-        self.logs.entry(log.to_owned()).or_default().at = Some(mark);
+        match self.logs.get_mut(log) {
+            Some(log) => log.at = Some(mark),
+            None => {
+                drop(self.logs.insert(log.to_owned(), Log { at: Some(mark), ..Log::default() }))
+            }
+        }
     }
 
     /// Holds a log for rows that a process before this one has left.

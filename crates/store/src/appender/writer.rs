@@ -10,17 +10,22 @@ use deltalake::arrow::record_batch::RecordBatch;
 use object_store::path::Path;
 
 use super::Flushed;
-use super::held::not_taken;
+use super::held::{Way, not_taken};
 use crate::bookmarks::{Key, Mark};
 use crate::commit::{Added, Draft, Outcome};
-use crate::files::{self, DataFile};
+use crate::files::{self, DataFile, Name};
+use crate::order::Ordered;
 use crate::schema::column;
 use crate::table::{FOLDER, Inner, with_columns};
 use crate::wal::{Left, Step, Wal};
-use crate::{Move, StoreError, checkpoint};
+use crate::{Move, Rows, StoreError, checkpoint};
 
 /// Commits that a handle may lag behind, since loading costs more than a commit.
 const LAG: u64 = 32;
+/// What of the memory for rows may be committed and not loaded yet: one part of so many.
+const LAGGING: usize = 4;
+/// Rows and bytes of a batch that is made of rows of many sources.
+const BATCH: (usize, usize) = (8192, 4 << 20);
 
 /// Rows on their way into the table. They are pushed while others are committed.
 #[derive(Debug, Default)]
@@ -33,6 +38,11 @@ pub(crate) struct Writer {
 #[derive(Debug, Default)]
 struct Desk {
     wal: Option<Wal>,
+    /// Rows that aren't a batch yet, and where they bring logs.
+    gathered: Option<Rows>,
+    gathered_ways: HashMap<Key, Way>,
+    /// Whether rows that were gathered couldn't be made a batch: nothing may be committed after them.
+    is_spoiled: bool,
     /// Where the rows that wait bring logs, and from where.
     marks: HashMap<Key, Way>,
     /// Since when rows have waited.
@@ -50,14 +60,6 @@ struct Air {
     fenced: Vec<(String, String)>,
     /// The last frame of the write-ahead log that nobody needs any more.
     landed: Option<i64>,
-}
-
-/// From where to where a log's bookmark goes in one commit.
-#[derive(Clone, Copy, Debug)]
-struct Way {
-    /// What it has to be in the table still; none where there is none.
-    from: Option<i64>,
-    to: Mark,
 }
 
 /// Follows the moves of each log through the frames that an earlier process has left. Where one
@@ -162,7 +164,7 @@ impl Writer {
                 }
                 let key = step.key();
                 inner.held().entry(key.source.clone()).or_default().replay(step);
-                self.desk().note(key, step.from(), step.to());
+                note(&mut self.desk().marks, &key, Way { from: step.from(), to: step.to() });
             }
             let lost = chain.lost();
             for rows in &entry.rows {
@@ -187,47 +189,40 @@ impl Writer {
     pub(super) fn push(
         &self,
         inner: &Inner,
-        rows: RecordBatch,
+        rows: &Rows,
         moves: &[Move],
     ) -> Result<(), StoreError> {
-        if rows.schema_ref() != &inner.schema {
-            return Err(StoreError::Rows { why: "their columns are not this store's".into() });
-        }
-        let (waiting, _) = inner.state().memory.waiting();
-        let most = inner.options.memory;
-        // What alone is too much is taken when nothing waits.
-        if waiting > 0 && waiting + files::size(&rows) > most {
-            return Err(StoreError::Full { waiting, most });
-        }
         let mut desk = self.desk();
-        let mut steps = Vec::with_capacity(moves.len());
-        let mut held = inner.held();
-        for (n, to) in moves.iter().enumerate() {
-            let twice = moves[..n].iter().any(|m| m.source == to.source && m.log == to.log);
-            if twice {
-                return Err(StoreError::Rows { why: format!("they move {} twice", to.log) });
-            }
-            let source = held.get(&to.source).ok_or_else(|| not_taken(to))?;
-            steps.push(source.step(to)?);
+        let bytes = rows.bytes();
+        desk.check_room(inner, bytes)?;
+        let is_full =
+            |there: &Rows| there.len() + rows.len() > BATCH.0 || there.bytes() + bytes > BATCH.1;
+        if desk.gathered.as_ref().is_some_and(is_full) {
+            desk.gather(inner)?;
         }
-        for (to, (step, mark)) in moves.iter().zip(&steps) {
-            if let Some(source) = held.get_mut(&to.source) {
-                source.advance(&to.log, *mark);
-            }
-            desk.note(step.key(), step.from(), *mark);
+        if desk.gathered.is_none() {
+            desk.gathered = Some(Rows::new(&inner.chosen)?);
         }
-        drop(held);
-        if let Some(wal) = &mut desk.wal {
-            let steps: Vec<_> = steps.into_iter().map(|(step, _)| step).collect();
-            wal.push(&rows, &steps);
-        }
-        inner.change().memory.push(rows);
-        desk.since.get_or_insert_with(Instant::now);
+        rows.check_columns(&inner.chosen)?;
+        let ways = desk.advance(inner, moves)?;
+        let Desk { gathered: Some(gathered), gathered_ways, .. } = &mut *desk else {
+            return Ok(());
+        };
+        gathered.append(rows)?;
+        ways.iter().for_each(|(key, way)| note(gathered_ways, key, *way));
         Ok(())
     }
 
-    pub(super) fn sync(&self) -> Result<(), StoreError> {
-        self.desk().wal.as_mut().ok_or(StoreError::NoLog)?.sync()
+    /// Makes rows durable that were taken, and shows them to queries.
+    pub(super) fn sync(&self, inner: &Inner) -> Result<(), StoreError> {
+        let mut desk = self.desk();
+        desk.gather(inner)?;
+        desk.wal.as_mut().ok_or(StoreError::NoLog)?.sync()
+    }
+
+    /// Bytes and rows that aren't a batch yet.
+    pub(super) fn gathered(&self) -> (usize, usize) {
+        self.desk().gathered()
     }
 
     pub(super) fn has_log(&self) -> bool {
@@ -278,14 +273,76 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Notes where rows bring a log: from where the first of them did.
+fn note(ways: &mut HashMap<Key, Way>, key: &Key, way: Way) {
+    match ways.get_mut(key) {
+        Some(noted) => noted.to = way.to,
+        None => drop(ways.insert(key.clone(), way)),
+    }
+}
+
 impl Desk {
-    /// Notes where rows that wait bring a log: from where the first of them did.
-    fn note(&mut self, key: Key, from: Option<i64>, to: Mark) {
-        self.marks.entry(key).or_insert(Way { from, to }).to = to;
+    fn gathered(&self) -> (usize, usize) {
+        self.gathered.as_ref().map_or((0, 0), |rows| (rows.bytes(), rows.len()))
+    }
+
+    /// What alone is too much is taken when nothing waits.
+    fn check_room(&self, inner: &Inner, bytes: usize) -> Result<(), StoreError> {
+        let waiting = inner.state().memory.waiting().0 + self.gathered().0;
+        let most = inner.options.memory;
+        match waiting > 0 && waiting + bytes > most {
+            true => Err(StoreError::Full { waiting, most }),
+            false => Ok(()),
+        }
+    }
+
+    /// Notes where rows bring logs, if all of these are held.
+    fn advance(&mut self, inner: &Inner, moves: &[Move]) -> Result<Vec<(Key, Way)>, StoreError> {
+        let mut ways = Vec::with_capacity(moves.len());
+        let mut held = inner.held();
+        for (n, to) in moves.iter().enumerate() {
+            let twice = moves[..n].iter().any(|m| m.source == to.source && m.log == to.log);
+            if twice {
+                return Err(StoreError::Rows { why: format!("they move {} twice", to.log) });
+            }
+            let source = held.get(&to.source).ok_or_else(|| not_taken(to))?;
+            ways.push((Key::new(&to.source, &to.log), source.way(to)?));
+        }
+        for (key, way) in &ways {
+            if let Some(source) = held.get_mut(&key.source) {
+                source.advance(&key.log, way.to);
+            }
+            note(&mut self.marks, key, *way);
+        }
+        self.since.get_or_insert_with(Instant::now);
+        Ok(ways)
+    }
+
+    /// Takes rows into the write-ahead log and into memory.
+    fn take(&mut self, inner: &Inner, rows: RecordBatch, ways: &[(Key, Way)]) {
+        if let Some(wal) = &mut self.wal {
+            let step = |(key, way): &(Key, Way)| Step::new(key, way.from, way.to);
+            wal.push(&rows, &ways.iter().map(step).collect::<Vec<_>>());
+        }
+        inner.change().memory.push(rows);
+    }
+
+    /// Makes a batch of the rows that were gathered.
+    fn gather(&mut self, inner: &Inner) -> Result<(), StoreError> {
+        if self.is_spoiled {
+            let why = "some that were taken before could not be made a batch".into();
+            return Err(StoreError::Rows { why });
+        }
+        let Some(mut rows) = self.gathered.take() else { return Ok(()) };
+        let rows = rows.finish().inspect_err(|_| self.is_spoiled = true)?;
+        let ways: Vec<_> = self.gathered_ways.drain().collect();
+        self.take(inner, rows, &ways);
+        Ok(())
     }
 
     /// Lets everything that waits go with one commit; there is none where nothing waits.
     fn board(&mut self, inner: &Inner) -> Result<Option<Flight>, StoreError> {
+        self.gather(inner)?;
         if inner.state().memory.is_idle() && self.marks.is_empty() {
             return Ok(None);
         }
@@ -380,7 +437,8 @@ impl Writer {
             let state = inner.state();
             (state.table.version().unwrap_or_default(), state.memory.committed())
         };
-        let lags = version.saturating_sub(loaded) > LAG || committed > inner.options.memory / 2;
+        let lags =
+            version.saturating_sub(loaded) > LAG || committed > inner.options.memory / LAGGING;
         let kept = match (due, lags) {
             (true, _) => inner.checkpoint().await,
             (false, true) => inner.reload().await,
@@ -403,6 +461,7 @@ fn lose(
     flight: &mut Flight,
     keys: &[Key],
 ) -> Result<Draft, StoreError> {
+    desk.gather(inner)?;
     let draft = Draft::new("WRITE", true);
     let lost: HashSet<(&str, &str)> =
         keys.iter().map(|key| (key.source.as_str(), key.log.as_str())).collect();
@@ -458,10 +517,8 @@ pub(crate) async fn write_files(
     rows: Vec<RecordBatch>,
 ) -> Result<Vec<Added>, StoreError> {
     let make = move || -> Result<Vec<DataFile>, StoreError> {
-        let Some(rows) = files::joined(&rows)? else { return Ok(Vec::new()) };
-        let parts = files::split(&rows)?;
-        drop(rows);
-        parts.iter().map(|part| files::write(&files::sorted(part)?)).collect()
+        let parts = Ordered::by(&rows, &files::SORTED)?.live_and_late()?;
+        parts.iter().map(|part| files::write(part, Name::Part)).collect()
     };
     let made = tokio::task::spawn_blocking(make)
         .await

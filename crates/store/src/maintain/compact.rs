@@ -2,7 +2,6 @@
 //! the newest events lie in few files, and a host's in few row groups of each.
 
 use deltalake::DeltaTable;
-use deltalake::arrow::compute::take_record_batch;
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::arrow::record_batch::RecordBatch;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -11,32 +10,40 @@ use object_store::path::Path;
 use super::live::{self, Live};
 use crate::appender::remove_files;
 use crate::commit::{Added, Draft, Outcome, Removed};
-use crate::files::{self, DataFile};
-use crate::schema::column;
+use crate::files::{self, DataFile, Name};
+use crate::order::Ordered;
 use crate::table::{Inner, with_columns};
 use crate::{Policy, Report, StoreError};
 
 /// Rows in a slice of late events, at least: these are spread over much time.
 const LATE_ROWS: usize = 16 * 1024;
 
-/// Puts small files together, if there are many.
+/// Whether a file is to be put together with others.
+pub(super) fn is_small(file: &Live, policy: &Policy) -> bool {
+    !Name::Slice.is_of(&file.path) && u64::try_from(file.size).is_ok_and(|n| n < policy.small_bytes)
+}
+
+/// Puts small files together, as many as make a slice; others only if there are many.
 pub(super) async fn compact(
     inner: &Inner,
     table: &DeltaTable,
     policy: &Policy,
     report: &mut Report,
 ) -> Result<(), StoreError> {
-    let is_small = |file: &Live| u64::try_from(file.size).is_ok_and(|n| n < policy.small_bytes);
-    let mut small: Vec<Live> = live::files(table)?.into_iter().filter(is_small).collect();
-    if small.len() <= policy.small_files {
-        return Ok(());
-    }
+    let mut small = live::files(table)?;
+    small.retain(|file| is_small(file, policy));
     let snapshot = table.snapshot().map_err(|e| StoreError::engine("look at the table", e))?;
     let schema = snapshot.snapshot().arrow_schema();
     // Late ones apart, so that the slices of the others stay narrow.
     small.sort_by_key(|file| (file.is_wide(), file.times));
     let (narrow, wide) = small.split_at(small.partition_point(|file| !file.is_wide()));
     for (files, late) in [(narrow, false), (wide, true)] {
+        let are_many = |count: usize| count > policy.small_files.max(1);
+        // Whether they make a slice is known once they are read; fewer than this hardly do.
+        let size: u64 = files.iter().filter_map(|file| u64::try_from(file.size).ok()).sum();
+        if !are_many(files.len()) && size < policy.small_bytes {
+            continue;
+        }
         let mut group = Group::new(table, late);
         for file in files {
             match read(inner, file, &schema).await {
@@ -47,15 +54,14 @@ pub(super) async fn compact(
                     continue;
                 }
             }
-            // Sorting takes as much again.
-            if group.bytes >= policy.memory / 2 {
+            if group.bytes >= policy.memory {
                 let full = std::mem::replace(&mut group, Group::new(table, late));
-                if !full.replace(inner, report).await? {
+                if !full.replace(inner, Name::Slice, report).await? {
                     return Ok(());
                 }
             }
         }
-        if !group.replace(inner, report).await? {
+        if are_many(group.draft.removed.len()) && !group.replace(inner, Name::Part, report).await? {
             return Ok(());
         }
     }
@@ -84,12 +90,14 @@ impl Group {
     }
 
     /// Writes the slices and commits them for the files. False if somebody else replaces files too.
-    async fn replace(mut self, inner: &Inner, report: &mut Report) -> Result<bool, StoreError> {
-        if self.draft.removed.len() < 2 {
-            return Ok(true);
-        }
+    async fn replace(
+        mut self,
+        inner: &Inner,
+        name: Name,
+        report: &mut Report,
+    ) -> Result<bool, StoreError> {
         let (rows, late) = (std::mem::take(&mut self.rows), self.late);
-        let made = tokio::task::spawn_blocking(move || slices(rows, late))
+        let made = tokio::task::spawn_blocking(move || slices(&rows, late, name))
             .await
             .map_err(|error| StoreError::engine("sort rows", error))??;
         let mut added: Vec<Added> = Vec::new();
@@ -121,23 +129,13 @@ impl Group {
 }
 
 /// Rows as files: one, or for late rows slices of time.
-fn slices(rows: Vec<RecordBatch>, late: bool) -> Result<Vec<DataFile>, StoreError> {
-    let Some(rows) = files::joined(&rows)? else { return Ok(Vec::new()) };
-    if !late {
-        return Ok(vec![files::write(&files::sorted(&rows)?)?]);
-    }
-    let by_time = files::order(&rows, &[column::TIME])?;
-    let slices = (rows.num_rows() / LATE_ROWS).clamp(1, 8);
-    let length = rows.num_rows().div_ceil(slices);
-    (0..rows.num_rows())
-        .step_by(length.max(1))
-        .map(|start| {
-            let slice = by_time.slice(start, length.min(rows.num_rows() - start));
-            let slice = take_record_batch(&rows, &slice)
-                .map_err(|error| StoreError::engine("sort rows", error))?;
-            files::write(&files::sorted(&slice)?)
-        })
-        .collect()
+fn slices(rows: &[RecordBatch], late: bool, name: Name) -> Result<Vec<DataFile>, StoreError> {
+    let sorted = Ordered::by(rows, &files::SORTED)?;
+    let slices = match late {
+        true => (sorted.len() / LATE_ROWS).clamp(1, 8),
+        false => 1,
+    };
+    sorted.slices(slices)?.iter().map(|slice| files::write(slice, name)).collect()
 }
 
 /// The rows of a file, with the table's columns.

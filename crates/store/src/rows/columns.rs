@@ -28,11 +28,29 @@ impl<N> Default for Numbers<N> {
     }
 }
 
+/// Adds what another column says of nulls.
+fn append_nulls(to: &mut NullBufferBuilder, from: &NullBufferBuilder) {
+    match from.as_slice() {
+        None => to.append_n_non_nulls(from.len()),
+        Some(_) => (0..from.len()).for_each(|row| to.append(from.is_valid(row))),
+    }
+}
+
+/// A place in a column; the rows' own bound is far below the largest.
+fn offset(place: usize) -> i32 {
+    i32::try_from(place).unwrap_or(i32::MAX)
+}
+
 impl<N: Default + Copy> Numbers<N> {
     #[inline]
     pub(super) fn push(&mut self, value: Option<N>) {
         self.nulls.append(value.is_some());
         self.values.push(value.unwrap_or_default());
+    }
+
+    pub(super) fn append(&mut self, other: &Self) {
+        append_nulls(&mut self.nulls, &other.nulls);
+        self.values.extend_from_slice(&other.values);
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
@@ -176,8 +194,7 @@ impl Text {
 
     #[inline]
     fn end(&mut self, valid: bool) {
-        // The rows' own bound is far below.
-        self.ends.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
+        self.ends.push(offset(self.bytes.len()));
         self.nulls.append(valid);
     }
 
@@ -189,6 +206,13 @@ impl Text {
     #[inline]
     pub(super) fn has_since(&self, start: usize, text: &[u8]) -> bool {
         (start..self.len()).any(|row| self.get(row) == text)
+    }
+
+    pub(super) fn append(&mut self, other: &Self) {
+        append_nulls(&mut self.nulls, &other.nulls);
+        let base = offset(self.bytes.len());
+        self.bytes.extend_from_slice(&other.bytes);
+        self.ends.extend(other.ends[1..].iter().map(|end| base.saturating_add(*end)));
     }
 
     pub(super) fn truncate(&mut self, len: usize) {
@@ -237,7 +261,13 @@ impl Default for Offsets {
 
 impl Offsets {
     pub(super) fn end_row(&mut self, elements: usize) {
-        self.0.push(i32::try_from(elements).unwrap_or(i32::MAX));
+        self.0.push(offset(elements));
+    }
+
+    /// Adds other rows, whose elements come after so many.
+    pub(super) fn append(&mut self, other: &Self, elements: usize) {
+        let base = offset(elements);
+        self.0.extend(other.0[1..].iter().map(|end| base.saturating_add(*end)));
     }
 
     /// Cuts the rows after the first `len`, and says how many elements those have.

@@ -13,7 +13,7 @@ async fn what_was_committed_is_there_when_the_table_is_opened_again() {
     let appender = store.appender().unwrap();
     assert!(store.take("even6://a").await.unwrap().is_empty());
     appender
-        .push(rows(&store, "even6://a", "Security", 1..101), &[to("even6://a", "Security", 100)])
+        .push(&rows(&store, "even6://a", "Security", 1..101), &[to("even6://a", "Security", 100)])
         .unwrap();
     assert_eq!(appender.waiting().rows, 100);
     let flushed = appender.flush().await.unwrap();

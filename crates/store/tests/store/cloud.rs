@@ -118,7 +118,7 @@ async fn a_table_on_object_storage_has_its_write_ahead_log_on_the_disk() {
     let appender = one.appender().unwrap();
     one.take("even6://a").await.unwrap();
     let rows = crate::support::rows(&one, "even6://a", "Security", 1..8);
-    appender.push(rows, &[crate::support::to("even6://a", "Security", 7)]).unwrap();
+    appender.push(&rows, &[crate::support::to("even6://a", "Security", 7)]).unwrap();
     appender.sync().unwrap();
     drop((appender, one));
     let one = Store::open(&server.url, options()).await.unwrap();

@@ -19,12 +19,12 @@ async fn what_was_synced_is_committed_by_the_next_process() {
     let one = open(folder.path(), Options::default()).await;
     let appender = one.appender().unwrap();
     one.take(SOURCE).await.unwrap();
-    appender.push(rows(&one, SOURCE, "Security", 1..51), &[to(SOURCE, "Security", 50)]).unwrap();
+    appender.push(&rows(&one, SOURCE, "Security", 1..51), &[to(SOURCE, "Security", 50)]).unwrap();
     appender.sync().unwrap();
-    appender.push(rows(&one, SOURCE, "Security", 51..61), &[to(SOURCE, "Security", 60)]).unwrap();
+    appender.push(&rows(&one, SOURCE, "Security", 51..61), &[to(SOURCE, "Security", 60)]).unwrap();
     appender.sync().unwrap();
     // Not synced, so not acknowledged.
-    appender.push(rows(&one, SOURCE, "Security", 61..71), &[to(SOURCE, "Security", 70)]).unwrap();
+    appender.push(&rows(&one, SOURCE, "Security", 61..71), &[to(SOURCE, "Security", 70)]).unwrap();
     drop((appender, one));
     assert!(records(folder.path()).await.is_empty());
 
@@ -43,7 +43,7 @@ async fn a_log_whose_commit_is_there_is_not_committed_again() {
     let one = open(folder.path(), Options::default()).await;
     let appender = one.appender().unwrap();
     one.take(SOURCE).await.unwrap();
-    appender.push(rows(&one, SOURCE, "Security", 1..11), &[to(SOURCE, "Security", 10)]).unwrap();
+    appender.push(&rows(&one, SOURCE, "Security", 1..11), &[to(SOURCE, "Security", 10)]).unwrap();
     appender.sync().unwrap();
     // The log as it is between the commit and its own end.
     let copy = tempfile::tempdir().unwrap();
@@ -66,7 +66,7 @@ async fn a_log_that_ends_amid_a_frame_gives_what_was_whole() {
     for start in [1, 11, 21] {
         let last = start + 9;
         let rows = rows(&one, SOURCE, "Security", start..start + 10);
-        appender.push(rows, &[to(SOURCE, "Security", last)]).unwrap();
+        appender.push(&rows, &[to(SOURCE, "Security", last)]).unwrap();
         appender.sync().unwrap();
     }
     drop((appender, one));
@@ -93,10 +93,10 @@ async fn a_log_that_is_damaged_in_the_middle_gives_what_comes_after_and_no_hole(
     let mut ends = Vec::new();
     for (start, other) in [(1, Some(1)), (11, None), (21, Some(6))] {
         let batch = rows(&one, SOURCE, "Security", start..start + 10);
-        appender.push(batch, &[to(SOURCE, "Security", start + 9)]).unwrap();
+        appender.push(&batch, &[to(SOURCE, "Security", start + 9)]).unwrap();
         if let Some(other) = other {
             let batch = rows(&one, SOURCE, "System", other..other + 5);
-            appender.push(batch, &[to(SOURCE, "System", other + 4)]).unwrap();
+            appender.push(&batch, &[to(SOURCE, "System", other + 4)]).unwrap();
         }
         appender.sync().unwrap();
         ends.push(segments(folder.path()).pop().unwrap().metadata().unwrap().len() as usize);
@@ -123,7 +123,7 @@ async fn a_log_that_is_damaged_in_the_middle_gives_what_comes_after_and_no_hole(
         let appender = one.appender().unwrap();
         one.take(SOURCE).await.unwrap();
         let batch = rows(&one, SOURCE, "Security", whole..41);
-        appender.push(batch, &[to(SOURCE, "Security", 40)]).unwrap();
+        appender.push(&batch, &[to(SOURCE, "Security", 40)]).unwrap();
         appender.flush().await.unwrap();
         let all = [expected(SOURCE, "Security", 1..41), system.clone()].concat();
         assert_eq!(records(copy.path()).await, all);
@@ -136,7 +136,7 @@ async fn a_log_of_rows_that_others_have_moved_meanwhile_is_dropped() {
     let one = open(folder.path(), Options::default()).await;
     let appender = one.appender().unwrap();
     one.take(SOURCE).await.unwrap();
-    appender.push(rows(&one, SOURCE, "Security", 1..11), &[to(SOURCE, "Security", 10)]).unwrap();
+    appender.push(&rows(&one, SOURCE, "Security", 1..11), &[to(SOURCE, "Security", 10)]).unwrap();
     appender.sync().unwrap();
     drop((appender, one));
     // Another machine has its log elsewhere.
@@ -232,7 +232,7 @@ async fn child_without_a_commit() {
     let one = Store::open(table.to_str().unwrap(), options).await.unwrap();
     let appender = one.appender().unwrap();
     one.take(SOURCE).await.unwrap();
-    appender.push(rows(&one, SOURCE, "Security", 1..11), &[to(SOURCE, "Security", 10)]).unwrap();
+    appender.push(&rows(&one, SOURCE, "Security", 1..11), &[to(SOURCE, "Security", 10)]).unwrap();
     appender.sync().unwrap();
     orders.commits.lock().unwrap().push(crate::faults::Fault::Dies);
     appender.flush().await.unwrap();
@@ -250,7 +250,7 @@ async fn child() {
     for n in 0u64.. {
         let end = next + 1 + n % 7;
         let rows = rows(&one, SOURCE, "Security", next..end);
-        appender.push(rows, &[to(SOURCE, "Security", end - 1)]).unwrap();
+        appender.push(&rows, &[to(SOURCE, "Security", end - 1)]).unwrap();
         appender.sync().unwrap();
         println!("synced {}", end - 1);
         next = end;
@@ -299,7 +299,7 @@ async fn child_of_a_full_disk() {
     let mut failed = 0;
     for n in 0..60 {
         let rows = rows(&one, SOURCE, "Security", n * 10 + 1..n * 10 + 11);
-        appender.push(rows, &[to(SOURCE, "Security", n * 10 + 10)]).unwrap();
+        appender.push(&rows, &[to(SOURCE, "Security", n * 10 + 10)]).unwrap();
         while let Err(error) = appender.sync() {
             failed += 1;
             println!("failed {failed}");

@@ -206,7 +206,7 @@ async fn rows_are_pushed_synced_and_asked_for_while_others_are_committed() {
     let one = open(folder.path(), options.log_folder(wal.path())).await;
     let appender = Arc::new(one.appender().unwrap());
     one.take(A).await.unwrap();
-    appender.push(rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
     orders.is_slow.store(true, Ordering::SeqCst);
     let flush = tokio::spawn({
         let appender = appender.clone();
@@ -215,7 +215,7 @@ async fn rows_are_pushed_synced_and_asked_for_while_others_are_committed() {
     while orders.waiting.load(Ordering::SeqCst) == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    appender.push(rows(&one, A, "Security", 11..31), &[to(A, "Security", 30)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 11..31), &[to(A, "Security", 30)]).unwrap();
     appender.sync().unwrap();
     assert_eq!(appender.waiting().rows, 30, "none is committed yet");
     let count = || async {
@@ -260,7 +260,7 @@ async fn a_lost_answer_is_known_though_others_have_read_the_commit_first() {
     let appender = one.appender().unwrap();
     one.take(A).await.unwrap();
     orders.commits.lock().unwrap().push(Fault::Lost);
-    appender.push(rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
     assert!(appender.flush().await.is_err(), "a disk's failure is told at once");
     // A query refreshes the table, and another process goes on with another log.
     one.refresh().await.unwrap();
@@ -283,7 +283,7 @@ async fn a_lost_answer_is_known_though_the_commit_is_in_a_checkpoint_and_its_fil
     let appender = one.appender().unwrap();
     one.take(A).await.unwrap();
     orders.commits.lock().unwrap().push(Fault::Lost);
-    appender.push(rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
     assert!(appender.flush().await.is_err());
     // It is cut off for long: others go on, put files together, and cut the log.
     let two = open(folder.path(), Options::default().writers(Writers::Several)).await;
@@ -317,7 +317,7 @@ async fn data_files_that_were_cleaned_up_before_their_commit_are_written_again()
     let appender = one.appender().unwrap();
     one.take(A).await.unwrap();
     orders.commits.lock().unwrap().push(Fault::Fails);
-    appender.push(rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
     assert!(appender.flush().await.is_err());
     let two = open(folder.path(), Options::default().writers(Writers::Several)).await;
     let policy =
@@ -335,14 +335,14 @@ async fn a_storage_that_fails_keeps_rows_waiting_and_loses_none() {
     let appender = one.appender().unwrap();
     one.take(A).await.unwrap();
     orders.data.store(2, Ordering::SeqCst);
-    appender.push(rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
     appender.sync().unwrap();
     let error = appender.flush().await.unwrap_err();
     assert!(error.to_string().contains("no space left on device"), "{error}");
     assert!(matches!(error, StoreError::Storage { .. }));
     assert_eq!(appender.waiting().rows, 10);
     // More comes meanwhile.
-    appender.push(rows(&one, A, "Security", 11..21), &[to(A, "Security", 20)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 11..21), &[to(A, "Security", 20)]).unwrap();
     assert!(appender.flush().await.is_err());
     orders.commits.lock().unwrap().extend([Fault::Fails, Fault::Fails]);
     assert!(appender.flush().await.is_err());
@@ -361,7 +361,7 @@ async fn more_than_may_wait_is_refused_and_taken_after_a_flush() {
     let mut next = 1;
     let refused = loop {
         let rows = rows(&one, A, "Security", next..next + 20);
-        match appender.push(rows, &[to(A, "Security", next + 19)]) {
+        match appender.push(&rows, &[to(A, "Security", next + 19)]) {
             Ok(()) => next += 20,
             Err(error) => break error,
         }
@@ -381,7 +381,7 @@ async fn flush_until_done(
     records: Range<u64>,
 ) -> quarry_store::Flushed {
     let last = records.end - 1;
-    appender.push(rows(one, A, "Security", records), &[to(A, "Security", last)]).unwrap();
+    appender.push(&rows(one, A, "Security", records), &[to(A, "Security", last)]).unwrap();
     for _ in 0..3 {
         if let Ok(flushed) = appender.flush().await {
             return flushed;

@@ -22,15 +22,15 @@ async fn of_two_holders_of_a_log_the_second_is_refused_and_keeps_its_other_logs(
     one.take(A).await.unwrap();
     store(&first, &one, A, 1..51).await.unwrap();
 
-    second.push(rows(&two, A, "Security", 1..31), &[to(A, "Security", 30)]).unwrap();
-    second.push(rows(&two, B, "Security", 1..11), &[to(B, "Security", 10)]).unwrap();
+    second.push(&rows(&two, A, "Security", 1..31), &[to(A, "Security", 30)]).unwrap();
+    second.push(&rows(&two, B, "Security", 1..11), &[to(B, "Security", 10)]).unwrap();
     let flushed = second.flush().await.unwrap();
     assert_eq!(flushed.fenced, [(A.to_owned(), "Security".to_owned())]);
     assert_eq!(flushed.rows, 10);
     assert_eq!(second.waiting().rows, 0);
 
     // Nothing more is taken of a log that was lost, until its source is taken again.
-    let late = second.push(rows(&two, A, "Security", 31..41), &[to(A, "Security", 40)]);
+    let late = second.push(&rows(&two, A, "Security", 31..41), &[to(A, "Security", 40)]);
     assert!(matches!(late, Err(StoreError::NotTaken { .. })), "{late:?}");
     let bookmarks = two.take(A).await.unwrap();
     assert_eq!(bookmarks[0].record, 50);
@@ -54,12 +54,12 @@ async fn what_is_pushed_while_its_log_is_being_lost_is_dropped_too() {
     one.take(A).await.unwrap();
     store(&first, &one, A, 1..11).await.unwrap();
 
-    second.push(rows(&two, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
+    second.push(&rows(&two, A, "Security", 1..11), &[to(A, "Security", 10)]).unwrap();
     let (flushed, ()) = tokio::join!(second.flush(), async {
         for (source, last) in [(A, 21), (B, 6)] {
             let first = if source == A { 11 } else { 1 };
             let moved = to(source, "Security", last - 1);
-            second.push(rows(&two, source, "Security", first..last), &[moved]).unwrap();
+            second.push(&rows(&two, source, "Security", first..last), &[moved]).unwrap();
         }
     });
     assert_eq!(flushed.unwrap().fenced, [(A.to_owned(), "Security".to_owned())]);
@@ -80,7 +80,7 @@ async fn a_sleeper_that_wakes_with_rows_is_refused() {
     let (sleeper, other) = (one.appender().unwrap(), two.appender().unwrap());
     one.take(A).await.unwrap();
     store(&sleeper, &one, A, 1..11).await.unwrap();
-    sleeper.push(rows(&one, A, "Security", 11..21), &[to(A, "Security", 20)]).unwrap();
+    sleeper.push(&rows(&one, A, "Security", 11..21), &[to(A, "Security", 20)]).unwrap();
     sleeper.sync().unwrap();
     // It sleeps; another takes over, with commits of its own in between.
     assert_eq!(two.take(A).await.unwrap()[0].record, 10);
@@ -113,17 +113,17 @@ async fn a_bookmark_goes_back_only_with_a_new_generation() {
     let folder = tempfile::tempdir().unwrap();
     let one = open(folder.path(), Options::default()).await;
     let appender = one.appender().unwrap();
-    let untaken = appender.push(rows(&one, A, "Security", 1..2), &[to(A, "Security", 1)]);
+    let untaken = appender.push(&rows(&one, A, "Security", 1..2), &[to(A, "Security", 1)]);
     assert!(matches!(untaken, Err(StoreError::NotTaken { .. })), "{untaken:?}");
     one.take(A).await.unwrap();
     store(&appender, &one, A, 1..101).await.unwrap();
-    let back = appender.push(rows(&one, A, "Security", 40..51), &[to(A, "Security", 50)]);
+    let back = appender.push(&rows(&one, A, "Security", 40..51), &[to(A, "Security", 50)]);
     assert!(matches!(back, Err(StoreError::Backwards { at: 100, to: 50, .. })), "{back:?}");
     assert_eq!(appender.waiting().rows, 0, "nothing was taken");
 
     let mut cleared = to(A, "Security", 5);
     cleared.new_generation = true;
-    appender.push(rows(&one, A, "Security", 1..6), &[cleared]).unwrap();
+    appender.push(&rows(&one, A, "Security", 1..6), &[cleared]).unwrap();
     appender.flush().await.unwrap();
     let bookmark = &one.bookmarks()[0];
     assert_eq!((bookmark.generation, bookmark.record), (1, 5));
@@ -167,9 +167,9 @@ async fn a_released_source_is_committed_and_not_taken_any_more() {
     let one = open(folder.path(), Options::default()).await;
     let appender = one.appender().unwrap();
     one.take(A).await.unwrap();
-    appender.push(rows(&one, A, "Security", 1..6), &[to(A, "Security", 5)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 1..6), &[to(A, "Security", 5)]).unwrap();
     one.release(A);
-    let late = appender.push(rows(&one, A, "Security", 6..7), &[to(A, "Security", 6)]);
+    let late = appender.push(&rows(&one, A, "Security", 6..7), &[to(A, "Security", 6)]);
     assert!(matches!(late, Err(StoreError::NotTaken { .. })), "{late:?}");
     assert_eq!(appender.flush().await.unwrap().rows, 5);
     assert_eq!(records(folder.path()).await, expected(A, "Security", 1..6));
@@ -182,7 +182,7 @@ async fn a_row_that_moves_nothing_is_committed_though_its_source_is_released() {
     let appender = one.appender().unwrap();
     one.take(A).await.unwrap();
     store(&appender, &one, A, 1..6).await.unwrap();
-    appender.push(rows(&one, A, "Security", 9..10), &[to(A, "Security", 5)]).unwrap();
+    appender.push(&rows(&one, A, "Security", 9..10), &[to(A, "Security", 5)]).unwrap();
     one.release(A);
     let flushed = appender.flush().await.unwrap();
     assert_eq!((flushed.rows, flushed.fenced.len()), (1, 0));

@@ -51,6 +51,44 @@ async fn many_small_files_become_few_and_have_the_same_rows() {
     assert_eq!((report.merged, report.vacuumed), (0, 0));
 }
 
+/// The files whose names say that they are slices, and the others.
+fn by_name(folder: &std::path::Path) -> (usize, usize) {
+    let files = data_files(folder);
+    let is_slice = |path: &&std::path::PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("slice-"))
+    };
+    let slices = files.iter().filter(is_slice).count();
+    (slices, files.len() - slices)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_makes_a_slice_is_put_together_once_and_the_rest_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = filled(folder.path(), 12).await;
+    // So that a file isn't too small by itself, and some of them make a slice.
+    let policy = Policy { small_files: 100, small_bytes: 64 << 10, memory: 8 << 10, ..eager() };
+    let report = one.maintain(&policy).await.unwrap();
+    assert!(report.slices > 1 && report.merged > report.slices, "{report:?}");
+    let (slices, parts) = by_name(folder.path());
+    assert_eq!((slices, parts), (report.slices, 12 - report.merged));
+    assert_eq!(records(folder.path()).await, expected(A, "Security", 1..49));
+    // Slices are left alone from then on, however small they are.
+    let names = data_files(folder.path());
+    let report = one.maintain(&policy).await.unwrap();
+    assert_eq!((report.merged, data_files(folder.path())), (0, names));
+    // Too few rows for a slice are put together when they are many files.
+    let appender = one.appender().unwrap();
+    one.take(A).await.unwrap();
+    for n in 12..15 {
+        store(&appender, &one, A, n * 4 + 1..n * 4 + 5).await.unwrap();
+    }
+    let few = Policy { small_files: 2, memory: 64 << 20, ..policy };
+    let report = one.maintain(&few).await.unwrap();
+    assert_eq!((report.merged, report.slices), (parts + 3, 1));
+    assert_eq!(by_name(folder.path()), (slices, 1));
+    assert_eq!(records(folder.path()).await, expected(A, "Security", 1..61));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_log_is_not_cut_at_a_checkpoint_of_which_a_part_is_missing() {
     let folder = tempfile::tempdir().unwrap();
@@ -117,7 +155,7 @@ async fn old_events_go_by_whole_files() {
             text: "records 11 to 20 are gone",
         })
         .unwrap();
-    appender.push(notice.finish().unwrap(), &[to(A, "Security", 20)]).unwrap();
+    appender.push(&notice, &[to(A, "Security", 20)]).unwrap();
     appender.flush().await.unwrap();
     assert!(at(10) < now);
     let century = Some(Duration::from_secs(100 * 365 * 24 * 3600));
@@ -162,8 +200,8 @@ async fn a_writer_that_pauses_for_longer_than_the_log_is_kept_goes_on() {
     assert!(two.maintain(&eager()).await.unwrap().log_files > 1);
     assert!(!crate::support::commit(folder.path(), 1).exists());
     let of = |source: &str| rows(&one, source, "Security", 1..6);
-    sleeper.push(of("even6://s"), &[to("even6://s", "Security", 5)]).unwrap();
-    sleeper.push(of(A), &[to(A, "Security", 5)]).unwrap();
+    sleeper.push(&of("even6://s"), &[to("even6://s", "Security", 5)]).unwrap();
+    sleeper.push(&of(A), &[to(A, "Security", 5)]).unwrap();
     let flushed = sleeper.flush().await.unwrap();
     assert_eq!((flushed.rows, flushed.fenced.len()), (5, 1), "what it lost meanwhile is refused");
     assert!(!crate::support::commit(folder.path(), 1).exists(), "nothing stays where none reads");
@@ -194,7 +232,7 @@ async fn late_events_are_in_a_file_of_their_own() {
     let late = crate::support::logon(6, at(0), "a", "late");
     let received = at(30 * 24 * 3600);
     mixed.event(&late, &crate::support::meta(A, "Security", 6, received)).unwrap();
-    appender.push(mixed.finish().unwrap(), &[to(A, "Security", 6)]).unwrap();
+    appender.push(&mixed, &[to(A, "Security", 6)]).unwrap();
     appender.flush().await.unwrap();
     let mut sizes: Vec<usize> = data_files(folder.path())
         .iter()

@@ -65,7 +65,7 @@ async fn a_table_that_is_made_another_is_not_written_to_and_the_rows_wait() {
     let (one, appender) = begun(folder.path()).await;
     others("overwrite", folder.path());
     let batch = rows(&one, A, "Security", 16..21);
-    appender.push(batch, &[to(A, "Security", 20)]).unwrap();
+    appender.push(&batch, &[to(A, "Security", 20)]).unwrap();
     appender.sync().unwrap();
     for _ in 0..2 {
         let refused = appender.flush().await.unwrap_err();
@@ -99,7 +99,7 @@ async fn a_table_in_the_place_of_another_is_not_written_to() {
     std::fs::remove_dir_all(log(&folder)).unwrap();
     std::fs::rename(log(&other), log(&folder)).unwrap();
     let batch = rows(&one, A, "Security", 16..21);
-    appender.push(batch, &[to(A, "Security", 20)]).unwrap();
+    appender.push(&batch, &[to(A, "Security", 20)]).unwrap();
     let flushed = appender.flush().await;
     // Its commits can't be told from others', but a log that another has moved is that one's.
     match flushed {

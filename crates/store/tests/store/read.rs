@@ -81,7 +81,7 @@ async fn recorded_events_print_as_they_did_before_they_were_stored() {
         let to = (last, None);
         let of =
             |log: &str| Move { source: log.into(), log: log.into(), to, new_generation: false };
-        appender.push(rows.finish().unwrap(), &[of(name)]).unwrap();
+        appender.push(&rows, &[of(name)]).unwrap();
     }
     if printed.is_empty() {
         return;
@@ -312,7 +312,7 @@ async fn a_word_is_looked_for_where_it_can_be() {
         rows.event(&event, &meta).unwrap();
     }
     let to = crate::support::to(SOURCE, "Security", ROWS);
-    appender.push(rows.finish().unwrap(), &[to]).unwrap();
+    appender.push(&rows, &[to]).unwrap();
     appender.flush().await.unwrap();
     // One more is in memory.
     let mut rows = store.rows().unwrap();
@@ -321,8 +321,10 @@ async fn a_word_is_looked_for_where_it_can_be() {
     let meta = crate::support::meta(SOURCE, "Security", ROWS + 1, received);
     rows.event(&event, &meta).unwrap();
     let to = crate::support::to(SOURCE, "Security", ROWS + 1);
-    appender.push(rows.finish().unwrap(), &[to]).unwrap();
-    store.maintain(&quarry_store::Policy::default()).await.unwrap();
+    appender.push(&rows, &[to]).unwrap();
+    appender.sync().unwrap();
+    let policy = quarry_store::Policy { small_bytes: 0, ..Default::default() };
+    store.maintain(&policy).await.unwrap();
     let grams = std::fs::read_dir(folder.path().join("_quarry/grams")).unwrap().flatten();
     let [grams] = &*grams.map(|entry| entry.path()).collect::<Vec<_>>() else { panic!("one file") };
     let ask = |words: &[&str], not: &[&str]| {

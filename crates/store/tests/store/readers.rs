@@ -17,7 +17,7 @@ async fn duckdb_reads_what_was_written() {
     for start in [1, 6, 11] {
         let mut rows = one.rows().unwrap();
         fill(&mut rows, A, "Security", start..start + 5);
-        appender.push(rows.finish().unwrap(), &[to(A, "Security", start + 4)]).unwrap();
+        appender.push(&rows, &[to(A, "Security", start + 4)]).unwrap();
         appender.flush().await.unwrap();
     }
     let mut rows = one.rows().unwrap();
@@ -33,7 +33,7 @@ async fn duckdb_reads_what_was_written() {
         text: "records 16 to 20 are gone",
     };
     rows.notice(&notice).unwrap();
-    appender.push(rows.finish().unwrap(), &[to(A, "Security", 20)]).unwrap();
+    appender.push(&rows, &[to(A, "Security", 20)]).unwrap();
     appender.flush().await.unwrap();
 
     let expected: Vec<Value> = (1..=16u64)

@@ -228,4 +228,31 @@ proptest! {
         prop_assert_eq!(one.finish().unwrap(), two.finish().unwrap());
         prop_assert!(one.is_empty() && two.is_empty());
     }
+
+    #[test]
+    fn rows_that_are_put_together_are_as_if_made_at_once(
+        parts in prop::collection::vec(prop::collection::vec(events(), 0..4), 0..4)
+    ) {
+        let chosen = vec!["SubjectUserName".to_owned()];
+        let rule = RuleName { id: "1-2-3".into(), title: "A".into(), ..RuleName::default() };
+        let rules = [std::sync::Arc::new(rule)];
+        let new = || Rows::new(&chosen).unwrap();
+        let (mut all, mut whole, mut again) = (new(), new(), new());
+        for (n, part) in parts.iter().enumerate() {
+            let texts = Texts { rules: &rules[..n % 2], ..Texts::default() };
+            let meta = EventMeta { texts, ..meta("even6://srv", "Security", 7, at(10)) };
+            for event in part {
+                all.event(event, &meta).unwrap();
+                again.event(event, &meta).unwrap();
+            }
+            whole.append(&again).unwrap();
+            // Its memory is used again.
+            again.clear();
+        }
+        prop_assert_eq!((all.len(), all.bytes()), (whole.len(), whole.bytes()));
+        prop_assert_eq!(all.finish().unwrap(), whole.finish().unwrap());
+        let others = Rows::new(&[]).unwrap();
+        let refused = new().append(&others).unwrap_err().to_string();
+        prop_assert!(refused.contains("columns"), "{}", refused);
+    }
 }

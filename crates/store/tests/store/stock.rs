@@ -83,11 +83,12 @@ pub(crate) async fn filled(folder: &Path, stock: &[Stocked]) -> Store {
                 new_generation: false,
             });
         }
-        appender.push(rows.finish().unwrap(), &moves).unwrap();
+        appender.push(&rows, &moves).unwrap();
         if n < 2 {
             appender.flush().await.unwrap();
         }
     }
+    appender.sync().unwrap();
     // Until the table is looked at again, what was committed is in memory too.
     store.refresh().await.unwrap();
     store

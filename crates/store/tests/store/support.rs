@@ -2,7 +2,7 @@
 
 use quarry_event::testing::event;
 use quarry_event::{Event, EventTime, Origin, Texts};
-use quarry_store::{EventMeta, Move, Options, RecordBatch, Rows, Store};
+use quarry_store::{EventMeta, Move, Options, Rows, Store};
 
 /// A time in November 2026, so many seconds after its first moment.
 pub(crate) fn at(seconds: u64) -> EventTime {
@@ -39,15 +39,10 @@ pub(crate) fn meta<'a>(
 }
 
 /// Rows of a source's log with the records of a range, an event a second.
-pub(crate) fn rows(
-    store: &Store,
-    source: &str,
-    log: &str,
-    records: std::ops::Range<u64>,
-) -> RecordBatch {
+pub(crate) fn rows(store: &Store, source: &str, log: &str, records: std::ops::Range<u64>) -> Rows {
     let mut rows = store.rows().unwrap();
     fill(&mut rows, source, log, records);
-    rows.finish().unwrap()
+    rows
 }
 
 pub(crate) fn fill(rows: &mut Rows, source: &str, log: &str, records: std::ops::Range<u64>) {
@@ -137,7 +132,7 @@ pub(crate) async fn store(
     records: std::ops::Range<u64>,
 ) -> Result<quarry_store::Flushed, quarry_store::StoreError> {
     let last = records.end - 1;
-    appender.push(rows(store, source, "Security", records), &[to(source, "Security", last)])?;
+    appender.push(&rows(store, source, "Security", records), &[to(source, "Security", last)])?;
     appender.flush().await
 }
 

@@ -67,7 +67,7 @@ async fn child() {
     one.take(SOURCE).await.unwrap();
     let rows = rows(&one, SOURCE, "Security", 1..11);
     println!("pushed");
-    appender.push(rows, &[to(SOURCE, "Security", 10)]).unwrap();
+    appender.push(&rows, &[to(SOURCE, "Security", 10)]).unwrap();
     appender.sync().unwrap();
     println!("synced");
     appender.flush().await.unwrap();
