@@ -58,6 +58,8 @@ pub(crate) fn run(named: &[&str]) -> Result<()> {
 fn set_up() -> Result<()> {
     tools::apt(&[
         ("gcc", "gcc"),
+        // Builds the allocator of `quarryd`.
+        ("make", "make"),
         // Provider files that others published are fetched as witnesses.
         ("npm", "npm"),
         ("python3-venv", "python3"),

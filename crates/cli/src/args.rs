@@ -164,8 +164,9 @@ pub(crate) struct ScanArgs {
     /// Print the newest events first
     #[arg(short, long, help_heading = ORDER)]
     pub(crate) reverse: bool,
-    /// Print the events of all sources in one order, when the last has been read; in bounded
-    /// memory, with temporary files where that is too little
+    /// Print the events of all sources in one order: those of files as soon as none before them can
+    /// come, others when the last has been read; in bounded memory, with temporary files where that
+    /// is too little
     #[arg(long, value_name = "KEY", help_heading = ORDER)]
     pub(crate) sort: Option<SortKey>,
     /// Print each event once, however many copies of its log are read: events of one computer,

@@ -28,6 +28,14 @@ impl FrameBuffer {
         &mut self.bytes
     }
 
+    /// Gives back the memory of a buffer in which nothing is left: a connection on which nothing comes
+    /// for long needs none.
+    pub fn rest(&mut self) {
+        if !self.is_within_pdu() {
+            *self = Self::default();
+        }
+    }
+
     /// The next whole PDU. When a header is such that no length can be taken
     /// from it, just the header: whoever decodes it finds the same.
     pub fn next_pdu(&mut self) -> Option<&mut [u8]> {

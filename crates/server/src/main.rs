@@ -30,6 +30,12 @@ use quarry_program::public;
 
 use args::{Cli, Command, StoreCommand};
 
+/// Rows and records of all sizes come and go on many threads for months: what the system's allocator keeps
+/// of that is several times what is in use.
+#[cfg(not(windows))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::try_parse().unwrap_or_else(|error| {
         // There is nowhere else to tell that it can't be printed.

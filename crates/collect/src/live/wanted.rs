@@ -83,6 +83,7 @@ impl Visitor for Looking<'_> {
         let mut parameters = 0;
         let _ = AnyEvent::each_data(event, &mut |_, value| {
             match value {
+                Value::Utf16(text) if !may_refer(text.text_bytes()) => {}
                 Value::Utf16(_) | Value::Str(_) | Value::Ansi(_) => value.with_text(|text| {
                     each_parameter(text, |number| {
                         parameters += 1;
@@ -156,6 +157,11 @@ pub(super) fn guid(value: &Value<'_>) -> Option<Guid> {
         Value::Null => None,
         text => text.with_text(Guid::parse),
     }
+}
+
+/// Whether a text in UTF-16 has a `%%`: few have one, and the others needn't be made text to know it.
+fn may_refer(utf16: &[u8]) -> bool {
+    memchr::memmem::find(utf16, b"%\0%\0").is_some()
 }
 
 /// The numbers of the `%%N` in a text.

@@ -2,6 +2,8 @@
 //! allows, and an eye on how long each of them takes.
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,6 +55,21 @@ struct Open {
     reply: Reply,
 }
 
+/// Reads what comes. A connection on which nothing comes holds no memory for it.
+async fn hear(
+    stream: &mut (impl AsyncRead + Unpin),
+    frames: &mut FrameBuffer,
+) -> std::io::Result<usize> {
+    poll_fn(|context| {
+        let heard = pin!(stream.read_buf(frames.space())).poll(context);
+        if heard.is_pending() {
+            frames.rest();
+        }
+        heard
+    })
+    .await
+}
+
 impl Driver {
     pub(super) fn new(half: ClientHalf, frames: FrameBuffer, shared: Arc<Shared>) -> Self {
         let (waiting, open, clock) = (VecDeque::new(), Vec::new(), Clock::new());
@@ -85,7 +102,7 @@ impl Driver {
                     }
                     None => break None,
                 },
-                heard = read.read_buf(self.frames.space()) => Some(heard),
+                heard = hear(&mut read, &mut self.frames) => Some(heard),
                 sent = write.write(self.half.output()), if sending => match sent {
                     Ok(sent) => {
                         drop(self.half.output().drain(..sent));
@@ -101,7 +118,7 @@ impl Driver {
                     look_at_sockets().await;
                     tokio::select! {
                         biased;
-                        heard = read.read_buf(self.frames.space()) => Some(heard),
+                        heard = hear(&mut read, &mut self.frames) => Some(heard),
                         () = std::future::ready(()) => None,
                     }
                 }

@@ -17,6 +17,8 @@ use crate::status::Status;
 
 /// How often it is looked at whether a commit is due.
 const TICK: Duration = Duration::from_millis(200);
+/// The shortest time between two such looks.
+const SHORTEST: Duration = Duration::from_millis(5);
 /// How often the write-ahead log is made durable, where no pipeline asks for it.
 const SYNC: Duration = Duration::from_secs(1);
 /// The pauses after a commit that failed: the first and the longest.
@@ -289,7 +291,8 @@ impl Writer {
             }
             let waiting = self.appender.waiting();
             self.status.waiting(waiting);
-            let is_due = waiting.bytes >= due.bytes || waiting.age.unwrap_or_default() >= due.every;
+            let left = due.every.saturating_sub(waiting.age.unwrap_or_default());
+            let is_due = waiting.bytes >= due.bytes || left.is_zero();
             let is_there = waiting.rows > 0 || waiting.age.is_some();
             let waiting = is_there.then_some(is_due || is_last);
             match waiting {
@@ -310,7 +313,7 @@ impl Writer {
                         deadline = None;
                     }
                 }
-                _ => self.sleep(TICK, ended),
+                _ => self.sleep(TICK.min(left.max(SHORTEST)), ended),
             }
         }
     }

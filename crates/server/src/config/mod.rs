@@ -247,7 +247,7 @@ impl Store {
     /// How long events may gather at their servers before they are asked for: a part of what they wait
     /// for their commit.
     pub(crate) fn gather(&self) -> Duration {
-        (self.flush_every() / 4).min(Duration::from_secs(1))
+        (self.flush_every() / 2).min(Duration::from_secs(1))
     }
 
     pub(crate) fn flush_every(&self) -> Duration {

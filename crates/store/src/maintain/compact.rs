@@ -85,7 +85,7 @@ impl Group {
 
     fn add(&mut self, file: &Live, rows: Vec<RecordBatch>) {
         self.draft.removed.push(Removed { path: file.path.clone(), size: file.size });
-        self.bytes += rows.iter().map(files::size).sum::<usize>();
+        self.bytes += rows.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
         self.rows.extend(rows);
     }
 

@@ -85,17 +85,24 @@ fn finish<T: ArrowPrimitiveType>(
 where
     T::Native: ArrowNativeType,
 {
-    let values = ScalarBuffer::from(std::mem::take(values));
+    let values = ScalarBuffer::from(taken(values));
     Arc::new(PrimitiveArray::<T>::new(values, nulls.finish()))
 }
 
 impl Numbers<i64> {
     /// As microseconds in UTC.
     pub(super) fn finish_time(&mut self) -> ArrayRef {
-        let values = ScalarBuffer::from(std::mem::take(&mut self.values));
+        let values = ScalarBuffer::from(taken(&mut self.values));
         let times = TimestampMicrosecondArray::new(values, self.nulls.finish());
         Arc::new(times.with_timezone("UTC"))
     }
+}
+
+/// Takes values, without the room for more: they may stay in memory for long.
+fn taken<T>(values: &mut Vec<T>) -> Vec<T> {
+    let mut values = std::mem::take(values);
+    values.shrink_to_fit();
+    values
 }
 
 /// A column of texts, one after the other.
@@ -228,8 +235,9 @@ impl Text {
     }
 
     pub(super) fn finish(&mut self) -> ArrayRef {
-        let bytes = std::mem::take(&mut self.bytes);
-        let ends = std::mem::replace(&mut self.ends, vec![0]);
+        let bytes = taken(&mut self.bytes);
+        let ends = taken(&mut self.ends);
+        self.ends.push(0);
         let nulls = self.nulls.finish();
         let offsets = OffsetBuffer::new(ScalarBuffer::from(ends));
         let bytes = Buffer::from_vec(bytes);
