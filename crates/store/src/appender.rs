@@ -117,7 +117,7 @@ impl Appender {
     ///
     /// # Errors
     /// [`StoreError::Disk`]; [`StoreError::NoLog`] where there is no write-ahead log, so that only a
-    /// flush makes rows durable.
+    /// flush makes rows durable; they are in queries all the same.
     pub fn sync(&self) -> Result<(), StoreError> {
         match &self.writer {
             Some(writer) => writer.sync(&self.inner),
@@ -148,11 +148,6 @@ impl Appender {
         }
         let age = self.writer.as_ref().and_then(Writer::age);
         Waiting { bytes, rows, age }
-    }
-
-    /// Whether [`sync`](Self::sync) has a write-ahead log to make rows durable in.
-    pub fn has_log(&self) -> bool {
-        self.writer.as_ref().is_some_and(Writer::has_log)
     }
 }
 

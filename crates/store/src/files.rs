@@ -33,7 +33,7 @@ const LONGEST: usize = 256;
 /// What a data file's name says of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
-    /// It is as rows came.
+    /// It is to be put together with others.
     Part,
     /// It is full: maintenance has put it together, and leaves it alone from then on.
     Slice,

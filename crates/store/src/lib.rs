@@ -3,8 +3,8 @@
 //! # How
 //!
 //! A [`Rows`] turns events into rows, an `Appender` puts rows into the table, and anybody asks the
-//! table in SQL: through this crate, where rows are seen as soon as they are pushed, or through any
-//! engine that reads Delta Lake, where they are seen once they are committed.
+//! table in SQL: through this crate, where rows are seen once they are synced, or through any engine that
+//! reads Delta Lake, where they are seen once they are committed.
 //!
 //! * **Exactly once.** A commit holds data files and, for each log of a source, how far it has been
 //!   read: a Delta `txn` action. A commit goes through only if each of these is still what its

@@ -11,6 +11,9 @@ use crate::StoreError;
 use crate::commit::Log;
 use crate::files;
 
+/// Rows in a part that others are joined to.
+const JOINED: usize = 8192;
+
 /// Where the rows of a part are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -43,6 +46,25 @@ impl Memory {
         }
         let bytes = files::size(&rows);
         self.parts.push(Part { rows, bytes, stage: Stage::Waiting });
+        self.join();
+    }
+
+    /// Joins small parts that wait, the last ones: a part is joined only to one that isn't much
+    /// longer, so that a row is copied few times. A batch of a few rows takes many times their bytes.
+    fn join(&mut self) {
+        while let [.., before, last] = &*self.parts {
+            let waits = |part: &Part| part.stage == Stage::Waiting;
+            let (long, short) = (before.rows.num_rows(), last.rows.num_rows());
+            if !(waits(before) && waits(last)) || long > 2 * short || long + short > JOINED {
+                return;
+            }
+            let Ok(Some(rows)) = files::joined(&[before.rows.clone(), last.rows.clone()]) else {
+                return;
+            };
+            let bytes = before.bytes + last.bytes;
+            self.parts.truncate(self.parts.len() - 2);
+            self.parts.push(Part { rows, bytes, stage: Stage::Waiting });
+        }
     }
 
     /// Bytes and rows that aren't committed.

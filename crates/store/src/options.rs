@@ -139,8 +139,8 @@ impl std::fmt::Debug for Options {
 pub struct Policy {
     /// How long events are kept after their time. For ever where there is nothing.
     pub keep: Option<Duration>,
-    /// So many small files are left alone, if they don't make a slice; when there are more, they are put
-    /// together.
+    /// So many small files are left alone, of live and of late events each, if they don't make a slice;
+    /// when there are more, they are put together.
     pub small_files: usize,
     /// A data file of fewer bytes is small, unless it is a slice.
     pub small_bytes: u64,

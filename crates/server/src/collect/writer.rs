@@ -319,9 +319,12 @@ impl Writer {
     }
 
     /// Without a write-ahead log it is the commit that makes rows durable, and nothing is acknowledged to
-    /// anybody before.
+    /// anybody before; queries have them from now on all the same.
     fn sync_log(&self) -> Result<(), StoreError> {
-        if self.appender.has_log() { self.appender.sync() } else { Ok(()) }
+        match self.appender.sync() {
+            Err(StoreError::NoLog) => Ok(()),
+            synced => synced,
+        }
     }
 
     fn sleep(&self, time: Duration, ended: &Stop) {

@@ -243,13 +243,13 @@ impl Store {
         self.retention.0
     }
 
-    /// The longest that an event waits for its commit.
     /// How long events may gather at their servers before they are asked for: a part of what they wait
     /// for their commit.
     pub(crate) fn gather(&self) -> Duration {
         (self.flush_every() / 2).min(Duration::from_secs(1))
     }
 
+    /// The longest that an event waits for its commit.
     pub(crate) fn flush_every(&self) -> Duration {
         self.flush_every.0
     }

@@ -200,16 +200,20 @@ impl Writer {
         if desk.gathered.as_ref().is_some_and(is_full) {
             desk.gather(inner)?;
         }
-        if desk.gathered.is_none() {
-            desk.gathered = Some(Rows::new(&inner.chosen)?);
-        }
         rows.check_columns(&inner.chosen)?;
-        let ways = desk.advance(inner, moves)?;
-        let Desk { gathered: Some(gathered), gathered_ways, .. } = &mut *desk else {
-            return Ok(());
+        let mut gathered = match desk.gathered.take() {
+            Some(gathered) => gathered,
+            None => Rows::new(&inner.chosen)?,
         };
-        gathered.append(rows)?;
-        ways.iter().for_each(|(key, way)| note(gathered_ways, key, *way));
+        let before = gathered.len();
+        let taken = gathered.append(rows).and_then(|()| desk.advance(inner, moves));
+        if taken.is_err() {
+            gathered.truncate(before);
+        }
+        desk.gathered = Some(gathered);
+        for (key, way) in taken? {
+            note(&mut desk.gathered_ways, &key, way);
+        }
         Ok(())
     }
 
@@ -223,10 +227,6 @@ impl Writer {
     /// Bytes and rows that aren't a batch yet.
     pub(super) fn gathered(&self) -> (usize, usize) {
         self.desk().gathered()
-    }
-
-    pub(super) fn has_log(&self) -> bool {
-        self.desk().wal.is_some()
     }
 
     pub(super) fn age(&self) -> Option<Duration> {
@@ -283,7 +283,8 @@ fn note(ways: &mut HashMap<Key, Way>, key: &Key, way: Way) {
 
 impl Desk {
     fn gathered(&self) -> (usize, usize) {
-        self.gathered.as_ref().map_or((0, 0), |rows| (rows.bytes(), rows.len()))
+        let rows = self.gathered.as_ref().filter(|rows| !rows.is_empty());
+        rows.map_or((0, 0), |rows| (rows.bytes(), rows.len()))
     }
 
     /// What alone is too much is taken when nothing waits.
@@ -334,7 +335,9 @@ impl Desk {
             return Err(StoreError::Rows { why });
         }
         let Some(mut rows) = self.gathered.take() else { return Ok(()) };
-        let rows = rows.finish().inspect_err(|_| self.is_spoiled = true)?;
+        self.is_spoiled = true;
+        let rows = rows.finish()?;
+        self.is_spoiled = false;
         let ways: Vec<_> = self.gathered_ways.drain().collect();
         self.take(inner, rows, &ways);
         Ok(())
