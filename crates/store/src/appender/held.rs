@@ -74,10 +74,11 @@ impl Held {
 
     /// Notes that rows wait which bring a log there.
     pub(super) fn advance(&mut self, log: &str, mark: Mark) {
+        // The name is copied for a new log only.
         match self.logs.get_mut(log) {
             Some(log) => log.at = Some(mark),
             None => {
-                drop(self.logs.insert(log.to_owned(), Log { at: Some(mark), ..Log::default() }))
+                self.logs.insert(log.to_owned(), Log { at: Some(mark), ..Log::default() });
             }
         }
     }

@@ -277,7 +277,9 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
 fn note(ways: &mut HashMap<Key, Way>, key: &Key, way: Way) {
     match ways.get_mut(key) {
         Some(noted) => noted.to = way.to,
-        None => drop(ways.insert(key.clone(), way)),
+        None => {
+            ways.insert(key.clone(), way);
+        }
     }
 }
 
