@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use deltalake::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use deltalake::arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
@@ -24,7 +24,7 @@ use crate::StoreError;
 use crate::event::{EPOCH, Texts2};
 use crate::facts::{FileFacts, Files};
 use crate::schema::column;
-use crate::session::{Batches, Engine, Limits, Moment, of_engine};
+use crate::session::{Batches, Engine, Limits, Moment, of_engine, too_slow};
 use crate::shape;
 
 /// The version of what is kept.
@@ -311,8 +311,9 @@ fn gather_names(element: &Element, names: &mut BTreeSet<String>) {
 #[derive(Debug, Default)]
 pub(crate) struct Kept {
     files: HashMap<String, Arc<Counts>>,
-    /// Of batches in memory, which are kept so that another can't have their address.
-    batches: Vec<(RecordBatch, Arc<Counts>)>,
+    /// Of batches in memory, by their first columns: while those are known, others can't have their
+    /// addresses.
+    batches: Vec<(Weak<dyn Array>, Arc<Counts>)>,
 }
 
 impl Engine {
@@ -330,18 +331,18 @@ impl Engine {
         begun: Instant,
     ) -> Result<Counts, StoreError> {
         let mut total = Counts::new();
-        let mut missing = Vec::new();
-        {
-            let kept = self.kept_counts();
-            for file in &files.all {
-                match kept.files.get(&file.path) {
-                    Some(counts) => total.merge(counts),
-                    None => missing.push(file),
-                }
+        let mut left: Vec<&FileFacts> = files.all.iter().collect();
+        loop {
+            self.add_kept(&mut left, &mut total);
+            if left.is_empty() {
+                break;
             }
-        }
-        for files in missing.chunks(AT_ONCE) {
-            let all = files.iter().map(|file| self.of_file(moment, file, context, limits, begun));
+            // Who asks meanwhile counts the next of them, rather than the same ones.
+            let turn = tokio::time::timeout_at(begun + limits.time, self.counting().lock()).await;
+            let _turn = turn.map_err(|_| too_slow(limits))?;
+            self.add_kept(&mut left, &mut total);
+            let next = left.drain(..left.len().min(AT_ONCE));
+            let all = next.map(|file| self.of_file(moment, file, context, limits, begun));
             for counts in futures_util::future::join_all(all).await {
                 total.merge(&*counts?);
             }
@@ -412,10 +413,22 @@ impl Engine {
         Ok(self.counts(moment, files, context, limits, begun).await?.names.map(Arc::new))
     }
 
+    /// Adds the counts of files that are known, and leaves the others.
+    fn add_kept(&self, left: &mut Vec<&FileFacts>, total: &mut Counts) {
+        let kept = self.kept_counts();
+        left.retain(|file| match kept.files.get(&file.path) {
+            Some(counts) => {
+                total.merge(counts);
+                false
+            }
+            None => true,
+        });
+    }
+
     /// Drops the counts of files that a version doesn't have any more.
     fn forget_files(&self, files: &Files) {
         let mut kept = self.kept_counts();
-        if kept.files.len() > 2 * files.all.len() + 100 {
+        if kept.files.len() > files.all.len() + files.all.len() / 4 + 16 {
             let live: std::collections::HashSet<&str> =
                 files.all.iter().map(|file| &*file.path).collect();
             kept.files.retain(|path, _| live.contains(&**path));
@@ -423,18 +436,15 @@ impl Engine {
     }
 
     fn of_memory(&self, moment: &Moment) -> Result<Vec<Arc<Counts>>, StoreError> {
-        let is_same = |one: &RecordBatch, other: &RecordBatch| {
-            one.num_rows() == other.num_rows()
-                && one.columns().iter().zip(other.columns()).all(|(a, b)| Arc::ptr_eq(a, b))
-        };
         let known = std::mem::take(&mut self.kept_counts().batches);
         let mut now = Vec::with_capacity(moment.memory.len());
         for batch in &moment.memory {
-            let counts = match known.iter().find(|(other, _)| is_same(batch, other)) {
+            let Some(first) = batch.columns().first().map(Arc::downgrade) else { continue };
+            let counts = match known.iter().find(|(other, _)| other.ptr_eq(&first)) {
                 Some((_, counts)) => Arc::clone(counts),
                 None => Arc::new(Counts::of(std::slice::from_ref(batch))?),
             };
-            now.push((batch.clone(), counts));
+            now.push((first, counts));
         }
         let all = now.iter().map(|(_, counts)| Arc::clone(counts)).collect();
         self.kept_counts().batches = now;

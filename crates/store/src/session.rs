@@ -89,6 +89,8 @@ pub(crate) struct Engine {
     runtime: Arc<RuntimeEnv>,
     files: Arc<Mutex<Option<Arc<Files>>>>,
     counts: Arc<Mutex<Kept>>,
+    /// One question counts files at a time.
+    counting: Arc<tokio::sync::Mutex<()>>,
     writes_counts: bool,
 }
 
@@ -101,7 +103,8 @@ impl Engine {
         let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
         let runtime = RuntimeEnvBuilder::new().with_disk_manager_builder(disk).build_arc();
         let runtime = runtime.map_err(|error| StoreError::engine("start the engine", error))?;
-        Ok(Engine { runtime, files: Arc::default(), counts: Arc::default(), writes_counts })
+        let (files, counts, counting) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Engine { runtime, files, counts, counting, writes_counts })
     }
 
     pub(crate) fn writes_counts(&self) -> bool {
@@ -114,6 +117,10 @@ impl Engine {
 
     pub(crate) fn kept_counts(&self) -> MutexGuard<'_, Kept> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn counting(&self) -> &tokio::sync::Mutex<()> {
+        &self.counting
     }
 
     /// A context for one question.
