@@ -290,7 +290,9 @@ impl Rows {
     /// [`StoreError::Rows`] if the rows would have more than a GiB, or other columns were chosen. None
     /// was added then.
     pub fn append(&mut self, other: &Rows) -> Result<(), StoreError> {
-        other.check_columns(&self.chosen)?;
+        if self.chosen != other.chosen {
+            return Err(StoreError::Rows { why: "their columns are not this store's".into() });
+        }
         check_bytes(self.bytes_at_least() + other.bytes_at_least())?;
         columns!(append_columns!(self, other));
         for (to, from) in self.data_columns.iter_mut().zip(&other.data_columns) {
@@ -303,14 +305,6 @@ impl Rows {
         self.rule_ids.append(&other.rule_ids);
         self.len += other.len;
         Ok(())
-    }
-
-    /// Whether these values of the data have a column of their own, and no others.
-    pub(crate) fn check_columns(&self, chosen: &[String]) -> Result<(), StoreError> {
-        match self.chosen == chosen {
-            true => Ok(()),
-            false => Err(StoreError::Rows { why: "their columns are not this store's".into() }),
-        }
     }
 
     /// Adds an event.

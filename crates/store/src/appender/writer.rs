@@ -200,7 +200,6 @@ impl Writer {
         if desk.gathered.as_ref().is_some_and(is_full) {
             desk.gather(inner)?;
         }
-        rows.check_columns(&inner.chosen)?;
         let mut gathered = match desk.gathered.take() {
             Some(gathered) => gathered,
             None => Rows::new(&inner.chosen)?,
