@@ -198,9 +198,16 @@ fn tool(name: &str) -> String {
     there.into_iter().find(|path| Path::new(path).exists()).unwrap_or_else(|| name.to_owned())
 }
 
+/// A port for smbd, which can't choose one itself and tell. It is none of those that connections get,
+/// so that none of the tests that run meanwhile takes it, and none that this process had before.
 fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
-    listener.local_addr().expect("it has an address").port()
+    static TRIED: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(61);
+    (0..1000)
+        .map(|_| first.wrapping_add(TRIED.fetch_add(1, Ordering::Relaxed)) % 20_000)
+        .filter_map(|number| u16::try_from(10_000 + number).ok())
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .expect("a port is free")
 }
 
 fn write_configuration(folder: &Path, port: u16, settings: &[&str]) -> std::io::Result<()> {

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// Azurite's account and key, which its documentation gives to everybody.
 const ACCOUNT: &str = "devstoreaccount1";
@@ -111,13 +109,10 @@ fn moto() -> ObjectStorage {
 }
 
 fn azurite() -> Option<ObjectStorage> {
-    let (port, mut server) = node_server("azurite/dist/src/blob/main.js", |port, folder| {
-        let location = folder.to_str().expect("temporary folders are text").to_owned();
-        let port = port.to_string();
-        let words =
-            ["--silent", "--skipApiVersionCheck", "--disableTelemetry", "--blobPort", &port];
-        let words = words.into_iter().map(str::to_owned);
-        words.chain(["--location".to_owned(), location]).collect()
+    let (port, mut server) = node_server("azurite/dist/src/blob/main.js", |folder| {
+        let words = ["--silent", "--skipApiVersionCheck", "--disableTelemetry"];
+        let words = words.into_iter().chain(["--blobPort", "0", "--location", folder]);
+        words.map(str::to_owned).collect()
     })?;
     let made = Command::new(python())
         .arg(witnesses().join("servers.py"))
@@ -138,38 +133,43 @@ fn azurite() -> Option<ObjectStorage> {
 }
 
 fn s3rver() -> Option<ObjectStorage> {
-    let started = node_server("s3rver/bin/s3rver.js", |port, folder| {
-        let folder = folder.to_str().expect("temporary folders are text");
-        let port = port.to_string();
-        ["-a", "127.0.0.1", "-p", &port, "--silent", "--configure-bucket", "bucket", "-d", folder]
-            .map(str::to_owned)
-            .to_vec()
+    let started = node_server("s3rver/bin/s3rver.js", |folder| {
+        let words = ["-a", "127.0.0.1", "-p", "0", "--silent", "--configure-bucket", "bucket"];
+        words.into_iter().chain(["-d", folder]).map(str::to_owned).collect()
     });
     started.map(|(_, server)| server)
 }
 
-/// Starts a program of npm's on a port of its own.
+/// Starts a program of npm's, given port 0, and waits until it says which it has.
 fn node_server(
     script: &str,
-    arguments: impl Fn(u16, &Path) -> Vec<String>,
+    arguments: impl Fn(&str) -> Vec<String>,
 ) -> Option<(u16, ObjectStorage)> {
     let modules = super::node("store", &witnesses())?;
     let folder = tempfile::tempdir().expect("there is room for a folder");
-    // Free a moment ago; who takes it meanwhile fails the test.
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    let port = listener.expect("there is a free port").port();
-    let process = Command::new("node")
+    let mut process = Command::new("node")
         .arg(modules.join(script))
-        .args(arguments(port, folder.path()))
-        .stdout(Stdio::null())
+        .args(arguments(folder.path().to_str().expect("temporary folders are text")))
+        .stdout(Stdio::piped())
         .spawn()
         .expect("Node.js starts");
+    let mut said = BufReader::new(process.stdout.take().expect("it is piped"));
     let url = "s3://bucket/table".to_owned();
-    let server = ObjectStorage { process, url, storage: s3(port), _folder: Some(folder) };
-    let start = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(start.elapsed() < Duration::from_secs(60), "{script} doesn't listen");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let mut server =
+        ObjectStorage { process, url, storage: BTreeMap::new(), _folder: Some(folder) };
+    let mut all = String::new();
+    let port = loop {
+        let before = all.len();
+        let read = said.read_line(&mut all).expect("what it says is text");
+        assert!(read > 0, "{script} doesn't listen, and says `{all}`");
+        // Azurite first says where it is starting, on port 0.
+        let port = all[before..].trim_end().rsplit(':').next().and_then(|port| port.parse().ok());
+        if let Some(port) = port.filter(|&port: &u16| port != 0) {
+            break port;
+        }
+    };
+    // It goes on to speak, and isn't to wait for who listens.
+    std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+    server.storage = s3(port);
     Some((port, server))
 }

@@ -11,7 +11,8 @@ use futures_util::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload,
-    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    Result,
 };
 use quarry_store::{Options, StoreError, WrapStorage, Writers};
 
@@ -47,6 +48,8 @@ pub(crate) struct Orders {
     more: AtomicUsize,
     /// Whether commits have to wait, and how many do.
     is_slow: AtomicBool,
+    /// Whether what creates a file has no answer and is put again, whose answer it gets.
+    is_repeated: AtomicBool,
     waiting: AtomicUsize,
     late: Mutex<Option<(Path, PutPayload, PutOptions)>>,
 }
@@ -70,6 +73,9 @@ impl ObjectStore for Faulty {
         options: PutOptions,
     ) -> Result<PutResult> {
         let name = location.as_ref();
+        if self.orders.is_repeated.load(Ordering::SeqCst) && options.mode == PutMode::Create {
+            let _ = self.inner.put_opts(location, payload.clone(), options.clone()).await;
+        }
         if name.contains("_delta_log") && name.ends_with(".json") {
             if self.orders.is_slow.load(Ordering::SeqCst) {
                 self.orders.waiting.fetch_add(1, Ordering::SeqCst);
@@ -177,6 +183,22 @@ async fn a_commit_whose_answer_was_lost_is_known_as_its_own() {
     assert_eq!((flushed.version, flushed.rows), (1, 10));
     assert!(flushed.fenced.is_empty(), "its own commit isn't another's: {flushed:?}");
     store(&appender, &one, A, 11..21).await.unwrap();
+    assert_eq!(one.version(), 2);
+    assert_eq!(records(folder.path()).await, expected(A, "Security", 1..21));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_creates_a_file_twice_as_no_answer_came_is_not_taken_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (options, orders) = faulty();
+    orders.is_repeated.store(true, Ordering::SeqCst);
+    let one = open(folder.path(), options.writers(Writers::Several)).await;
+    let appender = one.appender().unwrap();
+    one.take(A).await.unwrap();
+    for from in [1, 11] {
+        let flushed = store(&appender, &one, A, from..from + 10).await.unwrap();
+        assert_eq!((flushed.rows, flushed.fenced.len()), (10, 0));
+    }
     assert_eq!(one.version(), 2);
     assert_eq!(records(folder.path()).await, expected(A, "Security", 1..21));
 }

@@ -8,18 +8,32 @@ import sys
 
 
 def moto():
+    import logging
+    import threading
     import urllib.request
 
-    from moto.server import ThreadedMotoServer
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}/bucket"
+    # A line for each request hides what a failed test says.
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    answer = DomainDispatcherApplication(create_backend_app)
+    turn = threading.Lock()
+
+    def one_at_a_time(environ, start_response):
+        # moto looks whether an object is there and makes it then, so that two threads may both be the
+        # first to create it (findings/moto-conditional-put.sh).
+        with turn:
+            return answer(environ, start_response)
+
+    server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    port = server.server_port
+    url = f"http://127.0.0.1:{port}/bucket"
     urllib.request.urlopen(urllib.request.Request(url, method="PUT")).read()
     print(port, flush=True)
     sys.stdin.read()
-    server.stop()
+    server.shutdown()
 
 
 def azurite_container(port, key):
