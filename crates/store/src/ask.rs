@@ -22,6 +22,7 @@ use quarry_event::filter::{Filter, Glob, Matcher};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use crate::counts::Asked;
 use crate::event::{Batch, COLUMNS, StoredEvent};
 use crate::facts::{FileFacts, Files};
 use crate::grams::{self, Chosen};
@@ -215,7 +216,9 @@ impl<'a> Question<'a> {
         let context = engine.context(&ask.limits)?;
         let mut facts = files.facts(&moment);
         if needs_names {
-            facts.names = engine.names(&moment, &files, &context, &ask.limits, begun).await?;
+            let (moment, files, context) = (&moment, &*files, &context);
+            let asked = Asked { moment, files, context, limits: &ask.limits, begun };
+            facts.names = engine.names(asked).await?;
         }
         let mut part = predicate::of_filter(&ask.filter, &facts).and(predicate::of_logs(&ask.logs));
         let kind = if ask.notices { is_event().is_not_true() } else { is_event() };

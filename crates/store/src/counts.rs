@@ -4,28 +4,27 @@
 //! file alone. Counts of the table are those of the files that one version of it has, added up, and of
 //! the rows in memory. Nothing has to be kept in step: a crash leaves at most counts of a file that
 //! no version has, several writers name their files apart, and what is put together anew is a new file.
-//! Where a file's counts are missing or damaged they are made from it again.
+//! They are made with the file, and kept beside it unless it is soon to be put together with others: then
+//! they are in memory only. Where they are missing or damaged they are made from the file again, and kept.
+
+mod kept;
+mod total;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::Range;
-use std::sync::{Arc, Weak};
 
 use deltalake::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use deltalake::arrow::datatypes::{Int16Type, Int32Type, Int64Type, TimestampMicrosecondType};
-use deltalake::datafusion::prelude::{SessionContext, col};
-use deltalake::delta_datafusion::DeltaScanNext;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use quarry_event::{Element, Keywords, Level, LevelName};
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
 use crate::StoreError;
 use crate::event::{EPOCH, Texts2};
-use crate::facts::{FileFacts, Files};
 use crate::schema::column;
-use crate::session::{Batches, Engine, Limits, Moment, of_engine, too_slow};
 use crate::shape;
+
+pub(crate) use kept::{Asked, Kept};
 
 /// The version of what is kept.
 const VERSION: u32 = 2;
@@ -40,8 +39,6 @@ const HOURS: usize = 100_000;
 const MINUTES: usize = 20_160;
 /// The largest file of counts that is read.
 const MOST_BYTES: u64 = 64 << 20;
-/// Files whose counts are made or read at once.
-const AT_ONCE: usize = 8;
 
 /// The columns whose values are counted, besides the level.
 pub(crate) const COUNTED: [&str; 6] = [
@@ -91,7 +88,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Counts {
             version: VERSION,
             values: COUNTED.iter().map(|&name| (name.to_owned(), Some(HashMap::new()))).collect(),
@@ -114,7 +111,11 @@ impl Counts {
         Ok(counts)
     }
 
-    fn count(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+    /// Counts some rows more.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub(crate) fn count(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
         let wrong = |name: &str| StoreError::Rows {
             why: format!("the column {name} is not as it should be"),
         };
@@ -240,9 +241,27 @@ impl Counts {
             (hours, _) => *hours = None,
         }
         match (&mut self.names, &other.names) {
-            (Some(names), Some(theirs)) => names.extend(theirs.iter().cloned()),
+            (Some(names), Some(theirs)) => {
+                for name in theirs {
+                    // Most are known.
+                    if !names.contains(name) {
+                        names.insert(name.clone());
+                    }
+                }
+            }
             (names, _) => *names = None,
         }
+    }
+
+    /// What is kept of them.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Nothing where it is something else.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let counts: Counts = serde_json::from_slice(bytes).ok()?;
+        (counts.version == VERSION).then_some(counts)
     }
 }
 
@@ -307,229 +326,36 @@ fn gather_names(element: &Element, names: &mut BTreeSet<String>) {
     element.elements().for_each(|inside| gather_names(inside, names));
 }
 
-/// What is known of the counts of files and batches.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    files: HashMap<String, Arc<Counts>>,
-    /// Of batches in memory, by their first columns: while those are known, others can't have their
-    /// addresses.
-    batches: Vec<(Weak<dyn Array>, Arc<Counts>)>,
-}
-
-impl Engine {
-    /// The counts of all rows of a moment.
-    ///
-    /// # Errors
-    /// [`StoreError::Limit`] if they aren't known and counting took too long, and what reading the
-    /// table says.
-    pub(crate) async fn counts(
-        &self,
-        moment: &Moment,
-        files: &Files,
-        context: &SessionContext,
-        limits: &Limits,
-        begun: Instant,
-    ) -> Result<Counts, StoreError> {
-        let mut total = Counts::new();
-        let mut left: Vec<&FileFacts> = files.all.iter().collect();
-        loop {
-            self.add_kept(&mut left, &mut total);
-            if left.is_empty() {
-                break;
-            }
-            // Who asks meanwhile counts the next of them, rather than the same ones.
-            let turn = tokio::time::timeout_at(begun + limits.time, self.counting().lock()).await;
-            let _turn = turn.map_err(|_| too_slow(limits))?;
-            self.add_kept(&mut left, &mut total);
-            let next = left.drain(..left.len().min(AT_ONCE));
-            let all = next.map(|file| self.of_file(moment, file, context, limits, begun));
-            for counts in futures_util::future::join_all(all).await {
-                total.merge(&*counts?);
-            }
-        }
-        self.forget_files(files);
-        for counts in self.of_memory(moment)? {
-            total.merge(&counts);
-        }
-        Ok(total)
-    }
-
-    /// How many events there are in each minute from one on and before another, counted from 1601;
-    /// nothing where that isn't known of all rows of that time. Each row has to have a time.
-    ///
-    /// # Errors
-    /// As [`counts`](Self::counts).
-    pub(crate) async fn minutes(
-        &self,
-        moment: &Moment,
-        files: &Files,
-        context: &SessionContext,
-        limits: &Limits,
-        begun: Instant,
-        span: Range<u64>,
-    ) -> Result<Option<Steps>, StoreError> {
-        let micros = |minute: u64| {
-            i64::try_from(minute)
-                .unwrap_or(i64::MAX)
-                .saturating_mul(60_000_000)
-                .saturating_sub(EPOCH)
-        };
-        let (from, to) = (micros(span.start), micros(span.end));
-        let mut steps = Steps::new();
-        let mut add = |counts: &Counts| {
-            let Some(minutes) = &counts.minutes else { return false };
-            for (minute, levels) in minutes.range(span.clone()) {
-                let step = steps.entry(*minute).or_default();
-                levels.iter().for_each(|(word, n)| *step.entry(word.clone()).or_default() += n);
-            }
-            true
-        };
-        for file in files.all.iter().filter(|file| file.newest >= from && file.oldest < to) {
-            let kept = self.kept_counts().files.get(&file.path).cloned();
-            let counts = match kept {
-                Some(counts) => counts,
-                None => self.of_file(moment, file, context, limits, begun).await?,
-            };
-            if !add(&counts) {
-                return Ok(None);
-            }
-        }
-        let is_known = self.of_memory(moment)?.iter().all(|counts| add(counts));
-        Ok(is_known.then_some(steps))
-    }
-
-    /// The names of values of all rows, where there aren't too many.
-    ///
-    /// # Errors
-    /// As [`counts`](Self::counts).
-    pub(crate) async fn names(
-        &self,
-        moment: &Moment,
-        files: &Files,
-        context: &SessionContext,
-        limits: &Limits,
-        begun: Instant,
-    ) -> Result<Option<Arc<BTreeSet<String>>>, StoreError> {
-        Ok(self.counts(moment, files, context, limits, begun).await?.names.map(Arc::new))
-    }
-
-    /// Adds the counts of files that are known, and leaves the others.
-    fn add_kept(&self, left: &mut Vec<&FileFacts>, total: &mut Counts) {
-        let kept = self.kept_counts();
-        left.retain(|file| match kept.files.get(&file.path) {
-            Some(counts) => {
-                total.merge(counts);
-                false
-            }
-            None => true,
-        });
-    }
-
-    /// Drops the counts of files that a version doesn't have any more.
-    fn forget_files(&self, files: &Files) {
-        let mut kept = self.kept_counts();
-        if kept.files.len() > files.all.len() + files.all.len() / 4 + 16 {
-            let live: std::collections::HashSet<&str> =
-                files.all.iter().map(|file| &*file.path).collect();
-            kept.files.retain(|path, _| live.contains(&**path));
-        }
-    }
-
-    fn of_memory(&self, moment: &Moment) -> Result<Vec<Arc<Counts>>, StoreError> {
-        let known = std::mem::take(&mut self.kept_counts().batches);
-        let mut now = Vec::with_capacity(moment.memory.len());
-        for batch in &moment.memory {
-            let Some(first) = batch.columns().first().map(Arc::downgrade) else { continue };
-            let counts = match known.iter().find(|(other, _)| other.ptr_eq(&first)) {
-                Some((_, counts)) => Arc::clone(counts),
-                None => Arc::new(Counts::of(std::slice::from_ref(batch))?),
-            };
-            now.push((first, counts));
-        }
-        let all = now.iter().map(|(_, counts)| Arc::clone(counts)).collect();
-        self.kept_counts().batches = now;
-        Ok(all)
-    }
-
-    /// The counts of a file: those kept beside it, or made from it and kept then.
-    async fn of_file(
-        &self,
-        moment: &Moment,
-        file: &FileFacts,
-        context: &SessionContext,
-        limits: &Limits,
-        begun: Instant,
-    ) -> Result<Arc<Counts>, StoreError> {
-        let storage = moment.log_store.object_store(None);
-        let beside = path_of(&file.path);
-        let counts = match read(&*storage, &beside).await {
-            Some(counts) => counts,
-            None => {
-                let counts = scan(moment, file, context, limits, begun).await?;
-                if self.writes_counts() {
-                    write(&*storage, &beside, &counts).await;
-                }
-                counts
-            }
-        };
-        let counts = Arc::new(counts);
-        self.kept_counts().files.insert(file.path.clone(), Arc::clone(&counts));
-        Ok(counts)
-    }
-}
+/// The folder of the counts.
+pub(crate) const FOLDER: &str = "_quarry/counts";
 
 /// Where the counts of a data file are.
 pub(crate) fn path_of(file: &str) -> Path {
-    Path::from(format!("_quarry/counts/{}.json", file.replace('/', "_")))
+    Path::from(format!("{FOLDER}/{}.json", file.replace('/', "_")))
 }
 
 /// The data file that counts are of, by the name of the counts.
 pub(crate) fn file_of(counts: &str) -> Option<&str> {
-    counts.strip_prefix("_quarry/counts/")?.strip_suffix(".json")
+    counts.strip_prefix(FOLDER)?.strip_prefix('/')?.strip_suffix(".json")
 }
 
-/// Reads counts; nothing where there are none that can be used.
-async fn read(storage: &dyn ObjectStore, path: &Path) -> Option<Counts> {
-    let found = storage.get(path).await.ok()?;
-    if found.meta.size > MOST_BYTES {
-        return None;
-    }
-    let counts: Counts = serde_json::from_slice(&found.bytes().await.ok()?).ok()?;
-    (counts.version == VERSION).then_some(counts)
+/// Reads the counts that are kept of a data file; nothing where there are none that can be used.
+///
+/// # Errors
+/// The storage's.
+async fn read(storage: &dyn ObjectStore, file: &str) -> object_store::Result<Option<Counts>> {
+    let found = match storage.get(&path_of(file)).await {
+        Ok(found) if found.meta.size <= MOST_BYTES => found,
+        Ok(_) | Err(object_store::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Counts::parse(&found.bytes().await?))
 }
 
-/// Keeps counts. Where that fails they are made again.
-async fn write(storage: &dyn ObjectStore, path: &Path, counts: &Counts) {
-    let Ok(text) = serde_json::to_vec(counts) else { return };
-    if let Err(error) = storage.put(path, text.into()).await {
+/// Keeps the bytes of a data file's counts. Where that fails they are made again.
+pub(crate) async fn write(storage: &dyn ObjectStore, file: &str, bytes: Vec<u8>) {
+    let path = path_of(file);
+    if let Err(error) = storage.put(&path, bytes.into()).await {
         tracing::warn!(%path, %error, "counts were not kept");
     }
-}
-
-/// Counts the rows of one file.
-async fn scan(
-    moment: &Moment,
-    file: &FileFacts,
-    context: &SessionContext,
-    limits: &Limits,
-    begun: Instant,
-) -> Result<Counts, StoreError> {
-    let table = DeltaScanNext::builder()
-        .with_log_store(Arc::clone(&moment.log_store))
-        .with_eager_snapshot(Arc::clone(&moment.snapshot))
-        .with_session(Arc::new(context.state()))
-        .with_file_paths([file.path.clone()])
-        .await;
-    let frame = table
-        .and_then(|table| context.read_table(table))
-        .and_then(|frame| frame.select(COLUMNS.map(col).to_vec()))
-        .map_err(|error| of_engine(error, limits))?;
-    let limits = Limits { rows: usize::MAX, bytes: usize::MAX, ..*limits };
-    let mut batches = Batches::of(frame, &limits, begun).await?;
-    let mut counts = Counts::new();
-    while let Some(batch) = batches.next().await? {
-        counts.count(&batch)?;
-        tokio::task::yield_now().await;
-    }
-    Ok(counts)
 }

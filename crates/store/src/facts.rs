@@ -32,7 +32,7 @@ pub(crate) struct FileFacts {
 /// The files of one version of the table.
 #[derive(Debug)]
 pub(crate) struct Files {
-    version: u64,
+    pub(crate) version: u64,
     pub(crate) all: Vec<FileFacts>,
 }
 

@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 use crate::StoreError;
 use crate::commit::Added;
+use crate::counts::Counts;
+use crate::grams::{self, Grams};
 use crate::order::Ordered;
 use crate::schema::{STATISTICS, column};
 
@@ -57,10 +59,14 @@ impl Name {
     }
 }
 
-/// A data file before it is put.
+/// A data file before it is put, and what is known of its rows by then.
 pub(crate) struct DataFile {
     pub(crate) bytes: Vec<u8>,
     pub(crate) added: Added,
+    /// The bytes of its [`Counts`].
+    pub(crate) counts: Vec<u8>,
+    /// The bytes of the [`Grams`] of a slice that may be searched by them.
+    pub(crate) grams: Option<Vec<u8>>,
 }
 
 /// Writes rows in their order as a file. They are sorted as [`SORTED`] says.
@@ -81,9 +87,16 @@ pub(crate) fn write(rows: &Ordered<'_>, name: Name) -> Result<DataFile, StoreErr
     let mut writer =
         ArrowWriter::try_new(&mut bytes, schema.clone(), properties).map_err(failed)?;
     let mut statistics = Statistics::default();
+    let mut counts = Counts::new();
+    // What is to be put together with others is searched whole until then.
+    let mut grams = (name == Name::Slice && rows.len() > grams::BLOCK).then(Grams::default);
     for start in (0..rows.len()).step_by(CHUNK) {
         let chunk = rows.batch(start..rows.len().min(start + CHUNK))?;
         statistics.add(&chunk);
+        counts.count(&chunk)?;
+        if let Some(grams) = &mut grams {
+            grams.add(&chunk)?;
+        }
         writer.write(&chunk).map_err(failed)?;
     }
     writer.close().map_err(failed)?;
@@ -93,7 +106,8 @@ pub(crate) fn write(rows: &Ordered<'_>, name: Name) -> Result<DataFile, StoreErr
         stats: statistics.json().to_string(),
         rows: rows.len(),
     };
-    Ok(DataFile { bytes, added })
+    let grams = grams.map(|grams| grams.bytes());
+    Ok(DataFile { bytes, added, counts: counts.bytes(), grams })
 }
 
 /// How files of so many rows are written.

@@ -11,6 +11,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use deltalake::arrow::record_batch::RecordBatch;
 use deltalake::datafusion::common::Result as EngineResult;
 use deltalake::datafusion::common::tree_node::{Transformed, TreeNode};
 use deltalake::datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
@@ -34,7 +35,7 @@ use crate::schema::column;
 use crate::storage::Storage;
 
 /// Rows of a block.
-const BLOCK: usize = 4096;
+pub(crate) const BLOCK: usize = 4096;
 /// Bytes of the bits of a block.
 const BYTES: usize = 1 << 13;
 const MAGIC: &[u8; 8] = b"QUARRYG1";
@@ -45,14 +46,27 @@ const AT_ONCE: usize = 8;
 
 /// The bits of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Grams {
+pub(crate) struct Grams {
     rows: usize,
     bits: Vec<u8>,
 }
 
 impl Grams {
     /// Adds rows after those there are.
-    fn add(&mut self, columns: &[Texts2; 2], rows: usize) {
+    ///
+    /// # Errors
+    /// [`StoreError::Rows`]: a column is missing.
+    pub(crate) fn add(&mut self, rows: &RecordBatch) -> Result<(), StoreError> {
+        let text = |name| {
+            rows.column_by_name(name).and_then(Texts2::new).ok_or_else(|| StoreError::Rows {
+                why: format!("the column {name} is not as it should be"),
+            })
+        };
+        self.add_texts(&[text(column::TEXT)?, text(column::MESSAGE)?], rows.num_rows());
+        Ok(())
+    }
+
+    fn add_texts(&mut self, columns: &[Texts2; 2], rows: usize) {
         for row in 0..rows {
             let block = self.rows / BLOCK * BYTES;
             self.bits.resize(block + BYTES, 0);
@@ -64,7 +78,8 @@ impl Grams {
         }
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// What is kept of them.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         [MAGIC, &(self.rows as u64).to_le_bytes()[..], &self.bits].concat()
     }
 
@@ -124,6 +139,14 @@ pub(crate) fn file_of(grams: &str) -> Option<&str> {
     grams.strip_prefix("_quarry/grams/")
 }
 
+/// Keeps the bytes of a data file's bits.
+///
+/// # Errors
+/// [`StoreError::Storage`].
+pub(crate) async fn write(storage: &Storage, file: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+    storage.write(&path_of(file), bytes).await
+}
+
 /// Makes the bits of files that have none yet and more than a block of rows.
 ///
 /// # Errors
@@ -143,7 +166,7 @@ pub(crate) async fn keep(storage: &Storage, files: &[Live]) -> Result<(), StoreE
         let name = file.path.clone();
         let made = tokio::task::spawn_blocking(move || of_file(bytes.into(), name)).await;
         let made = made.map_err(|error| StoreError::engine("read Parquet", error))??;
-        storage.write(&beside, made.bytes()).await?;
+        write(storage, &file.path, made.bytes()).await?;
     }
     Ok(())
 }
@@ -158,12 +181,7 @@ fn of_file(bytes: bytes::Bytes, path: String) -> Result<Grams, StoreError> {
     let reader = reader.with_projection(mask).build().map_err(|e| failed(&e))?;
     let mut grams = Grams::default();
     for batch in reader {
-        let batch = batch.map_err(|e| failed(&e))?;
-        let text = |name| batch.column_by_name(name).and_then(Texts2::new);
-        match columns.map(text) {
-            [Some(text), Some(message)] => grams.add(&[text, message], batch.num_rows()),
-            _ => return Err(damaged("its columns are not those of the table".into())),
-        }
+        grams.add(&batch.map_err(|e| failed(&e))?).map_err(|e| failed(&e))?;
     }
     Ok(grams)
 }
@@ -261,7 +279,7 @@ mod tests {
         };
         let none = column(vec![None; texts.len()]);
         let mut grams = Grams::default();
-        grams.add(&[column(texts.iter().copied().map(Some).collect()), none], texts.len());
+        grams.add_texts(&[column(texts.iter().copied().map(Some).collect()), none], texts.len());
         grams
     }
 

@@ -18,14 +18,18 @@ mod compact;
 pub(crate) mod live;
 mod retain;
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use deltalake::DeltaTable;
+use object_store::path::Path;
 use tokio::time::Instant;
 
+use crate::counts::{self, Asked};
 use crate::session::Limits;
 use crate::table::{FOLDER, Inner, Store};
 use crate::{Policy, Report, StoreError, grams};
+use live::Live;
 
 pub use clean::Leftover;
 
@@ -48,13 +52,16 @@ impl Store {
             report.busy = true;
             return Ok(report);
         };
+        let mut gone = Vec::new();
         if let Some(keep) = policy.keep {
             let table = fresh(inner).await?;
-            retain::retain(inner, &table, keep, SystemTime::now(), &mut report).await?;
+            retain::retain(inner, &table, keep, SystemTime::now(), &mut report, &mut gone).await?;
         }
         let table = fresh(inner).await?;
-        compact::compact(inner, &table, policy, &mut report).await?;
+        compact::compact(inner, &table, policy, &mut report, &mut gone).await?;
         let table = fresh(inner).await?;
+        // Until now there were questions of the table that has them.
+        inner.engine.kept_counts().forget(gone.iter().map(|path| &**path));
         clean::checkpoint(inner, &table, policy, &mut report).await?;
         // Removed files are read from the log, which a handle may be older than.
         let table = inner.reload_whole().await?;
@@ -65,13 +72,14 @@ impl Store {
         if report.log_files > 0 {
             inner.reload_whole().await?;
         }
-        if let Err(error) = self.keep_counts().await {
+        let mut files = live::files(&inner.state().table.clone())?;
+        // Small ones are counted by who asks, and searched whole, until they are put together: or else
+        // the work is done twice.
+        files.retain(|file| !compact::is_small(file, policy));
+        if let Err(error) = self.keep_counts(&files).await {
             // They are made again when they are asked for.
             tracing::warn!(%error, "not all files were counted");
         }
-        let mut files = live::files(&inner.state().table.clone())?;
-        // Small ones are searched whole until they are put together, or else the work is done twice.
-        files.retain(|file| !compact::is_small(file, policy));
         if let Err(error) = grams::keep(&inner.storage, &files).await {
             // Without them a file is searched whole.
             tracing::warn!(%error, "not all files were made ready to be searched");
@@ -107,12 +115,20 @@ impl Store {
         Ok(Some(leftovers))
     }
 
-    /// Makes the counts of files that have none yet.
-    async fn keep_counts(&self) -> Result<(), StoreError> {
-        let limits = Limits::default().time(LONGEST_COUNT);
-        let (moment, engine) = (self.moment()?, self.engine());
-        let (files, context) = (engine.files(&moment)?, engine.context(&limits)?);
-        engine.counts(&moment, &files, &context, &limits, Instant::now()).await.map(drop)
+    /// Makes the counts of files that have none beside them.
+    async fn keep_counts(&self, files: &[Live]) -> Result<(), StoreError> {
+        let there = self.0.storage.list(Some(&Path::from(counts::FOLDER))).await?;
+        let there: HashSet<Path> = there.into_iter().map(|file| file.location).collect();
+        let mut missing: Vec<&str> = files.iter().map(|file| &*file.path).collect();
+        missing.retain(|path| !there.contains(&counts::path_of(path)));
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let limits = &Limits::default().time(LONGEST_COUNT);
+        let (moment, engine) = (&self.moment()?, self.engine());
+        let (all, context) = (&*engine.files(moment)?, &engine.context(limits)?);
+        let asked = Asked { moment, files: all, context, limits, begun: Instant::now() };
+        engine.keep_counts(asked, &missing).await
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Engine {
     runtime: Arc<RuntimeEnv>,
     files: Arc<Mutex<Option<Arc<Files>>>>,
     counts: Arc<Mutex<Kept>>,
-    /// One question counts files at a time.
+    /// One question brings the sum of counts further at a time.
     counting: Arc<tokio::sync::Mutex<()>>,
     writes_counts: bool,
 }

@@ -38,7 +38,7 @@ pub(crate) struct Inner {
     /// One refresh at a time.
     refreshing: tokio::sync::Mutex<()>,
     held: Mutex<HashMap<String, Held>>,
-    engine: Engine,
+    pub(crate) engine: Engine,
     writer: Mutex<Option<Writer>>,
     /// Keeps other writers off, where there is to be one.
     _lock: Option<OwnedGuard>,

@@ -22,7 +22,7 @@ use quarry_event::{EventTime, Field, FieldSource, Keywords, Level, LevelName, Va
 use tokio::task::JoinSet;
 
 use crate::ask::{Ask, Question};
-use crate::counts::{COUNTED, Counts, Steps, word_of};
+use crate::counts::{Asked, COUNTED, Counts, Steps, word_of};
 use crate::event::{Batch, COLUMNS, EPOCH, StoredEvent, Texts2};
 use crate::schema::column;
 use crate::session::{Limits, of_engine, too_slow};
@@ -210,19 +210,24 @@ fn number(batch: &RecordBatch, column: usize, row: usize) -> u64 {
 
 impl Question<'_> {
     pub(crate) async fn counts(&self, store: &Store) -> Result<Counts, StoreError> {
+        store.engine().counts(self.asked()).await
+    }
+
+    /// What counts are asked of.
+    fn asked(&self) -> Asked<'_> {
         let Question { moment, files, context, ask, begun, .. } = self;
-        store.engine().counts(moment, files, context, &ask.limits, *begun).await
+        Asked { moment, files, context, limits: &ask.limits, begun: *begun }
     }
 
     /// The events of each minute from the counts beside the files, where whole minutes are asked for
     /// and nothing else.
     async fn minutes(&self, store: &Store) -> Result<Option<Steps>, StoreError> {
-        let Question { moment, files, context, ask, begun, .. } = self;
+        let Question { moment, files, ask, .. } = self;
         if !files.facts(moment).none_odd || !files.all_timed(moment) {
             return Ok(None);
         }
         let Some(minutes) = ask.minutes() else { return Ok(None) };
-        store.engine().minutes(moment, files, context, &ask.limits, *begun, minutes).await
+        store.engine().minutes(self.asked(), minutes).await
     }
 
     /// How a column has the text of a field, where it does for every event that there is.

@@ -535,6 +535,7 @@ pub(crate) async fn write_files(
             remove_files(inner, &added).await;
             return Err(error);
         }
+        inner.engine.kept_counts().note(&added[added.len() - 1].path, file.counts);
     }
     Ok(added)
 }
@@ -551,6 +552,7 @@ async fn is_missing(inner: &Inner, added: &[Added]) -> Result<bool, StoreError> 
 
 /// Removes data files that no commit has. What is left is found by vacuum.
 pub(crate) async fn remove_files(inner: &Inner, added: &[Added]) {
+    inner.engine.kept_counts().forget(added.iter().map(|added| &*added.path));
     for added in added {
         if let Err(error) = inner.storage.delete(&Path::from(added.path.as_str())).await {
             tracing::debug!(%error, "a data file that no commit has is left");

@@ -13,7 +13,7 @@ use crate::commit::{Added, Draft, Outcome, Removed};
 use crate::files::{self, DataFile, Name};
 use crate::order::Ordered;
 use crate::table::{Inner, with_columns};
-use crate::{Policy, Report, StoreError};
+use crate::{Policy, Report, StoreError, counts, grams};
 
 /// Rows in a slice of late events, at least: these are spread over much time.
 const LATE_ROWS: usize = 16 * 1024;
@@ -23,12 +23,14 @@ pub(super) fn is_small(file: &Live, policy: &Policy) -> bool {
     !Name::Slice.is_of(&file.path) && u64::try_from(file.size).is_ok_and(|n| n < policy.small_bytes)
 }
 
-/// Puts small files together, as many as make a slice; others only if there are many.
+/// Puts small files together, as many as make a slice; others only if there are many. Those that went are
+/// added to `gone`.
 pub(super) async fn compact(
     inner: &Inner,
     table: &DeltaTable,
     policy: &Policy,
     report: &mut Report,
+    gone: &mut Vec<String>,
 ) -> Result<(), StoreError> {
     let mut small = live::files(table)?;
     small.retain(|file| is_small(file, policy));
@@ -56,12 +58,14 @@ pub(super) async fn compact(
             }
             if group.bytes >= policy.memory {
                 let full = std::mem::replace(&mut group, Group::new(table, late));
-                if !full.replace(inner, Name::Slice, report).await? {
+                if !full.replace(inner, Name::Slice, report, gone).await? {
                     return Ok(());
                 }
             }
         }
-        if are_many(group.draft.removed.len()) && !group.replace(inner, Name::Part, report).await? {
+        if are_many(group.draft.removed.len())
+            && !group.replace(inner, Name::Part, report, gone).await?
+        {
             return Ok(());
         }
     }
@@ -95,18 +99,30 @@ impl Group {
         inner: &Inner,
         name: Name,
         report: &mut Report,
+        gone: &mut Vec<String>,
     ) -> Result<bool, StoreError> {
         let (rows, late) = (std::mem::take(&mut self.rows), self.late);
         let made = tokio::task::spawn_blocking(move || slices(&rows, late, name))
             .await
             .map_err(|error| StoreError::engine("sort rows", error))??;
         let mut added: Vec<Added> = Vec::new();
-        for DataFile { bytes, added: file } in made {
+        for DataFile { bytes, added: file, counts, grams } in made {
             let path = Path::from(file.path.as_str());
             added.push(file);
             if let Err(error) = inner.storage.write(&path, bytes).await {
                 remove_files(inner, &added).await;
                 return Err(error);
+            }
+            let path = &*added[added.len() - 1].path;
+            match name {
+                Name::Part => inner.engine.kept_counts().note(path, counts),
+                Name::Slice => counts::write(&*inner.storage.files, path, counts).await,
+            }
+            if let Some(grams) = grams
+                && let Err(error) = grams::write(&inner.storage, path, grams).await
+            {
+                // They are made again.
+                tracing::warn!(%error, path, "a file was not made ready to be searched");
             }
         }
         self.draft.added = added;
@@ -116,6 +132,7 @@ impl Group {
             Outcome::Done(_) => {
                 report.merged += self.draft.removed.len();
                 report.slices += self.draft.added.len();
+                gone.extend(self.draft.removed.into_iter().map(|removed| removed.path));
                 Ok(true)
             }
             _ => {

@@ -11,13 +11,14 @@ use crate::table::Inner;
 use crate::{Report, StoreError};
 
 /// Removes the files whose latest event is older than `keep`. A file without any time stays: it is
-/// not known how old it is.
+/// not known how old it is. Those that went are added to `gone`.
 pub(super) async fn retain(
     inner: &Inner,
     table: &DeltaTable,
     keep: Duration,
     now: SystemTime,
     report: &mut Report,
+    gone: &mut Vec<String>,
 ) -> Result<(), StoreError> {
     // Some writers cut times to milliseconds.
     const CUT: i64 = 1_000;
@@ -40,6 +41,7 @@ pub(super) async fn retain(
     if let Outcome::Done(_) = outcome? {
         report.expired_files = draft.removed.len();
         report.expired_rows = rows;
+        gone.extend(draft.removed.into_iter().map(|removed| removed.path));
     }
     Ok(())
 }

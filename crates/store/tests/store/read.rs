@@ -1,12 +1,12 @@
 //! What comes back of a store is what went in, and what is selected is what the filter selects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use quarry_event::filter::{Filter, Pattern};
 use quarry_event::output::{Column, Member, Printer, Scratch};
 use quarry_event::testing::{filters, now};
 use quarry_event::{EventTime, FieldSource, Keywords, Level, LevelName, Origin, Texts};
-use quarry_store::{By, EventMeta, Move, Options, Place, Store};
+use quarry_store::{By, EventMeta, Move, Options, Place, Policy, Store};
 
 use crate::stock::{Stocked, ask, filled, generate, stock};
 
@@ -236,9 +236,14 @@ async fn counts_beside_the_table_are_those_of_a_scan() {
     let errors = stock.iter().filter(|one| word(one) == "error").count() as u64;
     let top = store.top(&everything, &By::Level, 100).await.unwrap();
     assert!(top.values.contains(&("error".to_owned(), errors)), "{top:?}");
-    // Whatever happens to what is kept, it is made again.
+    // Who hasn't written the files makes their counts from them, and keeps those.
     drop(store);
     let counts = folder.path().join("_quarry/counts");
+    assert!(!counts.exists());
+    let store = Store::open(folder.path().to_str().unwrap(), Options::default()).await.unwrap();
+    assert_eq!(store.top(&everything, &By::Level, 100).await.unwrap(), top);
+    // Whatever happens to what is kept, it is made again.
+    drop(store);
     let kept: Vec<_> = std::fs::read_dir(&counts).unwrap().flatten().collect();
     let files = std::fs::read_dir(folder.path()).unwrap().flatten();
     let is_data = |entry: &std::fs::DirEntry| entry.path().extension() == Some("parquet".as_ref());
@@ -248,13 +253,81 @@ async fn counts_beside_the_table_are_those_of_a_scan() {
     std::fs::remove_file(kept[1].path()).unwrap();
     let store = Store::open(folder.path().to_str().unwrap(), Options::default()).await.unwrap();
     assert_eq!(store.top(&everything, &By::Level, 100).await.unwrap(), top);
-    // Maintenance makes what is missing, before anybody asks.
+    // Maintenance makes what is missing of files that stay, before anybody asks.
     let gone = kept[1].path();
     drop(store);
     std::fs::remove_file(&gone).unwrap();
     let store = Store::open(folder.path().to_str().unwrap(), Options::default()).await.unwrap();
-    store.maintain(&quarry_store::Policy::default()).await.unwrap();
+    let policy = quarry_store::Policy::default();
+    store.maintain(&policy).await.unwrap();
+    assert!(!gone.exists(), "small files are to be put together");
+    store.maintain(&quarry_store::Policy { small_bytes: 1, ..policy }).await.unwrap();
     assert!(gone.is_file());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counts_follow_the_table_through_commits_compaction_and_retention() {
+    use crate::support::{at, store as add};
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::support::open(folder.path(), Options::default()).await;
+    let appender = store.appender().unwrap();
+    let hosts = ["a", "b"];
+    // As no condition lets it pass all, it is scanned.
+    let whole = ask(Filter::default());
+    let mut scanned = whole.clone();
+    scanned.hosts = Some(hosts.map(str::to_owned).to_vec());
+    let check = async |events: u64| {
+        for by in [By::Level, By::Column(Column::Member(Member::Host))] {
+            let known = store.top(&whole, &by, 10).await.unwrap();
+            assert_eq!(known, store.top(&scanned, &by, 10).await.unwrap());
+            assert_eq!(known.values.iter().map(|(_, n)| n).sum::<u64>(), events);
+        }
+        let minutes = |n: u64| Some(EventTime::from_filetime(at(n * 60).as_filetime() - 1));
+        for (step, until) in [(3600, None), (60, minutes(1)), (60, minutes(9))] {
+            let mut span = whole.clone();
+            span.filter.until = until;
+            span.filter.since = until.map(|_| at(0));
+            let known = store.histogram(&span, step, &By::Level).await.unwrap();
+            span.hosts = scanned.hosts.clone();
+            assert_eq!(known, store.histogram(&span, step, &By::Level).await.unwrap());
+        }
+    };
+    let policy =
+        Policy { small_files: 100, small_bytes: 64 << 10, memory: 8 << 10, ..Policy::default() };
+    let mut next = 1;
+    for round in 0..3 {
+        for source in hosts.map(|host| format!("even6://{host}")) {
+            store.take(&source).await.unwrap();
+            for from in (next..next + 40).step_by(4) {
+                add(&appender, &store, &source, from..from + 4).await.unwrap();
+            }
+        }
+        next += 40;
+        store.refresh().await.unwrap();
+        if round != 1 {
+            check((next - 1) * 2).await;
+        }
+        // What was counted goes, with and without having been asked for meanwhile.
+        let report = store.maintain(&policy).await.unwrap();
+        assert!(report.slices > 0, "{round}: {report:?}");
+        check((next - 1) * 2).await;
+    }
+    // The slices have their counts beside them, and nothing else has.
+    let names = |folder: &std::path::Path| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        entries.map(|name| name.into_string().unwrap()).collect()
+    };
+    let counted = names(&folder.path().join("_quarry/counts"));
+    assert!(counted.len() > 3 && counted.iter().all(|name| name.starts_with("slice-")));
+    // Half of the time goes.
+    let age = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let first = at(60).as_filetime() / EventTime::SECOND - 11_644_473_600;
+    let keep = age - std::time::Duration::from_secs(first);
+    let report = store.maintain(&Policy { keep: Some(keep), ..policy }).await.unwrap();
+    assert!(report.expired_files > 0, "{report:?}");
+    let left = store.count(&scanned).await.unwrap();
+    assert!(left > 0 && left < (next - 1) * 2);
+    check(left).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
