@@ -73,6 +73,8 @@ fn set_up() -> Result<()> {
         ("strace", "strace"),
         // Reads the unit of `quarryd`.
         ("systemd", "systemd-analyze"),
+        // Boots a container in which systemd starts it.
+        ("systemd-container", "systemd-nspawn"),
         // A domain for `quarry run-as`, and who else logs on through PAM.
         ("pamtester", "pamtester"),
         ("samba", "smbd"),

@@ -353,6 +353,9 @@ pub(crate) struct SimArgs {
     /// Add an event to each of these logs every so often
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) grow: Option<Duration>,
+    /// How many bytes of added events a log holds; then the oldest are overwritten
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) log_size: Option<usize>,
     /// The number of the first record
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) first_record: u64,

@@ -93,6 +93,7 @@ fn options(args: &SimArgs, password: &Secret) -> Result<SimOptions, Failure> {
     options.first_record = args.first_record;
     options.event_size = args.size;
     options.seed = args.seed;
+    options.log_size = args.log_size.unwrap_or(options.log_size);
     options.empty_channels = args.channels;
     options.files = files(&args.evtx)?;
     if !args.quiet {

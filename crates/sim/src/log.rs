@@ -48,6 +48,9 @@ pub(crate) struct State {
     appended: VecDeque<Appended>,
     /// The number of the first of `appended`, or of the next to come.
     appended_from: u64,
+    /// The bytes of `appended`, and the most that there may be.
+    bytes: usize,
+    most_bytes: usize,
     /// The first number that is still there, if there is any.
     pub(crate) oldest: u64,
     /// The number that the next record gets.
@@ -63,7 +66,8 @@ struct Appended {
 }
 
 impl Log {
-    pub(crate) fn new(name: String, base: Base) -> Self {
+    /// A log that holds so many bytes of records which are appended; then the oldest are overwritten.
+    pub(crate) fn new(name: String, base: Base, most_bytes: usize) -> Self {
         let (first, next) = match &base {
             Base::Empty => (1, 1),
             Base::Generated(generator, _) => (generator.first, generator.first + generator.count),
@@ -77,6 +81,8 @@ impl Log {
             base,
             appended: VecDeque::new(),
             appended_from: next,
+            bytes: 0,
+            most_bytes,
             oldest: first,
             next,
             cleared: 0,
@@ -206,9 +212,13 @@ impl State {
 
     /// Adds a record; its number.
     pub(crate) fn append(&mut self, time: EventTime, binxml: Box<[u8]>) -> u64 {
-        if self.appended.len() >= MAX_APPENDED {
+        let bytes = binxml.len();
+        while self.appended.len() >= MAX_APPENDED
+            || (!self.appended.is_empty() && self.bytes.saturating_add(bytes) > self.most_bytes)
+        {
             self.drop_below(self.appended_from + 1);
         }
+        self.bytes += bytes;
         let number = self.next;
         self.appended.push_back(Appended { time, binxml });
         self.next += 1;
@@ -227,13 +237,17 @@ impl State {
         self.clear();
         self.base = Base::Empty;
         self.appended.clear();
+        self.bytes = 0;
         (self.appended_from, self.oldest, self.next) = (1, 1, 1);
     }
 
     /// Drops the records below a number.
     pub(crate) fn drop_below(&mut self, number: u64) {
         self.oldest = self.oldest.max(number.min(self.next));
-        while self.appended_from < self.oldest && self.appended.pop_front().is_some() {
+        while self.appended_from < self.oldest
+            && let Some(oldest) = self.appended.pop_front()
+        {
+            self.bytes -= oldest.binxml.len();
             self.appended_from += 1;
         }
     }
@@ -324,7 +338,7 @@ mod tests {
             count,
             forwarded: false,
         };
-        Log::new("System".to_owned(), Base::Generated(Arc::new(generator), 0))
+        Log::new("System".to_owned(), Base::Generated(Arc::new(generator), 0), usize::MAX)
     }
 
     /// What is there, found upwards and downwards, one by one and by counting.
@@ -381,10 +395,26 @@ mod tests {
 
     #[test]
     fn an_empty_log_is_appended_to() {
-        let log = Log::new("Setup".to_owned(), Base::Empty);
+        let log = Log::new("Setup".to_owned(), Base::Empty, usize::MAX);
         assert!(numbers(&log).is_empty());
         log.write().append(EventTime::from_filetime(1), Box::new([1]));
         assert_eq!(numbers(&log), [1]);
+    }
+
+    #[test]
+    fn a_log_that_is_full_overwrites_its_oldest_records() {
+        let log = Log::new("Setup".to_owned(), Base::Empty, 10);
+        let append = |bytes: usize| {
+            log.write().append(EventTime::from_filetime(1), vec![0; bytes].into());
+            numbers(&log)
+        };
+        assert_eq!((append(4), append(6)), (vec![1], vec![1, 2]));
+        assert_eq!((append(1), append(3)), (vec![2, 3], vec![2, 3, 4]));
+        assert_eq!((append(7), append(40)), (vec![4, 5], vec![6]), "one is always there");
+        log.write().clear();
+        assert_eq!((append(5), append(5)), (vec![7], vec![7, 8]));
+        log.write().recreate();
+        assert_eq!((append(5), append(5)), (vec![1], vec![1, 2]));
     }
 
     #[test]

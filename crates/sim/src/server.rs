@@ -24,6 +24,8 @@ pub(crate) struct World {
     /// By lowercase name, the index of each.
     pub(crate) channel_index: HashMap<String, usize>,
     pub(crate) files: Option<Arc<FileLogs>>,
+    /// How many bytes of appended records a log holds.
+    pub(crate) log_size: usize,
     pub(crate) testers: Testers,
     pub(crate) journal: Journal,
 }
@@ -138,7 +140,9 @@ impl Server {
             },
         };
         let mut logs = lock(&self.logs);
-        let log = logs.entry(key).or_insert_with(|| Arc::new(Log::new(name.clone(), base())));
+        let log = logs
+            .entry(key)
+            .or_insert_with(|| Arc::new(Log::new(name.clone(), base(), self.world.log_size)));
         Ok(Arc::clone(log))
     }
 

@@ -64,6 +64,8 @@ pub struct SimOptions {
     /// About how many bytes an event takes, up to 60,000; by its kind (1.5 to 5 KB) when it isn't
     /// said, or less than that.
     pub event_size: Option<usize>,
+    /// How many bytes of records that are appended a log holds; then the oldest are overwritten.
+    pub log_size: usize,
     /// How many channels without events there are besides, up to 8,000.
     pub empty_channels: usize,
     /// Logs to have instead of generated ones, on every server.
@@ -131,6 +133,7 @@ impl SimOptions {
             newest: now(),
             seed: 1,
             event_size: None,
+            log_size: usize::MAX,
             empty_channels: 1100,
             files: None,
             build: BUILD,
@@ -592,6 +595,7 @@ fn world(options: &SimOptions) -> World {
     World {
         channels,
         channel_index,
+        log_size: options.log_size,
         files: options.files.clone(),
         testers: Testers::default(),
         journal: Journal::new(options.on_query.clone()),

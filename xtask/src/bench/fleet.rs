@@ -45,11 +45,15 @@ pub(super) struct Sim {
 }
 
 impl Sim {
+    /// How many bytes a log that grows holds: of a thousand servers, three logs take 3 GiB.
+    const LOG_SIZE: &str = "1000000";
+
     pub(super) fn start(quarry: &Path, arguments: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut child = std::process::Command::new(quarry)
             .arg("sim")
             .args(arguments)
+            .args(["--log-size", Self::LOG_SIZE])
             .arg("--quiet")
             .arg("--inventory")
             .arg(folder.path().join("sim.toml"))

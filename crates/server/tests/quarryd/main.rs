@@ -16,6 +16,8 @@ mod mistakes;
 mod operations;
 mod page;
 mod reload;
+#[cfg(target_os = "linux")]
+mod started;
 mod store;
 mod table;
 #[cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
-//! The unit for systemd, as far as that can be told where systemd doesn't run: it is read without a
-//! complaint, and the program makes no system call that the unit forbids.
+//! The unit for systemd, as far as that can be told without starting it: it is read without a complaint, and
+//! the program makes no system call that the unit forbids.
 
 use std::collections::{BTreeMap, BTreeSet};
 
