@@ -27,8 +27,8 @@ use crate::schema::{STATISTICS, column};
 pub(crate) const GROUP_ROWS: usize = 64 * 1024;
 /// The columns by which the rows of a file are sorted.
 pub(crate) const SORTED: [&str; 2] = [column::HOST, column::TIME];
-/// Rows that are made a batch to be written at once.
-const CHUNK: usize = 8192;
+/// Rows that are made a batch to be written at once, beside those that they are copied from.
+const CHUNK: usize = 2048;
 /// A text that is longer has no minimum and maximum in a file's statistics.
 const LONGEST: usize = 256;
 

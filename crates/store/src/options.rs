@@ -144,7 +144,7 @@ pub struct Policy {
     pub small_files: usize,
     /// A data file of fewer bytes is small, unless it is a slice.
     pub small_bytes: u64,
-    /// The bytes of rows, in memory, that make a slice.
+    /// About the most bytes of rows, in memory, that a slice has. It is written before another small file would pass this.
     pub memory: usize,
     /// A checkpoint is written when the last one is so many commits old.
     pub checkpoint_commits: u64,

@@ -56,7 +56,7 @@ pub(super) async fn compact(
                     continue;
                 }
             }
-            if group.bytes >= policy.memory {
+            if group.is_full(policy.memory) {
                 let full = std::mem::replace(&mut group, Group::new(table, late));
                 if !full.replace(inner, Name::Slice, report, gone).await? {
                     return Ok(());
@@ -85,6 +85,12 @@ impl Group {
         let mut draft = Draft::new("OPTIMIZE", false);
         draft.seen = table.version().unwrap_or_default();
         Group { draft, rows: Vec::new(), bytes: 0, late }
+    }
+
+    /// Whether there is no room for another file like those that are in it.
+    fn is_full(&self, most: usize) -> bool {
+        let files = self.draft.removed.len().max(1);
+        self.bytes + self.bytes / files >= most
     }
 
     fn add(&mut self, file: &Live, rows: Vec<RecordBatch>) {
