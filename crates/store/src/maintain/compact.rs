@@ -87,10 +87,13 @@ impl Group {
         Group { draft, rows: Vec::new(), bytes: 0, late }
     }
 
-    /// Whether there is no room for another file like those that are in it.
+    /// Whether there is no room for another file like those that are in it. One that is alone is put
+    /// together with another if it can be.
     fn is_full(&self, most: usize) -> bool {
-        let files = self.draft.removed.len().max(1);
-        self.bytes + self.bytes / files >= most
+        match self.draft.removed.len() {
+            0 | 1 => self.bytes >= most,
+            files => self.bytes + self.bytes / files >= most,
+        }
     }
 
     fn add(&mut self, file: &Live, rows: Vec<RecordBatch>) {
