@@ -7,10 +7,10 @@
 # Expected: one client is told that it has created the object (status 200), the others that there is one
 # (412) or that another request is in conflict with theirs (409).
 # Seen: in some of ten rounds two clients or more are told 200, and the object of one of them is gone.
-# The server looks whether there is an object before it takes the body, and the requests run in threads.
+# The server first looks whether there is an object, then stores the body, and requests run in threads.
 #
 # Who tests several writers of one table against it (Delta Lake, Iceberg) sees commits vanish now and
-# then, the more the busier the machine is. With one request at a time it doesn't happen.
+# then, the more the busier the machine is.
 #
 # Succeeds as long as that is so, and fails once it changes.
 set -euo pipefail

@@ -236,8 +236,6 @@ impl State {
     pub(crate) fn recreate(&mut self) {
         self.clear();
         self.base = Base::Empty;
-        self.appended.clear();
-        self.bytes = 0;
         (self.appended_from, self.oldest, self.next) = (1, 1, 1);
     }
 

@@ -103,11 +103,9 @@ impl Counts {
     ///
     /// # Errors
     /// [`StoreError::Rows`]: a column is missing.
-    pub(crate) fn of(batches: &[RecordBatch]) -> Result<Self, StoreError> {
+    pub(crate) fn of(batch: &RecordBatch) -> Result<Self, StoreError> {
         let mut counts = Counts::new();
-        for batch in batches {
-            counts.count(batch)?;
-        }
+        counts.count(batch)?;
         Ok(counts)
     }
 

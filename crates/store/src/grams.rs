@@ -5,10 +5,10 @@
 //! block in which one of a word's runs is missing doesn't have the word, and isn't read. Runs share bits,
 //! so that a block that is read may have nothing; what it has is tested as ever.
 //!
-//! As counts do, they belong to a file that never changes. Maintenance makes them; without them a file is
-//! read whole.
+//! As counts do, they belong to a file that never changes. They are made with a slice, and by maintenance for
+//! another file that isn't to be put together; without them a file is read whole.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use deltalake::arrow::record_batch::RecordBatch;
@@ -129,14 +129,17 @@ fn runs(text: &str, mut each: impl FnMut(usize)) {
     }
 }
 
+/// The folder of the bits.
+const FOLDER: &str = "_quarry/grams";
+
 /// Where the bits of a data file are.
 fn path_of(file: &str) -> Path {
-    Path::from(format!("_quarry/grams/{}", file.replace('/', "_")))
+    Path::from(format!("{FOLDER}/{}", file.replace('/', "_")))
 }
 
 /// The data file that bits are of, by their name.
 pub(crate) fn file_of(grams: &str) -> Option<&str> {
-    grams.strip_prefix("_quarry/grams/")
+    grams.strip_prefix(FOLDER)?.strip_prefix('/')
 }
 
 /// Keeps the bytes of a data file's bits.
@@ -152,8 +155,7 @@ pub(crate) async fn write(storage: &Storage, file: &str, bytes: Vec<u8>) -> Resu
 /// # Errors
 /// [`StoreError::Storage`], [`StoreError::Damaged`].
 pub(crate) async fn keep(storage: &Storage, files: &[Live]) -> Result<(), StoreError> {
-    let kept = storage.list(Some(&Path::from("_quarry/grams"))).await?;
-    let kept: HashSet<Path> = kept.into_iter().map(|file| file.location).collect();
+    let kept = storage.names(&Path::from(FOLDER)).await?;
     for file in files.iter().filter(|file| file.rows > BLOCK as u64) {
         let beside = path_of(&file.path);
         if kept.contains(&beside) {

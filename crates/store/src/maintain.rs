@@ -18,7 +18,6 @@ mod compact;
 pub(crate) mod live;
 mod retain;
 
-use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use deltalake::DeltaTable;
@@ -117,8 +116,7 @@ impl Store {
 
     /// Makes the counts of files that have none beside them.
     async fn keep_counts(&self, files: &[Live]) -> Result<(), StoreError> {
-        let there = self.0.storage.list(Some(&Path::from(counts::FOLDER))).await?;
-        let there: HashSet<Path> = there.into_iter().map(|file| file.location).collect();
+        let there = self.0.storage.names(&Path::from(counts::FOLDER)).await?;
         let mut missing: Vec<&str> = files.iter().map(|file| &*file.path).collect();
         missing.retain(|path| !there.contains(&counts::path_of(path)));
         if missing.is_empty() {

@@ -1,5 +1,6 @@
 //! Where a table is: a folder, or a place in object storage.
 
+use std::collections::HashSet;
 use std::path::{Path as FsPath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,6 +163,12 @@ impl Storage {
     pub(crate) async fn list(&self, folder: Option<&Path>) -> Result<Vec<ObjectMeta>, StoreError> {
         let failed = |error| StoreError::storage("list", folder.unwrap_or(&Path::default()), error);
         self.files.list(folder).try_collect().await.map_err(failed)
+    }
+
+    /// The names of the files in a folder and its folders.
+    pub(crate) async fn names(&self, folder: &Path) -> Result<HashSet<Path>, StoreError> {
+        let listed = self.list(Some(folder)).await?;
+        Ok(listed.into_iter().map(|file| file.location).collect())
     }
 
     /// Those of a folder's files that come after a name.

@@ -205,7 +205,7 @@ impl Engine {
         Ok(Some(steps))
     }
 
-    /// The names of values of all rows, and maybe of some that there were, where there aren't too many.
+    /// The names of values of all rows, where there aren't too many.
     ///
     /// # Errors
     /// As [`counts`](Self::counts).
@@ -340,7 +340,7 @@ impl Engine {
             let Some(first) = batch.columns().first().map(Arc::downgrade) else { continue };
             let counts = match known.iter().find(|(other, _)| other.ptr_eq(&first)) {
                 Some((_, counts)) => Arc::clone(counts),
-                None => Arc::new(Counts::of(std::slice::from_ref(batch))?),
+                None => Arc::new(Counts::of(batch)?),
             };
             now.push((first, counts));
         }
