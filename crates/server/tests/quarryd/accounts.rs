@@ -27,7 +27,7 @@ fn put(path: &Path, content: &str) {
 }
 
 /// The address that the log tells.
-fn address(said: &str) -> Option<String> {
+pub(super) fn address(said: &str) -> Option<String> {
     let at = said.find("https://127.0.0.1:")?;
     let rest = &said[at..];
     let end = rest.find(|c: char| c.is_whitespace() || c == '"')?;
@@ -35,7 +35,7 @@ fn address(said: &str) -> Option<String> {
 }
 
 /// What a person's SQL counts in each log of each server, and what the page counts for them.
-fn counted(visitor: &Visitor, cookie: &str) -> (BTreeMap<(String, String), u64>, u64) {
+pub(super) fn counted(visitor: &Visitor, cookie: &str) -> (BTreeMap<(String, String), u64>, u64) {
     let statement = "SELECT host, log, count(*) AS n FROM events GROUP BY host, log";
     let answer = visitor.ask("POST", "/api/v1/sql", cookie, statement);
     assert_eq!(answer["status"], 200, "{answer}");
