@@ -6,6 +6,7 @@ mod acceptor;
 mod crypto;
 mod messages;
 mod seal;
+mod unseal;
 
 pub use acceptor::{Accounts, NtlmAcceptor, NtlmTarget};
 pub use crypto::NtHash;

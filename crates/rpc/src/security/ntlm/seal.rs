@@ -1,6 +1,6 @@
 //! Message confidentiality with extended session security (MS-NLMP 3.4.4.2,
 //! 3.4.5): HMAC-MD5 over sequence number and PDU, RC4 over body and checksum,
-//! in place.
+//! in place. What is received goes through [`Unseal`].
 
 use std::ops::Range;
 
@@ -9,6 +9,7 @@ use rc4::{KeyInit, Rc4, StreamCipher};
 use zeroize::Zeroizing;
 
 use super::crypto::{HmacMd5, hmac, md5};
+use super::unseal::Unseal;
 use crate::security::{BadSignature, Sealer};
 
 /// Length of an NTLM signature: version, checksum, sequence number.
@@ -37,9 +38,11 @@ impl NtlmKeys {
     /// 3.2.5.1), else 0.
     pub(crate) fn sealer(&self, first_number: u32) -> NtlmSealer {
         let (send, receive) = self.directions();
+        let [signing, sealing] = self.keys(receive);
         NtlmSealer {
             send: self.half(send, first_number),
-            receive: self.half(receive, first_number),
+            receive: Unseal::new(&signing, &sealing),
+            receive_number: first_number,
         }
     }
 
@@ -50,7 +53,13 @@ impl NtlmKeys {
 
     /// Verifies the other side's signature over `data` as its message number 0.
     pub(crate) fn verify_first(&self, data: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        self.half(self.directions().1, 0).verify(data, signature)
+        let signature = signature.try_into().map_err(|_| BadSignature)?;
+        let expected = self.half(self.directions().1, 0).sign(data);
+        // Compared as one number, in the same time whatever they are.
+        match u128::from_ne_bytes(expected) == u128::from_ne_bytes(signature) {
+            true => Ok(()),
+            false => Err(BadSignature),
+        }
     }
 
     fn directions(&self) -> (&'static Magic, &'static Magic) {
@@ -60,9 +69,14 @@ impl NtlmKeys {
         }
     }
 
+    /// `SIGNKEY` and `SEALKEY` (MS-NLMP 3.4.5.2, 3.4.5.3).
+    fn keys(&self, magic: &Magic) -> [Zeroizing<[u8; 16]>; 2] {
+        [magic.signing, magic.sealing]
+            .map(|magic| Zeroizing::new(md5(&[&*self.session_key, magic])))
+    }
+
     fn half(&self, magic: &Magic, number: u32) -> Half {
-        let signing = Zeroizing::new(md5(&[&*self.session_key, magic.signing]));
-        let sealing = Zeroizing::new(md5(&[&*self.session_key, magic.sealing]));
+        let [signing, sealing] = self.keys(magic);
         let rc4 = Rc4::new_from_slice(&*sealing).expect("RC4 takes keys of 16 bytes");
         Half { rc4, mac: hmac(&*signing), number }
     }
@@ -86,7 +100,9 @@ const SERVER_TO_CLIENT: Magic = Magic {
 /// An NTLM session.
 pub(crate) struct NtlmSealer {
     send: Half,
-    receive: Half,
+    receive: Unseal,
+    /// The number of the next message to come.
+    receive_number: u32,
 }
 
 impl Sealer for NtlmSealer {
@@ -106,12 +122,24 @@ impl Sealer for NtlmSealer {
         body: Range<usize>,
         signature: &[u8],
     ) -> Result<(), BadSignature> {
-        self.receive.rc4.apply_keystream(&mut pdu[body]);
-        self.receive.verify(pdu, signature)
+        let number = self.receive_number;
+        let expected = self.receive.message(number, pdu, body);
+        let signature: &[u8; SIGNATURE_LEN] = signature.try_into().map_err(|_| BadSignature)?;
+        let mut checksum = [0; 8];
+        checksum.copy_from_slice(&signature[4..12]);
+        self.receive.decipher(&mut checksum);
+        let expected = expected.first_chunk().map(|first| u64::from_ne_bytes(*first));
+        // Compared as one number, in the same time whatever they are.
+        let is_same = expected == Some(u64::from_ne_bytes(checksum));
+        if signature[..4] != [1, 0, 0, 0] || signature[12..] != number.to_le_bytes() || !is_same {
+            return Err(BadSignature);
+        }
+        self.receive_number = number.wrapping_add(1);
+        Ok(())
     }
 }
 
-/// One direction.
+/// What is sent.
 struct Half {
     rc4: Rc4,
     mac: HmacMd5,
@@ -142,24 +170,6 @@ impl Half {
         signature[12..].copy_from_slice(&self.number.to_le_bytes());
         self.number = self.number.wrapping_add(1);
         signature
-    }
-
-    fn verify(&mut self, data: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
-        let signature: &[u8; SIGNATURE_LEN] = signature.try_into().map_err(|_| BadSignature)?;
-        let mut checksum = [0; 8];
-        checksum.copy_from_slice(&signature[4..12]);
-        self.rc4.apply_keystream(&mut checksum);
-        let mut mac = self.mac.clone();
-        mac.update(&self.number.to_le_bytes());
-        mac.update(data);
-        // Compared in constant time.
-        let checksum = mac.verify_truncated_left(&checksum).map_err(|_| BadSignature);
-        if signature[..4] != [1, 0, 0, 0] || signature[12..] != self.number.to_le_bytes() {
-            return Err(BadSignature);
-        }
-        checksum?;
-        self.number = self.number.wrapping_add(1);
-        Ok(())
     }
 }
 
