@@ -10,6 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use quarry_fleet::inventory::Inventory;
+use quarry_program::network;
 use quarry_program::public::{self, Gone, PublicPage};
 use quarry_web::access::GateError;
 use quarry_web::access::clock::Clock;
@@ -17,7 +18,7 @@ use quarry_web::site::SiteError;
 use quarry_web::sources::{FileSpec, Files, ServerSpec, Trouble};
 use quarry_web::{App, Site, Sources};
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::args::{ServeArgs, When};
 use crate::console::Console;
@@ -77,7 +78,7 @@ fn page(args: &ServeArgs, public: Option<&PublicPage>) -> Result<(), Failure> {
     }
     interrupt::catch(&mut console);
     let failed = |e: io::Error| Failure::io("the network", &e);
-    let runtime = Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    let runtime = network::runtime(None).map_err(failed)?;
     let asks_as_persons = inputs.servers.iter().any(|server| server.is_of_persons());
     let sources = sources(args, inputs, &groups, &texts, &console, &runtime)?;
     let served = runtime.block_on(async {

@@ -9,6 +9,7 @@ use quarry_cred::Secret;
 use quarry_event::filter::Glob;
 use quarry_program::demo::grow;
 use quarry_program::files::write_private;
+use quarry_program::network;
 use quarry_sim::{Fault, FileLogs, ServerOptions, Sim, SimOptions};
 
 use crate::args::{SimArgs, When};
@@ -32,11 +33,10 @@ pub(crate) fn run(args: &SimArgs) -> Result<ExitCode, Failure> {
     let password = password()?;
     let options = options(args, &password)?;
     let inventory = args.inventory.as_deref().map(Inventory::new).transpose()?;
-    allow_files(options.servers.len());
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::io("cannot start", &e))?;
+    // Two that listen and some connections each; a black hole has four. Without them, listening says what
+    // is missing.
+    network::allow_files((options.servers.len() as u64).saturating_mul(8).saturating_add(256));
+    let runtime = network::runtime(None).map_err(|e| Failure::io("cannot start", &e))?;
     let sim = runtime.block_on(Sim::start(options)).map_err(|e| {
         let failure = Failure::new(e.to_string());
         match e {
@@ -210,23 +210,4 @@ fn say_ready(sim: &Sim, password: &Secret, inventory: Option<&Inventory>) -> io:
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
-}
-
-/// Asks the system for as many file descriptors as the servers and their clients take, so far as
-/// it gives them.
-fn allow_files(servers: usize) {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        // Two that listen and some connections each; a black hole has four.
-        let wanted = (servers as u64).saturating_mul(8).saturating_add(256);
-        let mut limit = getrlimit(Resource::Nofile);
-        if limit.current.is_some_and(|current| current < wanted) {
-            limit.current = Some(limit.maximum.map_or(wanted, |maximum| maximum.min(wanted)));
-            // Without it, listening says what is missing.
-            let _ = setrlimit(Resource::Nofile, limit);
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = servers;
 }

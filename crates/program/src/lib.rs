@@ -13,6 +13,7 @@ pub mod input;
 pub mod interrupt;
 pub mod kerberos;
 pub mod listing;
+pub mod network;
 pub mod public;
 pub mod record;
 pub mod rules;

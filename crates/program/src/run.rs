@@ -18,7 +18,7 @@ use quarry_collect::{
 };
 use quarry_eventlog::{Direction, EventLog, LogError};
 use quarry_fleet::{Ask, FollowOptions, Health, SourceId};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
 use crate::console::{Console, Progress, grouped};
@@ -27,6 +27,7 @@ use crate::filter::{Missing, Wanted};
 use crate::hints;
 use crate::input::{FileOptions, Files, Input};
 use crate::interrupt;
+use crate::network;
 use crate::servers::{Server, Servers};
 use crate::source::{Inputs, expand};
 use crate::texts::RunTexts;
@@ -341,8 +342,7 @@ impl Run {
     /// What servers are read by, made when the first is.
     fn runtime(&mut self) -> Result<&Runtime, Closed> {
         if self.runtime.is_none() {
-            let threads = self.threads.get();
-            let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+            let runtime = network::runtime(Some(self.threads.get()));
             let failed = |e| Closed::Failed(Failure::io("the network", &e));
             self.runtime = Some(runtime.map_err(failed)?);
         }
@@ -462,11 +462,9 @@ fn cursor_failure(error: &CursorError) -> Failure {
     }
 }
 
-/// What the options say of how servers are read.
+/// What the options say of how servers are read, as far as the system lets that many be open.
 pub fn options(args: &ServerArgs) -> quarry_fleet::Options {
     let options = quarry_fleet::Options::default().deadline(args.deadline);
-    match args.connections {
-        Some(connections) => options.connections(connections.get()),
-        None => options,
-    }
+    let connections = args.connections.map_or(options.connections, std::num::NonZeroUsize::get);
+    options.connections(connections.min(network::most_servers()))
 }

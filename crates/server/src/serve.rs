@@ -14,9 +14,9 @@ use quarry_program::error::Failure;
 use quarry_program::public::{PublicPage, WebProcess};
 use quarry_program::servers::Servers;
 use quarry_program::texts::RunTexts;
-use quarry_program::{error, public, trace};
+use quarry_program::{error, network, public, trace};
 use quarry_store::{DEAD, Membership, Options, Policy, RENEW, Store, StoreError, owner};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::args::ServeArgs;
 use crate::collect::{Collector, Due, Means, Writer, console};
@@ -76,8 +76,7 @@ pub(crate) fn watch(path: &Path, runtime: &Runtime) -> Result<Watch, Failure> {
 }
 
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
-    let built = Builder::new_multi_thread().enable_all().build();
-    built.map_err(|e| Failure::io("the network", &e))
+    network::runtime(None).map_err(|e| Failure::io("the network", &e))
 }
 
 /// Opens the store of a configuration.

@@ -269,3 +269,27 @@ fn a_log_that_wraps_behind_one_who_reads_backwards_ends_sooner() {
         (Some(0), "1 of 1 server answered; 200 records, 200 matched\n")
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn a_fleet_is_read_where_few_files_may_be_open() {
+    let fleet = Fleet::new(servers(90), 3);
+    let known = fleet.everywhere(|_| true);
+    // Of what a shell allows at first the program takes more, up to what it may take at all: then fewer
+    // servers are open at once.
+    for limits in ["ulimit -S -n 40", "ulimit -n 160"] {
+        let quarry = fleet.command(&["scan", "@all"]);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]);
+        shell.arg(quarry.get_program()).args(quarry.get_args()).args(PLACE).args(IMPATIENT);
+        for (name, value) in quarry.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.current_dir(fleet.root()).stdin(Stdio::null());
+        let ran = run(shell);
+        assert_eq!(ran.by_host(), known, "{limits}: {}", ran.shown());
+    }
+}
