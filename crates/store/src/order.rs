@@ -92,10 +92,10 @@ impl<'a> Ordered<'a> {
         }))
     }
 
-    /// The rows in so many slices of time, about as many in each.
+    /// The rows in so many slices of time, about as many in each. Slices without rows are left out.
     pub(crate) fn slices(self, count: usize) -> Result<Vec<Self>, StoreError> {
-        if count == 1 {
-            return Ok(self.parts(1, |_, _| 0));
+        if count == 1 && self.len() > 0 {
+            return Ok(vec![self]);
         }
         let by_time = Ordered::by(self.batches, &[column::TIME])?;
         let length = by_time.len().div_ceil(count).max(1);

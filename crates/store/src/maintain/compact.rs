@@ -2,6 +2,7 @@
 //! the newest events lie in few files, and a host's in few row groups of each.
 
 use deltalake::DeltaTable;
+use deltalake::arrow::array::Array as _;
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::arrow::record_batch::RecordBatch;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -183,6 +184,19 @@ async fn read(
         .and_then(|reader| reader.with_batch_size(64 * 1024).build())
         .map_err(|error| damaged(error.to_string()))?;
     reader
-        .map(|rows| with_columns(&rows.map_err(|error| damaged(error.to_string()))?, schema))
+        .map(|rows| {
+            let rows = rows.map_err(|error| damaged(error.to_string()))?;
+            let rows = with_columns(&rows, schema)?;
+            shrunk(rows)
+        })
         .collect()
+}
+
+/// Rows in no more memory than they need: texts that were read can have room for as many bytes again.
+fn shrunk(rows: RecordBatch) -> Result<RecordBatch, StoreError> {
+    let (schema, mut columns, _) = rows.into_parts();
+    for column in &mut columns {
+        column.shrink_to_fit();
+    }
+    RecordBatch::try_new(schema, columns).map_err(|error| StoreError::engine("read rows", error))
 }
