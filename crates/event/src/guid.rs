@@ -2,6 +2,9 @@
 
 use crate::hex::LOWER as HEX_LOWER;
 
+/// Where each byte's digits stand in the text with braces.
+const PLACES: [usize; 16] = [7, 5, 3, 1, 12, 10, 17, 15, 20, 22, 25, 27, 29, 31, 33, 35];
+
 /// A GUID, in the bytes it has in a record: the first three fields are little-endian.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Guid([u8; 16]);
@@ -24,8 +27,6 @@ impl Guid {
 
     /// The canonical text: lowercase, in braces.
     pub fn to_text(self) -> [u8; 38] {
-        /// Where each byte's digits stand.
-        const PLACES: [usize; 16] = [7, 5, 3, 1, 12, 10, 17, 15, 20, 22, 25, 27, 29, 31, 33, 35];
         let mut text = *b"{00000000-0000-0000-0000-000000000000}";
         for (byte, at) in self.0.into_iter().zip(PLACES) {
             [text[at], text[at + 1]] = HEX_LOWER[usize::from(byte)];
@@ -39,24 +40,14 @@ impl Guid {
             Some(rest) => rest.strip_suffix('}')?,
             None => text,
         };
-        let inner = inner.as_bytes();
-        if inner.len() != 36 {
+        let inner: &[u8; 36] = inner.as_bytes().try_into().ok()?;
+        if [8, 13, 18, 23].iter().any(|&at| inner[at] != b'-') {
             return None;
         }
+        let digit = |at: usize| char::from(inner[at]).to_digit(16);
         let mut bytes = [0; 16];
-        let order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
-        let mut at = 0;
-        for (i, byte) in order.into_iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                if inner[at] != b'-' {
-                    return None;
-                }
-                at += 1;
-            }
-            let high = char::from(inner[at]).to_digit(16)?;
-            let low = char::from(inner[at + 1]).to_digit(16)?;
-            bytes[byte] = (high << 4 | low) as u8;
-            at += 2;
+        for (byte, at) in bytes.iter_mut().zip(PLACES) {
+            *byte = (digit(at - 1)? << 4 | digit(at)?) as u8;
         }
         Some(Guid(bytes))
     }

@@ -12,6 +12,7 @@
 //! ([`SimServer`]). What it was asked is in [`Sim::queries`], what it did in [`SimServer::stats`].
 #![forbid(unsafe_code)]
 
+mod accounts;
 mod channels;
 mod fault;
 mod files;
@@ -23,6 +24,7 @@ mod log;
 mod nested;
 mod net;
 mod next;
+mod options;
 mod oversized;
 mod pending;
 mod plan;
@@ -40,8 +42,7 @@ pub use handles::MAX_HANDLES;
 pub use journal::{MAX_QUERIES, OnQuery, QueryEntry, QueryKind};
 pub use log::MAX_APPENDED;
 pub use nested::{NESTED_SIZE, nested_event};
+pub use options::{MAX_SERVERS, ServerOptions, SimError, SimOptions};
 pub use server::Stats;
-pub use sim::{
-    AlterAnswer, MAX_SERVERS, ServerOptions, Sim, SimError, SimOptions, SimServer, StreamOptions,
-};
+pub use sim::{AlterAnswer, Sim, SimServer, StreamOptions};
 pub use upheaval::Upheaval;

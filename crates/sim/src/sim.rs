@@ -6,155 +6,33 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use quarry_binxml::Decoder;
-use quarry_cred::{Account, Credential, Secret};
+use quarry_cred::Credential;
 use quarry_even::{INTERFACE, Win32Error};
-use quarry_event::{Event, EventTime, Field, FieldSource};
-use quarry_rpc::security::{
-    Acceptor, Accounts, NegotiateAcceptor, NtHash, NtlmAcceptor, NtlmTarget,
-};
+use quarry_event::{Event, Field, FieldSource};
+use quarry_rpc::pdu::AuthType;
+use quarry_rpc::security::Accounts;
 use quarry_rpc::tcp::{EndpointMap, serve_connection};
 use quarry_rpc::{
     AcceptorFactory, Associations, ENDPOINT_MAPPER, FaultStatus, ServedInterface, ServerConfig,
-    pdu::AuthType,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
+use crate::accounts::{Counted, Nobody, OneAccount, acceptors};
 use crate::channels::empty_channels;
-use crate::fault::{Fault, Faults};
-use crate::files::{self, FileLogs};
+use crate::fault::Faults;
+use crate::files;
 use crate::generate::{CHANNELS, Catalog, mix, utf16};
-use crate::journal::{Journal, OnQuery, QueryEntry};
+use crate::journal::{Journal, QueryEntry};
 use crate::log::{Generator, Log};
 use crate::net::{self, BlackHole, Endpoint, Line};
+use crate::options::{MAX_SERVERS, ServerOptions, SimError, SimOptions};
 use crate::pending;
 use crate::plan::Testers;
 use crate::server::{Server, Stats, World, now};
-
-/// A build that no Windows has, so that what a client keeps of the servers' message text never
-/// serves a real server.
-const BUILD: u16 = 65_535;
-
-/// The most servers in one simulation.
-pub const MAX_SERVERS: usize = 10_000;
-
-/// What to simulate.
-#[derive(Clone)]
-pub struct SimOptions {
-    /// The servers.
-    pub servers: Vec<ServerOptions>,
-    /// The one account that every server knows, and its password.
-    pub credential: Arc<Credential>,
-    /// How long a question is on its way before it is answered, on every connection.
-    pub latency: Duration,
-    /// How many events each of the logs System, Security and Application has. At most 2⁴⁰.
-    pub events: u64,
-    /// The number of the first record.
-    pub first_record: u64,
-    /// From one event to the next, on average.
-    pub every: Duration,
-    /// The time of the newest event.
-    pub newest: EventTime,
-    /// What else decides on the events: the same seed, the same events.
-    pub seed: u64,
-    /// About how many bytes an event takes, up to 60,000; by its kind (1.5 to 5 KB) when it isn't
-    /// said, or less than that.
-    pub event_size: Option<usize>,
-    /// How many bytes of records that are appended a log holds; then the oldest are overwritten.
-    pub log_size: usize,
-    /// How many channels without events there are besides, up to 8,000.
-    pub empty_channels: usize,
-    /// Logs to have instead of generated ones, on every server.
-    pub files: Option<Arc<FileLogs>>,
-    /// The build of Windows 10.0 that the servers say they are.
-    pub build: u16,
-    /// Where to listen.
-    pub address: Ipv4Addr,
-    /// Receives each query as it comes.
-    pub on_query: Option<OnQuery>,
-}
-
-/// One server to simulate.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServerOptions {
-    /// Its name, which has to be another one than the other servers'.
-    pub name: String,
-    /// What its events say that it is called; `NAME.sim.test` when it isn't said.
-    pub computer: Option<String>,
-    /// How many events its logs have, where that is not as with the others.
-    pub events: Option<u64>,
-    /// What is wrong with it.
-    pub faults: Vec<Fault>,
-}
-
-/// Why a simulation does not start, or can't do something.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SimError {
-    /// No server at all, or too many.
-    #[error("there can be 1 to {MAX_SERVERS} simulated servers, not {0}")]
-    Servers(usize),
-    /// Two servers of one name.
-    #[error("two servers are called {0}")]
-    SameName(String),
-    /// This machine has no port to spare, or no file descriptor.
-    #[error("cannot listen for {server}: {error}")]
-    Listen {
-        /// For which server.
-        server: String,
-        /// Why.
-        error: io::Error,
-    },
-    /// A channel that the servers don't have.
-    #[error("there is no channel {0}")]
-    NoChannel(String),
-    /// An event that can't be sent.
-    #[error("the event can't be written as BinXML")]
-    Event,
-    /// The generated events can't be written.
-    #[error(transparent)]
-    Generate(#[from] quarry_binxml::write::WriteError),
-}
-
-impl SimOptions {
-    /// Servers with a thousand events in each log, one every 30 seconds until now.
-    pub fn new(servers: Vec<ServerOptions>, account: Account, password: Secret) -> Self {
-        Self {
-            servers,
-            credential: Arc::new(Credential::new(account, password)),
-            latency: Duration::ZERO,
-            events: 1000,
-            first_record: 1,
-            every: Duration::from_secs(30),
-            newest: now(),
-            seed: 1,
-            event_size: None,
-            log_size: usize::MAX,
-            empty_channels: 1100,
-            files: None,
-            build: BUILD,
-            address: Ipv4Addr::LOCALHOST,
-            on_query: None,
-        }
-    }
-}
-
-impl ServerOptions {
-    /// A server without faults.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), ..Self::default() }
-    }
-
-    /// With one more fault.
-    pub fn with(mut self, fault: Fault) -> Self {
-        self.faults.push(fault);
-        self
-    }
-}
 
 /// Simulated servers, which run until this is dropped.
 pub struct Sim {
@@ -321,7 +199,7 @@ impl SimServer {
     }
 
     /// The port of SMB, where the server has its event log over SMB only: see
-    /// [`Fault::Pending`].
+    /// [`Fault::Pending`](crate::Fault::Pending).
     pub fn smb_port(&self) -> Option<u16> {
         self.smb_port
     }
@@ -450,7 +328,7 @@ impl SimServer {
         let _ = serve_connection(stream, config, associations, Arc::new(service)).await;
     }
 
-    /// Serves SMB over a stream, as far as a server with [`Fault::Pending`] does, until it ends.
+    /// Serves SMB over a stream, as far as a server with [`Fault::Pending`](crate::Fault::Pending) does, until it ends.
     pub async fn serve_smb_stream<S>(&self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -623,73 +501,6 @@ fn server(
         forwarded: faults.forwarded,
     };
     Server::new(one.name.clone(), computer, Arc::clone(world), faults, generator)
-}
-
-/// The account that every server knows.
-struct OneAccount {
-    user: String,
-    domain: String,
-    hash: NtHash,
-}
-
-impl OneAccount {
-    fn new(credential: &Credential) -> Self {
-        let (user, domain) = credential.account().ntlm_names();
-        Self { user, domain, hash: NtHash::of_password(credential.secret().expose()) }
-    }
-}
-
-impl Accounts for OneAccount {
-    fn nt_hash(&self, user: &str, domain: &str) -> Option<NtHash> {
-        let same = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
-        // As on a server whose own account it is, the domain may be left out.
-        let known = same(user, &self.user) && (domain.is_empty() || same(domain, &self.domain));
-        known.then(|| self.hash.clone())
-    }
-}
-
-/// Counts the attempts to sign in: an acceptor asks for each once.
-struct Counted {
-    accounts: Arc<dyn Accounts>,
-    server: Arc<Server>,
-}
-
-impl Accounts for Counted {
-    fn nt_hash(&self, user: &str, domain: &str) -> Option<NtHash> {
-        let before = self.server.counts.logons.fetch_add(1, Relaxed);
-        if self.server.faults.refuse_once && before == 0 {
-            return None;
-        }
-        self.accounts.nt_hash(user, domain)
-    }
-}
-
-struct Nobody;
-
-impl Accounts for Nobody {
-    fn nt_hash(&self, _: &str, _: &str) -> Option<NtHash> {
-        None
-    }
-}
-
-fn acceptors(name: &str, build: u16, accounts: Arc<dyn Accounts>) -> AcceptorFactory {
-    // NetBIOS names have at most 15 characters.
-    let netbios: String = name.chars().take(15).collect();
-    let target = Arc::new(NtlmTarget {
-        netbios_domain: "SIM".into(),
-        netbios_computer: netbios.to_uppercase(),
-        dns_domain: "sim.test".into(),
-        dns_computer: format!("{name}.sim.test"),
-    });
-    Arc::new(move |auth_type| {
-        let ntlm = NtlmAcceptor::new(Arc::clone(&target), Arc::clone(&accounts));
-        let ntlm = ntlm.of_build(build);
-        match auth_type {
-            AuthType::NTLM => Some(Box::new(ntlm) as Box<dyn Acceptor>),
-            AuthType::NEGOTIATE => Some(Box::new(NegotiateAcceptor::new(ntlm))),
-            _ => None,
-        }
-    })
 }
 
 fn toml_key(name: &str) -> String {
