@@ -12,7 +12,7 @@ use quarry_message::{Sources, TextOf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::wanted::{Example, Looking};
+use super::wanted::{Example, Looking, Wanted};
 use super::{NoTexts, Opened, Shared, fetch, lock};
 use crate::selection::Selection;
 
@@ -95,11 +95,15 @@ impl ServerTexts {
 
     /// Finds what a batch needs that isn't known.
     fn look(&self, opened: &Opened, batch: &Batch) -> Vec<Item> {
-        let is_known = |event: &dyn AnyEvent, text| opened.sources.knows(event, text);
-        let mut looking = Looking::new(lock(&self.matcher).clone(), &is_known);
+        let mut looking = Looking {
+            matcher: lock(&self.matcher).clone(),
+            is_known: &|event, text| opened.sources.knows(event, text),
+            wanted: Wanted::new(),
+            count: 0,
+        };
         self.shared.read(|reader| reader.read(batch, &mut looking));
         let mut items = Vec::new();
-        for (provider, of_provider) in looking.wanted() {
+        for (provider, of_provider) in looking.wanted {
             let guid = of_provider.guid;
             for (of, example) in of_provider.texts {
                 items.push(Item { provider: provider.clone(), guid, of, example });

@@ -1,6 +1,6 @@
 //! What of a batch's text has to be asked for.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use quarry_event::filter::Matcher;
@@ -35,68 +35,13 @@ const MAX_NAME: usize = 512;
 /// The most parameters of an event that are asked for.
 const MOST_PARAMETERS: usize = 64;
 
-/// The most kinds of events that are told apart by [`Settled`].
-const MOST_KINDS: usize = 64;
-
 /// Finds what is wanted of the events of a batch that may pass a filter.
 pub(super) struct Looking<'w> {
-    matcher: Option<Matcher>,
+    pub(super) matcher: Option<Matcher>,
     /// Whether a text of an event is known without asking a server.
-    is_known: &'w dyn Fn(&dyn AnyEvent, TextOf) -> bool,
-    wanted: Wanted,
-    count: usize,
-    settled: Vec<Settled>,
-}
-
-/// Events of a kind whose message is known. Most events are of a few kinds, and of all but the first of these
-/// only parameters that none before has had can be wanted: that is seen without decoding them.
-struct Settled {
-    provider: String,
-    event: EventDescriptor,
-    qualifiers: Option<u64>,
-    /// Those of the events so far.
-    parameters: HashSet<u32>,
-}
-
-impl Settled {
-    fn is_of(&self, event: &impl PartialSource) -> bool {
-        let number = |field| event.known_field(field).as_u64();
-        number(Field::EventId) == Some(self.event.id.into())
-            && number(Field::Qualifiers) == self.qualifiers
-            && descriptor(number) == self.event
-            && event.known_field(Field::ProviderName).with_text(|name| name == self.provider)
-    }
-}
-
-impl<'w> Looking<'w> {
-    pub(super) fn new(
-        matcher: Option<Matcher>,
-        is_known: &'w dyn Fn(&dyn AnyEvent, TextOf) -> bool,
-    ) -> Self {
-        Looking { matcher, is_known, wanted: Wanted::new(), count: 0, settled: Vec::new() }
-    }
-
-    /// What was found.
-    pub(super) fn wanted(self) -> Wanted {
-        self.wanted
-    }
-
-    /// Where the parameters of an event's kind are noted.
-    fn settle(&mut self, event: &impl PartialSource, descriptor: EventDescriptor) -> Option<usize> {
-        if let Some(known) = self.settled.iter().position(|settled| settled.is_of(event)) {
-            return Some(known);
-        }
-        if self.settled.len() == MOST_KINDS {
-            return None;
-        }
-        self.settled.push(Settled {
-            provider: event.known_field(Field::ProviderName).with_text(str::to_owned),
-            event: descriptor,
-            qualifiers: event.known_field(Field::Qualifiers).as_u64(),
-            parameters: HashSet::new(),
-        });
-        Some(self.settled.len() - 1)
-    }
+    pub(super) is_known: &'w dyn Fn(&dyn AnyEvent, TextOf) -> bool,
+    pub(super) wanted: Wanted,
+    pub(super) count: usize,
 }
 
 impl Visitor for Looking<'_> {
@@ -104,27 +49,12 @@ impl Visitor for Looking<'_> {
         self.count < MOST && !self.matcher.as_mut().is_some_and(|matcher| matcher.rules_out(event))
     }
 
-    fn takes<T: PartialSource>(&mut self, event: &T, _: &str, _: Option<u64>) -> bool {
-        let Some(settled) = self.settled.iter().find(|settled| settled.is_of(event)) else {
-            return false;
-        };
-        let mut is_new = !event.is_whole();
-        let looked = event.known_data(None, |value| {
-            parameters(&value, |number| is_new |= !settled.parameters.contains(&number));
-            match is_new {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        looked.is_some() && !is_new
-    }
-
     fn event<T: FieldSource>(&mut self, event: &T, _: &str, _: Option<u64>) {
         if self.count >= MOST {
             return;
         }
         let Some(key) = of_event(event) else { return };
-        let descriptor = descriptor(|field| FieldSource::field(event, field).as_u64());
+        let descriptor = descriptor(event);
         let name = event.field(Field::ProviderName);
         let wanted = &mut self.wanted;
         let provider = name.with_text(|name| {
@@ -150,36 +80,30 @@ impl Visitor for Looking<'_> {
         }
         names(&descriptor, &mut want);
         let mut has_numbers = false;
-        let mut found = Vec::new();
+        let mut parameters = 0;
         let _ = AnyEvent::each_data(event, &mut |_, value| {
             match value {
-                Value::Utf16(_) | Value::Str(_) | Value::Ansi(_) => {
-                    let mut left = MOST_PARAMETERS - found.len();
-                    parameters(&value, |number| {
-                        if left > 0 {
-                            found.push(number);
-                            left -= 1;
-                        }
+                Value::Utf16(text) if !may_refer(text.text_bytes()) => {}
+                Value::Utf16(_) | Value::Str(_) | Value::Ansi(_) => value.with_text(|text| {
+                    each_parameter(text, |number| {
+                        parameters += 1;
+                        want(TextOf::Parameter(number));
                     });
-                }
+                }),
                 Value::Null | Value::Guid(_) | Value::Sid(_) => {}
                 _ => has_numbers = true,
             }
-            match found.len() < MOST_PARAMETERS {
+            match parameters < MOST_PARAMETERS {
                 true => ControlFlow::Continue(()),
                 false => ControlFlow::Break(()),
             }
         });
-        found.iter().for_each(|number| want(TextOf::Parameter(*number)));
         // Without a manifest an event has strings only.
         let is_described = matches!(key, TextOf::Event { qualifiers: None, .. });
         if !has_message && is_described && (has_numbers || event.has_more()) {
             want(TextOf::Definitions);
         }
         self.count += provider.texts.len() - before;
-        if has_message && let Some(place) = self.settle(event, descriptor) {
-            self.settled[place].parameters.extend(found);
-        }
     }
 
     fn damage(&mut self, _: &Damage) {}
@@ -194,10 +118,10 @@ pub(super) fn of_event(event: &(impl AnyEvent + ?Sized)) -> Option<TextOf> {
     Some(TextOf::Event { id, version: version.unwrap_or(0), qualifiers })
 }
 
-fn descriptor(field: impl Fn(Field) -> Option<u64>) -> EventDescriptor {
-    let number = |name| field(name).unwrap_or(0);
-    let small = |name| u8::try_from(number(name)).unwrap_or(0);
-    let short = |name| u16::try_from(number(name)).unwrap_or(0);
+fn descriptor(event: &impl AnyEvent) -> EventDescriptor {
+    let number = |field| event.field(field).as_u64().unwrap_or(0);
+    let small = |field| u8::try_from(number(field)).unwrap_or(0);
+    let short = |field| u16::try_from(number(field)).unwrap_or(0);
     EventDescriptor {
         id: short(Field::EventId),
         version: small(Field::Version),
@@ -235,21 +159,9 @@ pub(super) fn guid(value: &Value<'_>) -> Option<Guid> {
     }
 }
 
-/// The numbers of the `%%N` in a value, if it is text.
-fn parameters(value: &Value<'_>, found: impl FnMut(u32)) {
-    match value {
-        // Few have one, and the others needn't be made text to know it.
-        Value::Utf16(text) if !may_refer(text.text_bytes()) => {}
-        Value::Utf16(_) | Value::Str(_) | Value::Ansi(_) => {
-            value.with_text(|text| each_parameter(text, found));
-        }
-        _ => {}
-    }
-}
-
-/// Whether a text in UTF-16 has a `%%`.
+/// Whether a text in UTF-16 has a `%%`: few have one, and the others needn't be made text to know it.
 fn may_refer(utf16: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', utf16).any(|at| utf16[at..].starts_with(b"%\0%\0"))
+    memchr::memmem::find(utf16, b"%\0%\0").is_some()
 }
 
 /// The numbers of the `%%N` in a text.
@@ -270,8 +182,8 @@ mod tests {
 
     use super::*;
 
-    /// An event of a provider `P`, with a task that has no name of the standard's.
-    fn event(id: &str, data: &str) -> Event {
+    #[test]
+    fn of_an_event_whose_message_is_known_the_rest_is_still_wanted() {
         let element = |name: &str, text: &str| {
             let children = vec![Node::Text(text.to_owned())];
             Node::Element(Element { children, ..Element::new(name) })
@@ -280,63 +192,19 @@ mod tests {
         provider.attributes.push(("Name".to_owned(), "P".to_owned()));
         let mut system = Element::new("System");
         system.children =
-            vec![Node::Element(provider), element("EventID", id), element("Task", "7")];
-        let mut values = Element::new("EventData");
-        values.children = vec![element("Data", data)];
+            vec![Node::Element(provider), element("EventID", "1"), element("Task", "7")];
+        let mut data = Element::new("EventData");
+        data.children = vec![element("Data", "%%1833 and %%1834")];
         let mut root = Element::new("Event");
-        root.children = vec![Node::Element(system), Node::Element(values)];
-        Event { root }
-    }
-
-    /// The same, of which that is seen before it is decoded.
-    struct Head(Event);
-
-    impl PartialSource for Head {
-        fn known_field(&self, field: Field) -> Value<'_> {
-            FieldSource::field(&self.0, field)
-        }
-
-        fn known_data<'a, F>(&'a self, _: Option<&str>, mut visit: F) -> Option<ControlFlow<()>>
-        where
-            F: FnMut(Value<'a>) -> ControlFlow<()>,
-        {
-            Some(FieldSource::each_data(&self.0, |_, value| visit(value)))
-        }
-
-        fn is_whole(&self) -> bool {
-            true
-        }
-    }
-
-    #[test]
-    fn of_an_event_whose_message_is_known_the_rest_is_still_wanted() {
+        root.children = vec![Node::Element(system), Node::Element(data)];
         let known =
             |_: &dyn AnyEvent, text| matches!(text, TextOf::Event { .. } | TextOf::Parameter(1833));
-        let mut looking = Looking::new(None, &known);
-        Visitor::event(&mut looking, &event("1", "%%1833 and %%1834"), "", None);
-        let texts: HashSet<TextOf> =
-            looking.wanted().remove("P").unwrap().texts.into_keys().collect();
+        let wanted = Wanted::new();
+        let mut looking = Looking { matcher: None, is_known: &known, wanted, count: 0 };
+        Visitor::event(&mut looking, &Event { root }, "", None);
+        let texts: std::collections::HashSet<TextOf> =
+            looking.wanted.remove("P").unwrap().texts.into_keys().collect();
         assert_eq!(texts, [TextOf::Task(7), TextOf::Parameter(1834)].into());
-    }
-
-    #[test]
-    fn what_an_event_of_a_kind_wants_is_looked_for_once() {
-        let known = |_: &dyn AnyEvent, text| matches!(text, TextOf::Event { id: 1, .. });
-        let mut looking = Looking::new(None, &known);
-        let seen = [event("1", "%%1833"), event("2", "a")];
-        seen.iter().for_each(|event| Visitor::event(&mut looking, event, "", None));
-        for (id, data, is_taken) in [
-            ("1", "nothing, 5 % and %%", true),
-            ("1", "%%1833", true),
-            // It was not seen yet.
-            ("1", "%%1833%%1834", false),
-            // Its values may say more of what is wanted.
-            ("2", "a", false),
-            ("3", "a", false),
-        ] {
-            let head = Head(event(id, data));
-            assert_eq!(looking.takes(&head, "", None), is_taken, "{id} {data}");
-        }
     }
 
     #[test]
