@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::failure::Failure;
 use crate::job::{FollowRequest, Job, SourceId};
 use crate::options::FollowOptions;
-use crate::reader::{add_meant, literal, without_log};
+use crate::survey::{add_meant, literal, without_log};
 use follower::follow_log;
 
 /// Reports on their way. Their bytes are bounded by the budget.
