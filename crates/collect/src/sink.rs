@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use quarry_event::{EventTime, FieldSource, Origin, PartialSource, RuleName, Texts};
-use quarry_eventlog::{Damage, LogName, Strength};
+use quarry_eventlog::{Damage, LogName, RecordId, Strength};
 use quarry_fleet::Room;
 
 use crate::cursor::LogCursor;
@@ -311,9 +311,9 @@ pub enum Notice {
         /// The log.
         log: LogName,
         /// The first record that is missing.
-        first: u64,
+        first: RecordId,
         /// The last one; nothing where the log's numbers began anew.
-        last: Option<u64>,
+        last: Option<RecordId>,
     },
     /// Its connection was lost, or can't be made yet, and is made again. Told once until it is
     /// followed again.

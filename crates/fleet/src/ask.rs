@@ -13,7 +13,7 @@ use crate::control::{Control, Stopped};
 use crate::failure::{Cause, Failure};
 use crate::job::{Job, SourceId};
 use crate::options::Options;
-use crate::reader::Health;
+use crate::scan::Health;
 use crate::source::Source;
 
 /// Answers on their way.

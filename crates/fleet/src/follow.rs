@@ -4,7 +4,7 @@ mod follower;
 
 use std::time::Duration;
 
-use quarry_eventlog::{Batch, Cursor, LogError, LogName};
+use quarry_eventlog::{Batch, Cursor, LogError, LogName, RecordId};
 use tokio::sync::mpsc;
 
 use crate::budget::Room;
@@ -13,7 +13,7 @@ use crate::control::Control;
 use crate::failure::Failure;
 use crate::job::{FollowRequest, Job, SourceId};
 use crate::options::FollowOptions;
-use crate::reader::{add_meant, literal, without_log};
+use crate::survey::{add_meant, literal, without_log};
 use follower::follow_log;
 
 /// Reports on their way. Their bytes are bounded by the budget.
@@ -65,9 +65,9 @@ pub enum FollowReport {
         /// Which log.
         log: LogName,
         /// The first that is missing.
-        first: u64,
+        first: RecordId,
         /// The last that is missing; nothing where numbers began again.
-        last: Option<u64>,
+        last: Option<RecordId>,
     },
     /// The connection was lost, or the source can't be reached; it is tried again.
     Lost {

@@ -1,12 +1,10 @@
-//! What logs a source has, and what is in them.
+//! What logs a source has, which of them names and globs stand for, and what is in them.
 
 use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt};
 use quarry_event::filter::Glob;
 use quarry_eventlog::{Detail, EventLog, LogError, LogInfo, LogName};
-
-use crate::reader::{add_meant, literal, without_log};
 
 /// Logs of a source that are asked about at once. A server has over 1,000, and each takes some
 /// calls that are answered one after the other. A connection has 64 calls open at most.
@@ -48,4 +46,31 @@ pub async fn survey(
         }
     }
     Ok(logs)
+}
+
+/// Adds the logs that patterns mean, of those a source has, to the ones that are named.
+pub(crate) fn add_meant(named: &mut Vec<LogName>, patterns: &[Glob], known: Vec<LogName>) {
+    let is_meant = |name: &LogName| {
+        let is_named = named.iter().any(|named| named.0.eq_ignore_ascii_case(&name.0));
+        !is_named && patterns.iter().any(|pattern| pattern.is_match(&name.0))
+    };
+    let meant: Vec<LogName> = known.into_iter().filter(is_meant).collect();
+    named.extend(meant);
+}
+
+/// The patterns that stand for none of the logs a source has, as names.
+pub(crate) fn without_log<'p>(
+    patterns: &'p [Glob],
+    known: &'p [LogName],
+) -> impl Iterator<Item = LogName> + 'p {
+    let is_globbing = |pattern: &&Glob| literal(pattern).is_none();
+    let has_none = |pattern: &&Glob| !known.iter().any(|name| pattern.is_match(&name.0));
+    let none = patterns.iter().filter(is_globbing).filter(has_none);
+    none.map(|pattern| pattern.as_str().into())
+}
+
+/// A pattern that is a name.
+pub(crate) fn literal(pattern: &Glob) -> Option<LogName> {
+    let text = pattern.as_str();
+    (!text.contains(['*', '?', '[', '{', '\\'])).then(|| text.into())
 }

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use quarry_event::filter::Matcher;
 use quarry_event::{
     AnyEvent, Generation, Guid, MessageBy, MessageForm, MessageSource, NameOf, Recipe, Value,
 };
@@ -12,7 +11,7 @@ use quarry_message::{Sources, TextOf};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use super::wanted::{Example, Looking, Wanted};
+use super::wanted::{Example, Known, Looker};
 use super::{NoTexts, Opened, Shared, fetch, lock};
 use crate::selection::Selection;
 
@@ -26,8 +25,7 @@ const MOST_LATE: u32 = 3;
 pub struct ServerTexts {
     pub(super) shared: Arc<Shared>,
     pub(super) source: Arc<dyn quarry_fleet::Source>,
-    /// Leaves out events that aren't wanted.
-    matcher: Mutex<Option<Matcher>>,
+    looker: Mutex<Looker>,
     /// What serves its events, once the server has said its build.
     opened: OnceLock<Arc<Opened>>,
     /// What serves them until then: the standard's names.
@@ -80,7 +78,7 @@ impl ServerTexts {
         Arc::new_cyclic(|me| ServerTexts {
             shared,
             source,
-            matcher: Mutex::new(selection.matcher(false)),
+            looker: Mutex::new(Looker::new(selection.matcher(false))),
             opened: OnceLock::new(),
             standard: Sources::new(),
             state: Mutex::default(),
@@ -95,15 +93,10 @@ impl ServerTexts {
 
     /// Finds what a batch needs that isn't known.
     fn look(&self, opened: &Opened, batch: &Batch) -> Vec<Item> {
-        let mut looking = Looking {
-            matcher: lock(&self.matcher).clone(),
-            is_known: &|event, text| opened.sources.knows(event, text),
-            wanted: Wanted::new(),
-            count: 0,
-        };
-        self.shared.read(|reader| reader.read(batch, &mut looking));
+        let known = Asked { texts: self, opened };
+        let wanted = self.shared.read(|reader| lock(&self.looker).look(reader, batch, &known));
         let mut items = Vec::new();
-        for (provider, of_provider) in looking.wanted {
+        for (provider, of_provider) in wanted {
             let guid = of_provider.guid;
             for (of, example) in of_provider.texts {
                 items.push(Item { provider: provider.clone(), guid, of, example });
@@ -113,14 +106,13 @@ impl ServerTexts {
     }
 
     /// Whether nothing more is to come of a text from this server.
-    fn is_settled(&self, opened: &Opened, item: &Item) -> bool {
-        let Item { provider, guid, of, .. } = item;
-        let knows = opened.store.look(provider, *guid, |learned| learned.knows(*of));
-        if knows == Some(true) {
+    fn is_settled(&self, opened: &Opened, provider: &str, guid: Option<Guid>, of: TextOf) -> bool {
+        if opened.store.look(provider, guid, |learned| learned.knows(of)) == Some(true) {
             return true;
         }
         let state = lock(&self.state);
-        state.unknown.contains(provider) || state.untold.contains(&(provider.clone(), *of))
+        state.unknown.contains(provider)
+            || !state.untold.is_empty() && state.untold.contains(&(provider.to_owned(), of))
     }
 
     /// Has texts fetched that nobody is being asked for.
@@ -156,7 +148,7 @@ impl ServerTexts {
             tokio::pin!(changed);
             // From here on nothing that comes is missed.
             changed.as_mut().enable();
-            items.retain(|item| !self.is_settled(opened, item));
+            items.retain(|item| !self.is_settled(opened, &item.provider, item.guid, item.of));
             if items.is_empty() {
                 return;
             }
@@ -245,6 +237,22 @@ impl ServerTexts {
     fn report(&self, why: String) {
         let source = self.source.name().to_owned();
         lock(&self.shared.without).push(NoTexts { source, why });
+    }
+}
+
+/// What is known of a server's texts.
+struct Asked<'a> {
+    texts: &'a ServerTexts,
+    opened: &'a Opened,
+}
+
+impl Known for Asked<'_> {
+    fn is_in_catalogue(&self, event: &dyn AnyEvent, text: TextOf) -> bool {
+        self.opened.sources.knows(event, text)
+    }
+
+    fn is_settled(&self, provider: &str, guid: Option<Guid>, text: TextOf) -> bool {
+        self.texts.is_settled(self.opened, provider, guid, text)
     }
 }
 

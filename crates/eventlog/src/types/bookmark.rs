@@ -10,6 +10,20 @@ use super::LogName;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct RecordId(pub u64);
 
+impl RecordId {
+    /// The number before it; of 0, which is before the first record, itself.
+    #[must_use]
+    pub fn before(self) -> Self {
+        RecordId(self.0.saturating_sub(1))
+    }
+
+    /// The number after it.
+    #[must_use]
+    pub fn after(self) -> Self {
+        RecordId(self.0.saturating_add(1))
+    }
+}
+
 impl std::fmt::Display for RecordId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)

@@ -202,13 +202,13 @@ impl Follower<'_> {
     }
 
     /// The number of the cursor's record.
-    fn number(&self) -> u64 {
-        self.cursor.unwrap_or_default().record.0
+    fn number(&self) -> RecordId {
+        self.cursor.unwrap_or_default().record
     }
 
-    async fn report_gap(&self, last: Option<u64>) {
+    async fn report_gap(&self, last: Option<RecordId>) {
         let (source, log, first) =
-            (self.connection.of().id(), self.log.clone(), self.number().saturating_add(1));
+            (self.connection.of().id(), self.log.clone(), self.number().after());
         self.fleet().report(FollowReport::Gap { source, log, first, last }).await;
     }
 
@@ -220,12 +220,12 @@ impl Follower<'_> {
         let wanted = self.request.last.min(MAX_LAST);
         let first = match (wanted, newest) {
             (_, Some(_)) if self.request.last == EVERY_RECORD => {
-                self.end(open, Direction::Forward).await?.map(|oldest| oldest.record.0)
+                self.end(open, Direction::Forward).await?.map(|oldest| oldest.record)
             }
             (1.., Some(_)) => self.first_of_last(open, wanted).await?,
             _ => None,
         };
-        let first = first.map(|first| Cursor::at(before(first)));
+        let first = first.map(|first| Cursor::at(first.before()));
         self.cursor = Some(first.or(newest).unwrap_or_default());
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Follower<'_> {
         &self,
         open: &dyn EventLog,
         wanted: u64,
-    ) -> Result<Option<u64>, LogError> {
+    ) -> Result<Option<RecordId>, LogError> {
         let FollowRequest { filter, matcher, .. } = self.request;
         let query = Query {
             filter: filter.clone(),
@@ -272,7 +272,7 @@ impl Follower<'_> {
         let (log, filter) = (self.log.clone(), self.request.filter.clone());
         let at = |start| Subscription { logs: vec![log.clone()], filter: filter.clone(), start };
         self.is_gap_open = false;
-        if cursor > 0 && !self.is_overwritten {
+        if cursor.0 > 0 && !self.is_overwritten {
             match open.subscribe(&at(Start::After(bookmark.clone()))).await {
                 Err(LogError::Overwritten) => {}
                 Err(LogError::Recreated) => self.is_recreated = true,
@@ -282,20 +282,20 @@ impl Follower<'_> {
         let batches = open.subscribe(&at(Start::Oldest)).await?;
         self.is_overwritten = false;
         // Only now: what goes until the subscription begins would be in no gap.
-        let oldest = self.end(open, Direction::Forward).await?.map(|oldest| oldest.record.0);
+        let oldest = self.end(open, Direction::Forward).await?.map(|oldest| oldest.record);
         let newest = self.end(open, Direction::Backward).await?;
         match (oldest, newest) {
             _ if is_fresh => {}
             (None, _) | (_, None) => self.is_gap_open = true,
-            (_, Some(newest)) if newest.record.0 < cursor || self.is_recreated => {
+            (_, Some(newest)) if newest.record < cursor || self.is_recreated => {
                 self.report_gap(None).await;
                 self.cursor = Some(Cursor::default());
             }
-            (Some(oldest), _) if before(oldest) > cursor => {
-                self.report_gap(Some(before(oldest))).await;
-                self.cursor = Some(Cursor::at(before(oldest)));
+            (Some(oldest), _) if oldest.before() > cursor => {
+                self.report_gap(Some(oldest.before())).await;
+                self.cursor = Some(Cursor::at(oldest.before()));
             }
-            (Some(oldest), _) if before(oldest) == cursor => {}
+            (Some(oldest), _) if oldest.before() == cursor => {}
             // Only the cursor's own record is not there.
             _ => {
                 batches.close().await;
@@ -309,14 +309,14 @@ impl Follower<'_> {
 
     /// Reports what is gone before the first records of a log that was empty.
     async fn close_gap(&mut self, open: &dyn EventLog, batch: &Batch) -> Result<(), LogError> {
-        let oldest = self.end(open, Direction::Forward).await?.map(|oldest| oldest.record.0);
+        let oldest = self.end(open, Direction::Forward).await?.map(|oldest| oldest.record);
         let came = first_number(batch);
         let Some(oldest) = oldest.into_iter().chain(came).min() else { return Ok(()) };
         let cursor = self.number();
         if oldest <= cursor {
             self.report_gap(None).await;
-        } else if before(oldest) > cursor {
-            self.report_gap(Some(before(oldest))).await;
+        } else if oldest.before() > cursor {
+            self.report_gap(Some(oldest.before())).await;
         }
         self.is_gap_open = false;
         Ok(())
@@ -339,7 +339,7 @@ impl Follower<'_> {
         }
         let cursor = self.number();
         let newest = self.end(open, Direction::Backward).await?;
-        if let Some(newest) = newest.filter(|newest| newest.record.0 > cursor)
+        if let Some(newest) = newest.filter(|newest| newest.record > cursor)
             && !self.has_match(open).await?
         {
             review.unwanted = Some(newest);
@@ -397,31 +397,26 @@ struct Review {
     unwanted: Option<Cursor>,
 }
 
-/// The number before a record's.
-fn before(record: u64) -> u64 {
-    record.saturating_sub(1)
-}
-
 fn cursor(bookmark: &Bookmark) -> Option<Cursor> {
     bookmark.current().map(|entry| entry.cursor)
 }
 
 /// The number of a batch's first record.
-fn first_number(batch: &Batch) -> Option<u64> {
+fn first_number(batch: &Batch) -> Option<RecordId> {
     let mut first = First(None);
     BatchReader::default().read(batch, &mut first);
     first.0
 }
 
-struct First(Option<u64>);
+struct First(Option<RecordId>);
 
 impl quarry_eventlog::Visitor for First {
     fn event<S: quarry_event::FieldSource>(&mut self, _: &S, _: &str, log_record: Option<u64>) {
-        self.0 = self.0.or(log_record);
+        self.0 = self.0.or(log_record.map(RecordId));
     }
 
     fn damage(&mut self, damage: &Damage) {
-        self.0 = self.0.or(damage.record().map(|RecordId(number)| number));
+        self.0 = self.0.or(damage.record());
     }
 }
 
@@ -433,7 +428,7 @@ struct Last<'a> {
     /// The text of a message.
     text: Vec<u8>,
     wanted: u64,
-    first: Option<u64>,
+    first: Option<RecordId>,
 }
 
 impl Last<'_> {
@@ -458,7 +453,7 @@ impl quarry_eventlog::Visitor for Last<'_> {
     fn event<S: FieldSource>(&mut self, event: &S, _: &str, number: Option<u64>) {
         if self.wanted > 0 && self.passes(event) {
             self.wanted -= 1;
-            self.first = number.or(self.first);
+            self.first = number.map(RecordId).or(self.first);
         }
     }
 

@@ -191,10 +191,16 @@ impl Sink for Storing {
                          missing"
                     ),
                 };
-                tracing::warn!(server = name, log = log.0, first, last, "gap");
+                tracing::warn!(
+                    server = name,
+                    log = log.0,
+                    first = first.0,
+                    last = last.map(|last| last.0),
+                    "gap"
+                );
                 status.gap(&name);
                 let key = (address.clone(), log.0.clone());
-                let row = row(NoticeKind::Gap, Some(log.0), Some(first), text);
+                let row = row(NoticeKind::Gap, Some(log.0), Some(first.0), text);
                 let mut state = run.state();
                 let waiting = state.waiting.entry(key).or_default();
                 waiting.gaps.push(row);

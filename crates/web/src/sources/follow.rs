@@ -74,7 +74,7 @@ impl Sink for Following<'_> {
                     None => format!("records from {first} on"),
                 };
                 json!({
-                    "kind": "gap", "on": on, "log": log.0, "first": first, "last": last,
+                    "kind": "gap", "on": on, "log": log.0, "first": first.0, "last": last.map(|last| last.0),
                     "what": format!("gap: {records} of {log} on {on} were overwritten"),
                 })
             }
