@@ -250,6 +250,18 @@ impl PartialSource for Head<'_> {
         }
     }
 
+    #[inline(always)]
+    fn kind(&self) -> Option<u64> {
+        Some(self.instance.template.id)
+    }
+
+    #[inline(always)]
+    fn is_fixed(&self, field: Field) -> bool {
+        let place = &self.instance.template.fields[field as usize];
+        matches!(place.text, Text::Absent | Text::Empty | Text::Literal(_))
+            && place.needs.is_empty()
+    }
+
     /// What decoding the rest would find wrong is looked for here.
     fn is_whole(&self) -> bool {
         let Shallow { template, values } = &self.instance;
