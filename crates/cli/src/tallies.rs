@@ -76,8 +76,8 @@ impl Work for Count {
         Default::default()
     }
 
-    fn takes_known(&self) -> bool {
-        true
+    fn takes_known(&self, has_texts: bool) -> bool {
+        !has_texts
     }
 
     #[inline]
