@@ -131,6 +131,17 @@ pub(crate) fn chunk_name(chunk: &[u8], offset: usize) -> Result<&[u8]> {
     elsewhere.name_characters()
 }
 
+/// Whether the name at an offset in a chunk has these characters, in UTF-16: what [`chunk_name`] would give.
+#[inline]
+pub(crate) fn is_chunk_name(chunk: &[u8], offset: usize, characters: &[u8]) -> bool {
+    let Some(name) = chunk.get(offset..) else { return false };
+    // The offset of the next name, a hash, and how many characters there are.
+    let Some((&[_, _, _, _, _, _, a, b], rest)) = name.split_first_chunk() else { return false };
+    2 * usize::from(u16::from_le_bytes([a, b])) == characters.len()
+        && rest.len() >= characters.len() + 2
+        && rest.starts_with(characters)
+}
+
 /// A name where it is used.
 pub(crate) struct Name<'a> {
     /// Where the use stands.

@@ -231,6 +231,18 @@ impl Decoder {
     /// wrong with an event [`parse`](Self::parse) tells.
     #[inline]
     fn begin(&mut self, cursor: &mut Cursor<'_>, dialect: Dialect) -> Option<u32> {
+        if dialect == Dialect::File
+            && !self.is_leftover
+            && let Some(known) = self.cache.at_hand(cursor, Place::Document)
+        {
+            return Some(known);
+        }
+        self.look_up(cursor, dialect)
+    }
+
+    /// The same, where it isn't at hand.
+    #[inline(never)]
+    fn look_up(&mut self, cursor: &mut Cursor<'_>, dialect: Dialect) -> Option<u32> {
         skip_to_instance(cursor)?;
         self.definition(cursor, dialect, Place::Document).ok()
     }

@@ -94,8 +94,17 @@ impl<'d> Head<'d> {
         let inside =
             self.instance.template.nested_slots.iter().find(|nested| nested.slot == slot)?;
         let mut cursor = self.instance.values.cursor(slot)?;
-        skip_to_instance(&mut cursor)?;
-        let known = self.cache.known(&mut cursor, self.dialect, inside.inside)?;
+        let at_hand = match self.dialect {
+            Dialect::File => self.cache.at_hand(&mut cursor, inside.inside),
+            Dialect::Wire => None,
+        };
+        let known = match at_hand {
+            Some(known) => known,
+            None => {
+                skip_to_instance(&mut cursor)?;
+                self.cache.known(&mut cursor, self.dialect, inside.inside)?
+            }
+        };
         let template = self.cache.get(known);
         let values = Values::read(&mut cursor)?;
         let is_alone = cursor.peek().is_none_or(|token| token == token::EOF);
@@ -241,6 +250,18 @@ impl PartialSource for Head<'_> {
         }
     }
 
+    #[inline(always)]
+    fn kind(&self) -> Option<u64> {
+        Some(self.instance.template.id)
+    }
+
+    #[inline(always)]
+    fn is_fixed(&self, field: Field) -> bool {
+        let place = &self.instance.template.fields[field as usize];
+        matches!(place.text, Text::Absent | Text::Empty | Text::Literal(_))
+            && place.needs.is_empty()
+    }
+
     /// What decoding the rest would find wrong is looked for here.
     fn is_whole(&self) -> bool {
         let Shallow { template, values } = &self.instance;
@@ -355,16 +376,17 @@ impl<'d> Values<'d> {
     #[inline(always)]
     fn range(&self, slot: u16) -> Option<(usize, usize)> {
         let slot = usize::from(slot);
-        let own = u32::from_le_bytes(*self.descriptors.get(slot)?) & 0xffff;
+        let own = *self.descriptors.get(slot)?;
         let at = self.at + lengths(&self.descriptors[..slot]);
-        Some((at, at + own as usize))
+        Some((at, at + length(own)))
     }
 
-    /// A value's bytes.
+    /// The bytes of a value that has others inside. It is most often the last, so it is found from the end.
     #[inline]
     fn cursor(&self, slot: u16) -> Option<Cursor<'d>> {
-        let (at, end) = self.range(slot)?;
-        Some(Cursor::new(self.bytes, at, end))
+        let (own, after) = self.descriptors.get(usize::from(slot)..)?.split_first()?;
+        let end = self.end - lengths(after);
+        Some(Cursor::new(self.bytes, end - length(*own), end))
     }
 
     /// A value's type and bytes.
@@ -375,6 +397,12 @@ impl<'d> Values<'d> {
     }
 }
 
+/// The length of a value.
+#[inline(always)]
+fn length(descriptor: [u8; 4]) -> usize {
+    (u32::from_le_bytes(descriptor) & 0xffff) as usize
+}
+
 /// The lengths of values together: of so many as there are, they fit in 32 bits.
 #[inline(always)]
 fn lengths(descriptors: &[[u8; 4]]) -> usize {
@@ -383,6 +411,6 @@ fn lengths(descriptors: &[[u8; 4]]) -> usize {
     let both = pairs.iter().fold(0, |sum, &[[a, b, c, d], [e, f, g, h]]| {
         sum + (u64::from_le_bytes([a, b, c, d, e, f, g, h]) & 0x0000_ffff_0000_ffff)
     });
-    let last = rest.first().map_or(0, |&last| u32::from_le_bytes(last) & 0xffff);
-    (both as u32 + (both >> 32) as u32 + last) as usize
+    let last = rest.first().map_or(0, |&last| length(last));
+    (both as u32 + (both >> 32) as u32) as usize + last
 }

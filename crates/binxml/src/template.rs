@@ -318,6 +318,8 @@ pub(crate) struct Template {
     pub(crate) reuses: bool,
     /// The definition's bytes and its uses of names, to recognise it in another chunk.
     pub(crate) definition: Box<[u8]>,
+    /// The bits of the definition that are the same in every chunk.
+    pub(crate) mask: Box<[u8]>,
     /// The identifier that the definition has; zeros where there is none.
     pub(crate) guid: [u8; 16],
     pub(crate) names: Vec<NameUse>,

@@ -121,7 +121,7 @@ fn list(
         }
         let selection = Arc::new(listed.selection.take().unwrap_or_default());
         let key = if by_channel { Key::Channel } else { Key::Log };
-        run.read(inputs, &selection, &Count { key }, &mut lists)?;
+        run.read(inputs, &selection, &Count::by(key), &mut lists)?;
         listing = lists.finish()?;
         Ok(())
     })();

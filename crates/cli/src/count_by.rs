@@ -46,7 +46,7 @@ pub(crate) fn run(
     args: &CountArgs,
 ) -> Result<ExitCode, Failure> {
     let selection = Arc::new(question.selection);
-    let count = Count { key: Key::Fields(fields.clone()) };
+    let count = Count::by(Key::Fields(fields.clone()));
     let mut groups = Groups::default();
     delivered(run.read(inputs, &selection, &count, &mut groups))?;
     let zone = Zone::new(&args.output.terminal)?.get();

@@ -11,6 +11,8 @@ use crate::spool::Spool;
 
 /// Bytes that are gathered before they are written, where nobody waits for each event.
 const GATHERED: usize = 64 << 10;
+/// Bytes that aren't gathered with others, as to write them takes no longer than to copy them.
+const MUCH: usize = 4 << 10;
 
 /// Standard output, and what stands around the events.
 ///
@@ -127,12 +129,13 @@ struct Gathered {
 
 impl Write for Gathered {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.pending.len() + bytes.len() > GATHERED {
+        let is_much = bytes.len() >= MUCH;
+        if is_much || self.pending.len() + bytes.len() > GATHERED {
             self.write_pending()?;
         }
-        match bytes.len() < GATHERED {
-            true => self.pending.extend_from_slice(bytes),
-            false => self.target.write(bytes)?,
+        match is_much {
+            true => self.target.write(bytes)?,
+            false => self.pending.extend_from_slice(bytes),
         }
         Ok(bytes.len())
     }

@@ -43,8 +43,10 @@ impl Work for Print {
         Default::default()
     }
 
-    fn takes_known(&self) -> bool {
-        self.identifier.is_none() && self.printer.is_known_early()
+    fn takes_known(&self, has_texts: bool) -> bool {
+        self.identifier.is_none()
+            && self.printer.is_known_early()
+            && !(has_texts && self.printer.shows_texts())
     }
 
     #[inline]

@@ -8,11 +8,13 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use quarry_collect::{Found, Output, Work};
 use quarry_event::output::{Column as EventColumn, Scratch};
 use quarry_event::text::{Plain, lossy};
-use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Value};
+use quarry_event::{EventTime, Field, FieldSource, PartialSource};
 
 /// Counts events, on any thread.
 pub(crate) struct Count {
-    pub(crate) key: Key,
+    key: Key,
+    /// The fields of `<System>` that tell the key, where nothing else does.
+    fields: Option<Vec<Field>>,
 }
 
 /// What events are counted by.
@@ -32,13 +34,25 @@ const MAX_LOGS: usize = 10_000;
 /// so no key takes memory of its own.
 #[derive(Default)]
 pub(crate) struct Tallies {
-    /// What they are counted by, one key after the other.
-    keys: String,
-    /// Where each key lies, and what was counted by it.
-    tallies: Vec<(Range<usize>, Tally)>,
-    by_key: HashTable<usize>,
+    /// What they are counted by.
+    keys: Keys,
+    /// What was counted by each key.
+    tallies: Vec<Tally>,
+    /// What fields tell a key, and which: a key is written once for all events that tell it alike.
+    told: Keys,
+    places: Vec<usize>,
+}
+
+/// Keys, each once, by numbers in the order in which they came.
+#[derive(Default)]
+struct Keys {
+    /// One after the other.
+    all: Vec<u8>,
+    /// Where each lies.
+    each: Vec<Range<usize>>,
+    by_text: HashTable<usize>,
     hasher: DefaultHashBuilder,
-    /// The one that was added to last, as the next event is often of it too.
+    /// The one that was found last, as the next event often has it too.
     last: usize,
 }
 
@@ -65,51 +79,78 @@ impl Tally {
         };
         self.newest = self.newest.max(other.newest);
     }
+
+    /// Counts an event.
+    #[inline]
+    fn count(&mut self, time: Option<EventTime>, recovered: bool) {
+        self.events += 1;
+        self.recovered += u64::from(recovered);
+        // What the log has given up is not between its oldest and newest.
+        if let Some(time) = time.filter(|_| !recovered) {
+            self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
+            self.newest = Some(self.newest.map_or(time, |newest| newest.max(time)));
+        }
+    }
 }
 
 impl Work for Count {
-    /// Where what an event is counted by is written.
-    type Worker = (Vec<u8>, Scratch);
+    /// Where what an event is counted by is written, and what tells it.
+    type Worker = (Vec<u8>, Vec<u8>, Scratch);
     type Output = Tallies;
 
     fn worker(&self) -> Self::Worker {
         Default::default()
     }
 
-    fn takes_known(&self) -> bool {
-        true
+    fn takes_known(&self, has_texts: bool) -> bool {
+        let shows = |field: &EventColumn| field.shows_texts() || field.named().is_some();
+        let shows_texts = matches!(&self.key, Key::Fields(fields) if fields.iter().any(shows));
+        !(has_texts && shows_texts)
     }
 
     #[inline]
     fn known<S: PartialSource>(
         &self,
-        (name, scratch): &mut Self::Worker,
+        (name, told, scratch): &mut Self::Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Tallies,
     ) -> bool {
         let origin = &found.origin;
-        name.clear();
-        match &self.key {
-            Key::Channel => event.known_field(Field::Channel).push::<Plain>(name),
-            Key::Log => name.extend_from_slice(origin.log.as_bytes()),
-            Key::Fields(fields) => {
-                for (i, field) in fields.iter().enumerate() {
-                    name.extend_from_slice(if i > 0 { b"\0" } else { b"" });
-                    let has_name = field.named().is_some() && found.texts.source.is_some();
-                    if has_name || !field.write_known(event, origin, found.texts, scratch, name) {
-                        return false;
+        let is_told = self.tell(event, told);
+        let known = if is_told { output.told.find(told) } else { None };
+        let place = match known {
+            Some(known) => output.places[known],
+            None => {
+                name.clear();
+                match &self.key {
+                    Key::Channel => event.known_field(Field::Channel).push::<Plain>(name),
+                    Key::Log => name.extend_from_slice(origin.log.as_bytes()),
+                    Key::Fields(fields) => {
+                        for (i, field) in fields.iter().enumerate() {
+                            name.extend_from_slice(if i > 0 { b"\0" } else { b"" });
+                            if !field.write_known(event, origin, found.texts, scratch, name) {
+                                return false;
+                            }
+                        }
                     }
                 }
+                let place = self.place(name, output);
+                if is_told {
+                    output.told.insert(told);
+                    output.places.push(place);
+                }
+                place
             }
-        }
-        self.add(name, &event.known_field(Field::TimeCreated), origin, output);
+        };
+        let time = event.known_field(Field::TimeCreated).as_time();
+        output.tallies[place].count(time, origin.recovered);
         true
     }
 
     fn event<S: FieldSource>(
         &self,
-        (name, scratch): &mut Self::Worker,
+        (name, _, scratch): &mut Self::Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Tallies,
@@ -127,73 +168,124 @@ impl Work for Count {
                 }
             }
         }
-        self.add(name, &event.field(Field::TimeCreated), origin, output);
+        let place = self.place(name, output);
+        output.tallies[place].count(event.field(Field::TimeCreated).as_time(), origin.recovered);
     }
 }
 
 impl Count {
-    /// Counts an event.
-    fn add(&self, name: &[u8], time: &Value<'_>, origin: &Origin<'_>, output: &mut Tallies) {
+    pub(crate) fn by(key: Key) -> Self {
+        let fields = match &key {
+            Key::Log => None,
+            Key::Channel => Some(vec![Field::Channel]),
+            Key::Fields(columns) => {
+                let fields: Option<Vec<_>> = columns.iter().map(EventColumn::fields).collect();
+                fields.map(|fields| fields.concat())
+            }
+        };
+        Count { key, fields }
+    }
+
+    /// Writes what tells an event's key: its kind, and the fields that aren't the same for all of it. False
+    /// where that doesn't tell it.
+    #[inline]
+    fn tell<S: PartialSource>(&self, event: &S, told: &mut Vec<u8>) -> bool {
+        let (Some(fields), Some(kind)) = (&self.fields, event.kind()) else { return false };
+        told.clear();
+        told.extend_from_slice(&kind.to_le_bytes());
+        for &field in fields {
+            if !event.is_fixed(field) {
+                event.known_field(field).push_exact(told);
+            }
+        }
+        true
+    }
+
+    /// Where events are counted by a key.
+    fn place(&self, name: &[u8], output: &mut Tallies) -> usize {
         let name = lossy(name);
-        let recovered = u64::from(origin.recovered);
-        // What the log has given up is not between its oldest and newest.
-        let time = time.as_time().filter(|_| !origin.recovered);
-        let tally = Tally { events: 1, recovered, oldest: time, newest: time, ..Tally::default() };
         let is_log = !matches!(self.key, Key::Fields(_));
-        let is_full = is_log && output.tallies.len() >= MAX_LOGS && output.place(&name).is_none();
-        output.add(if is_full { "" } else { &name }, &tally);
+        let is_full = is_log
+            && output.tallies.len() >= MAX_LOGS
+            && output.keys.find(name.as_bytes()).is_none();
+        output.place(if is_full { "" } else { &name })
     }
 }
 
 impl Tallies {
     /// Adds to what is counted by a key.
     pub(crate) fn add(&mut self, key: &str, tally: &Tally) {
-        match self.place(key) {
-            Some(place) => {
-                self.last = place;
-                self.tallies[place].1.add(tally);
-            }
-            None => self.insert(key, tally),
-        }
+        let place = self.place(key);
+        self.tallies[place].add(tally);
     }
 
     /// The keys, in the order in which they came first, and what was counted by each.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Tally)> {
-        self.tallies.iter().map(|(key, tally)| (&self.keys[key.clone()], tally))
+        let keys = self.keys.iter().map(|key| std::str::from_utf8(key).unwrap_or_default());
+        keys.zip(&self.tallies)
     }
 
+    fn place(&mut self, key: &str) -> usize {
+        self.keys.find(key.as_bytes()).unwrap_or_else(|| {
+            self.tallies.push(Tally::default());
+            self.keys.insert(key.as_bytes())
+        })
+    }
+}
+
+impl Keys {
+    fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.each.iter().map(|range| &self.all[range.clone()])
+    }
+
+    /// The number of a text that is there.
     #[inline]
-    fn place(&self, key: &str) -> Option<usize> {
-        let is_it = |place: usize| {
-            self.tallies.get(place).is_some_and(|(known, _)| self.keys[known.clone()] == *key)
-        };
-        if is_it(self.last) {
-            return Some(self.last);
+    fn find(&mut self, text: &[u8]) -> Option<usize> {
+        let is_it =
+            |n: usize| self.each.get(n).is_some_and(|range| self.all[range.clone()] == *text);
+        if !is_it(self.last) {
+            let hash = self.hasher.hash_one(text);
+            self.last = *self.by_text.find(hash, |&n| is_it(n))?;
         }
-        self.by_key.find(self.hasher.hash_one(key), |&place| is_it(place)).copied()
+        Some(self.last)
     }
 
+    /// Adds a text that isn't there, and gives its number.
     #[cold]
-    fn insert(&mut self, key: &str, tally: &Tally) {
-        let Tallies { keys, tallies, by_key, hasher, last } = self;
-        let start = keys.len();
-        keys.push_str(key);
-        *last = tallies.len();
-        tallies.push((start..keys.len(), *tally));
-        let hash = |&place: &usize| hasher.hash_one(&keys[tallies[place].0.clone()]);
-        by_key.insert_unique(hasher.hash_one(key), *last, hash);
+    fn insert(&mut self, text: &[u8]) -> usize {
+        let Keys { all, each, by_text, hasher, last } = self;
+        *last = each.len();
+        each.push(all.len()..all.len() + text.len());
+        all.extend_from_slice(text);
+        let hash = |&n: &usize| hasher.hash_one(&all[each[n].clone()]);
+        by_text.insert_unique(hasher.hash_one(text), *last, hash);
+        *last
+    }
+
+    /// How many bytes of memory they hold, about.
+    #[inline]
+    fn bytes(&self) -> usize {
+        self.all.len() + size_of_val(&self.each[..])
+    }
+
+    fn clear(&mut self) {
+        self.all.clear();
+        self.each.clear();
+        self.by_text.clear();
     }
 }
 
 impl Output for Tallies {
+    #[inline]
     fn bytes(&self) -> usize {
-        self.keys.len() + size_of_val(&self.tallies[..])
+        self.keys.bytes() + size_of_val(&self.tallies[..]) + self.told.bytes()
     }
 
     fn clear(&mut self) {
         self.keys.clear();
         self.tallies.clear();
-        self.by_key.clear();
+        self.told.clear();
+        self.places.clear();
     }
 
     /// Nobody counts with a limit: which were the first is forgotten.

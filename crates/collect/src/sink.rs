@@ -30,8 +30,9 @@ pub trait Work: Sync {
     /// Makes what a thread has for itself.
     fn worker(&self) -> Self::Worker;
 
-    /// Whether [`known`](Self::known) can take events.
-    fn takes_known(&self) -> bool {
+    /// Whether [`known`](Self::known) can take events, which are given to it without what knows text for
+    /// them; `has_texts` says that something does.
+    fn takes_known(&self, _has_texts: bool) -> bool {
         false
     }
 

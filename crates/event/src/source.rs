@@ -115,6 +115,20 @@ pub trait PartialSource {
     /// A field of `<System>`; NULL where the event has none.
     fn known_field(&self, field: Field) -> Value<'_>;
 
+    /// A number that the event has alike with others of which the same fields
+    /// [are fixed](Self::is_fixed), and have the same values. No other events have it, for as long as the
+    /// program runs. `None` where none are known.
+    #[inline]
+    fn kind(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether a field is the same in all events of this [kind](Self::kind).
+    #[inline]
+    fn is_fixed(&self, _field: Field) -> bool {
+        false
+    }
+
     /// The values of `<EventData>` that have a name, which is compared without regard to case, or
     /// all of them, until `visit` breaks. `None` where they aren't known; some may have been
     /// visited.

@@ -207,21 +207,14 @@ impl Clock {
         if self.minute != minute || self.text.is_empty() {
             return self.set(minute, time, out);
         }
-        let second = (in_minute / EventTime::SECOND) as usize;
-        let fraction = (in_minute % EventTime::SECOND) as usize;
-        let mut end = *b"00.0000000Z";
-        let pairs = [
-            (0, second),
-            (3, fraction / 100_000),
-            (5, fraction / 1000 % 100),
-            (7, fraction / 10 % 100),
-        ];
-        for (at, number) in pairs {
-            [end[at], end[at + 1]] = PAIRS[number];
-        }
-        end[9] = b'0' + (fraction % 10) as u8;
+        let [tens, ones] = PAIRS[(in_minute / EventTime::SECOND) as usize];
+        let fraction = (in_minute % EventTime::SECOND) as u32;
+        // The last of eight digits is not one of the fraction's. What is written in pieces and copied at once
+        // waits for the writes to end, so no more than this is written at a time.
+        let fraction = eight_digits(10 * fraction) & !(0xff << 56) | u64::from(b'Z') << 56;
         out.extend_from_slice(&self.text);
-        out.extend_from_slice(&end);
+        out.extend_from_slice(&[tens, ones, b'.']);
+        out.extend_from_slice(&fraction.to_le_bytes());
     }
 
     fn set(&mut self, minute: u64, time: EventTime, out: &mut Vec<u8>) {
@@ -233,6 +226,19 @@ impl Clock {
         self.text.clear();
         self.text.extend_from_slice(&text[..start]);
     }
+}
+
+/// The decimal digits of a number below 100,000,000, the first in the lowest byte.
+#[inline]
+fn eight_digits(number: u32) -> u64 {
+    // The number's halves side by side, the halves of these, and again. What they are multiplied with and
+    // shifted by divides by 100 and 10.
+    let halves = u64::from(number / 10_000) | u64::from(number % 10_000) << 32;
+    let hundreds = (halves * 10_486) >> 20 & 0x0000_007f_0000_007f;
+    let pairs = hundreds | (halves - 100 * hundreds) << 16;
+    let tens = (pairs * 103) >> 10 & 0x000f_000f_000f_000f;
+    let digits = tens | (pairs - 10 * tens) << 8;
+    digits | 0x3030_3030_3030_3030
 }
 
 /// The seconds of an offset from UTC: `Z`, `+02:00`, `-0330`, `+02`, or nothing.
@@ -319,6 +325,14 @@ mod tests {
                 clock.push(time, &mut out);
                 prop_assert_eq!(String::from_utf8(out).unwrap(), time.to_string());
             }
+        }
+    }
+
+    #[test]
+    fn digits_are_those_of_the_number() {
+        for number in (0..100_000_000).step_by(9_973).chain([9_999, 10_000, 99_999_999]) {
+            let digits = eight_digits(number).to_le_bytes();
+            assert_eq!(std::str::from_utf8(&digits), Ok(&*format!("{number:08}")));
         }
     }
 

@@ -84,6 +84,29 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Writes what tells the value from others, which takes less than its text: values that write the same
+    /// have the same text, and none of them writes what begins as another.
+    #[inline]
+    pub fn push_exact(&self, out: &mut Vec<u8>) {
+        let number = |out: &mut Vec<u8>, tag: u8, number: u64| {
+            let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
+            out.extend_from_slice(&[tag, a, b, c, d, e, f, g, h]);
+        };
+        let text = |out: &mut Vec<u8>, tag: u8, text: &[u8]| {
+            number(out, tag, text.len() as u64);
+            out.extend_from_slice(text);
+        };
+        match self {
+            Value::Null => out.push(0),
+            Value::UInt(value) => number(out, 1, *value),
+            Value::Hex(value) => number(out, 2, *value),
+            Value::Time(time) => number(out, 3, time.as_filetime()),
+            Value::Utf16(value) => text(out, 4, value.bytes()),
+            Value::Str(value) => text(out, 5, value.as_bytes()),
+            other => other.with_text(|value| text(out, 5, value.as_bytes())),
+        }
+    }
+
     /// Calls `f` with the value's text, which is made only where it isn't there already.
     pub fn with_text<R>(&self, f: impl FnOnce(&str) -> R) -> R {
         if let Value::Str(text) = self {
@@ -209,6 +232,33 @@ mod tests {
         ];
         for (value, text) in cases {
             assert_eq!(value.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_tells_a_value_is_that_of_no_value_with_another_text() {
+        let utf16 = [b'a', 0, b'b', 0];
+        let values = [
+            Value::Null,
+            Value::Str(""),
+            Value::Str("1"),
+            Value::UInt(1),
+            Value::Hex(1),
+            Value::Time(EventTime::from_filetime(1)),
+            Value::Utf16(Utf16::new(&utf16)),
+            Value::Str("ab"),
+            Value::Str("true"),
+            Value::Bool(true),
+            Value::Int(-1),
+        ];
+        let exact = |value: &Value<'_>| {
+            let mut out = Vec::new();
+            value.push_exact(&mut out);
+            out
+        };
+        for (a, b) in values.iter().flat_map(|a| values.iter().map(move |b| (a, b))) {
+            let is_same = a.is_null() == b.is_null() && a.to_string() == b.to_string();
+            assert!(is_same || !exact(a).starts_with(&exact(b)), "{a:?} {b:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 #[path = "../../binxml/tests/generate/mod.rs"]
 mod generate;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io::Cursor;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -107,6 +107,8 @@ struct Checker {
     printed: Option<Vec<Option<Vec<u8>>>>,
     /// Heads that are whole.
     whole: u64,
+    /// Of each kind of events what the fields say that are the same for all of them.
+    fixed: HashMap<u64, Vec<Option<String>>>,
     names: BTreeSet<String>,
     matchers: Vec<Matcher>,
     /// What the head of the event that comes next says, which filters rule it out, and which it is
@@ -127,6 +129,12 @@ impl Checker {
         let out = self.matchers.iter_mut().map(|matcher| matcher.rules_out(head)).collect();
         let lacks = self.matchers.iter().map(|matcher| matcher.lacks_a_word(head)).collect();
         assert!(self.head.replace((known(head, &self.names), out, lacks)).is_none());
+        if let Some(kind) = head.kind() {
+            let text =
+                |field| head.is_fixed(field).then(|| format!("{:?}", head.known_field(field)));
+            let fixed: Vec<_> = Field::all().map(text).collect();
+            assert_eq!(self.fixed.entry(kind).or_insert_with(|| fixed.clone()), &fixed);
+        }
         self.printed = head.is_whole().then(|| {
             let print = |printer: &Printer| {
                 assert!(printer.is_known_early());

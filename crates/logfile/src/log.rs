@@ -206,6 +206,10 @@ impl EvtxLog {
         for place in 0..self.chunks {
             // Most are used, and of these little is asked.
             let is_counted = self.used.is_none_or(|(used, _)| place < used);
+            // Numbers count from 1: no other chunk is older than that which has it.
+            if is_counted && oldest.0 == 1 {
+                continue;
+            }
             let wanted = if is_counted { 128 } else { CHUNK_START };
             let read = self.file.read_full_at(&mut start[..wanted], self.offset_of(place))?;
             let start = &start[..read];

@@ -103,6 +103,7 @@ impl Compiler {
             more,
             reuses: self.reuses,
             definition: Box::default(),
+            mask: Box::default(),
             guid: [0; 16],
             names: self.names,
         })

@@ -170,8 +170,7 @@ impl<W: Work, S: Stage> Decoding<'_, W, S> {
         };
         // Whatever looks for text has the event decoded.
         reading.takes_known = S::PASSES_ALL
-            && self.work.takes_known()
-            && source.texts.is_none()
+            && self.work.takes_known(source.texts.is_some())
             && reading.matcher.as_ref().is_none_or(|matcher| matcher.is_of_fields());
         reading.wants_all = reading.matcher.is_none()
             && source.selection.limit().is_none()

@@ -16,7 +16,7 @@ pub(super) struct Scratch {
     pub(super) values: Values,
     pub(super) cell: Vec<u8>,
     pub(super) matches: Vec<Range<usize>>,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// Cells of names that most events of a log have alike.
     pub(super) repeated: [json::Repeated; 3],
 }
@@ -191,23 +191,23 @@ fn known_member<'s>(
     clock: &mut Clock,
     out: &mut Vec<u8>,
 ) -> Option<Made> {
-    let field = match member {
-        Member::V => return Some(push_value(Value::UInt(1), out)),
-        Member::Source => return Some(push_value(Value::Str(origin.source), out)),
-        Member::Log => return Some(push_value(Value::Str(origin.log), out)),
-        Member::Recovered => return Some(push_value(Value::Bool(origin.recovered), out)),
-        Member::LogRecord => {
-            let number = origin.log_record.map_or(Value::Null, Value::UInt);
-            return Some(push_value(number, out));
-        }
+    if let Some(of) = member.field() {
+        return Some(push_field(member, look_up(of), clock, out));
+    }
+    Some(match member {
+        Member::V => push_value(Value::UInt(1), out),
+        Member::Source => push_value(Value::Str(origin.source), out),
+        Member::Log => push_value(Value::Str(origin.log), out),
+        Member::Recovered => push_value(Value::Bool(origin.recovered), out),
+        Member::LogRecord => push_value(origin.log_record.map_or(Value::Null, Value::UInt), out),
         Member::Host => match origin.host {
-            Some(host) => return Some(push_value(Value::Str(host), out)),
-            None => Field::Computer,
+            Some(host) => push_value(Value::Str(host), out),
+            None => push_value(look_up(Field::Computer), out),
         },
         Member::LevelName => {
             let name = json::level_of(look_up(Field::Level), look_up(Field::Keywords));
             out.extend_from_slice(name.map_or("", |name| name.as_str()).as_bytes());
-            return Some(Made::Text);
+            Made::Text
         }
         Member::Rules => {
             for (n, rule) in texts.rules.iter().enumerate() {
@@ -217,46 +217,31 @@ fn known_member<'s>(
                     out.extend_from_slice(format!(" ({})", rule.level).as_bytes());
                 }
             }
-            return Some(Made::Text);
+            Made::Text
         }
-        Member::Time => {
-            let value = look_up(Field::TimeCreated);
-            return Some(match value.as_time() {
-                Some(time) => {
-                    clock.push(time, out);
-                    Made::Tame
-                }
-                None => push_value(value, out),
-            });
-        }
-        Member::Keywords => {
-            let value = look_up(Field::Keywords);
-            return Some(push_value(value.as_u64().map_or(value, Value::Hex), out));
-        }
-        Member::Computer => Field::Computer,
-        Member::Channel => Field::Channel,
-        Member::RecordId => Field::RecordId,
-        Member::Provider => Field::ProviderName,
-        Member::ProviderGuid => Field::ProviderGuid,
-        Member::EventId => Field::EventId,
-        Member::Qualifiers => Field::Qualifiers,
-        Member::Version => Field::Version,
-        Member::Level => Field::Level,
-        Member::Task => Field::Task,
-        Member::Opcode => Field::Opcode,
-        Member::UserSid => Field::UserId,
-        Member::ProcessId => Field::ProcessId,
-        Member::ThreadId => Field::ThreadId,
-        Member::ActivityId => Field::ActivityId,
-        Member::RelatedActivityId => Field::RelatedActivityId,
-        Member::Data
-        | Member::UserData
-        | Member::Message
-        | Member::MessageSource
-        | Member::Names
-        | Member::Other => return None,
-    };
-    Some(push_value(look_up(field), out))
+        _ => return None,
+    })
+}
+
+/// Writes the text of a member that one field tells.
+#[inline]
+pub(super) fn push_field(
+    member: Member,
+    value: Value<'_>,
+    clock: &mut Clock,
+    out: &mut Vec<u8>,
+) -> Made {
+    match member {
+        Member::Time => match value.as_time() {
+            Some(time) => {
+                clock.push(time, out);
+                Made::Tame
+            }
+            None => push_value(value, out),
+        },
+        Member::Keywords => push_value(value.as_u64().map_or(value, Value::Hex), out),
+        _ => push_value(value, out),
+    }
 }
 
 #[inline]

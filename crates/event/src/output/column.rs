@@ -1,6 +1,8 @@
 //! What an output can show of an event: the members of its JSON, which are the columns of tables
 //! and CSV too, and single values of its data.
 
+use crate::{Field, PartialSource};
+
 /// A member of an event's JSON.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[allow(missing_docs)] // Each is the member that MEMBERS names.
@@ -80,6 +82,45 @@ impl Member {
     /// All members, in the order of JSON.
     pub fn all() -> impl Iterator<Item = Member> {
         MEMBERS.iter().map(|&(member, _)| member)
+    }
+
+    /// The field of `<System>` that tells the member, where nothing else does.
+    #[inline]
+    pub(super) fn field(self) -> Option<Field> {
+        Some(match self {
+            Member::Time => Field::TimeCreated,
+            Member::Computer => Field::Computer,
+            Member::Channel => Field::Channel,
+            Member::RecordId => Field::RecordId,
+            Member::Provider => Field::ProviderName,
+            Member::ProviderGuid => Field::ProviderGuid,
+            Member::EventId => Field::EventId,
+            Member::Qualifiers => Field::Qualifiers,
+            Member::Version => Field::Version,
+            Member::Level => Field::Level,
+            Member::Task => Field::Task,
+            Member::Opcode => Field::Opcode,
+            Member::Keywords => Field::Keywords,
+            Member::UserSid => Field::UserId,
+            Member::ProcessId => Field::ProcessId,
+            Member::ThreadId => Field::ThreadId,
+            Member::ActivityId => Field::ActivityId,
+            Member::RelatedActivityId => Field::RelatedActivityId,
+            Member::V
+            | Member::LevelName
+            | Member::Source
+            | Member::Host
+            | Member::Log
+            | Member::LogRecord
+            | Member::Recovered
+            | Member::Data
+            | Member::UserData
+            | Member::Message
+            | Member::MessageSource
+            | Member::Names
+            | Member::Rules
+            | Member::Other => return None,
+        })
     }
 
     /// Whether the member is text that an event doesn't hold itself.
@@ -189,7 +230,7 @@ impl Column {
         }
     }
 
-    /// Whether the column's value is told by what [`PartialSource`](crate::PartialSource) knows.
+    /// Whether the column's value is told by what [`PartialSource`] knows.
     pub(super) fn is_known_early(&self) -> bool {
         match self {
             Column::Member(member) => !matches!(
@@ -204,6 +245,21 @@ impl Column {
             Column::Data(name) => !super::json::may_be_a_place(name),
             Column::Name(_) | Column::UserData(_) | Column::EachData => false,
         }
+    }
+
+    /// The fields of `<System>` that tell the column's value, where nothing else does.
+    pub fn fields(&self) -> Option<Vec<Field>> {
+        match self {
+            Column::Member(Member::V) => Some(Vec::new()),
+            Column::Member(Member::LevelName) => Some(vec![Field::Level, Field::Keywords]),
+            Column::Member(member) => Some(vec![member.field()?]),
+            Column::Name(_) | Column::Data(_) | Column::UserData(_) | Column::EachData => None,
+        }
+    }
+
+    /// Whether the column's value is the same for all events of the event's kind.
+    pub(super) fn is_fixed<S: PartialSource>(&self, source: &S) -> bool {
+        self.fields().is_some_and(|fields| fields.iter().all(|&field| source.is_fixed(field)))
     }
 
     /// What its values have a name for, where it is a member with numbers.

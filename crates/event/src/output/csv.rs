@@ -2,9 +2,10 @@
 //! stands in quotes.
 
 use super::cell::Made;
+use super::plan::{Choice, Row};
 use super::{Column, Member, Scratch, cell, row};
 use crate::text::{Plain, any_below_or_equal, harmless};
-use crate::{Field, FieldSource, Origin, PartialSource, Texts, Value};
+use crate::{FieldSource, Origin, PartialSource, Texts, Value};
 
 /// How CSV is made.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,7 @@ pub(super) struct Csv {
     /// Whether a column stands for each value, so that rows are on their way as [`row`]s.
     spreads: bool,
     is_known_early: bool,
+    choice: Choice,
 }
 
 impl Csv {
@@ -58,7 +60,7 @@ impl Csv {
         let columns: Vec<Column> = columns.unwrap_or_else(|| all().collect());
         let spreads = columns.contains(&Column::EachData);
         let is_known_early = columns.iter().all(Column::is_known_early);
-        Csv { columns, cells, terminal, spreads, is_known_early }
+        Csv { columns, cells, terminal, spreads, is_known_early, choice: Choice::new() }
     }
 
     /// The columns.
@@ -135,55 +137,44 @@ impl Csv {
             return false;
         }
         let start = out.len();
-        for (i, column) in self.columns.iter().enumerate() {
-            if i > 0 {
-                out.push(b',');
-            }
-            if self.repeated(column, source, origin, scratch, out) {
-                continue;
-            }
-            let at = out.len();
-            match cell::known(column, source, origin, texts, &mut scratch.text, out) {
-                Some(Made::Tame) => {}
-                Some(Made::Text) => self.settle(at, out),
-                None => {
-                    out.truncate(start);
-                    return false;
-                }
-            }
+        let Scratch { text: scratch, plans, .. } = scratch;
+        let row = Known { csv: self, origin, texts, scratch };
+        let is_known = plans.write(&self.choice, row, source, out);
+        match is_known {
+            true => end_line(start, out),
+            false => out.truncate(start),
         }
-        end_line(start, out);
-        true
+        is_known
     }
 
-    /// Writes the cell of a name that most events of a log have alike. Says whether it is one.
+    /// Writes the cell of a member that one field tells. A name that most events of a log have alike is made
+    /// once for those that follow each other.
     #[inline]
-    fn repeated<S: PartialSource>(
+    fn member(
         &self,
-        column: &Column,
-        source: &S,
-        origin: &Origin<'_>,
-        scratch: &mut Scratch,
+        member: Member,
+        value: Value<'_>,
+        scratch: &mut cell::Scratch,
         out: &mut Vec<u8>,
-    ) -> bool {
-        let repeated = &mut scratch.text.repeated;
-        let (field, repeated) = match column {
-            Column::Member(Member::Host) if origin.host.is_some() => return false,
-            Column::Member(Member::Computer | Member::Host) => (Field::Computer, &mut repeated[0]),
-            Column::Member(Member::Channel) => (Field::Channel, &mut repeated[1]),
-            Column::Member(Member::Provider) => (Field::ProviderName, &mut repeated[2]),
-            _ => return false,
+    ) {
+        let repeated = match member {
+            Member::Computer => Some(&mut scratch.repeated[0]),
+            Member::Channel => Some(&mut scratch.repeated[1]),
+            Member::Provider => Some(&mut scratch.repeated[2]),
+            _ => None,
         };
-        let value = source.known_field(field);
-        let Value::Utf16(text) = value else { return false };
-        // What is made of the same bytes differs with these.
-        let kind = 1 + u8::from(self.cells == CsvCells::Exact) + 2 * u8::from(self.terminal);
-        repeated.put(kind, text.bytes(), out, |out| {
-            let at = out.len();
-            value.push::<Plain>(out);
+        let at = out.len();
+        if let (Some(repeated), Value::Utf16(text)) = (repeated, value) {
+            // What is made of the same bytes differs with these.
+            let kind = 1 + u8::from(self.cells == CsvCells::Exact) + 2 * u8::from(self.terminal);
+            return repeated.put(kind, text.bytes(), out, |out| {
+                value.push::<Plain>(out);
+                self.settle(at, out);
+            });
+        }
+        if cell::push_field(member, value, &mut scratch.clock, out) == Made::Text {
             self.settle(at, out);
-        });
-        true
+        }
     }
 
     /// Writes an event's cells, those of each value with its name.
@@ -252,6 +243,56 @@ impl Csv {
     /// Makes the cell that begins at `start` what it has to be.
     fn settle(&self, start: usize, out: &mut Vec<u8>) {
         settle(start, self.cells, self.terminal, out);
+    }
+}
+
+/// The cells of an event that is not decoded.
+struct Known<'k> {
+    csv: &'k Csv,
+    origin: &'k Origin<'k>,
+    texts: Texts<'k>,
+    scratch: &'k mut cell::Scratch,
+}
+
+impl<S: PartialSource> Row<S> for Known<'_> {
+    #[inline]
+    fn columns(&self) -> usize {
+        self.csv.columns.len()
+    }
+
+    #[inline]
+    fn before(&self, column: usize, out: &mut Vec<u8>) {
+        if column > 0 {
+            out.push(b',');
+        }
+    }
+
+    #[inline(always)]
+    fn value(&mut self, column: usize, source: &S, out: &mut Vec<u8>) -> bool {
+        let Known { csv, origin, texts, scratch } = self;
+        let column = &csv.columns[column];
+        if let Column::Member(member) = column
+            && let Some(field) = member.field()
+        {
+            // Looked up at one place, where it isn't a call.
+            csv.member(*member, source.known_field(field), scratch, out);
+            return true;
+        }
+        let at = out.len();
+        match cell::known(column, source, origin, *texts, scratch, out) {
+            Some(Made::Tame) => true,
+            Some(Made::Text) => {
+                csv.settle(at, out);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn end(&self, _: &mut Vec<u8>) {}
+
+    fn is_fixed(&self, column: usize, source: &S) -> bool {
+        self.csv.columns[column].is_fixed(source)
     }
 }
 

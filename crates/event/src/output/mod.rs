@@ -14,6 +14,7 @@ mod json;
 mod kinds;
 mod list;
 mod messages;
+mod plan;
 mod row;
 mod safe;
 mod table;
@@ -59,6 +60,7 @@ enum Style {
 pub struct Scratch {
     json: json::Scratch,
     text: cell::Scratch,
+    plans: plan::Plans,
 }
 
 impl Column {
@@ -212,7 +214,7 @@ impl Printer {
     ) -> bool {
         match &*self.style {
             Style::Json { chosen: Some(chosen), array, pretty: false } => {
-                let is_known = chosen.known(source, origin, texts, &mut scratch.json, out);
+                let is_known = chosen.known(source, origin, texts, scratch, out);
                 if is_known && !array {
                     out.push(b'\n');
                 }

@@ -1,7 +1,8 @@
 //! Members that were asked for, in the order asked for.
 
-use super::{MAIN, Scratch, data, known_member, main_members, put, quoted};
+use super::{MAIN, Scratch, data, field_member, known_member, main_members, put, quoted};
 use crate::output::cell::each_name;
+use crate::output::plan::{Choice, Row};
 use crate::output::{Column, Member, Named};
 use crate::{Field, FieldSource, Fields, Origin, PartialSource, Texts, Value};
 
@@ -13,6 +14,7 @@ pub(in crate::output) struct Chosen {
     has_main: bool,
     /// Whether fields and named values are all that there is to know for them: see [`Chosen::known`].
     is_known_early: bool,
+    choice: Choice,
 }
 
 /// What was asked for.
@@ -57,7 +59,7 @@ impl Chosen {
             rest = behind;
         }
         let has_main = parts.iter().any(|(_, part)| matches!(part, Part::Main));
-        Chosen { parts, has_main, is_known_early }
+        Chosen { parts, has_main, is_known_early, choice: Choice::new() }
     }
 
     /// Whether a member is text that an event doesn't hold itself. Values stand as they are.
@@ -72,6 +74,8 @@ impl Chosen {
     }
 
     /// Writes the members of an event.
+    // What dispatches on the format is one function with it, as it is with all members.
+    #[inline(always)]
     pub(in crate::output) fn event<S: FieldSource>(
         &self,
         source: &S,
@@ -80,7 +84,6 @@ impl Chosen {
         scratch: &mut Scratch,
         out: &mut Vec<u8>,
     ) {
-        scratch.origin.refresh(origin);
         scratch.begin();
         if self.parts.len() < Self::MANY && !self.has_main {
             let field = |field| source.field(field);
@@ -120,7 +123,16 @@ impl Chosen {
                 }
             }
         }
-        put(if self.parts.is_empty() { b"{}" } else { b"}" }, out);
+        self.end(out);
+    }
+
+    /// Writes what stands after the last member.
+    #[inline]
+    fn end(&self, out: &mut Vec<u8>) {
+        if self.parts.is_empty() {
+            out.push(b'{');
+        }
+        out.push(b'}');
     }
 
     /// Whether [`known`](Self::known) can write any event.
@@ -136,32 +148,72 @@ impl Chosen {
         source: &S,
         origin: &Origin<'_>,
         texts: Texts<'_>,
-        scratch: &mut Scratch,
+        scratch: &mut crate::output::Scratch,
         out: &mut Vec<u8>,
     ) -> bool {
         if !self.is_known_early {
             return false;
         }
         let begin = out.len();
-        scratch.origin.refresh(origin);
-        for (start, part) in &self.parts {
-            start.put(out);
-            let is_known = match part {
-                Part::Column(Column::Data(name)) => data::known_values(source, name, out),
-                Part::Column(Column::Member(member)) => {
-                    let field = |field| source.known_field(field);
-                    known_member(field, origin, texts, *member, scratch, out)
+        let crate::output::Scratch { json: scratch, plans, .. } = scratch;
+        let row = Known { chosen: self, origin, texts, scratch };
+        let is_known = plans.write(&self.choice, row, source, out);
+        if !is_known {
+            out.truncate(begin);
+        }
+        is_known
+    }
+}
+
+/// The members of an event that is not decoded.
+struct Known<'k> {
+    chosen: &'k Chosen,
+    origin: &'k Origin<'k>,
+    texts: Texts<'k>,
+    scratch: &'k mut Scratch,
+}
+
+impl<S: PartialSource> Row<S> for Known<'_> {
+    #[inline]
+    fn columns(&self) -> usize {
+        self.chosen.parts.len()
+    }
+
+    #[inline]
+    fn before(&self, column: usize, out: &mut Vec<u8>) {
+        self.chosen.parts[column].0.put(out);
+    }
+
+    #[inline(always)]
+    fn value(&mut self, column: usize, source: &S, out: &mut Vec<u8>) -> bool {
+        match &self.chosen.parts[column].1 {
+            Part::Column(Column::Data(name)) => data::known_values(source, name, out),
+            Part::Column(Column::Member(member)) => match member.field() {
+                // Looked up at one place, where it isn't a call.
+                Some(field) => {
+                    field_member(*member, source.known_field(field), self.scratch, out);
+                    true
                 }
-                Part::Main
-                | Part::Column(Column::Name(_) | Column::EachData | Column::UserData(_)) => false,
-            };
-            if !is_known {
-                out.truncate(begin);
-                return false;
+                None => {
+                    let field = |field| source.known_field(field);
+                    known_member(field, self.origin, self.texts, *member, self.scratch, out)
+                }
+            },
+            Part::Main | Part::Column(Column::Name(_) | Column::EachData | Column::UserData(_)) => {
+                false
             }
         }
-        put(if self.parts.is_empty() { b"{}" } else { b"}" }, out);
-        true
+    }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        self.chosen.end(out);
+    }
+
+    fn is_fixed(&self, column: usize, source: &S) -> bool {
+        match &self.chosen.parts[column].1 {
+            Part::Column(column) => column.is_fixed(source),
+            Part::Main => false,
+        }
     }
 }
 

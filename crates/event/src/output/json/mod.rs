@@ -224,7 +224,6 @@ pub(super) fn event<S: FieldSource>(
     out: &mut Vec<u8>,
 ) {
     out.reserve(1024);
-    scratch.origin.refresh(origin);
     let fields = source.fields();
     out.push(b'{');
     let (kind, more) = main_members(source, &fields, origin, texts, true, scratch, out);
@@ -298,6 +297,7 @@ fn main_members<'s, S: FieldSource>(
     out: &mut Vec<u8>,
 ) -> (Option<kinds::Place>, More) {
     let field = |field| fields.get(field);
+    scratch.origin.of(origin);
     let kind = scratch.kind(source, texts, field);
     let mut inserts = scratch.inserts.take();
     let mut odd = false;
@@ -443,44 +443,45 @@ fn known_member<'s>(
     scratch: &mut Scratch,
     out: &mut Vec<u8>,
 ) -> bool {
+    if let Some(of) = member.field() {
+        field_member(member, field(of), scratch, out);
+        return true;
+    }
     match member {
         Member::V => out.push(b'1'),
-        Member::Time => time(field(Field::TimeCreated), &mut scratch.clock, out),
-        Member::Source => put(scratch.origin.source(), out),
+        Member::Source => put(scratch.origin.of(origin).source(), out),
         Member::Host => match origin.host {
             Some(host) => quoted(host, out),
             None => scratch.computer.text(field(Field::Computer), out),
         },
-        Member::Log => put(scratch.origin.log(), out),
+        Member::Log => put(scratch.origin.of(origin).log(), out),
         Member::LogRecord => optional(origin.log_record, out),
         Member::Recovered => put(if origin.recovered { b"true" } else { b"false" }, out),
-        Member::Computer => scratch.computer.text(field(Field::Computer), out),
-        Member::Channel => scratch.channel.text(field(Field::Channel), out),
-        Member::Provider => scratch.provider.text(field(Field::ProviderName), out),
-        Member::ProviderGuid => scratch.provider_guid.token(field(Field::ProviderGuid), out),
         Member::LevelName => level_name(field(Field::Level), field(Field::Keywords), out),
-        Member::Keywords => keywords(field(Field::Keywords), out),
-        Member::UserSid => token(field(Field::UserId), out),
-        Member::ActivityId => token(field(Field::ActivityId), out),
-        Member::RelatedActivityId => token(field(Field::RelatedActivityId), out),
-        Member::RecordId => drop(number(field(Field::RecordId), out)),
-        Member::EventId => drop(number(field(Field::EventId), out)),
-        Member::Qualifiers => drop(number(field(Field::Qualifiers), out)),
-        Member::Version => drop(number(field(Field::Version), out)),
-        Member::Level => drop(number(field(Field::Level), out)),
-        Member::Task => drop(number(field(Field::Task), out)),
-        Member::Opcode => drop(number(field(Field::Opcode), out)),
-        Member::ProcessId => drop(number(field(Field::ProcessId), out)),
-        Member::ThreadId => drop(number(field(Field::ThreadId), out)),
         Member::Rules => rules(texts, out),
-        Member::Data
-        | Member::UserData
-        | Member::Message
-        | Member::MessageSource
-        | Member::Names
-        | Member::Other => return false,
+        _ => return false,
     }
     true
+}
+
+/// Writes the value of a member that one field tells.
+#[inline]
+pub(super) fn field_member(
+    member: Member,
+    value: Value<'_>,
+    scratch: &mut Scratch,
+    out: &mut Vec<u8>,
+) {
+    match member {
+        Member::Time => time(value, &mut scratch.clock, out),
+        Member::Computer => scratch.computer.text(value, out),
+        Member::Channel => scratch.channel.text(value, out),
+        Member::Provider => scratch.provider.text(value, out),
+        Member::ProviderGuid => scratch.provider_guid.token(value, out),
+        Member::Keywords => keywords(value, out),
+        Member::UserSid | Member::ActivityId | Member::RelatedActivityId => token(value, out),
+        _ => drop(number(value, out)),
+    }
 }
 
 /// Writes the fields of `<System>` that few events have, as members of `other`.
@@ -536,14 +537,16 @@ impl OriginText {
         &self.log[Self::LOG.len()..self.log.len() - Self::LOG_RECORD.len()]
     }
 
+    /// The members of events that are read there.
     #[inline]
-    fn refresh(&mut self, origin: &Origin<'_>) {
+    fn of(&mut self, origin: &Origin<'_>) -> &Self {
         let same = self.known.as_ref().is_some_and(|(source, host, log)| {
             source == origin.source && host.as_deref() == origin.host && log == origin.log
         });
         if !same {
             self.set(origin);
         }
+        self
     }
 
     #[cold]
