@@ -158,7 +158,14 @@ impl Printed {
     ) -> (Vec<u8>, impl Iterator<Item = (EventTime, Range<usize>)> + '_) {
         // Memory that is hardly used stays for the next batch.
         let text = match self.text.len() > self.text.capacity() / 2 {
-            true => std::mem::take(&mut self.text),
+            true => {
+                // The next one takes about as much, and what this one has grown beyond its bytes would count as
+                // held.
+                let next = Vec::with_capacity(self.text.len());
+                let mut text = std::mem::replace(&mut self.text, next);
+                text.shrink_to_fit();
+                text
+            }
             false => self.text.clone(),
         };
         let mut start = 0;

@@ -163,7 +163,7 @@ impl Default for Policy {
             keep: None,
             small_files: 200,
             small_bytes: 4 << 20,
-            memory: 48 << 20,
+            memory: 24 << 20,
             checkpoint_commits: 100,
             keep_log: DAY,
             safe_age: DAY,
