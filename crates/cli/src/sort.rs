@@ -14,7 +14,7 @@ use std::ops::Range;
 use quarry_event::EventTime;
 
 /// What is kept in memory before it goes to a file, in bytes.
-const MEMORY: usize = 32 << 20;
+const MEMORY: usize = 64 << 20;
 /// Files before they are merged into one.
 const MAX_FILES: usize = 64;
 

@@ -24,12 +24,12 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 2,000 connections, of which 256 are being made; 64 MiB in flight; 3 retries after 0.3,
-    /// 0.6 and 1.2 s; no deadline.
+    /// 2,000 connections, which may all be being made; 64 MiB in flight; 3 retries after 0.3, 0.6
+    /// and 1.2 s; no deadline.
     fn default() -> Self {
         Options {
             connections: CONNECTIONS,
-            connecting: CONNECTING,
+            connecting: CONNECTIONS,
             bytes_in_flight: BYTES_IN_FLIGHT,
             retries: 3,
             first_pause: FIRST_PAUSE,

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 
@@ -31,11 +32,24 @@ impl Cost {
     }
 }
 
+/// The data folder of what is measured.
+fn data() -> PathBuf {
+    sh::target().join("bench").join("no-data")
+}
+
+/// Empties the data folder: message text that servers have sent is kept there, and makes more work of files.
+pub(super) fn forget() -> Result<()> {
+    match fs::remove_dir_all(data()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// A command that finds no message text in the user's data folder: what others have left there makes
 /// more work.
 fn apart<A: AsRef<OsStr>>(program: &str, arguments: &[A]) -> Command {
     let mut command = sh::command(program, arguments);
-    command.env("XDG_DATA_HOME", sh::target().join("bench").join("no-data"));
+    command.env("XDG_DATA_HOME", data());
     command
 }
 

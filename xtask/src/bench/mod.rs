@@ -54,6 +54,7 @@ pub(crate) fn run(words: &[&str]) -> Result<()> {
     let mut table = Table::default();
     for (name, run) in ALL {
         if which.is_empty() || which.contains(&name) {
+            measure::forget()?;
             match name {
                 "store" => store::run(&mut table, size)?,
                 "web" => web::run(&mut table, wish)?,
