@@ -24,7 +24,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// 2,000 connections, which may all be being made; 64 MiB in flight; 3 retries after 0.3, 0.6
+    /// 2,500 connections, which may all be being made; 64 MiB in flight; 3 retries after 0.3, 0.6
     /// and 1.2 s; no deadline.
     fn default() -> Self {
         Options {
@@ -124,7 +124,7 @@ setters! {
 }
 
 /// Of a large fleet as many that those who don't answer have taken their time when the others are read.
-const CONNECTIONS: usize = 2000;
+const CONNECTIONS: usize = 2500;
 const CONNECTING: usize = 256;
 const BYTES_IN_FLIGHT: usize = 64 << 20;
 const FIRST_PAUSE: Duration = Duration::from_millis(300);

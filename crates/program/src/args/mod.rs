@@ -68,7 +68,7 @@ pub struct ServerArgs {
     /// Stop after this long; what came by then is kept
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub deadline: Option<Duration>,
-    /// Open at most N servers at once [default: 2000]
+    /// Open at most N servers at once [default: 2500]
     #[arg(short = 'j', long, value_name = "N")]
     pub connections: Option<std::num::NonZeroUsize>,
 }
