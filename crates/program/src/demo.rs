@@ -10,10 +10,11 @@ use std::time::Duration;
 use quarry_cred::Secret;
 use quarry_sim::{Fault, ServerOptions, Sim, SimOptions};
 use tempfile::TempDir;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Handle, Runtime};
 
 use crate::error::Failure;
 use crate::files::write_private;
+use crate::network;
 
 /// Who signs in; the servers are gone when the demo is over.
 const ACCOUNT: &str = r"BEDROCK\demo";
@@ -65,11 +66,8 @@ impl Demo {
     /// # Errors
     /// They can't be started, or the folder can't be made.
     pub fn start(servers: Vec<ServerOptions>) -> Result<Self, Failure> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .map_err(|e| Failure::io("the simulated servers", &e))?;
+        let runtime =
+            network::runtime(Some(1)).map_err(|e| Failure::io("the simulated servers", &e))?;
         let password = password()?;
         let sim = runtime.block_on(start(&password, servers))?;
         story::tell(&sim)?;
