@@ -187,14 +187,14 @@ fn what_shows_no_text_asks_for_none() {
 
 #[test]
 fn servers_without_usable_text_cost_their_events_the_text_and_nothing_else() {
-    for (fault, said) in [
-        (Fault::NoMessages, "  no message text: "),
-        (Fault::MessagesOversized, "  no message text: "),
-        (Fault::MessagesHang, "without their text, which didn't come in 0.3 s"),
-        (Fault::MessagesGarbage, ""),
+    for (fault, patience, said) in [
+        (Fault::NoMessages, PATIENT, "  no message text: "),
+        (Fault::MessagesOversized, PATIENT, "  no message text: "),
+        (Fault::MessagesHang, HASTY, "without their text, which didn't come in 0.3 s"),
+        (Fault::MessagesGarbage, PATIENT, ""),
     ] {
         let fleet = one(fault.clone());
-        let ran = scan(&fleet, &[&LOGS[..], &HASTY].concat());
+        let ran = scan(&fleet, &[&LOGS[..], &patience].concat());
         assert_eq!(ran.by_host()["server01"].len(), 180, "{fault}");
         assert!(ran.stderr.contains(said), "{fault}: {}", ran.shown());
         let texts = ran.json().into_iter().filter(|event| event["message"] != Json::Null).count();
@@ -202,7 +202,8 @@ fn servers_without_usable_text_cost_their_events_the_text_and_nothing_else() {
         assert!(texts == 0 || fault == Fault::MessagesGarbage, "{fault}: {texts}");
         // Nor do they keep others from what they are asked for.
         let ran = fleet.run(
-            &[&["tail", "@all", "-n", "5", "-o", "jsonl", "--deadline", "3s"][..], &HASTY].concat(),
+            &[&["tail", "@all", "-n", "5", "-o", "jsonl", "--deadline", "3s"][..], &patience]
+                .concat(),
         );
         assert_eq!(ran.json().len(), 5, "{fault}: {}", ran.shown());
     }

@@ -152,7 +152,10 @@ impl Line {
             let Some(item) = lock(queue).pop_front() else { return Ok(()) };
             let is_untold = match self.fetch(server, opened, &item).await {
                 Ok(is_known) => {
-                    refusals.served();
+                    // Of a server that renders nothing, definitions may still come.
+                    if is_known && item.of != TextOf::Definitions {
+                        refusals.served();
+                    }
                     !is_known
                 }
                 // A server that doesn't serve definitions may well render messages.

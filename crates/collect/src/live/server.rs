@@ -222,15 +222,16 @@ impl ServerTexts {
             return false;
         }
         state.is_fetching = false;
-        state.is_without |= why.is_some();
+        if let Some(why) = why {
+            state.is_without = true;
+            // Whoever no longer waits may be the last of the run: it is said before they go on.
+            self.report(why);
+        }
         state.queue.clear();
         let claims = std::mem::take(&mut state.claims);
         drop(state);
         claims.iter().for_each(|(provider, of)| opened.store.release(provider, *of));
         opened.store.changed.notify_waiters();
-        if let Some(why) = why {
-            self.report(why);
-        }
         true
     }
 
