@@ -4,11 +4,16 @@
 //! is the same. [`FieldSource::layout`] tells the one from the other, and [`FieldSource::walk_layout`]
 //! shows the tree with a mark in the place of each value. Whatever is made of that tree can be kept for
 //! all events of the layout, and is made into an event's own by putting the values in the marks' places
-//! (`Pieces`). So the rules for making it are those for any tree.
+//! (`Pieces`). So the rules for making it are those for any tree. [`Layouts`] keeps it: an ordinary log has
+//! some dozen of layouts.
 
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::LazyLock;
 
 use crate::FieldSource;
+use crate::kept::Hashed;
+pub use crate::kept::Kept;
 use crate::text::Escape;
 
 /// What a mark begins and ends with: a character that text with marks mustn't have otherwise. It is for
@@ -71,6 +76,114 @@ impl Pieces {
         }
         out.extend_from_slice(&self.literals[start..]);
     }
+}
+
+/// What is kept of the layouts that a thread has met.
+#[derive(Debug)]
+pub struct Layouts<T> {
+    known: Vec<Known<T>>,
+    /// Their places in `known` by the hash of their keys. Of two with one hash the later is here.
+    places: HashMap<u64, usize, BuildHasherDefault<Hashed>>,
+    last: usize,
+    bytes: usize,
+    /// How many were made, and how often one was found.
+    made: usize,
+    found: usize,
+    key: Vec<u64>,
+}
+
+/// A layout, and what is kept of it.
+#[derive(Debug)]
+struct Known<T> {
+    key: Box<[u64]>,
+    /// Nothing where the tree is to be read of each event.
+    kept: Option<T>,
+}
+
+/// Where a layout is, until the next is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place(usize);
+
+/// What is kept may take so much, in bytes: events can say anything of themselves, and what they say next
+/// is made anew then.
+const MOST_BYTES: usize = 2 << 20;
+
+/// What a layout takes besides what is kept of it, about, in bytes.
+const LAYOUT: usize = 512;
+
+/// So many are made whether they are used or not. Of events that are all unlike, making them would cost
+/// more than they save.
+const TRIED: usize = 256;
+
+impl<T> Default for Layouts<T> {
+    fn default() -> Self {
+        Layouts {
+            known: Vec::new(),
+            places: HashMap::default(),
+            last: 0,
+            bytes: 0,
+            made: 0,
+            found: 0,
+            key: Vec::new(),
+        }
+    }
+}
+
+impl<T: Kept> Layouts<T> {
+    /// Finds what is kept of an event's layout; nothing where the event's own tree is to be read. `make`
+    /// makes it of a layout that wasn't met before, for good where it gives nothing.
+    #[inline]
+    pub fn find<S: FieldSource>(
+        &mut self,
+        source: &S,
+        make: impl FnOnce() -> Option<T>,
+    ) -> Option<Place> {
+        self.key.clear();
+        if !source.layout(&mut self.key) {
+            return None;
+        }
+        let is_it = |known: &Known<T>| *known.key == *self.key;
+        if !self.known.get(self.last).is_some_and(is_it) {
+            let hash = hash(&self.key);
+            match self.places.get(&hash) {
+                Some(&place) if is_it(&self.known[place]) => self.last = place,
+                _ => self.last = self.add(hash, make)?,
+            }
+        }
+        self.found += 1;
+        self.known[self.last].kept.is_some().then_some(Place(self.last))
+    }
+
+    #[cold]
+    fn add(&mut self, hash: u64, make: impl FnOnce() -> Option<T>) -> Option<usize> {
+        if self.made >= TRIED && self.found < 4 * self.made {
+            return None;
+        }
+        self.made += 1;
+        let key: Box<[u64]> = self.key.as_slice().into();
+        let kept = make();
+        let bytes = LAYOUT + size_of_val(&*key) + kept.as_ref().map_or(0, T::bytes);
+        if self.bytes + bytes > MOST_BYTES {
+            let (made, found) = (self.made, self.found);
+            *self = Layouts { made, found, key: std::mem::take(&mut self.key), ..Self::default() };
+        }
+        self.bytes += bytes;
+        self.known.push(Known { key, kept });
+        self.places.insert(hash, self.known.len() - 1);
+        Some(self.known.len() - 1)
+    }
+
+    /// What is kept at a place.
+    #[inline]
+    pub fn get(&self, place: Place) -> Option<&T> {
+        self.known.get(place.0)?.kept.as_ref()
+    }
+}
+
+/// A number that differs for most keys that differ.
+fn hash(key: &[u64]) -> u64 {
+    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+    key.iter().fold(0, |sum: u64, &word| (sum.rotate_left(9) ^ word).wrapping_mul(ODD))
 }
 
 #[cfg(test)]

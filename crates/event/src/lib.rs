@@ -6,6 +6,7 @@ mod field;
 pub mod filter;
 mod guid;
 mod hex;
+mod kept;
 pub mod layout;
 mod level;
 mod message;

@@ -134,7 +134,20 @@ pub(crate) fn properties(rows: usize) -> Result<WriterPropertiesBuilder, StoreEr
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
     }
+    for path in unbounded() {
+        properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
+    }
     Ok(properties)
+}
+
+/// The columns that have most of an event's bytes. No question is of the least or the greatest of them, so
+/// that to find these would be in vain: two comparisons a value.
+fn unbounded() -> impl Iterator<Item = ColumnPath> {
+    use column::{DATA, MESSAGE, OTHER, TEXT, TREE, USER_DATA};
+    let texts = [USER_DATA, OTHER, TEXT, MESSAGE, TREE].map(|name| vec![name]);
+    let data = ["key", "value"].map(|part| vec![DATA, "key_value", part]);
+    let parts = |path: Vec<&str>| path.into_iter().map(str::to_owned).collect::<Vec<_>>();
+    texts.into_iter().chain(data).map(move |path| ColumnPath::new(parts(path)))
 }
 
 /// The statistics of a file, as the log has them (Delta Lake protocol, "Per-file Statistics").

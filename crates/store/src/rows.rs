@@ -16,12 +16,11 @@ use deltalake::arrow::array::{ArrayRef, ListArray, MapArray, StructArray};
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::arrow::record_batch::RecordBatch;
 use quarry_event::output::{Column, Member, Messages, Scratch};
-use quarry_event::text::Plain;
 use quarry_event::{EventTime, Field, FieldSource, Fields, Origin, RuleName, Texts};
 
 use crate::StoreError;
 use crate::schema::{self, column};
-use crate::shape::{self, Shape};
+use crate::shape::{self, Shapes};
 use columns::{Numbers, Offsets, Text};
 use odd::{Odd, narrow};
 
@@ -134,6 +133,7 @@ pub struct Rows {
     data_columns: Vec<Text>,
     scratch: Scratch,
     messages: Messages,
+    shapes: Shapes,
     buffer: Vec<u8>,
 }
 
@@ -223,6 +223,7 @@ impl Rows {
             data_columns: chosen.iter().map(|_| Text::default()).collect(),
             scratch: Scratch::default(),
             messages: Messages::default(),
+            shapes: Shapes::default(),
             buffer: Vec::new(),
         })
     }
@@ -447,8 +448,11 @@ impl Rows {
                 None => data_names.push_number(b"#", place),
             }
             data_values.push_text(&value);
-            if !has_more && !value.is_empty() {
-                text.add_line(|out| value.push::<Plain>(out));
+            if !has_more {
+                let written = data_values.last();
+                if !written.is_empty() {
+                    text.add_line(|out| out.extend_from_slice(written));
+                }
             }
             ControlFlow::Continue(())
         });
@@ -506,7 +510,7 @@ impl Rows {
 
     /// What it takes to make the event of the row again.
     fn push_shape<S: FieldSource>(&mut self, event: &S, fields: &Fields<'_>) {
-        let shape = Shape::of(event, fields);
+        let shape = self.shapes.look(event, fields);
         self.shape.push(Some(shape.bits));
         match shape.is_plain {
             true => self.tree.push_null(),

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 
+use quarry_event::layout::{Kept, Layouts, MARK};
 use quarry_event::{Element, Event, EventTime, Field, FieldSource, Fields, Node, Sink, Value};
 use serde_json::Value as Json;
 
@@ -49,13 +50,52 @@ pub(crate) struct Shape {
     pub(crate) is_odd: bool,
 }
 
-impl Shape {
-    /// Looks at an event.
-    pub(crate) fn of(source: &impl FieldSource, fields: &Fields<'_>) -> Self {
+/// What an event's elements say of its shape, whatever its fields have: the same for all events of a
+/// [layout](quarry_event::layout).
+#[derive(Clone, Copy, Debug)]
+struct Structure {
+    bits: i32,
+    is_plain: bool,
+}
+
+impl Kept for Structure {
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+impl Structure {
+    fn of<S: FieldSource>(source: &S) -> Self {
         let mut look = Look::new();
         source.walk(&mut look);
-        let is_odd = Field::all().any(|field| !is_held(field, &fields.get(field)));
-        Shape { bits: look.bits, is_plain: look.is_plain && !is_odd, is_odd }
+        Structure { bits: look.bits, is_plain: look.is_plain }
+    }
+
+    /// That of all events of a layout; nothing where it depends on the text of a value.
+    fn of_layout<S: FieldSource>(source: &S) -> Option<Self> {
+        let mut look = Look::new();
+        source.walk_layout(&mut look);
+        (!look.is_open).then_some(Structure { bits: look.bits, is_plain: look.is_plain })
+    }
+}
+
+/// Tells the shapes of events, and keeps what those of a layout have alike.
+#[derive(Default, Debug)]
+pub(crate) struct Shapes(Layouts<Structure>);
+
+impl Shapes {
+    /// Looks at an event.
+    pub(crate) fn look<S: FieldSource>(&mut self, source: &S, fields: &Fields<'_>) -> Shape {
+        let place = self.0.find(source, || Structure::of_layout(source));
+        let known = place.and_then(|place| self.0.get(place)).copied();
+        let Structure { bits, is_plain } = known.unwrap_or_else(|| Structure::of(source));
+        let (mut is_odd, mut is_usual) = (false, true);
+        for field in Field::all() {
+            let value = fields.get(field);
+            is_odd |= !is_held(field, &value);
+            is_usual &= self::is_usual(field, &value);
+        }
+        Shape { bits, is_plain: is_plain && is_usual && !is_odd, is_odd }
     }
 }
 
@@ -85,6 +125,9 @@ fn is_held(field: Field, value: &Value<'_>) -> bool {
 
 /// Whether a field's value has the text that its column's value is written with.
 fn is_usual(field: Field, value: &Value<'_>) -> bool {
+    if value.is_empty() {
+        return true;
+    }
     let is_text = |wanted: &str| value.is_text(wanted);
     match (range(field), field) {
         (Some(_), Field::Keywords) => match value {
@@ -118,6 +161,11 @@ fn is_made_up(name: &str) -> bool {
     numbered(name).is_some()
 }
 
+/// Whether a value stands for those of all events of a layout.
+fn is_mark(value: &Value<'_>) -> bool {
+    matches!(value, Value::Str(text) if text.starts_with(MARK))
+}
+
 /// A name and the number after it.
 fn numbered(name: &str) -> Option<(&str, &str)> {
     let (before, digits) = name.rsplit_once('#')?;
@@ -147,6 +195,8 @@ struct Look {
     closed: bool,
     open: bool,
     values: usize,
+    /// Whether a mark stands for a value whose text matters.
+    is_open: bool,
 }
 
 impl Look {
@@ -163,6 +213,7 @@ impl Look {
             closed: false,
             open: false,
             values: 0,
+            is_open: false,
         }
     }
 
@@ -218,18 +269,19 @@ impl<'a> Sink<'a> for Look {
         match (self.depth, self.section) {
             (1, _) => {
                 let is_usual = name == "xmlns" && self.bits & NAMESPACE == 0;
+                self.is_open |= is_mark(value);
                 self.require(is_usual && value.is_text(Event::NAMESPACE));
                 self.bits |= NAMESPACE;
             }
             (3, Section::System) => match Field::at(self.place(), Some(name)) {
                 Some(field) if field as usize >= self.field && !value.is_empty() => {
                     self.field = field as usize + 1;
-                    self.require(is_usual(field, value));
                 }
                 _ => self.is_plain = false,
             },
             (3, Section::Data) if name == "Name" && !self.is_named && !value.is_null() => {
                 self.is_named = true;
+                self.is_open |= is_mark(value);
                 self.require(value.with_text(|name| !is_made_up(name)));
             }
             _ => self.is_plain = false,
@@ -243,8 +295,7 @@ impl<'a> Sink<'a> for Look {
         self.texts += 1;
         match (self.depth, self.section) {
             (3, Section::System) => {
-                let field = Field::at(self.place(), None);
-                self.require(field.is_some_and(|field| is_usual(field, &value)));
+                self.require(Field::at(self.place(), None).is_some());
             }
             (3, Section::Data) => {}
             _ => self.is_plain = false,
@@ -475,7 +526,7 @@ mod tests {
     use super::*;
 
     fn shape(source: &impl FieldSource) -> Shape {
-        Shape::of(source, &source.fields())
+        Shapes::default().look(source, &source.fields())
     }
 
     fn xml(source: &impl FieldSource) -> String {

@@ -6,8 +6,9 @@
 //! filling in its values.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
+use crate::kept::{Hashed, Kept};
 use crate::{Field, Generation, Guid, Insert, MessageSource, Recipe, Value};
 
 /// The kinds of the sources that a thread prints, and what is kept of each.
@@ -39,12 +40,6 @@ struct Kind<T> {
     utf16: Box<[u8]>,
     source_name: Option<Box<str>>,
     kept: T,
-}
-
-/// What is kept of a kind.
-pub(super) trait Kept {
-    /// About how much memory it takes besides its own size, in bytes.
-    fn bytes(&self) -> usize;
 }
 
 impl Kept for Recipe {
@@ -220,24 +215,6 @@ impl Key {
         };
         let numbers = self.numbers.iter().map(|number| number.unwrap_or(u64::MAX));
         numbers.fold(name, |sum, number| (sum.rotate_left(9) ^ number).wrapping_mul(ODD))
-    }
-}
-
-/// The hash of a key, which is one already.
-#[derive(Default, Debug)]
-pub(super) struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.0 = self.0.rotate_left(8) ^ u64::from(byte));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::json;
 use super::kinds::{Inserts, Kinds};
+use crate::layout::Layouts;
 use crate::text::Plain;
 use crate::{Field, FieldSource, MessageBy, MessageForm, MessageSource, Recipe, Texts};
 
@@ -10,7 +11,7 @@ use crate::{Field, FieldSource, MessageBy, MessageForm, MessageSource, Recipe, T
 pub struct Messages {
     kinds: Kinds<Recipe>,
     inserts: Inserts,
-    outlines: json::Outlines,
+    outlines: Layouts<json::Outline>,
     tree: json::Tree,
 }
 
@@ -67,8 +68,9 @@ impl Messages {
         if !event.has_more() {
             return false;
         }
-        if let Some(place) = self.outlines.find(event, &mut self.tree) {
-            let outline = self.outlines.get(place);
+        let Messages { outlines, tree, .. } = self;
+        if let Some(place) = outlines.find(event, || json::Outline::of(event, tree)) {
+            let outline = outlines.get(place);
             return outline.is_some_and(|outline| outline.plain_message(event, out));
         }
         self.tree.read::<Plain, S>(event);

@@ -209,6 +209,12 @@ impl Text {
         &self.bytes[self.ends[row] as usize..self.ends[row + 1] as usize]
     }
 
+    /// The text that was added last.
+    #[inline]
+    pub(super) fn last(&self) -> &[u8] {
+        self.len().checked_sub(1).map_or(&[], |row| self.get(row))
+    }
+
     /// Whether one of the texts from `start` on is the given one.
     #[inline]
     pub(super) fn has_since(&self, start: usize, text: &[u8]) -> bool {

@@ -7,6 +7,8 @@ mod damage;
 mod engines;
 mod faults;
 mod fence;
+#[path = "../../../binxml/tests/generate/mod.rs"]
+mod generate;
 mod maintenance;
 mod members;
 mod others;

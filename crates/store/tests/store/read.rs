@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use quarry_event::filter::{Filter, Pattern};
 use quarry_event::output::{Column, Member, Printer, Scratch};
 use quarry_event::testing::{filters, now};
-use quarry_event::{EventTime, FieldSource, Keywords, Level, LevelName, Origin, Texts};
+use quarry_event::{Event, EventTime, FieldSource, Keywords, Level, LevelName, Origin, Texts};
 use quarry_store::{By, EventMeta, Move, Options, Place, Policy, Store};
 
 use crate::stock::{Stocked, ask, filled, generate, stock};
@@ -51,6 +51,7 @@ async fn recorded_events_print_as_they_did_before_they_were_stored() {
         store.take(name).await.unwrap();
         let log = quarry_logfile::EvtxLog::open(std::fs::File::open(path).unwrap()).unwrap();
         let mut rows = store.rows().unwrap();
+        let mut of_trees = store.rows().unwrap();
         let mut decoder = quarry_binxml::Decoder::new();
         let (mut buffer, mut items) = (Vec::new(), Vec::new());
         let mut last = 0;
@@ -74,6 +75,7 @@ async fn recorded_events_print_as_they_did_before_they_were_stored() {
                 };
                 let meta = EventMeta { origin, received: now(), texts: Texts::default() };
                 rows.event(&event, &meta).unwrap();
+                of_trees.event(&Event::from_source(&event), &meta).unwrap();
                 let texts = (xml(&event), json(&event, &origin, Texts::default()));
                 printed.insert((name.to_owned(), last), texts);
             }
@@ -82,6 +84,16 @@ async fn recorded_events_print_as_they_did_before_they_were_stored() {
         let of =
             |log: &str| Move { source: log.into(), log: log.into(), to, new_generation: false };
         appender.push(&rows, &[of(name)]).unwrap();
+        // What is kept of records' layouts makes no difference.
+        let [of_records, of_trees] = [rows, of_trees].map(|mut rows| rows.finish().unwrap());
+        for (field, (one, other)) in of_records
+            .schema()
+            .fields()
+            .iter()
+            .zip(of_records.columns().iter().zip(of_trees.columns()))
+        {
+            assert_eq!(one, other, "{name}: {}", field.name());
+        }
     }
     if printed.is_empty() {
         return;

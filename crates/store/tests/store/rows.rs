@@ -5,12 +5,15 @@ use deltalake::arrow::datatypes::{
     Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use proptest::prelude::*;
+use quarry_binxml::Decoder;
+use quarry_binxml::write::{Fragment, Instance, TypedValue, wire};
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::testing::{event, events};
-use quarry_event::{Event, EventTime, Message, MessageBy, Origin, RuleName, Texts};
+use quarry_event::{Event, EventTime, FieldSource, Message, MessageBy, Origin, RuleName, Texts};
 use quarry_store::{EventMeta, RecordBatch, Rows};
 use serde_json::{Map, Value};
 
+use crate::generate::{Flavour, fragment, rendered, value};
 use crate::support::{at, logon, meta};
 
 /// The row of an event.
@@ -254,5 +257,50 @@ proptest! {
         let others = Rows::new(&[]).unwrap();
         let refused = new().append(&others).unwrap_err().to_string();
         prop_assert!(refused.contains("columns"), "{}", refused);
+    }
+}
+
+/// The row of a record, by what is kept in `rows` of the records before it.
+fn row_of(record: &impl FieldSource, rows: &mut Rows) -> RecordBatch {
+    rows.event(record, &meta("even6://srv", "Security", 7, at(10))).unwrap();
+    rows.finish().unwrap()
+}
+
+/// Gives the values of a fragment others, as far as there are any; not those that have elements.
+fn replace_values(
+    fragment: &mut Fragment<'static>,
+    others: &mut impl Iterator<Item = TypedValue<'static>>,
+) {
+    let Fragment::Instance(Instance { values, .. }) = fragment else { return };
+    for value in values {
+        match value {
+            TypedValue::BinXml(inner) => replace_values(inner, &mut *others),
+            value => *value = others.next().unwrap_or(TypedValue::Null),
+        }
+    }
+}
+
+proptest! {
+    /// What is kept of a layout makes no difference: the row is that of the event as a tree.
+    #[test]
+    fn records_of_one_template_are_the_rows_that_their_trees_are(
+        fragment in fragment(Flavour::Any),
+        others in prop::collection::vec(prop::collection::vec(value(Flavour::Any), 14), 1..6)
+    ) {
+        let (mut decoder, mut rows) = (Decoder::new(), Rows::new(&[]).unwrap());
+        for values in std::iter::once(None).chain(others.into_iter().map(Some)) {
+            let mut fragment = fragment.clone();
+            if let Some(values) = values {
+                replace_values(&mut fragment, &mut values.into_iter());
+            }
+            let mut bytes = Vec::new();
+            wire(&fragment, &mut bytes).unwrap();
+            let of_record = row_of(&decoder.event(&bytes).unwrap(), &mut rows);
+            let of_tree = row(&rendered(&fragment), &[]);
+            for name in ["shape", "tree", "odd", "data", "text"] {
+                let column = |row: &RecordBatch| row.column_by_name(name).unwrap().clone();
+                prop_assert_eq!(&column(&of_record), &column(&of_tree), "{}", name);
+            }
+        }
     }
 }

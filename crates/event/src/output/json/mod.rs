@@ -24,7 +24,8 @@ mod texts;
 mod tree;
 
 use super::Member;
-use super::kinds::{self, Inserts, Kept, Kinds};
+use super::kinds::{self, Inserts, Kinds};
+use crate::layout::{self, Kept, Layouts};
 use crate::text::{Escape, Json};
 use crate::time::Clock;
 use crate::{
@@ -35,7 +36,7 @@ use texts::{ask_names, by_name, message_text, names, rules};
 
 pub(super) use chosen::Chosen;
 pub(super) use data::{each_of, inserts, may_be_a_place};
-pub(super) use outlines::Outlines;
+pub(super) use outlines::Outline;
 pub(super) use tree::Tree;
 
 /// Memory that is used again for each event.
@@ -50,7 +51,7 @@ pub(super) struct Scratch {
     names: data::Names,
     kinds: Kinds<OfKind>,
     inserts: Inserts,
-    pub(super) outlines: Outlines,
+    pub(super) outlines: Layouts<Outline>,
     tree: Tree,
     /// What the event has whose chosen members are written, once it was looked for.
     more: Option<More>,
@@ -77,7 +78,7 @@ impl Kept for OfKind {
 enum More {
     Nothing,
     /// What others of its layout have.
-    Outline(outlines::Place),
+    Outline(layout::Place),
     /// In the tree, which was read.
     Tree,
 }
@@ -133,7 +134,8 @@ impl Scratch {
         field: impl Fn(Field) -> Value<'s>,
     ) -> More {
         let is_odd = is_odd || OTHER_NUMBERS.iter().any(|&number| is_no_number(field(number)));
-        if !is_odd && let Some(place) = self.outlines.find(source, &mut self.tree) {
+        let Scratch { outlines, tree, .. } = self;
+        if !is_odd && let Some(place) = outlines.find(source, || Outline::of(source, tree)) {
             return More::Outline(place);
         }
         self.tree.read::<Json, S>(source);
@@ -155,7 +157,7 @@ impl Scratch {
         more
     }
 
-    fn outline(&self, more: More) -> Option<&outlines::Outline> {
+    fn outline(&self, more: More) -> Option<&Outline> {
         match more {
             More::Outline(place) => self.outlines.get(place),
             More::Nothing | More::Tree => None,

@@ -1,43 +1,12 @@
 //! What an event has besides fields and data, kept for all events of one layout: user data, the message
 //! of a forwarded event, and all else that is in `other`.
 //!
-//! Each is what the [tree](super::tree) makes of it, with the values left open. An ordinary log has some
-//! dozen of layouts.
+//! Each is what the [tree](super::tree) makes of it, with the values left open.
 
-use std::collections::HashMap;
-use std::hash::BuildHasherDefault;
-
-use super::super::kinds::Hashed;
 use super::tree::Tree;
 use crate::FieldSource;
-use crate::layout::Pieces;
+use crate::layout::{Kept, Pieces};
 use crate::text::{Json, Plain};
-
-/// The outlines of the layouts that a thread has met.
-#[derive(Default, Debug)]
-pub(in super::super) struct Outlines {
-    known: Vec<Known>,
-    /// Their places in `known` by the hash of their keys. Of two with one hash the later is here.
-    places: HashMap<u64, usize, BuildHasherDefault<Hashed>>,
-    last: usize,
-    bytes: usize,
-    /// How many were made, and how often one was found.
-    made: usize,
-    found: usize,
-    key: Vec<u64>,
-}
-
-/// A layout, and what its events have.
-#[derive(Debug)]
-struct Known {
-    key: Box<[u64]>,
-    /// Nothing where the tree is to be read of each event.
-    outline: Option<Outline>,
-}
-
-/// Where an outline is, until the next is looked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in super::super) struct Place(usize);
 
 /// What an event of a layout has.
 #[derive(Debug)]
@@ -56,69 +25,19 @@ struct Own {
     plain: Pieces,
 }
 
-/// What the outlines may take, in bytes: events can say anything of themselves, and what they say next
-/// is made anew then.
-const MOST_BYTES: usize = 2 << 20;
-
-/// What an outline takes besides its texts, about, in bytes.
-const OUTLINE: usize = 512;
-
-/// So many outlines are made whether they are used or not. Of events that are all unlike, making them
-/// would cost more than they save.
-const TRIED: usize = 256;
-
-impl Outlines {
-    /// Finds the outline of an event that has more than fields and data; nothing where its tree is to be
-    /// read. `tree` is room to work in.
-    #[inline]
-    pub(in super::super) fn find<S: FieldSource>(
-        &mut self,
-        source: &S,
-        tree: &mut Tree,
-    ) -> Option<Place> {
-        self.key.clear();
-        if !source.layout(&mut self.key) {
-            return None;
-        }
-        let is_it = |known: &Known| *known.key == *self.key;
-        if !self.known.get(self.last).is_some_and(is_it) {
-            let hash = hash(&self.key);
-            match self.places.get(&hash) {
-                Some(&place) if is_it(&self.known[place]) => self.last = place,
-                _ => self.last = self.add(hash, source, tree)?,
-            }
-        }
-        self.found += 1;
-        self.known[self.last].outline.is_some().then_some(Place(self.last))
-    }
-
-    #[cold]
-    fn add<S: FieldSource>(&mut self, hash: u64, source: &S, tree: &mut Tree) -> Option<usize> {
-        if self.made >= TRIED && self.found < 4 * self.made {
-            return None;
-        }
-        self.made += 1;
-        let key: Box<[u64]> = self.key.as_slice().into();
-        let outline = Outline::of(source, tree);
-        let bytes = OUTLINE + size_of_val(&*key) + outline.as_ref().map_or(0, Outline::bytes);
-        if self.bytes + bytes > MOST_BYTES {
-            let (made, found) = (self.made, self.found);
-            *self = Outlines { made, found, key: std::mem::take(&mut self.key), ..Self::default() };
-        }
-        self.bytes += bytes;
-        self.known.push(Known { key, outline });
-        self.places.insert(hash, self.known.len() - 1);
-        Some(self.known.len() - 1)
-    }
-
-    #[inline]
-    pub(in super::super) fn get(&self, place: Place) -> Option<&Outline> {
-        self.known.get(place.0)?.outline.as_ref()
+impl Kept for Outline {
+    fn bytes(&self) -> usize {
+        let message = self.message.as_ref();
+        self.user_data.bytes()
+            + self.others.bytes()
+            + message.map_or(0, |own| own.json.bytes() + own.plain.bytes())
     }
 }
 
 impl Outline {
-    fn of<S: FieldSource>(source: &S, tree: &mut Tree) -> Option<Self> {
+    /// Makes the outline of an event's layout; nothing where its tree is to be read. `tree` is room to
+    /// work in.
+    pub(in super::super) fn of<S: FieldSource>(source: &S, tree: &mut Tree) -> Option<Self> {
         let mut text = Vec::new();
         let mut split = |write: &dyn Fn(&mut Vec<u8>)| {
             text.clear();
@@ -137,13 +56,6 @@ impl Outline {
         let plain = Pieces::split(tree.message().unwrap_or_default())?;
         let message = has_message.then_some(Own { json, plain });
         Some(Outline { user_data, others, message })
-    }
-
-    fn bytes(&self) -> usize {
-        let message = self.message.as_ref();
-        self.user_data.bytes()
-            + self.others.bytes()
-            + message.map_or(0, |own| own.json.bytes() + own.plain.bytes())
     }
 
     /// Writes the member `user_data`.
@@ -186,10 +98,4 @@ impl Outline {
         }
         self.message.is_some()
     }
-}
-
-/// A number that differs for most keys that differ.
-fn hash(key: &[u64]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    key.iter().fold(0, |sum: u64, &word| (sum.rotate_left(9) ^ word).wrapping_mul(ODD))
 }
