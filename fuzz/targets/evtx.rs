@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use quarry_event::{FieldSource, PartialSource};
+use quarry_event::{FieldSource, PartialSource, RecordId};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileDamage, FileLog, LogName, Visitor};
 
 use super::use_event::{Known, compare_head, known, use_event};
@@ -50,15 +50,15 @@ impl Visitor for User {
         true
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<RecordId>) {
         use_event(event);
         if let Some(head) = self.head.take() {
             compare_head(&head, &known(event, &[None]));
         }
-        self.numbers.push(log_record);
+        self.numbers.push(log_record.map(|record| record.0));
     }
 
-    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
         assert!(self.recover, "nobody asked for slack");
         self.event(event, log, log_record);
     }

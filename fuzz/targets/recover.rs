@@ -4,7 +4,7 @@
 use std::io::Cursor;
 
 use quarry_event::FieldSource;
-use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, LogName, Visitor};
+use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, LogName, RecordId, Visitor};
 
 use super::use_event::use_event;
 
@@ -34,12 +34,12 @@ struct Found {
 }
 
 impl Visitor for Found {
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<RecordId>) {
         use_event(event);
-        self.numbers.push(log_record);
+        self.numbers.push(log_record.map(|record| record.0));
     }
 
-    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
         self.event(event, log, log_record);
     }
 

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{Event, Field, FieldSource, Origin, PartialSource, Texts};
+use quarry_event::{Event, Field, FieldSource, Origin, PartialSource, RecordId, Texts};
 
 /// Reads an undecoded event in every way there is, and sees that a decoded one agrees.
 pub fn use_event(record: &impl FieldSource) {
@@ -89,8 +89,13 @@ fn tail(text: &str, at: usize) -> String {
 
 /// As XML and as JSON.
 fn print(source: &impl FieldSource) -> [String; 2] {
-    let origin =
-        Origin { source: "fuzz", host: None, log: "fuzz", log_record: Some(1), recovered: false };
+    let origin = Origin {
+        source: "fuzz",
+        host: None,
+        log: "fuzz",
+        log_record: Some(RecordId(1)),
+        recovered: false,
+    };
     let mut xml = Vec::new();
     source.write_xml(&mut xml);
     let mut json = Vec::new();

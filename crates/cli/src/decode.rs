@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use quarry_binxml::{BinXmlError, Decoder};
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{FieldSource, Origin, Texts};
+use quarry_event::{FieldSource, Origin, RecordId, Texts};
 use quarry_eventlog::{BatchReader, Direction, FileDamage, FileLog, Visitor};
 use quarry_logfile::{Damage, DamageKind, OpenError};
 
@@ -120,7 +120,7 @@ struct Printing<'n> {
 }
 
 impl Visitor for Printing<'_> {
-    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
         let origin = Origin { source: self.name, host: None, log, log_record, recovered: false };
         if self.events > 0 {
             self.out.extend_from_slice(self.printer.separator());
@@ -130,7 +130,8 @@ impl Visitor for Printing<'_> {
     }
 
     /// Nobody asks for slack here.
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {}
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
+    }
 
     fn damage(&mut self, damage: &quarry_eventlog::Damage) {
         if let quarry_eventlog::Damage::File(FileDamage(damage)) = damage {

@@ -252,7 +252,7 @@ impl Work for Pack {
         let time = event.field(Field::TimeCreated).as_time().unwrap_or_default();
         let identifier = self.identifier.as_ref();
         let identity = identifier.map(|identifier| identifier.of(event, origin, scratch));
-        let number = origin.log_record;
+        let number = origin.log_record.map(|record| record.0);
         output.records.push(Record { template, end, time, log, number, identity });
     }
 }

@@ -30,7 +30,8 @@ impl Identifier {
             event.field(field).push::<Plain>(scratch);
             scratch.push(0);
         }
-        let record = event.field(Field::RecordId).as_u64().or(origin.log_record);
+        let record =
+            event.field(Field::RecordId).as_u64().or(origin.log_record.map(|record| record.0));
         let time = event.field(Field::TimeCreated).as_time().map(|time| time.as_filetime());
         for number in [record, time] {
             scratch.push(number.is_some().into());
@@ -119,7 +120,7 @@ impl Hasher for AsItIs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use quarry_event::Event;
+    use quarry_event::{Event, RecordId};
 
     fn event(computer: &str, channel: &str, record: u64, time: &str) -> Event {
         let xml = format!(
@@ -131,7 +132,7 @@ mod tests {
         quarry_event::testing::event(&xml)
     }
 
-    fn origin(log_record: Option<u64>) -> Origin<'static> {
+    fn origin(log_record: Option<RecordId>) -> Origin<'static> {
         Origin { source: "a.evtx", host: None, log: "a", log_record, recovered: false }
     }
 
@@ -164,7 +165,9 @@ mod tests {
             Event::NAMESPACE
         ));
         let mut scratch = Vec::new();
-        let mut of = |log_record| identifier.of(&event, &origin(log_record), &mut scratch);
+        let mut of = |record: Option<u64>| {
+            identifier.of(&event, &origin(record.map(RecordId)), &mut scratch)
+        };
         assert_eq!(of(Some(1)), of(Some(1)));
         assert_ne!(of(Some(1)), of(Some(2)));
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quarry_detect::{PolicyChange, Subcategory};
 use quarry_event::filter::{Filter, Ids};
-use quarry_event::{Event, EventTime, Field, FieldSource, PartialSource};
+use quarry_event::{Event, EventTime, Field, FieldSource, PartialSource, RecordId};
 use quarry_eventlog::{
     BatchReader, Damage, Direction, EventLog, LogError, LogName, Query, Visitor,
 };
@@ -207,7 +207,7 @@ impl<F: FnMut(&Event) -> bool> Visitor for First<F> {
         self.left > 0
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _: &str, _: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _: &str, _: Option<RecordId>) {
         if self.left > 0 {
             self.left -= u64::from((self.visit)(&Event::from_source(event)));
         }

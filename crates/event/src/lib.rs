@@ -13,6 +13,7 @@ mod message;
 pub mod output;
 mod place;
 pub mod query;
+mod record;
 mod rule;
 mod sid;
 mod source;
@@ -37,6 +38,7 @@ pub use message::{
     MessageSource, NameOf, Recipe, Texts, VisitData, VisitItem,
 };
 pub use place::Place;
+pub use record::RecordId;
 pub use rule::RuleName;
 pub use sid::Sid;
 pub use source::{DataName, FieldSource, Fields, Origin, PartialSource, Sink, Substituted};

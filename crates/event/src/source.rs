@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::filter::Word;
 use crate::text::eq_ignore_case;
-use crate::{Field, Guid, InsertOf, Value};
+use crate::{Field, Guid, InsertOf, RecordId, Value};
 
 /// Something that has an event's fields: an undecoded BinXML record, a decoded [`Event`](crate::Event).
 ///
@@ -265,7 +265,7 @@ pub struct Origin<'a> {
     /// The log there.
     pub log: &'a str,
     /// The record number there.
-    pub log_record: Option<u64>,
+    pub log_record: Option<RecordId>,
     /// Whether the record was recovered from slack: the log had given it up.
     pub recovered: bool,
 }

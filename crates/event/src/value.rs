@@ -152,6 +152,17 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
+
+    /// The value as a GUID: one, or the text of one.
+    #[inline]
+    pub fn as_guid(&self) -> Option<Guid> {
+        match self {
+            Value::Guid(guid) => Some(*guid),
+            Value::Str(text) => Guid::parse(text),
+            Value::Utf16(_) | Value::Ansi(_) => self.with_text(Guid::parse),
+            _ => None,
+        }
+    }
 }
 
 impl std::fmt::Display for Value<'_> {

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use quarry_event::FieldSource;
-use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
+use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, RecordId, Visitor};
 
 /// Keeps the numbers that come, and what can't be read.
 #[derive(Default)]
@@ -18,8 +18,8 @@ struct Numbers {
 }
 
 impl Visitor for Numbers {
-    fn event<S: FieldSource>(&mut self, _event: &S, _log: &str, log_record: Option<u64>) {
-        self.numbers.extend(log_record);
+    fn event<S: FieldSource>(&mut self, _event: &S, _log: &str, log_record: Option<RecordId>) {
+        self.numbers.extend(log_record.map(|record| record.0));
     }
 
     fn damage(&mut self, damage: &Damage) {

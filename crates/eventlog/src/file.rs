@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quarry_event::{EventTime, Field, FieldSource};
+use quarry_event::{EventTime, Field, FieldSource, RecordId};
 use quarry_logfile::{DamageKind, Definitions, EvtLog, EvtxLog, OpenError, ReadAt};
 
 use crate::batch::{Batch, BatchReader, Visitor};
@@ -402,7 +402,7 @@ struct Survey {
 }
 
 impl Visitor for Survey {
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<RecordId>) {
         self.info.records += 1;
         if let Some(time) = event.field(Field::TimeCreated).as_time() {
             let LogInfo { oldest, newest, .. } = &mut self.info;

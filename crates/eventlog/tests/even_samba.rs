@@ -111,7 +111,7 @@ async fn read(log: &EvenLog, query: &Query) -> Vec<ReadEvent> {
         events.extend(reader.events(&batch, &mut matcher));
     }
     let last = events.last().and_then(|event| event.log_record);
-    assert_eq!(batches.bookmark().map(|bookmark| bookmark.entries[0].cursor.record.0), last);
+    assert_eq!(batches.bookmark().map(|bookmark| bookmark.entries[0].cursor.record), last);
     batches.close().await;
     events
 }
@@ -155,7 +155,7 @@ async fn what_is_in_sambas_logs_comes_out_in_both_orders() {
             let after = Some(Bookmark::single(name.clone(), 200));
             let query = Query { after, ..Query::new(name.clone(), direction) };
             let events = read(&log, &query).await;
-            let numbers: Vec<u64> = events.iter().map(|e| e.log_record.unwrap()).collect();
+            let numbers: Vec<u64> = events.iter().map(|e| e.log_record.unwrap().0).collect();
             let due: Vec<u64> = match direction {
                 Direction::Forward => (201..=records.len() as u64).collect(),
                 Direction::Backward => (1..200).rev().collect(),

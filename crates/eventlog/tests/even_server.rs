@@ -272,10 +272,10 @@ struct Came {
 }
 
 impl Visitor for Came {
-    fn event<S: FieldSource>(&mut self, _: &S, _: &str, log_record: Option<u64>) {
-        self.numbers.push(log_record.unwrap());
+    fn event<S: FieldSource>(&mut self, _: &S, _: &str, log_record: Option<RecordId>) {
+        self.numbers.push(log_record.unwrap().0);
     }
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
         panic!("nobody asked for slack");
     }
 

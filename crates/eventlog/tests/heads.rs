@@ -22,7 +22,9 @@ use quarry_binxml::write::{
 use quarry_event::filter::{DataTest, Filter, Ids, Matcher, Pattern, Verdict};
 use quarry_event::output::{Column, CsvCells, CsvOptions, Member, Printer, Scratch};
 use quarry_event::testing::{events, filters, now};
-use quarry_event::{Event, EventTime, Field, FieldSource, Guid, Origin, PartialSource, Texts};
+use quarry_event::{
+    Event, EventTime, Field, FieldSource, Guid, Origin, PartialSource, RecordId, Texts,
+};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, LogName, Visitor};
 use quarry_logfile::EvtxWriter;
 
@@ -96,7 +98,7 @@ const WHOLE: [Member; 6] = [
 ];
 
 const ORIGIN: Origin<'_> =
-    Origin { source: "a", host: None, log: "l", log_record: Some(3), recovered: false };
+    Origin { source: "a", host: None, log: "l", log_record: Some(RecordId(3)), recovered: false };
 
 /// Sees that head, record and decoded event of all events agree.
 #[derive(Default)]
@@ -202,11 +204,11 @@ impl Visitor for Checker {
         true
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<RecordId>) {
         self.record(event);
     }
 
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
         panic!("nobody asked for slack");
     }
 
@@ -224,7 +226,7 @@ struct Survey {
 }
 
 impl Visitor for Survey {
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<RecordId>) {
         let mut data = Vec::new();
         let _ = event.each_data(|name, value| {
             data.extend(name.map(|name| (name.as_str().to_owned(), value.to_string())));
@@ -250,7 +252,7 @@ impl Visitor for Survey {
         }
     }
 
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
         panic!("nobody asked for slack");
     }
 
@@ -431,11 +433,11 @@ impl Visitor for OfId {
         head.known_field(Field::EventId).as_u64() == Some(self.id)
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<RecordId>) {
         self.visited.extend(event.field(Field::EventId).as_u64());
     }
 
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
         panic!("nobody asked for slack");
     }
 

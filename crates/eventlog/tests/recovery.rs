@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use classic_parts::Parts;
 use quarry_binxml::write::{Element, Fragment, Instance, Piece, Template, TypedValue, ValueType};
-use quarry_event::{Event, EventTime, FieldSource, Guid};
+use quarry_event::{Event, EventTime, FieldSource, Guid, RecordId};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileDamage, FileLog, LogName, Visitor};
 use quarry_logfile::{CHUNK_SIZE, DamageKind, EvtxLog, EvtxWriter, Item, ReadAt, RecordHeader};
 
@@ -28,12 +28,12 @@ struct Found {
 }
 
 impl Visitor for Found {
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
-        self.live.push((log_record.unwrap_or(0), xml(event)));
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<RecordId>) {
+        self.live.push((log_record.unwrap_or_default().0, xml(event)));
     }
 
-    fn recovered<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
-        self.recovered.push((log_record.unwrap_or(0), xml(event)));
+    fn recovered<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<RecordId>) {
+        self.recovered.push((log_record.unwrap_or_default().0, xml(event)));
     }
 
     fn damage(&mut self, damage: &Damage) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use quarry_cred::{Credential, Secret};
 use quarry_even::ConnectOptions;
 use quarry_event::filter::{Filter, Ids, Levels, Matcher};
-use quarry_event::{Event, EventTime, Field, FieldSource};
+use quarry_event::{Event, EventTime, Field, FieldSource, RecordId};
 use quarry_eventlog::{
     BatchReader, Damage, Detail, Direction, Even6Log, EventLog, LogError, Query, ReadOptions,
     Start, Subscription, Visitor,
@@ -160,11 +160,11 @@ impl Came {
 }
 
 impl Visitor for Came {
-    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
-        self.events.push((log.to_owned(), log_record.unwrap(), Event::from_source(event)));
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
+        self.events.push((log.to_owned(), log_record.unwrap().0, Event::from_source(event)));
     }
 
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
         panic!("nobody asked for slack");
     }
 

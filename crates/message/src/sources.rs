@@ -168,11 +168,7 @@ impl Sources {
     /// What the catalogues have of an event's provider.
     fn texts(&self, event: &dyn AnyEvent) -> ProviderSources {
         let name = event.field(Field::ProviderName);
-        let guid = match event.field(Field::ProviderGuid) {
-            Value::Guid(guid) => Some(guid),
-            Value::Null => None,
-            text => text.with_text(Guid::parse),
-        };
+        let guid = event.field(Field::ProviderGuid).as_guid();
         name.with_text(|name| {
             let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
             if let Some((known, texts)) = found.get(name)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use quarry_event::{Event, Field, FieldSource};
+use quarry_event::{Event, Field, FieldSource, RecordId};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use crate::error::Failure;
@@ -27,8 +27,8 @@ pub fn find(path: &str, record: u64) -> Result<Event, Failure> {
         owners: u64,
     }
     impl Visitor for Find {
-        fn event<S: FieldSource>(&mut self, event: &S, _: &str, log_record: Option<u64>) {
-            if log_record == Some(self.record) && self.found.is_none() {
+        fn event<S: FieldSource>(&mut self, event: &S, _: &str, log_record: Option<RecordId>) {
+            if log_record == Some(RecordId(self.record)) && self.found.is_none() {
                 self.found = Some(Event::from_source(event));
             } else if event.field(Field::RecordId).as_u64() == Some(self.record) {
                 self.owners += 1;

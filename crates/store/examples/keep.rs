@@ -3,7 +3,7 @@
 //!     cargo run -p quarry-store --example keep -- /tmp/events
 #![expect(clippy::print_stdout, reason = "it is an example")]
 
-use quarry_event::{Event, EventTime, Origin, Texts};
+use quarry_event::{Event, EventTime, Origin, RecordId, Texts};
 use quarry_store::{EventMeta, Move, Options, Policy, Store};
 
 #[tokio::main]
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             source,
             host: Some("srv1"),
             log: "Security",
-            log_record: Some(record),
+            log_record: Some(RecordId(record)),
             recovered: false,
         };
         let meta = EventMeta { origin, received: time, texts: Texts::default() };

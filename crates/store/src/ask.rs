@@ -17,8 +17,8 @@ use deltalake::datafusion::dataframe::DataFrame;
 use deltalake::datafusion::logical_expr::{Expr, SortExpr};
 use deltalake::datafusion::physical_plan::ExecutionPlan;
 use deltalake::datafusion::prelude::{SessionContext, col, lit};
-use quarry_event::EventTime;
 use quarry_event::filter::{Filter, Glob, Matcher};
+use quarry_event::{EventTime, RecordId};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -96,7 +96,7 @@ pub struct Place {
     /// The log.
     pub log: String,
     /// The record's number there.
-    pub record: Option<u64>,
+    pub record: Option<RecordId>,
 }
 
 impl Place {
@@ -167,7 +167,7 @@ impl Store {
         }
         let question = Question::new(self, &ask).await?;
         let record = match place.record {
-            Some(record) => col(column::LOG_RECORD).eq(lit(record as i64)),
+            Some(record) => col(column::LOG_RECORD).eq(lit(record.0 as i64)),
             None => col(column::LOG_RECORD).is_null(),
         };
         let here = col(column::SOURCE)
@@ -489,12 +489,14 @@ fn beyond(place: &Place, order: Order) -> Expr {
         Order::Newest => column.lt(value),
         Order::Oldest => column.gt(value),
     };
-    let record = col(column::LOG_RECORD);
+    let column = col(column::LOG_RECORD);
     let mut expr = match (place.record, order) {
-        (Some(number), Order::Newest) => record.clone().lt(lit(number as i64)).or(record.is_null()),
-        (Some(number), Order::Oldest) => record.gt(lit(number as i64)),
+        (Some(record), Order::Newest) => {
+            column.clone().lt(lit(record.0 as i64)).or(column.is_null())
+        }
+        (Some(record), Order::Oldest) => column.gt(lit(record.0 as i64)),
         (None, Order::Newest) => lit(false),
-        (None, Order::Oldest) => record.is_not_null(),
+        (None, Order::Oldest) => column.is_not_null(),
     };
     for (name, value) in [
         (column::LOG, lit(place.log.as_str())),

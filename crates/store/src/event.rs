@@ -18,8 +18,8 @@ use deltalake::arrow::datatypes::{
 };
 use quarry_event::filter::Matcher;
 use quarry_event::{
-    DataName, Event, EventTime, Field, FieldSource, Message, MessageBy, Origin, RuleName, Sink,
-    Texts, Value,
+    DataName, Event, EventTime, Field, FieldSource, Message, MessageBy, Origin, RecordId, RuleName,
+    Sink, Texts, Value,
 };
 
 use crate::StoreError;
@@ -43,7 +43,7 @@ pub struct StoredEvent {
     /// The log that it was read from.
     pub log: String,
     /// The record's number there.
-    pub log_record: Option<u64>,
+    pub log_record: Option<RecordId>,
     /// When the row was made.
     pub received: Option<EventTime>,
     /// The event's time.
@@ -320,8 +320,8 @@ impl Batch {
         )
     }
 
-    pub(crate) fn log_record(&self, row: usize) -> Option<u64> {
-        valid(&self.log_record, row).then(|| self.log_record.value(row) as u64)
+    pub(crate) fn log_record(&self, row: usize) -> Option<RecordId> {
+        valid(&self.log_record, row).then(|| RecordId(self.log_record.value(row) as u64))
     }
 
     /// The event of a row.

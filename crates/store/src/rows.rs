@@ -16,7 +16,7 @@ use deltalake::arrow::array::{ArrayRef, ListArray, MapArray, StructArray};
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::arrow::record_batch::RecordBatch;
 use quarry_event::output::{Column, Member, Messages, Scratch};
-use quarry_event::{EventTime, Field, FieldSource, Fields, Origin, RuleName, Texts};
+use quarry_event::{EventTime, Field, FieldSource, Fields, Origin, RecordId, RuleName, Texts};
 
 use crate::StoreError;
 use crate::schema::{self, column};
@@ -76,7 +76,7 @@ pub struct Notice<'a> {
     /// The log; none where it is about the whole source.
     pub log: Option<&'a str>,
     /// The first record that is missing, where it is about records.
-    pub log_record: Option<u64>,
+    pub log_record: Option<RecordId>,
     /// When it was noticed, or for a gap the time after which records are missing.
     pub time: EventTime,
     /// When the row is made.
@@ -342,7 +342,7 @@ impl Rows {
         self.source.push(notice.source.as_bytes());
         self.host.push_optional(notice.host);
         self.log.push_optional(notice.log);
-        self.log_record.push(notice.log_record.map(|number| number as i64));
+        self.log_record.push(notice.log_record.map(|record| record.0 as i64));
         self.received.push(microseconds(notice.received));
         self.message.push(notice.text.as_bytes());
         self.kind.push(notice.kind.as_str().as_bytes());
@@ -391,7 +391,7 @@ impl Rows {
             None => self.host.push_value(&fields.get(Field::Computer)),
         }
         self.log.push(meta.origin.log.as_bytes());
-        self.log_record.push(meta.origin.log_record.map(|number| number as i64));
+        self.log_record.push(meta.origin.log_record.map(|record| record.0 as i64));
         self.received.push(microseconds(meta.received));
     }
 

@@ -5,10 +5,10 @@
 
 use jiff::Zoned;
 use jiff::tz::TimeZone;
-use quarry_event::EventTime;
 use quarry_event::filter::{FilterError, parse_zone};
 use quarry_event::output::Column;
 use quarry_event::words::{Key, Word, WordError, Words};
+use quarry_event::{EventTime, RecordId};
 
 /// The rows of a page, unless it says.
 pub const ROWS: usize = 200;
@@ -100,7 +100,7 @@ pub struct Place {
     /// The log where it was read.
     pub log: String,
     /// The number of its record there.
-    pub record: Option<u64>,
+    pub record: Option<RecordId>,
 }
 
 /// The zone that times are shown in.
@@ -457,7 +457,7 @@ impl Place {
         let time = EventTime::parse(parts.next()?)?;
         let record = match parts.next()? {
             "" => None,
-            number => Some(number.parse().ok()?),
+            number => Some(RecordId(number.parse().ok()?)),
         };
         let log = parts.next()?.replace("%2C", ",").replace("%25", "%");
         Some(Place { time, record, log, source: parts.next()?.to_owned() })
@@ -540,7 +540,7 @@ mod tests {
                 time: EventTime::from_filetime(time),
                 source,
                 log,
-                record,
+                record: record.map(RecordId),
             })
     }
 

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use quarry_event::output::{CsvOptions, Printer, Scratch};
-use quarry_event::{Event as Decoded, FieldSource, Origin, Texts};
+use quarry_event::{Event as Decoded, FieldSource, Origin, RecordId, Texts};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::*;
@@ -70,7 +70,7 @@ struct Twice {
 }
 
 impl Visitor for Twice {
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, log_record: Option<RecordId>) {
         self.events += 1;
         let decoded = Decoded::from_source(event);
         let origin = Origin { source: "s", host: None, log: "l", log_record, recovered: false };
@@ -88,7 +88,7 @@ impl Visitor for Twice {
         }
     }
 
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
         panic!("nobody asked for slack");
     }
 

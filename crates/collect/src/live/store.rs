@@ -16,7 +16,7 @@ use quarry_message::{
 };
 use tokio::sync::Notify;
 
-use super::wanted::{guid, of_event};
+use super::wanted::of_event;
 
 /// The most providers of a build that are kept.
 const MAX_PROVIDERS: usize = 4096;
@@ -81,7 +81,7 @@ impl Store {
     }
 
     fn texts_of(&self, event: &dyn AnyEvent) -> Option<(MessageBy, Arc<ProviderTexts>)> {
-        let guid = guid(&event.field(Field::ProviderGuid));
+        let guid = event.field(Field::ProviderGuid).as_guid();
         let name = event.field(Field::ProviderName);
         name.with_text(|name| self.lookup(name, guid, |known| (known.by, Arc::clone(&known.texts))))
     }

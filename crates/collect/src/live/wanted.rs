@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use quarry_event::filter::Matcher;
-use quarry_event::{AnyEvent, Field, FieldSource, Guid, PartialSource, Value};
+use quarry_event::{AnyEvent, Field, FieldSource, Guid, PartialSource, RecordId, Value};
 use quarry_eventlog::{Batch, BatchReader, Damage, EventDescriptor, Visitor};
 use quarry_message::{TextOf, standard};
 
@@ -160,7 +160,7 @@ impl Looking<'_> {
             false => Some(self.wanted.entry(name.to_owned()).or_default()),
         };
         let Some(provider) = provider else { return };
-        provider.guid = provider.guid.or_else(|| guid(&event.field(Field::ProviderGuid)));
+        provider.guid = provider.guid.or_else(|| event.field(Field::ProviderGuid).as_guid());
         let (known, guid, before) = (self.known, provider.guid, provider.texts.len());
         // Whoever has the message may lack what the values refer to, and the names.
         let has_message = known.is_in_catalogue(event, message);
@@ -223,7 +223,7 @@ impl Visitor for Looking<'_> {
             && !settled.has(event)
     }
 
-    fn event<T: FieldSource>(&mut self, event: &T, _: &str, _: Option<u64>) {
+    fn event<T: FieldSource>(&mut self, event: &T, _: &str, _: Option<RecordId>) {
         if self.count < MOST {
             event.field(Field::ProviderName).with_text(|name| self.look_at(event, name));
         }
@@ -281,14 +281,6 @@ pub(super) fn names(event: &EventDescriptor, want: &mut impl FnMut(TextOf)) {
     // Of the upper 16 bits the standard's have names, and the others are of channels.
     for bit in (0..48).map(|bit| 1 << bit).filter(|bit| event.keywords & bit != 0) {
         want(TextOf::Keyword(bit));
-    }
-}
-
-pub(super) fn guid(value: &Value<'_>) -> Option<Guid> {
-    match value {
-        Value::Guid(guid) => Some(*guid),
-        Value::Null => None,
-        text => text.with_text(Guid::parse),
     }
 }
 

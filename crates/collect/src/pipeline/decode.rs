@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use encoding_rs::Encoding;
 use quarry_event::filter::{Matcher, Verdict};
 use quarry_event::output::Messages;
-use quarry_event::{FieldSource, Message, Origin, PartialSource, Texts};
+use quarry_event::{FieldSource, Message, Origin, PartialSource, RecordId, Texts};
 use quarry_eventlog::{BatchReader, Cursor, Damage, Visitor};
 use quarry_fleet::Room;
 
@@ -238,7 +238,7 @@ struct Reading<'r, 'p, W: Work, S: Stage, E> {
     /// How many events of the batch can still be wanted.
     left: u64,
     /// The number of the last record that was looked at.
-    last: Option<u64>,
+    last: Option<RecordId>,
     /// The rest was not looked at.
     is_cut: bool,
     /// What was made since the last part.
@@ -262,7 +262,7 @@ impl<W: Work, S: Stage, E: Fn() -> Delivery<W::Output>> Reading<'_, '_, W, S, E>
         &mut self,
         event: &T,
         log: &str,
-        log_record: Option<u64>,
+        log_record: Option<RecordId>,
         recovered: bool,
     ) {
         if self.ends() {
@@ -362,7 +362,12 @@ where
     }
 
     #[inline(always)]
-    fn takes<T: PartialSource>(&mut self, event: &T, log: &str, log_record: Option<u64>) -> bool {
+    fn takes<T: PartialSource>(
+        &mut self,
+        event: &T,
+        log: &str,
+        log_record: Option<RecordId>,
+    ) -> bool {
         if !self.takes_known || !event.is_whole() {
             return false;
         }
@@ -383,18 +388,18 @@ where
     }
 
     #[inline]
-    fn event<T: FieldSource>(&mut self, event: &T, log: &str, log_record: Option<u64>) {
+    fn event<T: FieldSource>(&mut self, event: &T, log: &str, log_record: Option<RecordId>) {
         self.take(event, log, log_record, false);
     }
 
-    fn recovered<T: FieldSource>(&mut self, event: &T, log: &str, log_record: Option<u64>) {
+    fn recovered<T: FieldSource>(&mut self, event: &T, log: &str, log_record: Option<RecordId>) {
         self.take(event, log, log_record, true);
     }
 
     fn damage(&mut self, damage: &Damage) {
         if !self.ends() {
             self.delivery.records += damage.records();
-            self.last = damage.record().map(|record| record.0).or(self.last);
+            self.last = damage.record().or(self.last);
             self.delivery.damage.push(damage.clone());
         }
     }

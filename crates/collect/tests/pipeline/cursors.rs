@@ -170,7 +170,7 @@ impl Work for Stopping {
         output: &mut Made,
     ) {
         Places.event(worker, event, found, output);
-        match found.origin.log_record.unwrap() {
+        match found.origin.log_record.unwrap().0 {
             10 => {
                 while !self.is_ahead.load(Ordering::Relaxed) {
                     std::thread::yield_now();

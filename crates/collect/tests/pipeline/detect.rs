@@ -23,7 +23,7 @@ impl Work for Marked {
 
     fn event<S: FieldSource>(&self, (): &mut (), _: &S, found: &Found<'_>, output: &mut Made) {
         let title = found.texts.rules.first().map_or("", |rule| &rule.title);
-        output.places.push((title.to_owned(), found.origin.log_record.unwrap()));
+        output.places.push((title.to_owned(), found.origin.log_record.unwrap().0));
     }
 }
 

@@ -68,7 +68,7 @@ impl Work for Places {
 
     fn event<S: FieldSource>(&self, (): &mut (), _: &S, found: &Found<'_>, output: &mut Made) {
         let name = Path::new(found.origin.source).file_stem().unwrap();
-        let number = found.origin.log_record.unwrap();
+        let number = found.origin.log_record.unwrap().0;
         output.places.push((name.to_str().unwrap().to_owned(), number));
         output.bytes += 10_000;
     }

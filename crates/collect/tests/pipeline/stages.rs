@@ -21,7 +21,7 @@ impl Stage for MultipleOf {
         origin: &Origin<'_>,
         notes: &mut Notes,
     ) -> bool {
-        let is_multiple = origin.log_record.unwrap().is_multiple_of(self.0);
+        let is_multiple = origin.log_record.unwrap().0.is_multiple_of(self.0);
         if is_multiple {
             let title = format!("multiple of {}", self.0);
             notes.rules.push(Arc::new(RuleName { title, ..RuleName::default() }));

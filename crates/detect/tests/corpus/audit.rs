@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use quarry_detect::{PolicyChange, Subcategory};
-use quarry_event::{Field, FieldSource};
+use quarry_event::{Field, FieldSource, RecordId};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::files;
@@ -17,7 +17,7 @@ struct Seen {
 }
 
 impl Visitor for Seen {
-    fn event<S: FieldSource>(&mut self, event: &S, _: &str, _: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _: &str, _: Option<RecordId>) {
         let is_audit =
             event.field(Field::ProviderName).is_text("Microsoft-Windows-Security-Auditing");
         if event.field(Field::Channel).is_text("Security") && is_audit {

@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use quarry_detect::{Engine, Mapping, Matcher, Rule};
-use quarry_event::{Field, FieldSource, PartialSource};
+use quarry_event::{Field, FieldSource, PartialSource, RecordId};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::{files, load};
@@ -41,7 +41,7 @@ impl Visitor for Find<'_> {
         !self.matcher.rules_out(event)
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _: &str, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _: &str, log_record: Option<RecordId>) {
         let id = event.field(Field::EventId).as_u64();
         if event.field(Field::Channel).with_text(|channel| is_computed(channel, id)) {
             return;
@@ -49,7 +49,7 @@ impl Visitor for Find<'_> {
         let engine = Arc::clone(self.matcher.engine());
         for rule in self.matcher.matches(event) {
             let name = engine.rules()[*rule].name.id.clone();
-            let hit = (name, self.file.clone(), log_record.unwrap_or_default());
+            let hit = (name, self.file.clone(), log_record.unwrap_or_default().0);
             match event.field(Field::Channel).is_text("Security") && id == Some(4688) {
                 true => self.hits.created.insert(hit),
                 false => self.hits.others.insert(hit),

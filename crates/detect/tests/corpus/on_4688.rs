@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use quarry_detect::{Engine, Mapping, Matcher, Reach};
-use quarry_event::{DataName, Element, Event, Field, FieldSource, Node, PartialSource, Value};
+use quarry_event::{
+    DataName, Element, Event, Field, FieldSource, Node, PartialSource, RecordId, Value,
+};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::{files, load};
@@ -82,7 +84,7 @@ impl Visitor for Compare {
             && event.known_field(Field::EventId).as_u64() == Some(1)
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _: &str, _: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _: &str, _: Option<RecordId>) {
         if !event.field(Field::Channel).is_text(SYSMON) {
             return;
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::Arc;
 
 use quarry_detect::{Engine, Mapping, Matcher};
-use quarry_event::{Event, Field, FieldSource, PartialSource};
+use quarry_event::{Event, Field, FieldSource, PartialSource, RecordId};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 
 use super::{files, load};
@@ -30,7 +30,7 @@ impl Visitor for Find<'_> {
         is_wanted
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _: Option<RecordId>) {
         let record = event.field(Field::RecordId).as_u64().unwrap();
         let engine = Arc::clone(self.matcher.engine());
         let found = self.matcher.matches(event).to_vec();

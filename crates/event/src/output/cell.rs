@@ -199,7 +199,9 @@ fn known_member<'s>(
         Member::Source => push_value(Value::Str(origin.source), out),
         Member::Log => push_value(Value::Str(origin.log), out),
         Member::Recovered => push_value(Value::Bool(origin.recovered), out),
-        Member::LogRecord => push_value(origin.log_record.map_or(Value::Null, Value::UInt), out),
+        Member::LogRecord => {
+            push_value(origin.log_record.map_or(Value::Null, |record| Value::UInt(record.0)), out)
+        }
         Member::Host => match origin.host {
             Some(host) => push_value(Value::Str(host), out),
             None => push_value(look_up(Field::Computer), out),

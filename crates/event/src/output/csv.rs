@@ -466,7 +466,7 @@ mod tests {
         source: "a,b.evtx",
         host: None,
         log: "Security",
-        log_record: Some(812),
+        log_record: Some(crate::RecordId(812)),
         recovered: false,
     };
 

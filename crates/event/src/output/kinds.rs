@@ -188,11 +188,7 @@ impl Key {
 
     #[inline]
     fn of<'s>(field: impl Fn(Field) -> Value<'s>) -> Self {
-        let guid = match field(Field::ProviderGuid) {
-            Value::Guid(guid) => Some(guid),
-            Value::Null => None,
-            text => text.with_text(Guid::parse),
-        };
+        let guid = field(Field::ProviderGuid).as_guid();
         Key { numbers: Self::FIELDS.map(|of| field(of).as_u64()), guid }
     }
 

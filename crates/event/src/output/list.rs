@@ -8,7 +8,7 @@ use anstyle::Style;
 use super::table::level_style;
 use super::zoned::{Precision, push_time, zone_name};
 use super::{Column, Member, Scratch, cell, json, safe};
-use crate::{Field, FieldSource, Origin, Texts};
+use crate::{Field, FieldSource, Origin, RecordId, Texts};
 
 /// How a list is made.
 #[derive(Clone, Debug)]
@@ -92,7 +92,8 @@ impl List {
                     let repeats = match member {
                         Member::Channel => text == origin.log.as_bytes(),
                         Member::RecordId => {
-                            source.field(Field::RecordId).as_u64() == origin.log_record
+                            source.field(Field::RecordId).as_u64().map(RecordId)
+                                == origin.log_record
                         }
                         Member::Recovered => !origin.recovered,
                         _ => false,
@@ -236,7 +237,7 @@ mod tests {
         source: "Security.evtx",
         host: None,
         log: "Security",
-        log_record: Some(812),
+        log_record: Some(crate::RecordId(812)),
         recovered: false,
     };
 

@@ -39,18 +39,18 @@ pub trait Visitor {
         &mut self,
         _event: &S,
         _log: &str,
-        _log_record: Option<u64>,
+        _log_record: Option<RecordId>,
     ) -> bool {
         false
     }
 
     /// An event, the log it was read from, and its record number there.
-    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>);
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>);
 
     /// An event that was recovered from slack, of a source that was opened so that it gives them:
     /// see [`FileLog::recovering`](crate::FileLog::recovering). It is not one of the log's own,
     /// and has to be told apart from them. Ignored by those who open no source so.
-    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
         let _ = (event, log, log_record);
     }
 
@@ -238,11 +238,11 @@ impl Visitor for Times {
         false
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<RecordId>) {
         self.note(event.field(Field::TimeCreated));
     }
 
-    fn recovered<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<RecordId>) {
         self.note(event.field(Field::TimeCreated));
     }
 
@@ -257,7 +257,7 @@ pub struct ReadEvent {
     /// The log.
     pub log: String,
     /// Its record number there.
-    pub log_record: Option<u64>,
+    pub log_record: Option<RecordId>,
     /// Whether it was recovered from slack.
     pub recovered: bool,
 }
@@ -279,7 +279,13 @@ struct Events<'m> {
 }
 
 impl Events<'_> {
-    fn add<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>, left: bool) {
+    fn add<S: FieldSource>(
+        &mut self,
+        event: &S,
+        log: &str,
+        log_record: Option<RecordId>,
+        left: bool,
+    ) {
         if self.matcher.matches(event, None) {
             let event = Event::from_source(event);
             self.found.push(ReadEvent { event, log: log.to_owned(), log_record, recovered: left });
@@ -292,11 +298,11 @@ impl Visitor for Events<'_> {
         !self.matcher.rules_out(event) && !self.matcher.lacks_a_word(event)
     }
 
-    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
         self.add(event, log, log_record, false);
     }
 
-    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
         self.add(event, log, log_record, true);
     }
 
@@ -323,11 +329,11 @@ fn read_chunk<V: Visitor>(
         let event = match wants_all {
             true => decoder.event(range).map(Some),
             false => decoder.event_if(range, |head| {
-                visitor.wants(head) && !visitor.takes(head, log, Some(record.number))
+                visitor.wants(head) && !visitor.takes(head, log, Some(RecordId(record.number)))
             }),
         };
         match event {
-            Ok(Some(event)) => visitor.event(&event, log, Some(record.number)),
+            Ok(Some(event)) => visitor.event(&event, log, Some(RecordId(record.number))),
             Ok(None) => {}
             // Where its template is damaged, another place may have it.
             Err(_) if is_recovered => read_leftover(&mut decoder, record, log, visitor),
@@ -348,7 +354,7 @@ fn read_leftover(
             if !visitor.wants(&left.record) {
                 return;
             }
-            visitor.recovered(&left.record, log, Some(record.number));
+            visitor.recovered(&left.record, log, Some(RecordId(record.number)));
             if left.has_lost_names {
                 visitor.damage(&of_record(record, DamageKind::LostNames));
             }
@@ -392,7 +398,7 @@ fn read_evt_record(
     if !visitor.wants(&event) {
         return;
     }
-    let number = Some(record.number().into());
+    let number = Some(RecordId(u64::from(record.number())));
     match recovered {
         true => visitor.recovered(&event, log, number),
         false => visitor.event(&event, log, number),
@@ -413,7 +419,7 @@ fn read_classic(
         let Some((record, _)) = ClassicRecord::salvage(record) else { continue };
         let event = ClassicEvent { record, log: channel };
         if visitor.wants(&event) {
-            visitor.event(&event, log, Some(record.number().into()));
+            visitor.event(&event, log, Some(RecordId(u64::from(record.number()))));
         }
     }
 }
@@ -428,7 +434,7 @@ fn read_wire(
     for record in batch.records() {
         // Checked when the batch came.
         let Ok(record) = ResultSetRecord::parse(record) else { continue };
-        let number = record.position.record_id();
+        let number = RecordId(record.position.record_id());
         let Some(log) = logs.get(record.position.current_channel as usize) else { continue };
         let event = match wants_all {
             true => decoder.event(record.binxml).map(Some),
@@ -440,8 +446,7 @@ fn read_wire(
             Ok(Some(event)) => visitor.event(&event, &log.0, Some(number)),
             Ok(None) => {}
             Err(error) => {
-                let record = RecordId(number);
-                visitor.damage(&Damage::Record { log: log.clone(), record, error });
+                visitor.damage(&Damage::Record { log: log.clone(), record: number, error });
             }
         }
     }

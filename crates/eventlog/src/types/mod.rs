@@ -6,9 +6,10 @@ mod damage;
 mod error;
 mod query;
 
-pub use bookmark::{Bookmark, BookmarkEntry, Cursor, RecordId};
+pub use bookmark::{Bookmark, BookmarkEntry, Cursor};
 pub use damage::{Damage, FileDamage, Hole};
 pub use error::LogError;
 pub(crate) use error::is_nowhere;
+pub use quarry_event::RecordId;
 pub(crate) use query::check_logs;
 pub use query::{Direction, LogName, MAX_LOGS, Query, ReadOptions, Start, Subscription};

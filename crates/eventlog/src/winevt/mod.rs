@@ -13,7 +13,7 @@ mod subscriptions;
 
 use std::time::Duration;
 
-use quarry_event::{EventTime, Field, FieldSource};
+use quarry_event::{EventTime, Field, FieldSource, RecordId};
 use quarry_winevt::{Channels, Error, Next, RenderedEvent, Renderer, ResultSet};
 
 use crate::batch::{BatchReader, Visitor};
@@ -144,7 +144,7 @@ async fn count(log: &LogName, options: ReadOptions) -> Result<LogInfo, LogError>
 struct Counted(LogInfo);
 
 impl Visitor for Counted {
-    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _log: &str, _log_record: Option<RecordId>) {
         let time = event.field(Field::TimeCreated).as_time();
         self.0.records += 1;
         self.0.oldest = self.0.oldest.or(time);

@@ -10,7 +10,7 @@ use quarry_even::wire::{EventBatch, Message, QueryNextResponse, RemoteSubscripti
 use quarry_even::{EventClient, INTERFACE, Opnum, ResultSetRecord, encode_record};
 use quarry_event::filter::{Filter, Ids};
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{Event, FieldSource, Origin, Texts};
+use quarry_event::{Event, FieldSource, Origin, RecordId, Texts};
 use quarry_eventlog::{
     BatchReader, Batches, Bookmark, Damage, Direction, Even6Log, EventLog, LogError, LogName,
     Query, ReadOptions, Start, Subscription, Visitor,
@@ -418,7 +418,7 @@ struct Seen {
 }
 
 impl Visitor for Seen {
-    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
         let mut xml = Vec::new();
         event.write_xml(&mut xml);
         let origin = Origin { source: "hostile", host: None, log, log_record, recovered: false };
@@ -426,10 +426,10 @@ impl Visitor for Seen {
         Printer::jsonl(None).event(event, &origin, Texts::default(), &mut self.scratch, &mut json);
         assert!(std::str::from_utf8(&xml).is_ok() && std::str::from_utf8(&json).is_ok());
         drop(Event::from_source(event));
-        self.came.push((log.to_owned(), log_record.expect("a number"), xml));
+        self.came.push((log.to_owned(), log_record.expect("a number").0, xml));
     }
 
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
         panic!("nobody asked for slack");
     }
 

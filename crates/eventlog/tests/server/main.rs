@@ -72,12 +72,12 @@ impl Came {
 }
 
 impl Visitor for Came {
-    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
-        self.records.push((log.to_owned(), log_record.unwrap()));
+    fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
+        self.records.push((log.to_owned(), log_record.unwrap().0));
         self.times.push(event.field(Field::TimeCreated).as_time().unwrap());
     }
 
-    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<u64>) {
+    fn recovered<S: FieldSource>(&mut self, _event: &S, _log: &str, _log_record: Option<RecordId>) {
         panic!("nobody asked for slack");
     }
 

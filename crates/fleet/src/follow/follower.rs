@@ -411,8 +411,13 @@ fn first_number(batch: &Batch) -> Option<RecordId> {
 struct First(Option<RecordId>);
 
 impl quarry_eventlog::Visitor for First {
-    fn event<S: quarry_event::FieldSource>(&mut self, _: &S, _: &str, log_record: Option<u64>) {
-        self.0 = self.0.or(log_record.map(RecordId));
+    fn event<S: quarry_event::FieldSource>(
+        &mut self,
+        _: &S,
+        _: &str,
+        log_record: Option<RecordId>,
+    ) {
+        self.0 = self.0.or(log_record);
     }
 
     fn damage(&mut self, damage: &Damage) {
@@ -450,10 +455,10 @@ impl Last<'_> {
 }
 
 impl quarry_eventlog::Visitor for Last<'_> {
-    fn event<S: FieldSource>(&mut self, event: &S, _: &str, number: Option<u64>) {
+    fn event<S: FieldSource>(&mut self, event: &S, _: &str, number: Option<RecordId>) {
         if self.wanted > 0 && self.passes(event) {
             self.wanted -= 1;
-            self.first = number.map(RecordId).or(self.first);
+            self.first = number.or(self.first);
         }
     }
 

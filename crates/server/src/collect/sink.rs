@@ -200,7 +200,7 @@ impl Sink for Storing {
                 );
                 status.gap(&name);
                 let key = (address.clone(), log.0.clone());
-                let row = row(NoticeKind::Gap, Some(log.0), Some(first.0), text);
+                let row = row(NoticeKind::Gap, Some(log.0), Some(first), text);
                 let mut state = run.state();
                 let waiting = state.waiting.entry(key).or_default();
                 waiting.gaps.push(row);

@@ -42,7 +42,7 @@ pub(super) struct NoticeRow {
     pub(super) source: String,
     pub(super) host: String,
     pub(super) log: Option<String>,
-    pub(super) record: Option<u64>,
+    pub(super) record: Option<RecordId>,
     pub(super) time: EventTime,
     pub(super) text: String,
 }

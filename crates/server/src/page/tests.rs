@@ -8,7 +8,7 @@ use std::path::Path;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use quarry_cred::{Account, Secret};
-use quarry_event::{Element, Event, Node, Origin, RuleName, Texts};
+use quarry_event::{Element, Event, Node, Origin, RecordId, RuleName, Texts};
 use quarry_fleet::inventory::Inventory;
 use quarry_store::{EventMeta, Move, Options};
 use quarry_web::access::Gate;
@@ -114,7 +114,7 @@ async fn store(folder: &Path) -> Store {
                 source: &source,
                 host: Some(server),
                 log,
-                log_record: Some(number),
+                log_record: Some(RecordId(number)),
                 recovered: false,
             };
             let texts = Texts { rules: &rules, ..Texts::default() };

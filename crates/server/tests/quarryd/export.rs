@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use quarry_binxml::write::{Element, Fragment};
 use quarry_event::output::{Printer, Scratch};
-use quarry_event::{EventTime, FieldSource, Origin, Texts};
+use quarry_event::{EventTime, FieldSource, Origin, RecordId, Texts};
 use quarry_eventlog::{BatchReader, Damage, Direction, FileLog, Visitor};
 use quarry_logfile::EvtxWriter;
 use serde_json::{Map, Value as Json, json};
@@ -53,7 +53,7 @@ fn scanned(path: &Path) -> Vec<Json> {
         lines: Vec<Json>,
     }
     impl Visitor for Lines {
-        fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<u64>) {
+        fn event<S: FieldSource>(&mut self, event: &S, log: &str, log_record: Option<RecordId>) {
             let origin =
                 Origin { source: &self.source, host: None, log, log_record, recovered: false };
             let mut line = Vec::new();

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use quarry_event::EventTime;
+use quarry_event::{EventTime, RecordId};
 use quarry_store::{EventMeta, Move, Options, Policy, Store};
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ impl Source {
                 source: SOURCE,
                 host: Some("host00.corp.example"),
                 log: "Security",
-                log_record: Some(self.record + 1),
+                log_record: Some(RecordId(self.record + 1)),
                 recovered: false,
             };
             let meta = EventMeta { origin, received: event.time, texts: Default::default() };

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use quarry_binxml::Decoder;
-use quarry_event::{EventTime, Field, FieldSource, Origin, Texts};
+use quarry_event::{EventTime, Field, FieldSource, Origin, RecordId, Texts};
 use quarry_logfile::{EvtxLog, Item};
 use quarry_store::{Appender, EventMeta, Move, Options, Policy, Rows, Store};
 
@@ -42,7 +42,7 @@ impl Filling {
             source: &source,
             host: Some(&event.host),
             log: "Security",
-            log_record: Some(event.number + 1),
+            log_record: Some(RecordId(event.number + 1)),
             recovered: false,
         };
         let meta = EventMeta { origin, received: event.time, texts: Texts::default() };
@@ -209,7 +209,7 @@ impl Writing<'_> {
                     source: &source,
                     host: Some("host00.corp.example"),
                     log: NAME,
-                    log_record: Some(number),
+                    log_record: Some(RecordId(number)),
                     recovered: false,
                 };
                 let received = time.unwrap_or_default();
@@ -263,7 +263,7 @@ pub(crate) async fn pack(folder: &str, files: &[&str]) -> Result<(), Failed> {
                     source: &source(&computer),
                     host: Some(&computer),
                     log: &channel,
-                    log_record: Some(record.number),
+                    log_record: Some(RecordId(record.number)),
                     recovered: false,
                 };
                 let received = time.unwrap_or(EventTime::from_filetime(BEGIN));

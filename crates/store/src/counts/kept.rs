@@ -416,7 +416,7 @@ mod tests {
             source: "a",
             host: Some("a"),
             log: "System",
-            log_record: Some(record),
+            log_record: Some(quarry_event::RecordId(record)),
             recovered: false,
         };
         let meta = EventMeta { origin, received: now(), texts: Default::default() };

@@ -149,7 +149,7 @@ async fn old_events_go_by_whole_files() {
             source: A,
             host: Some("a"),
             log: Some("Security"),
-            log_record: Some(11),
+            log_record: Some(quarry_event::RecordId(11)),
             time: now,
             received: now,
             text: "records 11 to 20 are gone",

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use quarry_event::filter::{Filter, Pattern};
 use quarry_event::output::{Column, Member, Printer, Scratch};
 use quarry_event::testing::{filters, now};
-use quarry_event::{Event, EventTime, FieldSource, Keywords, Level, LevelName, Origin, Texts};
+use quarry_event::{
+    Event, EventTime, FieldSource, Keywords, Level, LevelName, Origin, RecordId, Texts,
+};
 use quarry_store::{By, EventMeta, Move, Options, Place, Policy, Store};
 
 use crate::stock::{Stocked, ask, filled, generate, stock};
@@ -30,7 +32,7 @@ async fn a_stored_event_prints_as_the_original_did() {
     let page = store.newest(&ask(Filter::default()), 1000, None).await.unwrap();
     assert_eq!(page.events.len(), stock.len());
     for stored in &page.events {
-        let original = &stock[stored.log_record.unwrap() as usize - 1];
+        let original = &stock[stored.log_record.unwrap().0 as usize - 1];
         assert_eq!(stored.origin(), original.origin());
         assert_eq!(xml(stored), xml(&original.event));
         let texts = Texts::default();
@@ -70,7 +72,7 @@ async fn recorded_events_print_as_they_did_before_they_were_stored() {
                     source: name,
                     host: None,
                     log: name,
-                    log_record: Some(last),
+                    log_record: Some(RecordId(last)),
                     recovered: false,
                 };
                 let meta = EventMeta { origin, received: now(), texts: Texts::default() };
@@ -104,7 +106,7 @@ async fn recorded_events_print_as_they_did_before_they_were_stored() {
     assert_eq!(page.events.len(), printed.len());
     for stored in &page.events {
         let (xml_before, json_before) =
-            &printed[&(stored.source.clone(), stored.log_record.unwrap())];
+            &printed[&(stored.source.clone(), stored.log_record.unwrap().0)];
         assert_eq!(&xml(stored), xml_before);
         // A file has no host; the row has the one that the event names.
         let origin = Origin { host: None, ..stored.origin() };

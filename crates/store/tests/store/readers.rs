@@ -27,7 +27,7 @@ async fn duckdb_reads_what_was_written() {
         source: A,
         host: Some("a"),
         log: Some("Security"),
-        log_record: Some(16),
+        log_record: Some(quarry_event::RecordId(16)),
         time: at(16),
         received: at(17),
         text: "records 16 to 20 are gone",

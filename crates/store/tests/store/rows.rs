@@ -9,7 +9,9 @@ use quarry_binxml::Decoder;
 use quarry_binxml::write::{Fragment, Instance, TypedValue, wire};
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::testing::{event, events};
-use quarry_event::{Event, EventTime, FieldSource, Message, MessageBy, Origin, RuleName, Texts};
+use quarry_event::{
+    Event, EventTime, FieldSource, Message, MessageBy, Origin, RecordId, RuleName, Texts,
+};
 use quarry_store::{EventMeta, RecordBatch, Rows};
 use serde_json::{Map, Value};
 
@@ -167,7 +169,7 @@ proptest! {
             source: "even6://srv",
             host: Some("srv"),
             log: "Security",
-            log_record: Some(7),
+            log_record: Some(RecordId(7)),
             recovered: false,
         };
         let mut out = Vec::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use quarry_event::testing::{TypedEvent, events, now, tidy_events};
-use quarry_event::{Event, Field, FieldSource, Origin, Texts};
+use quarry_event::{Event, Field, FieldSource, Origin, RecordId, Texts};
 use quarry_store::{Access, Ask, EventMeta, Move, Options, Place, Store};
 
 /// An event and where it is said to be from.
@@ -24,7 +24,7 @@ impl Stocked {
             source: &self.source,
             host: Some(&self.host),
             log: self.log,
-            log_record: Some(self.record),
+            log_record: Some(RecordId(self.record)),
             recovered: false,
         }
     }
@@ -34,7 +34,7 @@ impl Stocked {
             time: self.event.field(Field::TimeCreated).as_time().unwrap_or_default(),
             source: self.source.clone(),
             log: self.log.to_owned(),
-            record: Some(self.record),
+            record: Some(RecordId(self.record)),
         }
     }
 }

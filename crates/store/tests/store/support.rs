@@ -1,7 +1,7 @@
 //! Events, rows and stores for tests.
 
 use quarry_event::testing::event;
-use quarry_event::{Event, EventTime, Origin, Texts};
+use quarry_event::{Event, EventTime, Origin, RecordId, Texts};
 use quarry_store::{EventMeta, Move, Options, Rows, Store};
 
 /// A time in November 2026, so many seconds after its first moment.
@@ -34,7 +34,7 @@ pub(crate) fn meta<'a>(
     received: EventTime,
 ) -> EventMeta<'a> {
     let host = source.strip_prefix("even6://");
-    let origin = Origin { source, host, log, log_record: Some(record), recovered: false };
+    let origin = Origin { source, host, log, log_record: Some(RecordId(record)), recovered: false };
     EventMeta { origin, received, texts: Texts::default() }
 }
 

@@ -7,8 +7,8 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::{HOST, HeaderMap, REFERER};
 use axum::response::Response;
 use maud::{Markup, html};
-use quarry_event::EventTime;
 use quarry_event::words::{Key, Word, Words};
+use quarry_event::{EventTime, RecordId};
 
 use super::{response, wrong};
 use crate::access::audit::{Act, Outcome};
@@ -250,7 +250,7 @@ async fn find_from(
         time: wish.time,
         source: String::new(),
         log: wish.log.clone(),
-        record: wish.record,
+        record: wish.record.map(RecordId),
     };
     let mut want = Wanted { rows: 1, counts: false, ..Wanted::of(&view) };
     wanted(&mut want);

@@ -162,7 +162,7 @@ impl Stored {
     /// Whether the record at a place was stored, so that it is counted there.
     pub(super) fn has(&self, place: &Place) -> bool {
         let last = self.0.get(&place.source).and_then(|logs| logs.get(&place.log));
-        last.zip(place.record).is_some_and(|(last, record)| record <= *last)
+        last.zip(place.record).is_some_and(|(last, record)| record.0 <= *last)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use quarry_collect::Selection;
-use quarry_event::{Event, EventTime, Field, FieldSource, Origin, RuleName, Texts};
+use quarry_event::{Event, EventTime, Field, FieldSource, Origin, RecordId, RuleName, Texts};
 use quarry_fleet::eventlog::LogInfo;
 use tokio::sync::watch;
 
@@ -198,7 +198,7 @@ fn look(
                 source: &identities[source],
                 host: Some(&infos[source].name),
                 log: &stored.log,
-                log_record: Some(stored.record),
+                log_record: Some(RecordId(stored.record)),
                 recovered: false,
             };
             let event = &stored.event;

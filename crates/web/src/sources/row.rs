@@ -104,7 +104,7 @@ pub(crate) fn row_of_a_test(number: u64, level: LevelName) -> Row {
             time: quarry_event::EventTime::from_filetime(number),
             source: "a".to_owned(),
             log: "System".to_owned(),
-            record: Some(number),
+            record: Some(quarry_event::RecordId(number)),
         },
         on: "a".into(),
         level,

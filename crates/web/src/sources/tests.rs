@@ -130,7 +130,7 @@ proptest! {
                 .iter()
                 .map(|place| {
                     let source = usize::from(place.source == "dc02");
-                    (place.time.as_filetime(), source, place.record.unwrap())
+                    (place.time.as_filetime(), source, place.record.unwrap().0)
                 })
                 .collect();
             prop_assert_eq!(&found, &expected);
@@ -239,7 +239,8 @@ fn stored_events_are_found_by_their_rules_and_others_say_that_they_have_none() {
         run(search.wait_for_end(Duration::from_secs(30)));
         search.look(|state| {
             let (rows, _) = state.rows(&wanted);
-            let records: Vec<u64> = rows.iter().filter_map(|row| row.place.record).collect();
+            let records: Vec<u64> =
+                rows.iter().filter_map(|row| Some(row.place.record?.0)).collect();
             let troubles: Vec<_> = state.troubles.iter().map(|t| t.source.clone()).collect();
             let place = USUAL.iter().position(|usual| *usual == Usual::Rule).unwrap();
             let facet = state.counts.facets[place].clone();

@@ -313,7 +313,7 @@ fn main_members<'s, S: FieldSource>(
     }
     let host = host_at..out.len();
     put(&scratch.origin.log, out);
-    optional(origin.log_record, out);
+    optional(origin.log_record.map(|record| record.0), out);
     if marks_recovered && origin.recovered {
         put(b",\"recovered\":true", out);
     }
@@ -457,7 +457,7 @@ fn known_member<'s>(
             None => scratch.computer.text(field(Field::Computer), out),
         },
         Member::Log => put(scratch.origin.of(origin).log(), out),
-        Member::LogRecord => optional(origin.log_record, out),
+        Member::LogRecord => optional(origin.log_record.map(|record| record.0), out),
         Member::Recovered => put(if origin.recovered { b"true" } else { b"false" }, out),
         Member::LevelName => level_name(field(Field::Level), field(Field::Keywords), out),
         Member::Rules => rules(texts, out),

@@ -12,7 +12,7 @@ const FILE: Origin<'_> = Origin {
     source: "logs/a\"b.evtx",
     host: None,
     log: "Security",
-    log_record: Some(7),
+    log_record: Some(crate::RecordId(7)),
     recovered: false,
 };
 
@@ -34,7 +34,7 @@ fn an_event_has_the_shape_that_the_design_shows() {
         source: "even6://dc01.corp",
         host: Some("dc01.corp"),
         log: "Security",
-        log_record: Some(812),
+        log_record: Some(crate::RecordId(812)),
         recovered: false,
     };
     let message = Message { text: "An account was ...", by: MessageBy::Server };

@@ -10,7 +10,7 @@ const ORIGIN: Origin<'_> = Origin {
     source: "even6://dc01.corp",
     host: Some("dc01.corp"),
     log: "Microsoft-Windows-TaskScheduler/Operational",
-    log_record: Some(812),
+    log_record: Some(crate::RecordId(812)),
     recovered: false,
 };
 
