@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Reading goes on where the table says.
     let source = "even6://srv1";
     let bookmarks = store.take(source).await?;
-    let first = bookmarks.first().map_or(1, |bookmark| bookmark.record + 1);
+    let first = bookmarks.first().map_or(1, |bookmark| bookmark.record.0 + 1);
     let time = EventTime::parse("2026-11-29T12:00:00.1234567Z").ok_or("a time")?;
 
     let mut rows = store.rows()?;
@@ -35,7 +35,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let moved = Move {
         source: source.into(),
         log: "Security".into(),
-        to: (last, Some(time)),
+        to: (RecordId(last), Some(time)),
         new_generation: false,
     };
     appender.push(&rows, &[moved])?;

@@ -4,7 +4,7 @@
 //! record's number, and `SOURCE|LOG|time`, whose version is the record's FILETIME. The first is what
 //! the fence compares; it never goes down.
 
-use quarry_event::EventTime;
+use quarry_event::{EventTime, RecordId};
 
 use crate::StoreError;
 
@@ -18,7 +18,7 @@ pub struct Bookmark {
     /// How often the log was created anew or cleared, since its numbers begin again then.
     pub generation: u32,
     /// The number of the last record that was read; 0 before the first.
-    pub record: u64,
+    pub record: RecordId,
     /// That record's time, where its source gave one.
     pub time: Option<EventTime>,
 }
@@ -31,7 +31,7 @@ pub struct Move {
     /// The log there.
     pub log: String,
     /// The last record that the rows have, or that nobody wants, and its time.
-    pub to: (u64, Option<EventTime>),
+    pub to: (RecordId, Option<EventTime>),
     /// Whether the log was created anew or cleared since the last move, so that numbers began again.
     pub new_generation: bool,
 }
@@ -104,7 +104,7 @@ impl Mark {
             source: key.source.clone(),
             log: key.log.clone(),
             generation: self.generation(),
-            record: self.record(),
+            record: RecordId(self.record()),
             time: self.time,
         }
     }
@@ -116,7 +116,7 @@ impl Mark {
             log: to.log.clone(),
             what,
         };
-        let (record, time) = to.to;
+        let (RecordId(record), time) = to.to;
         if record >> RECORD_BITS != 0 {
             return Err(too_large(format!("record {record}")));
         }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn to(record: u64, new_generation: bool) -> Move {
-        Move { source: "s".into(), log: "l".into(), to: (record, None), new_generation }
+        Move { source: "s".into(), log: "l".into(), to: (RecordId(record), None), new_generation }
     }
 
     proptest! {

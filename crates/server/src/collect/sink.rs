@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quarry_collect::{
     CursorError, CursorStore, Delivery, LogCursor, Next, Notice, Sink, Source, Summary,
 };
-use quarry_eventlog::{Cursor, LogName};
+use quarry_eventlog::{Cursor, LogName, RecordId};
 use quarry_fleet::{Cause, Cursors};
 use quarry_store::{NoticeKind, Rows, StoreError};
 
@@ -32,7 +32,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     /// The last record of each log whose bookmark this run has begun from or moved.
-    places: HashMap<(String, String), u64>,
+    places: HashMap<(String, String), RecordId>,
     /// By the source's address and the log.
     waiting: HashMap<(String, String), Waiting>,
     /// Places of sources that belong to somebody else by now.
@@ -63,7 +63,7 @@ impl Run {
     ) -> Self {
         let told = vec![false; names.len()];
         let place = |((source, log), cursor): (&(String, LogName), &Cursor)| {
-            ((source.clone(), log.0.clone()), cursor.record.0)
+            ((source.clone(), log.0.clone()), cursor.record)
         };
         let places = cursors.iter().map(place).collect();
         Run(Arc::new(Shared {
@@ -95,7 +95,7 @@ impl Run {
             rows.append(last)?;
         }
         let Shared { id, writer, status, .. } = &*self.0;
-        let to = (cursor.cursor.record.0, cursor.cursor.time);
+        let to = (cursor.cursor.record, cursor.cursor.time);
         let rows = rows.as_ref().or(last);
         let whole = Whole { gaps, rows, key, from, to, is_new_generation };
         let pushed = writer.push(*id, name, &whole)?;

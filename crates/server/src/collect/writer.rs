@@ -56,9 +56,9 @@ pub(super) struct Whole<'a> {
     /// The source's address and the log.
     pub(super) key: (String, String),
     /// The last record before, where there was one.
-    pub(super) from: Option<u64>,
+    pub(super) from: Option<RecordId>,
     /// The last record, and its time.
-    pub(super) to: (u64, Option<EventTime>),
+    pub(super) to: (RecordId, Option<EventTime>),
     /// Whether the log's numbers began anew before.
     pub(super) is_new_generation: bool,
 }
@@ -165,7 +165,7 @@ impl Writer {
         let mut cursors = Cursors::new();
         for address in addresses {
             for Bookmark { source, log, record, time, .. } in store.take(address).await? {
-                let cursor = Cursor { record: RecordId(record), time };
+                let cursor = Cursor { record, time };
                 cursors.insert((source, LogName(log)), cursor);
             }
         }

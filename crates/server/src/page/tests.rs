@@ -125,7 +125,7 @@ async fn store(folder: &Path) -> Store {
             let to = Move {
                 source: source.clone(),
                 log: log.to_owned(),
-                to: (number, None),
+                to: (RecordId(number), None),
                 new_generation: false,
             };
             appender.push(&rows, &[to]).unwrap();

@@ -59,7 +59,7 @@ impl Source {
     async fn open(folder: &Path) -> Result<Self, Failed> {
         let store =
             Store::open(folder.to_str().ok_or("the path is text")?, Options::default()).await?;
-        let record = store.take(SOURCE).await?.first().map_or(0, |bookmark| bookmark.record);
+        let record = store.take(SOURCE).await?.first().map_or(0, |bookmark| bookmark.record.0);
         let appender = store.appender()?;
         Ok(Source { store, appender, record })
     }
@@ -81,7 +81,7 @@ impl Source {
             self.record += 1;
             time = Some(event.time);
         }
-        let to = (self.record, time);
+        let to = (RecordId(self.record), time);
         let moved =
             Move { source: SOURCE.into(), log: "Security".into(), to, new_generation: false };
         self.appender.push(&batch, &[moved])?;

@@ -28,7 +28,7 @@ const COMMIT: usize = 50_000;
 /// Rows on their way into a table, and how far they bring each host's log.
 struct Filling {
     rows: Rows,
-    last: BTreeMap<String, (u64, Option<EventTime>)>,
+    last: BTreeMap<String, (RecordId, Option<EventTime>)>,
 }
 
 impl Filling {
@@ -47,7 +47,7 @@ impl Filling {
         };
         let meta = EventMeta { origin, received: event.time, texts: Texts::default() };
         self.rows.event(event, &meta)?;
-        self.last.insert(source, (event.number + 1, Some(event.time)));
+        self.last.insert(source, (RecordId(event.number + 1), Some(event.time)));
         Ok(())
     }
 
@@ -221,7 +221,7 @@ impl Writing<'_> {
                 let to = Move {
                     source: source.clone(),
                     log: NAME.to_owned(),
-                    to: (number, time),
+                    to: (RecordId(number), time),
                     new_generation: false,
                 };
                 self.batches.push((std::mem::replace(&mut rows, store.rows()?), vec![to]));

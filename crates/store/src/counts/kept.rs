@@ -424,7 +424,7 @@ mod tests {
         rows.event(&event(&text), &meta).unwrap();
         let appender = store.appender().unwrap();
         store.take("a").await.unwrap();
-        let to = (record, None);
+        let to = (quarry_event::RecordId(record), None);
         let to = Move { source: "a".into(), log: "System".into(), to, new_generation: false };
         appender.push(&rows, &[to]).unwrap();
         appender.flush().await.unwrap();

@@ -30,7 +30,7 @@ async fn what_was_committed_is_there_when_the_table_is_opened_again() {
         (bookmarks[0].source.as_str(), bookmarks[0].log.as_str()),
         ("even6://a", "Security")
     );
-    assert_eq!((bookmarks[0].generation, bookmarks[0].record), (0, 100));
+    assert_eq!((bookmarks[0].generation, bookmarks[0].record.0), (0, 100));
     assert_eq!(bookmarks[0].time, Some(crate::support::at(100)));
     assert_eq!(store.version(), 1);
 }

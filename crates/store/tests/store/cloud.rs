@@ -46,7 +46,7 @@ async fn race(kind: Storage, writers: u64) {
             for n in 0..commits {
                 store(&appender, &one, &source, n * 2 + 1..n * 2 + 3).await.unwrap();
                 let next = one.take("even6://shared").await.unwrap();
-                let next = next.first().map_or(1, |bookmark| bookmark.record + 1);
+                let next = next.first().map_or(1, |bookmark| bookmark.record.0 + 1);
                 let stored = store(&appender, &one, "even6://shared", next..next + 2).await;
                 fenced += stored.unwrap().fenced.len();
             }
@@ -58,7 +58,7 @@ async fn race(kind: Storage, writers: u64) {
         fenced += task.await.unwrap() as u64;
     }
     let one = Store::open(&server.url, options(&server)).await.unwrap();
-    let shared = one.take("even6://shared").await.unwrap()[0].record;
+    let shared = one.take("even6://shared").await.unwrap()[0].record.0;
     assert_eq!(shared, (writers * commits - fenced) * 2, "each commit has moved it or was fenced");
     let policy = Policy { small_files: 8, keep: None, ..Policy::default() };
     let report = one.maintain(&policy).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_table_on_object_storage_has_its_write_ahead_log_on_the_disk() {
     appender.sync().unwrap();
     drop((appender, one));
     let one = Store::open(&server.url, options()).await.unwrap();
-    assert_eq!(one.bookmarks()[0].record, 7);
+    assert_eq!(one.bookmarks()[0].record.0, 7);
     assert_eq!(records(&server), expected("even6://a", "Security", 1..8));
 }
 

@@ -29,12 +29,12 @@ async fn what_was_synced_is_committed_by_the_next_process() {
     assert!(records(folder.path()).await.is_empty());
 
     let one = open(folder.path(), Options::default()).await;
-    assert_eq!(one.bookmarks()[0].record, 60);
+    assert_eq!(one.bookmarks()[0].record.0, 60);
     assert_eq!(records(folder.path()).await, expected(SOURCE, "Security", 1..61));
     drop(one);
     // Once more: what was committed isn't again.
     let one = open(folder.path(), Options::default()).await;
-    assert_eq!((one.version(), one.bookmarks()[0].record), (1, 60));
+    assert_eq!((one.version(), one.bookmarks()[0].record.0), (1, 60));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -77,7 +77,7 @@ async fn a_log_that_ends_amid_a_frame_gives_what_was_whole() {
         copy_folder(folder.path(), copy.path());
         std::fs::write(segments(copy.path()).pop().unwrap(), &bytes[..cut]).unwrap();
         let one = open(copy.path(), Options::default()).await;
-        let read = one.bookmarks().first().map_or(0, |bookmark| bookmark.record);
+        let read = one.bookmarks().first().map_or(0, |bookmark| bookmark.record.0);
         assert_eq!(read + 1, whole, "cut at {cut} of {}", bytes.len());
         assert_eq!(records(copy.path()).await, expected(SOURCE, "Security", 1..whole));
     }
@@ -117,7 +117,7 @@ async fn a_log_that_is_damaged_in_the_middle_gives_what_comes_after_and_no_hole(
         let there = [expected(SOURCE, "Security", 1..whole), system.clone()].concat();
         assert_eq!(records(copy.path()).await, there, "damaged at {place}");
         // It stands before the hole, so that what is missing comes again.
-        let bookmarks: Vec<u64> = one.bookmarks().iter().map(|at| at.record).collect();
+        let bookmarks: Vec<u64> = one.bookmarks().iter().map(|at| at.record.0).collect();
         assert_eq!(bookmarks, [whole - 1, 10]);
         assert!(!segment.exists() && segment.with_extension("damaged").exists());
         let appender = one.appender().unwrap();
@@ -147,7 +147,7 @@ async fn a_log_of_rows_that_others_have_moved_meanwhile_is_dropped() {
     crate::support::store(&appender, &two, SOURCE, 1..31).await.unwrap();
     drop((appender, two));
     let one = open(folder.path(), Options::default()).await;
-    assert_eq!(one.bookmarks()[0].record, 30);
+    assert_eq!(one.bookmarks()[0].record.0, 30);
     assert_eq!(records(folder.path()).await, expected(SOURCE, "Security", 1..31));
 }
 
@@ -176,7 +176,7 @@ async fn a_writer_that_is_killed_at_any_moment_loses_and_doubles_nothing() {
     }
     assert!(acknowledged > 0, "the child was never as far as a sync");
     let one = open(folder.path(), Options::default()).await;
-    let last = one.bookmarks()[0].record;
+    let last = one.bookmarks()[0].record.0;
     assert!(last >= acknowledged, "{acknowledged} were acknowledged, {last} are there");
     assert_eq!(records(folder.path()).await, expected(SOURCE, "Security", 1..last + 1));
     // What the killed ones left goes, and nothing else.
@@ -246,7 +246,7 @@ async fn child() {
     let one = Store::open(table.to_str().unwrap(), Options::default()).await.unwrap();
     let appender = one.appender().unwrap();
     let bookmarks = one.take(SOURCE).await.unwrap();
-    let mut next = bookmarks.first().map_or(1, |bookmark| bookmark.record + 1);
+    let mut next = bookmarks.first().map_or(1, |bookmark| bookmark.record.0 + 1);
     for n in 0u64.. {
         let end = next + 1 + n % 7;
         let rows = rows(&one, SOURCE, "Security", next..end);
@@ -283,7 +283,7 @@ async fn a_log_that_can_not_be_written_on_goes_on_in_another_file_and_loses_noth
     assert!(failed.is_some_and(|failed| failed > 0), "the disk was never full: {text}");
     let synced = synced.unwrap();
     let one = open(folder.path(), Options::default()).await;
-    assert_eq!(one.bookmarks()[0].record, synced);
+    assert_eq!(one.bookmarks()[0].record.0, synced);
     assert_eq!(records(folder.path()).await, expected(SOURCE, "Security", 1..synced + 1));
 }
 

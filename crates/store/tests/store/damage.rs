@@ -133,5 +133,5 @@ async fn a_checkpoint_without_bytes_is_named() {
     // A hint without bytes is none.
     fs::remove_file(&checkpoint).unwrap();
     fs::write(folder.path().join("_delta_log/_last_checkpoint"), b"").unwrap();
-    assert_eq!(open(folder.path(), Options::default()).await.bookmarks()[0].record, 20);
+    assert_eq!(open(folder.path(), Options::default()).await.bookmarks()[0].record.0, 20);
 }

@@ -217,7 +217,7 @@ async fn a_storage_that_sends_more_than_it_said_is_refused() {
     let error = quarry_store::Store::open(url, options.clone()).await.unwrap_err().to_string();
     assert!(error.contains(".json is damaged: more came than its "), "{error}");
     orders.more.store(0, Ordering::SeqCst);
-    assert_eq!(open(folder.path(), options).await.bookmarks()[0].record, 10);
+    assert_eq!(open(folder.path(), options).await.bookmarks()[0].record.0, 10);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

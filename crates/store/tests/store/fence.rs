@@ -33,7 +33,7 @@ async fn of_two_holders_of_a_log_the_second_is_refused_and_keeps_its_other_logs(
     let late = second.push(&rows(&two, A, "Security", 31..41), &[to(A, "Security", 40)]);
     assert!(matches!(late, Err(StoreError::NotTaken { .. })), "{late:?}");
     let bookmarks = two.take(A).await.unwrap();
-    assert_eq!(bookmarks[0].record, 50);
+    assert_eq!(bookmarks[0].record.0, 50);
     store(&second, &two, A, 51..61).await.unwrap();
 
     let all = [expected(A, "Security", 1..61), expected(B, "Security", 1..11)].concat();
@@ -66,7 +66,7 @@ async fn what_is_pushed_while_its_log_is_being_lost_is_dropped_too() {
     assert_eq!(second.waiting().rows, 5, "those of the other source");
 
     // Where the first has left it is where the rows that were dropped began.
-    assert_eq!(two.take(A).await.unwrap()[0].record, 10);
+    assert_eq!(two.take(A).await.unwrap()[0].record.0, 10);
     store(&second, &two, A, 11..16).await.unwrap();
     let all = [expected(A, "Security", 1..16), expected(B, "Security", 1..6)].concat();
     assert_eq!(records(folder.path()).await, all);
@@ -83,7 +83,7 @@ async fn a_sleeper_that_wakes_with_rows_is_refused() {
     sleeper.push(&rows(&one, A, "Security", 11..21), &[to(A, "Security", 20)]).unwrap();
     sleeper.sync().unwrap();
     // It sleeps; another takes over, with commits of its own in between.
-    assert_eq!(two.take(A).await.unwrap()[0].record, 10);
+    assert_eq!(two.take(A).await.unwrap()[0].record.0, 10);
     for start in [11, 16, 21] {
         store(&other, &two, A, start..start + 5).await.unwrap();
     }
@@ -102,7 +102,7 @@ async fn looking_at_the_table_anew_does_not_move_what_a_holder_believes() {
     store(&first, &one, A, 1..101).await.unwrap();
     // The bookmark is read, then the table is refreshed, and the rows come from before.
     two.refresh().await.unwrap();
-    assert_eq!(two.bookmarks()[0].record, 100, "the table's is known");
+    assert_eq!(two.bookmarks()[0].record.0, 100, "the table's is known");
     let flushed = store(&second, &two, A, 1..151).await.unwrap();
     assert_eq!((flushed.rows, flushed.fenced.len()), (0, 1));
     assert_eq!(records(folder.path()).await, expected(A, "Security", 1..101));
@@ -126,7 +126,7 @@ async fn a_bookmark_goes_back_only_with_a_new_generation() {
     appender.push(&rows(&one, A, "Security", 1..6), &[cleared]).unwrap();
     appender.flush().await.unwrap();
     let bookmark = &one.bookmarks()[0];
-    assert_eq!((bookmark.generation, bookmark.record), (1, 5));
+    assert_eq!((bookmark.generation, bookmark.record.0), (1, 5));
     assert_eq!(records(folder.path()).await.len(), 105);
 }
 
@@ -186,5 +186,5 @@ async fn a_row_that_moves_nothing_is_committed_though_its_source_is_released() {
     one.release(A);
     let flushed = appender.flush().await.unwrap();
     assert_eq!((flushed.rows, flushed.fenced.len()), (1, 0));
-    assert_eq!(one.bookmarks()[0].record, 5);
+    assert_eq!(one.bookmarks()[0].record.0, 5);
 }

@@ -165,7 +165,7 @@ async fn old_events_go_by_whole_files() {
     let report = one.maintain(&policy).await.unwrap();
     assert_eq!((report.expired_files, report.expired_rows), (1, 10));
     assert_eq!(records(folder.path()).await, expected(A, "Security", 11..12));
-    assert_eq!(one.bookmarks()[0].record, 20, "the bookmark stays");
+    assert_eq!(one.bookmarks()[0].record.0, 20, "the bookmark stays");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -179,7 +179,7 @@ async fn a_table_with_a_short_log_opens_with_everything() {
     drop(one);
     let one = filled(folder.path(), 0).await;
     assert_eq!(one.bookmarks(), before);
-    assert_eq!(before[0].record, 40);
+    assert_eq!(before[0].record.0, 40);
     assert_eq!(records(folder.path()).await, expected(A, "Security", 1..41));
 }
 
@@ -218,7 +218,7 @@ async fn a_checkpoint_comes_with_each_hundredth_commit() {
     assert!(checkpoint.exists());
     drop(one);
     let one = filled(folder.path(), 0).await;
-    assert_eq!(one.bookmarks()[0].record, 404);
+    assert_eq!(one.bookmarks()[0].record.0, 404);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,9 +54,9 @@ async fn rows_that_others_add_and_delete_and_files_that_they_put_together_lose_n
     let policy = Policy { small_files: 2, ..Policy::default() };
     one.maintain(&policy).await.unwrap();
     assert_eq!(records(folder.path()).await.len(), all.len());
-    assert_eq!(one.bookmarks()[0].record, next - 1);
+    assert_eq!(one.bookmarks()[0].record.0, next - 1);
     drop((one, appender));
-    assert_eq!(open(folder.path(), Options::default()).await.bookmarks()[0].record, next - 1);
+    assert_eq!(open(folder.path(), Options::default()).await.bookmarks()[0].record.0, next - 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -82,7 +82,7 @@ async fn a_table_that_is_made_another_is_not_written_to_and_the_rows_wait() {
     // Whoever did it takes it back.
     others("restore", folder.path());
     let one = open(folder.path(), Options::default()).await;
-    assert_eq!(one.bookmarks()[0].record, 20);
+    assert_eq!(one.bookmarks()[0].record.0, 20);
     assert_eq!(records(folder.path()).await, expected(A, "Security", 1..21));
 }
 

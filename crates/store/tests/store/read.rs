@@ -82,7 +82,7 @@ async fn recorded_events_print_as_they_did_before_they_were_stored() {
                 printed.insert((name.to_owned(), last), texts);
             }
         }
-        let to = (last, None);
+        let to = (RecordId(last), None);
         let of =
             |log: &str| Move { source: log.into(), log: log.into(), to, new_generation: false };
         appender.push(&rows, &[of(name)]).unwrap();

@@ -79,7 +79,7 @@ pub(crate) async fn filled(folder: &Path, stock: &[Stocked]) -> Store {
             moves.push(Move {
                 source: one.source.clone(),
                 log: one.log.to_owned(),
-                to: (one.record, None),
+                to: (RecordId(one.record), None),
                 new_generation: false,
             });
         }

@@ -56,7 +56,12 @@ pub(crate) fn fill(rows: &mut Rows, source: &str, log: &str, records: std::ops::
 /// A move of a log to a record.
 pub(crate) fn to(source: &str, log: &str, record: u64) -> Move {
     let time = Some(at(record));
-    Move { source: source.into(), log: log.into(), to: (record, time), new_generation: false }
+    Move {
+        source: source.into(),
+        log: log.into(),
+        to: (RecordId(record), time),
+        new_generation: false,
+    }
 }
 
 /// A store in a folder.

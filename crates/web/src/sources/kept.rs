@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quarry_event::filter::{Filter, Glob};
 use quarry_event::output::Column;
-use quarry_event::{EventTime, FieldSource, Origin, RuleName, Texts};
+use quarry_event::{EventTime, FieldSource, Origin, RecordId, RuleName, Texts};
 
 use super::Asked;
 use super::counts::{Counts, WIDTHS, rule_title, rule_value};
@@ -141,18 +141,18 @@ pub struct Reached {
     /// The log there.
     pub log: String,
     /// The number of the last record that was stored, or that nobody wanted.
-    pub record: u64,
+    pub record: RecordId,
     /// When its event was created, where that is known.
     pub time: Option<EventTime>,
 }
 
 /// The last record of each log that is stored, by the source's name in identities and the log.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stored(HashMap<String, HashMap<String, u64>>);
+pub(crate) struct Stored(HashMap<String, HashMap<String, RecordId>>);
 
 impl Stored {
     pub(super) fn new(reached: impl IntoIterator<Item = Reached>) -> Self {
-        let mut all: HashMap<String, HashMap<String, u64>> = HashMap::new();
+        let mut all: HashMap<String, HashMap<String, RecordId>> = HashMap::new();
         for Reached { source, log, record, .. } in reached {
             all.entry(source).or_default().insert(log, record);
         }
@@ -162,7 +162,7 @@ impl Stored {
     /// Whether the record at a place was stored, so that it is counted there.
     pub(super) fn has(&self, place: &Place) -> bool {
         let last = self.0.get(&place.source).and_then(|logs| logs.get(&place.log));
-        last.zip(place.record).is_some_and(|(last, record)| record.0 <= *last)
+        last.zip(place.record).is_some_and(|(last, record)| record <= *last)
     }
 }
 
