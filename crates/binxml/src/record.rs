@@ -58,6 +58,17 @@ impl<'d> Record<'d> {
         self.slot(instance, slot).is_none_or(|slot| slot.kind() == NULL)
     }
 
+    /// What of a slot the tree depends on, in two bits.
+    #[inline]
+    fn state(&self, slot: Option<Slot>) -> u64 {
+        match slot {
+            None => 0,
+            Some(slot) if slot.kind() == NULL => 0,
+            Some(slot) if slot.nested().is_some() => 1,
+            Some(slot) => 2 + u64::from(is_empty(slot.kind(), self.slot_bytes(slot))),
+        }
+    }
+
     /// Whether a value that something needs is NULL.
     #[inline]
     pub(crate) fn is_dropped(&self, instance: &Instance, needs: Dependencies) -> bool {
@@ -362,6 +373,27 @@ impl<'d> Record<'d> {
     }
 }
 
+/// The states of slots, packed into a layout's key.
+struct States {
+    word: u64,
+    used: u32,
+}
+
+impl States {
+    /// How many bits say what a slot has.
+    const BITS: u32 = 2;
+
+    #[inline]
+    fn push(&mut self, state: u64, key: &mut Vec<u64>) {
+        if self.used == u64::BITS {
+            key.push(std::mem::take(&mut self.word));
+            self.used = 0;
+        }
+        self.word |= state << self.used;
+        self.used += Self::BITS;
+    }
+}
+
 impl FieldSource for Record<'_> {
     #[inline]
     fn field(&self, field: Field) -> Value<'_> {
@@ -485,38 +517,29 @@ impl FieldSource for Record<'_> {
         let _ = Walker::new(record, sink).root();
     }
 
-    fn layout(&self, key: &mut Vec<u64>) -> bool {
-        /// How many bits say what a slot has.
-        const BITS: u32 = 2;
+    fn layout(&self, of: layout::Part, key: &mut Vec<u64>) -> bool {
         let Decoder { slots, instances, .. } = self.decoder;
         if self.decoder.odd.is_some() || self.decoder.has_arrays || slots.len() > layout::SLOTS {
             return false;
         }
         for instance in instances {
             let template = self.template(instance);
-            let (Some(decisive), TemplateIndex::Cached(_)) = (&template.layout, instance.template)
-            else {
-                return false;
-            };
+            let TemplateIndex::Cached(_) = instance.template else { return false };
             key.push(template.id << 1 | u64::from(instance.next.is_some()));
             let own = self.slots(instance);
             // The instances after this one have their values after so many.
-            let (mut word, mut used) = (u64::from(instance.count), u32::BITS);
-            for &slot in decisive {
-                let state = match own.get(usize::from(slot)) {
-                    None => 0,
-                    Some(slot) if slot.kind() == NULL => 0,
-                    Some(slot) if slot.nested().is_some() => 1,
-                    Some(&slot) => 2 + u64::from(is_empty(slot.kind(), self.slot_bytes(slot))),
-                };
-                if used == u64::BITS {
-                    key.push(std::mem::take(&mut word));
-                    used = 0;
+            let mut states = States { word: u64::from(instance.count), used: u32::BITS };
+            match (of, &template.layout) {
+                (layout::Part::Whole, _) => {
+                    own.iter().for_each(|&slot| states.push(self.state(Some(slot)), key));
                 }
-                word |= state << used;
-                used += BITS;
+                (layout::Part::More, Some(decisive)) => {
+                    let states_of = decisive.iter().map(|&slot| own.get(usize::from(slot)));
+                    states_of.for_each(|slot| states.push(self.state(slot.copied()), key));
+                }
+                (layout::Part::More, None) => return false,
             }
-            key.push(word);
+            key.push(states.word);
         }
         true
     }

@@ -2,6 +2,7 @@
 
 mod generate;
 
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use generate::{Flavour, fragment, rendered, value};
@@ -12,8 +13,9 @@ use quarry_binxml::write::{
     ChunkTables, Element, Fragment, Instance, Piece, Template, TypedValue, ValueType, templated,
     wire,
 };
+use quarry_event::layout::Part;
 use quarry_event::output::{Column, CsvOptions, Member, Printer, Scratch};
-use quarry_event::{Event, Field, FieldSource, Guid, Origin, Texts};
+use quarry_event::{Event, Field, FieldSource, Guid, Origin, Sink, Texts, Value};
 
 const CHUNK: usize = 65_536;
 const CHUNK_HEADER: usize = 512;
@@ -121,7 +123,7 @@ fn events_of_one_template_have_one_layout_until_other_values_are_there() {
         let mut bytes = Vec::new();
         wire(&fragment, &mut bytes).unwrap();
         let (mut key, record) = (Vec::new(), decoder.event(&bytes).unwrap());
-        assert!(record.layout(&mut key));
+        assert!(record.layout(Part::More, &mut key));
         assert_eq!([record.slot(0).to_string(), record.slot(1).to_string()], [a, b.unwrap_or("")]);
         key
     };
@@ -129,6 +131,43 @@ fn events_of_one_template_have_one_layout_until_other_values_are_there() {
     assert_eq!(layout("longer", Some("other")), known);
     assert_ne!(layout("x", None), known);
     assert_ne!(layout("", Some("y")), known);
+}
+
+/// What a walk gives, step by step.
+#[derive(Default)]
+struct Steps(Vec<String>);
+
+impl<'a> Sink<'a> for Steps {
+    fn open(&mut self, name: &'a str) {
+        self.0.push(format!("<{name}"));
+    }
+
+    fn attribute(&mut self, name: &'a str, pieces: &[Value<'a>]) {
+        self.0.push(format!("{name}={pieces:?}"));
+    }
+
+    fn text(&mut self, value: Value<'a>) {
+        self.0.push(format!("{value:?}"));
+    }
+
+    fn close(&mut self, name: &'a str, empty: bool) {
+        self.0.push(format!("{name}> {empty}"));
+    }
+}
+
+/// Records of one layout are one tree, but for the text of their values.
+fn check_layout(
+    record: &impl FieldSource,
+    known: &mut HashMap<Vec<u64>, Vec<String>>,
+) -> Result<(), TestCaseError> {
+    let mut key = Vec::new();
+    if record.layout(Part::Whole, &mut key) {
+        let mut steps = Steps::default();
+        record.walk_layout(&mut steps);
+        let known = known.entry(key).or_insert_with(|| steps.0.clone());
+        prop_assert_eq!(&steps.0, known);
+    }
+    Ok(())
 }
 
 proptest! {
@@ -170,11 +209,15 @@ proptest! {
         others in prop::collection::vec(prop::collection::vec(value(Flavour::Any), 14), 1..6)
     ) {
         let (mut decoder, mut scratch) = (Decoder::new(), Scratch::default());
+        let mut layouts = HashMap::new();
         check_wire(&mut decoder, &fragment, &rendered(&fragment), &mut scratch)?;
         for values in others {
             let mut fragment = fragment.clone();
             replace_values(&mut fragment, &mut values.into_iter());
             check_wire(&mut decoder, &fragment, &rendered(&fragment), &mut scratch)?;
+            let mut bytes = Vec::new();
+            wire(&fragment, &mut bytes).unwrap();
+            check_layout(&decoder.event(&bytes).unwrap(), &mut layouts)?;
         }
     }
 

@@ -16,6 +16,15 @@ use crate::kept::Hashed;
 pub use crate::kept::Kept;
 use crate::text::Escape;
 
+/// A part of an event's tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// All of it.
+    Whole,
+    /// What the event has besides fields and data.
+    More,
+}
+
 /// What a mark begins and ends with: a character that text with marks mustn't have otherwise. It is for
 /// private use, so that each output writes it as it is.
 pub const MARK: char = '\u{f8ff}';
@@ -78,6 +87,12 @@ impl Pieces {
     }
 }
 
+/// Something that is kept for all events of a layout.
+pub trait OfLayout: Kept {
+    /// The part of their trees that it is made of.
+    const PART: Part;
+}
+
 /// What is kept of the layouts that a thread has met.
 #[derive(Debug)]
 pub struct Layouts<T> {
@@ -129,7 +144,7 @@ impl<T> Default for Layouts<T> {
     }
 }
 
-impl<T: Kept> Layouts<T> {
+impl<T: OfLayout> Layouts<T> {
     /// Finds what is kept of an event's layout; nothing where the event's own tree is to be read. `make`
     /// makes it of a layout that wasn't met before, for good where it gives nothing.
     #[inline]
@@ -139,7 +154,7 @@ impl<T: Kept> Layouts<T> {
         make: impl FnOnce() -> Option<T>,
     ) -> Option<Place> {
         self.key.clear();
-        if !source.layout(&mut self.key) {
+        if !source.layout(T::PART, &mut self.key) {
             return None;
         }
         let is_it = |known: &Known<T>| *known.key == *self.key;

@@ -3,6 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use crate::filter::Word;
+use crate::layout::Part;
 use crate::text::eq_ignore_case;
 use crate::{Field, Guid, InsertOf, RecordId, Value};
 
@@ -63,11 +64,11 @@ pub trait FieldSource {
     /// attributes that depend on a NULL value are left out.
     fn walk<'a, S: Sink<'a>>(&'a self, sink: &mut S);
 
-    /// Writes what the event's tree depends on, but for the text of its values: two events that write
-    /// the same have the same tree ([`walk_layout`](Self::walk_layout)), and value N of each
+    /// Writes what a part of the event's tree depends on, but for the text of its values: of two events that
+    /// write the same, that part is the same ([`walk_layout`](Self::walk_layout)), and value N of each
     /// ([`slot`](Self::slot)) stands in the same places of it. False where that isn't known; `key` may
     /// have been written to.
-    fn layout(&self, _key: &mut Vec<u64>) -> bool {
+    fn layout(&self, _of: Part, _key: &mut Vec<u64>) -> bool {
         false
     }
 

@@ -200,7 +200,13 @@ impl Inner {
             by_source: vec![0; places.len()],
             ..Tally::default()
         };
+        let shown = asked.shown();
         for field in asked.counted() {
+            // What there is of each source is part of how an answer went.
+            if !shown.has_fields() && field != Counted::Source {
+                tally.fields.push(Default::default());
+                continue;
+            }
             let top = self.store.top(ask, &by(field), VALUES).await?;
             if field == Counted::Source {
                 for (name, events) in &top.values {
@@ -213,6 +219,9 @@ impl Inner {
                 tally.rules = self.titles.known(top.values.iter().map(|(id, _)| &**id));
             }
             tally.fields.push((top.values, top.others));
+        }
+        if !shown.has_bars() {
+            return Ok(tally);
         }
         let kind = match asked.bars() {
             Bars::Level => By::Level,

@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 
-use quarry_event::layout::{Kept, Layouts, MARK};
+use quarry_event::layout::{Kept, Layouts, MARK, OfLayout, Part};
 use quarry_event::{Element, Event, EventTime, Field, FieldSource, Fields, Node, Sink, Value};
 use serde_json::Value as Json;
 
@@ -62,6 +62,10 @@ impl Kept for Structure {
     fn bytes(&self) -> usize {
         0
     }
+}
+
+impl OfLayout for Structure {
+    const PART: Part = Part::Whole;
 }
 
 impl Structure {
@@ -265,11 +269,19 @@ impl<'a> Sink<'a> for Look {
     }
 
     fn attribute(&mut self, name: &'a str, pieces: &[Value<'a>]) {
-        let [value] = pieces else { return self.require(false) };
+        let joined: String;
+        let value = match pieces {
+            [value] => *value,
+            pieces => {
+                joined = pieces.iter().map(ToString::to_string).collect();
+                Value::Str(&joined)
+            }
+        };
+        let is_open = pieces.iter().any(is_mark);
         match (self.depth, self.section) {
             (1, _) => {
                 let is_usual = name == "xmlns" && self.bits & NAMESPACE == 0;
-                self.is_open |= is_mark(value);
+                self.is_open |= is_open;
                 self.require(is_usual && value.is_text(Event::NAMESPACE));
                 self.bits |= NAMESPACE;
             }
@@ -281,7 +293,7 @@ impl<'a> Sink<'a> for Look {
             },
             (3, Section::Data) if name == "Name" && !self.is_named && !value.is_null() => {
                 self.is_named = true;
-                self.is_open |= is_mark(value);
+                self.is_open |= is_open;
                 self.require(value.with_text(|name| !is_made_up(name)));
             }
             _ => self.is_plain = false,
@@ -300,7 +312,6 @@ impl<'a> Sink<'a> for Look {
             (3, Section::Data) => {}
             _ => self.is_plain = false,
         }
-        self.require(self.texts == 1);
     }
 
     fn close(&mut self, _: &'a str, empty: bool) {

@@ -97,8 +97,7 @@ fn counts_are_those_of_a_plain_scan_though_eight_ask_while_events_are_written() 
     let mut more = format!("{USUAL}[page]\nlisten = \"127.0.0.1:0\"\n");
     if let Some(table) = std::env::var_os("QUARRY_LOAD_TABLE") {
         // Its servers are none that can be reached.
-        more +=
-            "[servers.\"host[00:99].corp.example\"]\naddress = \"127.0.0.1\"\nmapper-port = 1\n";
+        more += "[servers.\"host[00:99].corp.example\"]\naddress = \"127.0.0.[1:100]\"\nmapper-port = 1\n";
         let copied = Command::new("cp").arg("-r").arg(table).arg(fleet.table()).status().unwrap();
         assert!(copied.success());
     }

@@ -298,10 +298,13 @@ proptest! {
             let mut bytes = Vec::new();
             wire(&fragment, &mut bytes).unwrap();
             let of_record = row_of(&decoder.event(&bytes).unwrap(), &mut rows);
+            let mut xml = Vec::new();
+            rendered(&fragment).write_xml(&mut xml);
+            let xml = String::from_utf8_lossy(&xml);
             let of_tree = row(&rendered(&fragment), &[]);
             for name in ["shape", "tree", "odd", "data", "text"] {
                 let column = |row: &RecordBatch| row.column_by_name(name).unwrap().clone();
-                prop_assert_eq!(&column(&of_record), &column(&of_tree), "{}", name);
+                prop_assert_eq!(&column(&of_record), &column(&of_tree), "{}: {}", name, xml);
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::access::Visit;
 use crate::access::audit::Act;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::sources::{State as Answer, USUAL, Usual, Wanted};
+use crate::sources::{Shown, State as Answer, USUAL, Usual, Wanted};
 use crate::view::{At, View};
 
 /// How long counting may take.
@@ -27,13 +27,14 @@ async fn counted(
     visit: &Visit,
     query: Option<String>,
     headers: &HeaderMap,
+    shown: Shown,
     answer: impl FnOnce(&View, &Answer) -> Value,
 ) -> Result<Response, Problem> {
     let Request { view, .. } = Request::parse(&query.unwrap_or_default(), headers)?;
     // Counts are of all that match, wherever a page is.
     let view = view.at(At::Start);
     let begun = app.begin(visit, Act::Question, &view).await?;
-    let search = app.sources.ask(&view, visit.person(), Wanted::of(&view))?;
+    let search = app.sources.ask(&view, visit.person(), Wanted { shown, ..Wanted::of(&view) })?;
     search.stops_with(&begun);
     search.wait_for_end(LONGEST).await;
     begun.end(search.look(Answer::outcome));
@@ -54,7 +55,7 @@ pub(crate) async fn count(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let count = |_: &View, state: &Answer| json!({ "events": state.counts.events, "outcome": outcome(state) });
-    counted(&app, &visit, query, &headers, count).await
+    counted(&app, &visit, query, &headers, Shown::Events, count).await
 }
 
 #[utoipa::path(
@@ -81,7 +82,7 @@ pub(crate) async fn histogram(
         let kinds: Vec<&str> = histogram.series.iter().map(|kind| &**kind).collect();
         json!({ "seconds": seconds, "kinds": kinds, "bars": bars, "outcome": outcome(state) })
     };
-    counted(&app, &visit, query, &headers, histogram).await
+    counted(&app, &visit, query, &headers, Shown::Bars, histogram).await
 }
 
 #[utoipa::path(
@@ -125,5 +126,5 @@ pub(crate) async fn facets(
         }
         json!({ "events": state.counts.events, "facets": facets, "outcome": outcome(state) })
     };
-    counted(&app, &visit, query, &headers, facets).await
+    counted(&app, &visit, query, &headers, Shown::Fields, facets).await
 }

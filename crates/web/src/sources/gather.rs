@@ -13,7 +13,7 @@ use quarry_event::{
 };
 
 use super::Asked;
-use super::counts::{Counts, level_word};
+use super::counts::{Counts, Facet, level_word};
 use super::question::{Question, Wanted};
 use super::row::{Detail, PackedEvent, Row};
 use crate::stream::hub::{Pace, Skipped};
@@ -191,9 +191,32 @@ impl Gather {
         if counts.facets.len() < facets {
             *counts = Counts { events: counts.events, ..Counts::new(facets) };
         }
+        let shown = self.wanted.shown;
+        if shown.has_fields() {
+            self.count_fields(worker, event, origin, texts, level, &mut counts.facets);
+        }
+        if shown.has_bars() {
+            match self.wanted.bars {
+                Bars::Level => counts.histogram.add(time, level_word(level)),
+                Bars::On => counts.histogram.add(time, ON),
+                Bars::Provider => event
+                    .field(Field::ProviderName)
+                    .with_text(|provider| counts.histogram.add(time, provider)),
+            }
+        }
+    }
+
+    fn count_fields(
+        &self,
+        worker: &mut Worker,
+        event: &impl FieldSource,
+        origin: &Origin<'_>,
+        texts: Texts<'_>,
+        level: LevelName,
+        facets: &mut [Facet],
+    ) {
         let Worker { scratch, text, .. } = worker;
-        let mut provider = None;
-        for (n, facet) in counts.facets.iter_mut().enumerate() {
+        for (n, facet) in facets.iter_mut().enumerate() {
             text.clear();
             match USUAL.get(n) {
                 Some(Usual::Level) => text.extend_from_slice(level_word(level).as_bytes()),
@@ -213,17 +236,9 @@ impl Gather {
                 }
             }
             let value = String::from_utf8_lossy(text);
-            if matches!(USUAL.get(n), Some(Usual::Provider)) && self.wanted.bars == Bars::Provider {
-                provider = Some(value.clone().into_owned());
-            }
             if !value.is_empty() {
                 facet.add(&value, 1);
             }
-        }
-        match self.wanted.bars {
-            Bars::Level => counts.histogram.add(time, level_word(level)),
-            Bars::On => counts.histogram.add(time, ON),
-            Bars::Provider => counts.histogram.add(time, &provider.unwrap_or_default()),
         }
     }
 

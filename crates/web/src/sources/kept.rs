@@ -11,6 +11,7 @@ use quarry_event::{EventTime, FieldSource, Origin, RecordId, RuleName, Texts};
 use super::Asked;
 use super::counts::{Counts, WIDTHS, rule_title, rule_value};
 use super::gather::{Allowed, Gather, Gathered, USUAL, Usual, Worker};
+use super::question::Shown;
 use super::search::Feed;
 use crate::access::Person;
 use crate::view::{Bars, Place};
@@ -86,9 +87,14 @@ impl Asked {
         self.question.only.as_ref()
     }
 
+    /// What is looked at.
+    pub fn shown(&self) -> Shown {
+        self.wanted.shown
+    }
+
     /// How many rows are wanted; none for counts alone.
     pub fn rows(&self) -> usize {
-        self.wanted.rows
+        if self.shown().has_rows() { self.wanted.rows } else { 0 }
     }
 
     /// Whether the rows that are wanted are the newest, rather than the oldest.

@@ -43,6 +43,7 @@ pub(crate) use gather::{USUAL, Usual};
 pub use health::{Activity, Health, LogHealth};
 pub use kept::{Counted, Reached, Rows, Tally, bar_width};
 pub use memory::Memory;
+pub use question::Shown;
 pub(crate) use question::{Question, Wanted, literal_text};
 #[cfg(test)]
 pub(crate) use row::row_of_a_test;

@@ -23,9 +23,42 @@ pub(crate) struct Question {
     pub(crate) only: Option<Place>,
 }
 
+/// What of an answer is looked at. What isn't needn't be counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum Shown {
+    /// All of it: rows, how many events there are, by time and by field.
+    #[default]
+    All,
+    /// How many events there are.
+    Events,
+    /// How many there are, by time.
+    Bars,
+    /// How many there are, by field.
+    Fields,
+}
+
+impl Shown {
+    /// Whether rows are.
+    pub fn has_rows(self) -> bool {
+        self == Shown::All
+    }
+
+    /// Whether counts by time are.
+    pub fn has_bars(self) -> bool {
+        matches!(self, Shown::All | Shown::Bars)
+    }
+
+    /// Whether counts by field are.
+    pub fn has_fields(self) -> bool {
+        matches!(self, Shown::All | Shown::Fields)
+    }
+}
+
 /// Which part of the answer is wanted.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
+    pub(crate) shown: Shown,
     /// How many rows; none for counts alone.
     pub(crate) rows: usize,
     pub(crate) order: Order,
@@ -56,6 +89,7 @@ impl Wanted {
     /// The rows of a view, and its counts at the beginning of the list.
     pub(crate) fn of(view: &View) -> Self {
         Wanted {
+            shown: Shown::All,
             rows: view.rows,
             order: view.order,
             at: view.at.clone(),
@@ -99,8 +133,8 @@ impl Wanted {
     pub(crate) fn key(&self) -> String {
         // Who prints is told by the format.
         let Wanted { rows, order, at, columns, counts, bars, facets, detail, is_quick, .. } = self;
-        let shown = (rows, order, at, columns, counts, bars, facets);
-        format!("{shown:?} {detail} {is_quick} {}", self.format)
+        let part = (self.shown, rows, order, at, columns, counts, bars, facets);
+        format!("{part:?} {detail} {is_quick} {}", self.format)
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::tree::Tree;
 use crate::FieldSource;
-use crate::layout::{Kept, Pieces};
+use crate::layout::{Kept, OfLayout, Part, Pieces};
 use crate::text::{Json, Plain};
 
 /// What an event of a layout has.
@@ -32,6 +32,10 @@ impl Kept for Outline {
             + self.others.bytes()
             + message.map_or(0, |own| own.json.bytes() + own.plain.bytes())
     }
+}
+
+impl OfLayout for Outline {
+    const PART: Part = Part::More;
 }
 
 impl Outline {
