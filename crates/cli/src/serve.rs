@@ -10,8 +10,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 
 use quarry_fleet::inventory::Inventory;
-use quarry_program::network;
 use quarry_program::public::{self, Gone, PublicPage};
+use quarry_program::{network, visits};
 use quarry_web::access::GateError;
 use quarry_web::access::clock::Clock;
 use quarry_web::site::SiteError;
@@ -197,8 +197,13 @@ async fn serve(
     let _ = writeln!(out, "{page}").and_then(|()| out.flush());
     drop(out);
     match gone {
-        None => console
-            .note("Open this address within five minutes: it signs you in, once. Ctrl-C ends it."),
+        None => {
+            visits::on_enter(site.visits());
+            console.note(
+                "Open this address within five minutes: it signs you in, once. Enter prints a new \
+                 one, and Ctrl-C ends it.",
+            );
+        }
         Some(_) => public::introduce(&site, console),
     }
     let opened = match args.open {

@@ -355,3 +355,36 @@ fn a_helper_that_is_killed_takes_the_page_with_it() {
     page._out.read_to_string(&mut rest).expect("text");
     assert_eq!(rest, "");
 }
+
+/// Who sits at a terminal: reads an address, presses Enter, and reads another.
+const AT_A_TERMINAL: &str = r#"
+import os, pty, re, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+signal.alarm(60)
+said = b""
+def addresses(count):
+    global said
+    while len(set(re.findall(rb"token=(\S+)\r\n", said))) < count:
+        said += os.read(terminal, 4096)
+addresses(1)
+os.write(terminal, b"\n")
+addresses(2)
+os.kill(pid, signal.SIGTERM)
+print("another")
+"#;
+
+#[test]
+fn enter_prints_another_address_where_the_page_is_served_from_a_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("made.evtx");
+    fs::write(&log, file(&[vec![event(1, 1, 4625, "a")]])).expect("it can be written");
+    let output = Command::new("python3")
+        .args(["-c", AT_A_TERMINAL, QUARRY, "serve", "--listen", "127.0.0.1:0"])
+        .arg(&log)
+        .output()
+        .expect("Python runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "another\n", "{said}");
+}

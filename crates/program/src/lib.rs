@@ -25,3 +25,4 @@ pub mod source;
 pub mod texts;
 pub mod trace;
 pub mod undumped;
+pub mod visits;

@@ -71,7 +71,7 @@ pub(crate) struct ConfigArgs {
     pub(crate) config: PathBuf,
 }
 
-const AFTER_SQL: &str = "\\
+const AFTER_SQL: &str = "\
 Examples:
   quarryd sql 'SELECT host, count(*) AS n FROM events GROUP BY host ORDER BY n DESC' -c quarryd.toml
   quarryd sql \"SELECT * FROM events WHERE event_id = 4625\" -c quarryd.toml -o parquet > failed.parquet

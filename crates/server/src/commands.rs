@@ -8,12 +8,19 @@ use quarry_program::public;
 use quarry_store::Leftover;
 
 use crate::args::ExpireArgs;
+use crate::collect::console;
 use crate::config::{Config, Writers};
-use crate::serve::{follower, of_store, open, policy, runtime, say, shown};
+use crate::serve::{follower, of_store, open, policy, rules, runtime, say, servers, shown};
 
 /// `quarryd check`: what a configuration means.
 pub(crate) fn check(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
+    // What a collector would refuse when it starts is refused here.
+    let address = config.store.address(&config.folder);
+    quarry_store::check_address(&address).map_err(|error| of_store(&error))?;
+    let columns = quarry_store::schema::schema(&config.store.columns);
+    columns.map_err(|error| Failure::new(format!("store.columns: {error}")))?;
+    rules(&config)?;
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         // Writing to a string can't fail.
@@ -57,6 +64,13 @@ pub(crate) fn check(path: &Path) -> Result<(), Failure> {
         },
     };
     line("page", page);
+    if !config.store.columns.is_empty() {
+        line("columns", config.store.columns.join(", "));
+    }
+    if !config.detect.is_empty() {
+        let paths = config.detect.iter().map(|path| path.display().to_string());
+        line("rules", paths.collect::<Vec<_>>().join(", "));
+    }
     line("follows", format!("{} servers", config.followed.len()));
     for followed in &config.followed {
         let logs = match (&*followed.logs, &*followed.entry.logs) {
@@ -66,7 +80,15 @@ pub(crate) fn check(path: &Path) -> Result<(), Failure> {
         };
         let _ = writeln!(text, "  {}: {logs}", followed.entry.name);
     }
-    say(&text)
+    say(&text)?;
+    // Whoever collects may be able to read what whoever checks isn't.
+    let mut signed = servers(&config);
+    for followed in &config.followed {
+        if let Err(failure) = signed.open(&followed.entry) {
+            console().warning(&format!("{}: {}", followed.entry.name, failure.message));
+        }
+    }
+    Ok(())
 }
 
 /// `quarryd store info`.
@@ -93,6 +115,8 @@ pub(crate) fn info(path: &Path) -> Result<(), Failure> {
 pub(crate) fn maintain(path: &Path) -> Result<(), Failure> {
     let config = Config::load(path)?;
     let runtime = runtime()?;
+    // Nothing is made where a mistyped address leads.
+    runtime.block_on(open(&config, true))?;
     let store = runtime.block_on(open(&config, false))?;
     let report = runtime.block_on(store.maintain(&policy(&config)));
     let report = report.map_err(|error| of_store(&error))?;
@@ -109,6 +133,7 @@ pub(crate) fn maintain(path: &Path) -> Result<(), Failure> {
 pub(crate) fn expire(args: &ExpireArgs) -> Result<(), Failure> {
     let config = Config::load(&args.config)?;
     let runtime = runtime()?;
+    runtime.block_on(open(&config, true))?;
     let store = runtime.block_on(open(&config, args.dry_run))?;
     let found = match args.dry_run {
         true => runtime.block_on(store.leftovers(args.older_than)).map(Some),

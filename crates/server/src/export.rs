@@ -10,6 +10,7 @@ use quarry_eventlog::Direction;
 use quarry_program::console::Console;
 use quarry_program::error::{Closed, Failure, Outcome, plain};
 use quarry_program::filter::{Question, Zone};
+use quarry_program::input::Input;
 use quarry_program::interrupt;
 use quarry_program::run::{Setup, Take};
 use quarry_store::schema::schema;
@@ -31,6 +32,7 @@ pub(crate) fn run(args: &ExportArgs) -> Result<Outcome, Failure> {
     // From here on Ctrl-C leaves no temporary file behind.
     let (mut run, inputs) = setup.begin(&question, &args.read)?;
     let target = Target::new(&args.output)?;
+    target.check_against(&inputs.files)?;
     let out = target.writer().map_err(|error| target.failed(&error))?;
     let export = Export::new(&args.columns, out);
     let export = export.map_err(|error| Failure::new(error.to_string()))?;
@@ -114,6 +116,23 @@ impl Target {
         }
         let temporary = builder.tempfile_in(folder.unwrap_or(Path::new(".")));
         Ok(Target::File { temporary: temporary.map_err(|error| named(&path, &error))?, path })
+    }
+
+    /// # Errors
+    /// What is written would take the place of what is read.
+    fn check_against(&self, inputs: &[Input]) -> Result<(), Failure> {
+        let Target::File { path, .. } = self else { return Ok(()) };
+        let is_it = |input: &Input| match input {
+            Input::File(read) | Input::Member { path: read, .. } => {
+                read.canonicalize().is_ok_and(|read| read == *path)
+            }
+            _ => false,
+        };
+        match inputs.iter().any(is_it) {
+            true => Err(Failure::new(format!("{} is one of the sources", path.display()))
+                .hint("name another file: the log would be gone")),
+            false => Ok(()),
+        }
     }
 
     fn writer(&self) -> io::Result<Box<dyn Write + Send>> {

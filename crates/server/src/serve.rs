@@ -297,6 +297,11 @@ impl Daemon {
             (config.store.url != self.config.store.url, "store.url"),
             (config.store.columns != self.config.store.columns, "store.columns"),
             (config.store.writers != self.config.store.writers, "store.writers"),
+            (config.store.retention() != self.config.store.retention(), "store.retention"),
+            (
+                config.store.maintain_every() != self.config.store.maintain_every(),
+                "store.maintain-every",
+            ),
             (config.page != self.config.page, "page"),
         ] {
             if is_changed {
@@ -346,7 +351,7 @@ fn due(config: &Config) -> Due {
 }
 
 /// The detection rules, which mark events and let all of them pass.
-fn rules(config: &Config) -> Result<Option<Arc<Detect>>, Failure> {
+pub(crate) fn rules(config: &Config) -> Result<Option<Arc<Detect>>, Failure> {
     if config.detect.is_empty() {
         return Ok(None);
     }
@@ -355,7 +360,7 @@ fn rules(config: &Config) -> Result<Option<Arc<Detect>>, Failure> {
     Ok(Some(Arc::new(Detect::new(Arc::new(engine)).passing_all())))
 }
 
-fn servers(config: &Config) -> Servers<'static> {
+pub(crate) fn servers(config: &Config) -> Servers<'static> {
     let Config { inventory, folder, collect, .. } = config;
     Servers::of(inventory.clone(), folder, collect.timeouts(), console())
 }

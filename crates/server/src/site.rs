@@ -9,7 +9,7 @@ use quarry_program::error::Failure;
 use quarry_program::public::PublicPage;
 use quarry_program::servers::Servers as Signed;
 use quarry_program::texts::RunTexts;
-use quarry_program::{hints, public};
+use quarry_program::{hints, public, visits};
 use quarry_store::Store;
 use quarry_web::access::Person;
 use quarry_web::access::clock::Clock;
@@ -78,9 +78,17 @@ impl Page {
             (None, true) => {
                 let first = site.first_address();
                 say(&format!("{}\n", first.map_err(|e| Failure::new(e.to_string()))?))?;
-                console().note("Open this address within five minutes: it signs you in, once.");
+                visits::on_enter(site.visits());
+                console().note(
+                    "Open this address within five minutes: it signs you in, once. Enter prints a \
+                     new one.",
+                );
             }
-            (None, false) => tracing::info!(%address, "the page is served"),
+            (None, false) => tracing::warn!(
+                %address,
+                "the page is served, and lets nobody in: there is no terminal for the address that \
+                 would; page.access lets accounts in"
+            ),
             (Some(_), _) => {
                 let first = site.first_address().map_err(|e| Failure::new(e.to_string()))?;
                 tracing::info!(

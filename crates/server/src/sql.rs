@@ -76,7 +76,10 @@ pub(crate) async fn answer(
         "parquet" => (Format::Parquet, "application/vnd.apache.parquet"),
         _ => (Format::Jsonl, "application/x-ndjson"),
     };
-    let answer = store.query(statement, &Limits::default(), &access(person)).await;
+    let answer = match store.query(statement, &Limits::default(), &access(person)).await {
+        Ok(answer) => answer.begun().await,
+        Err(error) => Err(error),
+    };
     let answer = answer.map_err(|error| SqlRefused {
         is_statement: matches!(error, StoreError::Sql { .. } | StoreError::Limit { .. }),
         detail: error.to_string(),

@@ -2,10 +2,13 @@
 
 use std::io::{self, Write};
 
-use deltalake::arrow::array::RecordBatch;
+use deltalake::arrow::array::{Array as _, ArrayRef, RecordBatch};
+use deltalake::arrow::compute::{SortOptions, sort_to_indices, take};
 use deltalake::arrow::datatypes::SchemaRef;
+use deltalake::arrow::error::ArrowError;
 use deltalake::arrow::ipc::writer::StreamWriter;
 use deltalake::arrow::json::writer::LineDelimitedWriter;
+use deltalake::arrow::util::display::{ArrayFormatter, FormatOptions};
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::parquet::arrow::ArrowWriter;
 use deltalake::parquet::basic::{Compression, ZstdLevel};
@@ -20,6 +23,8 @@ use crate::session::Batches;
 /// The rows that a statement selects, as they come. Dropping it ends the work on it.
 pub struct Answer {
     batches: Batches,
+    /// What came before it was asked for.
+    first: Option<RecordBatch>,
     /// What the stream stands on.
     _context: SessionContext,
 }
@@ -72,7 +77,17 @@ impl std::fmt::Debug for Answer {
 
 impl Answer {
     pub(crate) fn new(batches: Batches, context: SessionContext) -> Self {
-        Answer { batches, _context: context }
+        Answer { batches, first: None, _context: context }
+    }
+
+    /// Waits for the first rows, so that a statement which fails at once is refused, rather than answered by
+    /// something that breaks off.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn begun(mut self) -> Result<Self, StoreError> {
+        self.first = self.batches.next().await?;
+        Ok(self)
     }
 
     /// The names of the columns.
@@ -86,7 +101,10 @@ impl Answer {
     /// [`StoreError::Limit`], [`StoreError::Sql`] for a row that an expression fails on, and what
     /// reading the table says.
     pub async fn next(&mut self) -> Result<Option<RecordBatch>, StoreError> {
-        self.batches.next().await
+        match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.batches.next().await,
+        }
     }
 
     /// Writes all rows, and gives their number. What was written when it fails is incomplete: a
@@ -123,8 +141,7 @@ impl Answer {
         schema: &SchemaRef,
         out: &mut (dyn Write + Send),
     ) -> Result<u64, WriteError> {
-        let wrong =
-            |error: deltalake::arrow::error::ArrowError| WriteError::Format(error.to_string());
+        let wrong = |error: ArrowError| WriteError::Format(error.to_string());
         let mut writer = StreamWriter::try_new(out, schema).map_err(wrong)?;
         let mut rows = 0;
         while let Some(batch) = self.next().await? {
@@ -222,12 +239,32 @@ pub(crate) fn of_parquet(error: ParquetError) -> WriteError {
 
 /// Rows as JSON, one a line.
 fn lines(batch: &RecordBatch) -> Result<Vec<u8>, WriteError> {
-    let wrong = |error: deltalake::arrow::error::ArrowError| WriteError::Format(error.to_string());
+    let wrong = |error: ArrowError| WriteError::Format(error.to_string());
+    for column in batch.columns() {
+        check_times(column).map_err(wrong)?;
+    }
     let builder = deltalake::arrow::json::writer::WriterBuilder::new().with_explicit_nulls(true);
     let mut writer: LineDelimitedWriter<Vec<u8>> = builder.build(Vec::new());
     writer.write(batch).map_err(wrong)?;
     writer.finish().map_err(wrong)?;
     Ok(writer.into_inner())
+}
+
+/// Refuses times that no calendar has, in whose place the writer would write its error. The least and the
+/// greatest tell of all.
+fn check_times(column: &ArrayRef) -> Result<(), ArrowError> {
+    if !column.data_type().is_temporal() {
+        return Ok(());
+    }
+    for descending in [false, true] {
+        let order = SortOptions { descending, nulls_first: false };
+        let bound = sort_to_indices(column, Some(order), Some(1))?;
+        let bound = take(column, &bound, None)?;
+        let shown =
+            ArrayFormatter::try_new(&bound, &FormatOptions::new().with_display_error(false))?;
+        (0..bound.len()).try_for_each(|row| shown.value(row).try_to_string().map(drop))?;
+    }
+    Ok(())
 }
 
 /// The rows of a batch as JSON objects.

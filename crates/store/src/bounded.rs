@@ -32,7 +32,9 @@ use deltalake::datafusion::logical_expr::{
 use deltalake::datafusion::optimizer::AnalyzerRule;
 use deltalake::datafusion::physical_expr::PhysicalExpr;
 use deltalake::datafusion::physical_expr::expressions::{self, Column};
+use deltalake::datafusion::physical_plan::coop::CooperativeExec;
 use deltalake::datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use deltalake::datafusion::physical_plan::unnest::UnnestExec;
 use deltalake::datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use deltalake::datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
@@ -489,6 +491,25 @@ pub(crate) fn count_windows(plan: Arc<dyn ExecutionPlan>) -> EngineResult<Arc<dy
         plan.replace_children(counted, ReplaceChildrenOptions::new(keep)).map(Transformed::yes)
     });
     counted.map(|plan| plan.data)
+}
+
+/// Has a plan let others run amid what makes much of little: a join makes batch after batch of what it holds
+/// without waiting for anything, so that neither its deadline nor whoever has gone would be seen.
+///
+/// # Errors
+/// None as a rule.
+pub(crate) fn yielding(plan: Arc<dyn ExecutionPlan>) -> EngineResult<Arc<dyn ExecutionPlan>> {
+    let yielding = plan.transform_up(|plan| {
+        let any = plan.as_ref() as &dyn Any;
+        let is_lavish = plan.children().len() > 1 || any.is::<UnnestExec>();
+        Ok(match is_lavish {
+            true => {
+                Transformed::yes(Arc::new(CooperativeExec::new(plan)) as Arc<dyn ExecutionPlan>)
+            }
+            false => Transformed::no(plan),
+        })
+    });
+    yielding.map(|plan| plan.data)
 }
 
 /// Counts what goes through for as long as the stream is there, which is as long as who reads it keeps it.

@@ -32,6 +32,9 @@ const CHUNK: usize = 2048;
 /// A text that is longer has no minimum and maximum in a file's statistics.
 const LONGEST: usize = 256;
 
+/// What the names of data files end with.
+const END: &str = ".zstd.parquet";
+
 /// What a data file's name says of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Name {
@@ -50,7 +53,7 @@ impl Name {
     }
 
     fn of_new(self) -> String {
-        format!("{}{}.zstd.parquet", self.prefix(), Uuid::new_v4())
+        format!("{}{}{END}", self.prefix(), Uuid::new_v4())
     }
 
     /// Whether a file has such a name.
@@ -108,6 +111,14 @@ pub(crate) fn write(rows: &Ordered<'_>, name: Name) -> Result<DataFile, StoreErr
     };
     let grams = grams.map(|grams| grams.bytes());
     Ok(DataFile { bytes, added, counts: counts.bytes(), grams })
+}
+
+/// Whether a file of the table's folder is a data file by its name, whoever has it.
+pub(crate) fn is_ours(name: &str) -> bool {
+    [Name::Part, Name::Slice].iter().any(|kind| {
+        let id = name.strip_prefix(kind.prefix()).and_then(|rest| rest.strip_suffix(END));
+        id.is_some_and(|id| Uuid::try_parse(id).is_ok())
+    })
 }
 
 /// How files of so many rows are written.

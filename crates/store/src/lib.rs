@@ -70,5 +70,6 @@ pub use options::{Options, Policy, Report, Writers};
 pub use predicate::{Access, Whence};
 pub use rows::{EventMeta, Notice, NoticeKind, Rows};
 pub use session::Limits;
+pub use storage::check_address;
 pub use table::Store;
 pub use tally::{By, Histogram, Top};

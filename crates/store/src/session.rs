@@ -305,6 +305,23 @@ pub(crate) fn too_slow(limits: &Limits) -> StoreError {
     StoreError::Limit { what: "the answer took longer than", most }
 }
 
+/// What the engine says is wrong with a statement, without what only its own users know.
+pub(crate) fn plain(problem: String) -> String {
+    let table =
+        problem.split_once("table 'datafusion.public.").and_then(|(_, rest)| rest.split_once('\''));
+    match table {
+        Some((name, _)) => format!("there is no table {name}; there are: events, notices"),
+        None if problem.contains("only supports a single SQL statement") => {
+            "one statement is answered at a time".to_owned()
+        }
+        None => {
+            let option =
+                " or disable the datafusion.sql_parser.enable_ident_normalization configuration";
+            problem.replace(option, "")
+        }
+    }
+}
+
 /// Whose fault an error of the engine's is.
 pub(crate) fn of_engine(error: DataFusionError, limits: &Limits) -> StoreError {
     match error.find_root() {
@@ -318,7 +335,9 @@ pub(crate) fn of_engine(error: DataFusionError, limits: &Limits) -> StoreError {
         | DataFusionError::NotImplemented(_)
         | DataFusionError::Diagnostic(..)
         | DataFusionError::Execution(_)
-        | DataFusionError::ArrowError(..) => StoreError::Sql { problem: error.strip_backtrace() },
+        | DataFusionError::ArrowError(..) => {
+            StoreError::Sql { problem: plain(error.strip_backtrace()) }
+        }
         _ => StoreError::engine("answer a question", error),
     }
 }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::answer::Answer;
 use crate::bounded::{self, Bounds, Held};
 use crate::predicate::Access;
-use crate::session::{Batches, Engine, Limits, Moment, of_engine, too_slow};
+use crate::session::{Batches, Engine, Limits, Moment, of_engine, plain, too_slow};
 use crate::view::{Seen, View};
 use crate::{Store, StoreError};
 
@@ -86,6 +86,7 @@ pub(crate) async fn query(
         Ok(plan) => bounded::count_windows(plan.map_err(wrong)?).map_err(wrong)?,
         Err(_) => return Err(too_slow(limits)),
     };
+    let plan = bounded::yielding(plan).map_err(wrong)?;
     let batches = Batches::of_plan(plan, context.task_ctx(), limits, begun)?;
     Ok(Answer::new(batches, context))
 }
@@ -107,7 +108,7 @@ fn parse(state: &SessionState, sql: &str) -> Result<Statement, StoreError> {
     let dialect = state.config().options().sql_parser.dialect;
     let statement = match state.sql_to_statement(sql, &dialect) {
         Ok(statement) => statement,
-        Err(error) => return Err(StoreError::Sql { problem: error.strip_backtrace() }),
+        Err(error) => return Err(StoreError::Sql { problem: plain(error.strip_backtrace()) }),
     };
     let Statement::Statement(inside) = &statement else {
         return refuse("only SELECT is answered");

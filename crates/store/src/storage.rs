@@ -45,6 +45,9 @@ pub(crate) struct Storage {
     pub(crate) folder: Option<PathBuf>,
 }
 
+/// What is wrong with an address of another kind.
+const OTHER_SCHEME: &str = "it begins with neither `s3:`, `az:`, `gs:` nor `file:`";
+
 impl Storage {
     /// The storage at an address: a path, `file://`, `s3://`, `az://`, `gs://`.
     pub(crate) fn open(address: &str, options: &Options) -> Result<Self, StoreError> {
@@ -82,11 +85,7 @@ impl Storage {
                 }
                 Arc::new(builder.build().map_err(|error| unusable(&error))?)
             }
-            _ => {
-                return Err(refuse(
-                    "it begins with neither `s3:`, `az:`, `gs:` nor `file:`".into(),
-                ));
-            }
+            _ => return Err(refuse(OTHER_SCHEME.to_owned())),
         };
         let root = match &options.wrap {
             Some(Wrap(wrap)) => wrap(root),
@@ -185,6 +184,22 @@ impl Storage {
 impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Storage").field(&self.url.as_str()).finish()
+    }
+}
+
+/// Whether an address can be one of a table, without looking whether there is one.
+///
+/// # Errors
+/// [`StoreError::Address`].
+pub fn check_address(address: &str) -> Result<(), StoreError> {
+    let refuse = |why: String| StoreError::Address { url: address.to_owned(), why };
+    let (url, _) = parse(address).map_err(refuse)?;
+    match ObjectStoreScheme::parse(&url).map_err(|error| refuse(error.to_string()))?.0 {
+        ObjectStoreScheme::Local
+        | ObjectStoreScheme::AmazonS3
+        | ObjectStoreScheme::MicrosoftAzure
+        | ObjectStoreScheme::GoogleCloudStorage => Ok(()),
+        _ => Err(refuse(OTHER_SCHEME.to_owned())),
     }
 }
 

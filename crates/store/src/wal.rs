@@ -234,14 +234,18 @@ impl Wal {
             self.next_segment = self.next_segment.max(number + 1);
             let bytes = fs::read(&path).map_err(|e| StoreError::disk("read", &path, e))?;
             let (read, damage) = read_segment(&bytes);
-            let is_damaged = damage.iter().any(|part| part.end < bytes.len());
+            let is_whole =
+                |part: &Range<usize>| part.end < bytes.len() || !is_cut(&bytes[part.clone()]);
+            let is_damaged = damage.iter().any(is_whole);
             has_damage |= !damage.is_empty();
             for part in damage {
+                let is_whole = is_whole(&part);
                 let (path, begin, length) = (path.display(), part.start, part.len());
-                match part.end < bytes.len() {
+                match is_whole {
                     true => tracing::error!(
                         %path, begin, length,
-                        "a part of the write-ahead log is damaged; what comes after it is read"
+                        "a part of the write-ahead log is damaged; what comes after it is read, and \
+                         the file is kept"
                     ),
                     false => tracing::warn!(
                         %path, begin, length,
@@ -349,10 +353,9 @@ impl Wal {
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
         self.frame()?;
         self.write()?;
-        let (Some(last), Some(mut segment)) = (self.unsynced.last(), self.segment.take()) else {
-            return Ok(());
-        };
-        let last = last.number;
+        // A segment that is taken is put back, or `forget` would never see it.
+        let Some(last) = self.unsynced.last().map(|frame| frame.number) else { return Ok(()) };
+        let Some(mut segment) = self.segment.take() else { return Ok(()) };
         let mut synced = segment.file.sync_data();
         if synced.is_ok() && segment.synced.is_none() {
             synced = disk::sync_folder(&self.folder);
@@ -436,6 +439,15 @@ pub(crate) fn read_segment(bytes: &[u8]) -> (Vec<Entry>, Vec<Range<usize>>) {
         at = next;
     }
     (entries, damage)
+}
+
+/// Whether what is no frame, at a segment's end, is the beginning of one that was being written: its length
+/// says that more was to come, or nothing of it came. A whole one with another checksum was acknowledged.
+fn is_cut(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return true };
+    let length = u32::from_le_bytes(*length) as usize;
+    bytes.iter().all(|byte| *byte == 0)
+        || (1..=LONGEST).contains(&length) && rest.len() < 4 + length
 }
 
 /// Where the next whole frame begins, from a place on. What text of events looks like one costs no more

@@ -172,6 +172,11 @@ impl Site {
         Ok(format!("{}{path}", self.origin))
     }
 
+    /// What makes further addresses for who started the program, while the page is served.
+    pub fn visits(&self) -> Visits {
+        Visits { gate: Arc::clone(&self.gate), origin: self.origin.clone() }
+    }
+
     /// The fingerprint of a certificate that no browser trusts by itself: whoever opens the page first
     /// compares it.
     pub fn fingerprint(&self) -> Option<String> {
@@ -193,6 +198,24 @@ impl Site {
         app.stop();
         gate.sessions().end_all();
         serving.stop().await;
+    }
+}
+
+/// Makes addresses of a page, each of which lets who started the program in once.
+#[derive(Clone, Debug)]
+pub struct Visits {
+    gate: Arc<Gate>,
+    origin: String,
+}
+
+impl Visits {
+    /// Another address; nothing where the page is for accounts, which sign in by themselves.
+    ///
+    /// # Errors
+    /// When the system has no randomness to give.
+    pub fn another(&self) -> Result<Option<String>, GateError> {
+        let path = self.gate.first_visit()?;
+        Ok(path.map(|path| format!("{}{path}", self.origin)))
     }
 }
 

@@ -360,6 +360,10 @@ impl Config {
             .map_err(|error| text.of_inventory(&error))?;
         let document: Document =
             toml::from_str(&text.content).map_err(|error| text.of_toml(&error))?;
+        // As a file is for a moment while it is copied. To follow nobody from then on isn't what is meant.
+        if toml::from_str::<toml::Table>(&text.content).is_ok_and(|table| table.is_empty()) {
+            return Err(text.without_place("it is empty: a configuration has servers".to_owned()));
+        }
         let followed = followed(text, &inventory, &document.follow)?;
         let collect = document.collect;
         if let First(number) = collect.first

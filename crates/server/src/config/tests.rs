@@ -50,6 +50,7 @@ fn a_mistake_has_its_place_and_the_word_that_was_meant() {
     let cases = [
         ("[store]\nretension = \"1d\"", (2, 1), "unknown field `retension`", Some("retention")),
         ("[store]\nretention = \"soon\"", (2, 13), "retention is", None),
+        ("[store]\nretention = \"6m\"", (2, 13), "a number and d, w or y", None),
         ("\n[stor]\nurl = \"a\"", (2, 2), "has no `stor`", Some("store")),
         ("[follow]\n\"@dc\" = []", (2, 1), "no group `@dc`; did you mean @dcs?", None),
         ("[follow]\nweb = [\"System\", \"[\"]", (2, 18), "", None),
@@ -65,6 +66,15 @@ fn a_mistake_has_its_place_and_the_word_that_was_meant() {
         let hint = error.hint.unwrap_or_default();
         assert!(near.is_none_or(|near| hint.contains(near)), "{text}: {hint}");
     }
+}
+
+#[test]
+fn an_empty_file_is_a_mistake() {
+    for text in ["", "\n", "# nothing yet\n"] {
+        let error = parse(text).expect_err(text);
+        assert!(error.message.contains("it is empty"), "{error}");
+    }
+    assert!(parse("[servers]\n").unwrap().followed.is_empty());
 }
 
 #[test]

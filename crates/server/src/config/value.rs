@@ -53,9 +53,14 @@ impl<'de> Deserialize<'de> for Retention {
         let text = String::deserialize(from)?;
         match &*text {
             "forever" => Ok(Retention(None)),
-            text => Length::parse(text).map(|length| Retention(Some(length.0))).ok_or_else(|| {
-                D::Error::custom("retention is \"forever\", or a number and d, w or y: \"400d\"")
-            }),
+            // Minutes would be all but none, and `m` is easily meant as months.
+            text => Length::parse(text)
+                .filter(|_| text.ends_with(['d', 'w', 'y']))
+                .map(|length| Retention(Some(length.0)))
+                .ok_or_else(|| {
+                    let form = "retention is \"forever\", or a number and d, w or y: \"400d\"";
+                    D::Error::custom(form)
+                }),
         }
     }
 }

@@ -317,3 +317,24 @@ fn what_can_not_be_written_is_said_with_what_to_do() {
         assert!(said.contains("/dev/full: no space left"), "{said}");
     }
 }
+
+#[test]
+fn a_log_is_not_replaced_by_what_is_written_of_it() {
+    let folder = log(5);
+    let root = folder.path();
+    let before = fs::read(root.join("made.evtx")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("made.evtx", root.join("link.parquet")).unwrap();
+    for arguments in [
+        &["made.evtx", "-o", "made.evtx"][..],
+        &["./", "-o", "./made.evtx"],
+        #[cfg(unix)]
+        &["made.evtx", "-o", "link.parquet"],
+    ] {
+        let output = export(root, arguments);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("made.evtx is one of the sources"), "{said}");
+        assert_eq!(fs::read(root.join("made.evtx")).unwrap(), before);
+    }
+}

@@ -31,6 +31,36 @@ fn what_a_configuration_means_is_said() {
 }
 
 #[test]
+fn what_a_collector_would_refuse_is_refused_by_check_and_what_it_would_lack_is_warned_of() {
+    let fleet = Fleet::new(1, 0);
+    for (usual, other, said) in [
+        ("\"events\"", "\"s4://x\"", "is no address of a table"),
+        ("url =", "columns = [\"Ip Address\"]\nurl =", "can't be a column"),
+        ("[store]", "[detect]\nrules = [\"none\"]\n[store]", "none: no such file or directory"),
+    ] {
+        fleet.configure("bad.toml", &USUAL.replace(usual, other));
+        let told = fails(&fleet, &["check", "bad.toml"]);
+        assert!(told.contains(said), "{told}");
+    }
+    fleet.configure("quarryd.toml", USUAL);
+    std::fs::remove_file(fleet.root().join("fleet.password")).unwrap();
+    let output = quarryd(fleet.root(), &["check", "quarryd.toml"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("fleet.password: no such file"), "{said}");
+}
+
+#[test]
+fn nothing_is_made_where_a_mistyped_address_leads() {
+    let fleet = Fleet::new(1, 0);
+    fleet.configure("quarryd.toml", USUAL);
+    for command in ["maintain", "expire"] {
+        let said = fails(&fleet, &["store", command, "quarryd.toml"]);
+        assert!(said.contains("there is no table"), "{said}");
+        assert!(!fleet.root().join("events").exists());
+    }
+}
+
+#[test]
 fn a_folder_that_holds_something_else_and_a_table_in_use_are_refused() {
     let fleet = Fleet::new(1, 3);
     fleet.configure("quarryd.toml", USUAL);

@@ -13,7 +13,7 @@ use crate::commit::milliseconds;
 use crate::table::{FOLDER, Inner};
 use crate::tail::{LOG, newest_checkpoint};
 use crate::{Policy, Report, StoreError, checkpoint as write_checkpoint};
-use crate::{counts, grams};
+use crate::{counts, files, grams};
 
 /// Writes a checkpoint, if the last one is old.
 pub(super) async fn checkpoint(
@@ -175,11 +175,8 @@ pub(super) async fn leftovers(
         let (is_ours, name) = match (name.split_once('/'), beside) {
             (_, Some(file)) => (true, file),
             (Some((FOLDER, rest)), None) => (rest.starts_with("probe/"), name),
-            // Folders that begin so are other tables' logs, or an engine's own.
-            _ => {
-                let is_hidden = name.split('/').any(|part| part.starts_with(['_', '.']));
-                (!is_hidden && name.ends_with(".parquet"), name)
-            }
+            // What this crate writes lies in no other folder and has its names: all else is somebody's.
+            _ => (files::is_ours(name), name),
         };
         let modified = file.last_modified.timestamp_millis();
         if is_ours && modified <= since && !kept.contains(name) {

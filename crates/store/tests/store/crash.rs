@@ -131,6 +131,57 @@ async fn a_log_that_is_damaged_in_the_middle_gives_what_comes_after_and_no_hole(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_whole_frame_at_a_log_s_end_that_is_damaged_is_kept_and_the_beginning_of_one_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = open(folder.path(), Options::default()).await;
+    let appender = one.appender().unwrap();
+    one.take(SOURCE).await.unwrap();
+    let mut ends = Vec::new();
+    for start in [1, 11] {
+        let batch = rows(&one, SOURCE, "Security", start..start + 10);
+        appender.push(&batch, &[to(SOURCE, "Security", start + 9)]).unwrap();
+        appender.sync().unwrap();
+        ends.push(segments(folder.path()).pop().unwrap().metadata().unwrap().len() as usize);
+    }
+    drop((appender, one));
+    let bytes = std::fs::read(segments(folder.path()).pop().unwrap()).unwrap();
+    let mut damaged = bytes.clone();
+    damaged[(ends[0] + ends[1]) / 2] ^= 0x55;
+    let cut = bytes[..ends[1] - 7].to_vec();
+    let mut unwritten = bytes.clone();
+    unwritten[ends[0]..].fill(0);
+    for (bytes, is_kept) in [(damaged, true), (cut, false), (unwritten, false)] {
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(folder.path(), copy.path());
+        let segment = segments(copy.path()).pop().unwrap();
+        std::fs::write(&segment, bytes).unwrap();
+        let one = open(copy.path(), Options::default()).await;
+        assert_eq!(one.bookmarks()[0].record.0, 10);
+        assert_eq!(segment.with_extension("damaged").exists(), is_kept);
+        assert!(!segment.exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_has_no_more_than_what_is_not_in_the_table_however_often_it_is_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = open(folder.path(), Options::default()).await;
+    let appender = one.appender().unwrap();
+    one.take(SOURCE).await.unwrap();
+    for start in [1, 11, 21] {
+        let batch = rows(&one, SOURCE, "Security", start..start + 10);
+        appender.push(&batch, &[to(SOURCE, "Security", start + 9)]).unwrap();
+        // While nothing comes, there is nothing to sync.
+        for _ in 0..3 {
+            appender.sync().unwrap();
+        }
+        assert_eq!(segments(folder.path()).len(), 1);
+        appender.flush().await.unwrap();
+        assert_eq!(segments(folder.path()).len(), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_log_of_rows_that_others_have_moved_meanwhile_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
     let one = open(folder.path(), Options::default()).await;

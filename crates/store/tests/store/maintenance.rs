@@ -51,6 +51,27 @@ async fn many_small_files_become_few_and_have_the_same_rows() {
     assert_eq!((report.merged, report.vacuumed), (0, 0));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_somebody_else_has_put_there_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let one = filled(folder.path(), 12).await;
+    // Another table's, and what a person has saved.
+    let ours = data_files(folder.path()).pop().unwrap();
+    let ours = ours.file_name().unwrap().to_str().unwrap();
+    let others = ["sales.parquet", "part-1.parquet", "reports/sales.parquet", "other/part.parquet"];
+    let others = others.map(str::to_owned).into_iter().chain([format!("other/{ours}")]);
+    let others: Vec<_> = others.map(|name| folder.path().join(name)).collect();
+    for other in &others {
+        std::fs::create_dir_all(other.parent().unwrap()).unwrap();
+        std::fs::write(other, "mine").unwrap();
+    }
+    let report = one.maintain(&eager()).await.unwrap();
+    assert_eq!(report.vacuumed, 12, "what was put together is deleted");
+    let left = one.expire(Duration::ZERO).await.unwrap().unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(others.iter().all(|other| other.exists()));
+}
+
 /// The files whose names say that they are slices, and the others.
 fn by_name(folder: &std::path::Path) -> (usize, usize) {
     let files = data_files(folder);

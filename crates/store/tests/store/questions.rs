@@ -323,6 +323,91 @@ async fn child_of_insatiable() {
     }
 }
 
+/// On one thread: a question that keeps it to itself would never end.
+#[tokio::test]
+async fn a_question_without_end_lets_others_run_and_is_refused_when_its_time_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(900)).await;
+    for sql in [
+        "SELECT count(*) FROM events a CROSS JOIN events b CROSS JOIN events c CROSS JOIN events d",
+        "SELECT count(a.text || b.text) FROM events a CROSS JOIN events b CROSS JOIN events c \
+         WHERE a.text || c.text <> b.text",
+    ] {
+        let limits = Limits::default().time(Duration::from_millis(300));
+        let asked = async {
+            let answer = store.query(sql, &limits, &Access::everything()).await?;
+            answer.begun().await.map(drop)
+        };
+        let mut turns = 0;
+        let others = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                turns += 1;
+            }
+        };
+        let refused =
+            tokio::select! { asked = asked => asked.unwrap_err(), () = others => unreachable!() };
+        assert!(refused.to_string().contains("took longer than 0.3 seconds"), "{refused}");
+        assert!(turns > 0, "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fails_at_its_first_row_is_refused_before_anything_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(10)).await;
+    for (sql, why) in [
+        ("SELECT 1/(record_id - record_id) FROM events", "Divide by zero"),
+        ("SELECT abs(-9223372036854775808)", "overflow on abs"),
+        ("SELECT CAST(host AS int) FROM events", "Cannot cast string"),
+    ] {
+        let begun = match store.query(sql, &limits(), &Access::everything()).await {
+            Ok(answer) => answer.begun().await,
+            Err(error) => Err(error),
+        };
+        let refused = begun.expect_err(sql).to_string();
+        assert!(refused.contains(why), "{sql}: {refused}");
+    }
+    // What came first is part of the answer.
+    let answer = store.query("SELECT host FROM events", &limits(), &Access::everything()).await;
+    let mut out = Vec::new();
+    answer.unwrap().begun().await.unwrap().write(Format::Jsonl, &mut out).await.unwrap();
+    assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_that_no_calendar_has_is_an_error_and_no_text_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(9)).await;
+    let everything = Access::everything();
+    for sql in [
+        "SELECT from_unixtime(9223372036854775807) AS x",
+        "SELECT time, from_unixtime(-9223372036854775807) AS x FROM events",
+    ] {
+        let refused = rows(&store, sql, &everything).await.unwrap_err();
+        assert!(refused.contains("Failed to convert"), "{refused}");
+    }
+    assert!(
+        rows(&store, "SELECT from_unixtime(0) AS x", &everything).await.unwrap().contains("1970")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_wrong_is_said_without_the_engine_s_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), &stock(3)).await;
+    for (sql, said) in [
+        ("SELECT * FROM event", "there is no table event; there are: events, notices"),
+        ("SELECT 1; SELECT 2", "one statement is answered at a time"),
+    ] {
+        let refused = rows(&store, sql, &Access::everything()).await.unwrap_err();
+        assert!(refused.contains(said), "{sql}: {refused}");
+    }
+    let refused =
+        rows(&store, "SELECT Host2 FROM events", &Access::everything()).await.unwrap_err();
+    assert!(refused.contains("host2") && !refused.contains("datafusion."), "{refused}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statements_in_each_other_are_answered_up_to_sixteen() {
     let folder = tempfile::tempdir().unwrap();
