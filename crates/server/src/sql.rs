@@ -20,8 +20,6 @@ use crate::serve::{of_store, open, runtime};
 
 /// The bytes of a part of an answer.
 const PART: usize = 64 << 10;
-/// The widest column of a table where nothing says how wide it may be.
-const WIDEST: usize = 80;
 
 /// `quarryd sql`: one `SELECT` on the views `events` and `notices`, of what is committed.
 pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
@@ -42,7 +40,7 @@ pub(crate) fn run(args: &SqlArgs) -> Result<(), Failure> {
     let answer = answer.map_err(|error| of_store(&error))?;
     let terminal = io::stdout().is_terminal();
     let format = match format {
-        SqlFormat::Table => Format::Table { width: stdout_width().unwrap_or(WIDEST) },
+        SqlFormat::Table => Format::Table { width: stdout_width() },
         SqlFormat::Jsonl => Format::Jsonl,
         SqlFormat::Csv => Format::Csv { cells: CsvCells::Spreadsheet, terminal },
         SqlFormat::CsvExact => Format::Csv { cells: CsvCells::Exact, terminal },

@@ -33,10 +33,10 @@ pub struct Answer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Format {
-    /// A table for people to read. `width` is that of a column at most, in columns of the terminal.
+    /// A table for people to read; rows that don't fit, a value a line.
     Table {
-        /// The widest that a column may be.
-        width: usize,
+        /// The columns that there are for a row. Without, a cell has 80 at most.
+        width: Option<usize>,
     },
     /// A JSON object a line.
     Jsonl,
@@ -203,13 +203,13 @@ impl Answer {
 
     async fn table(
         &mut self,
-        most: usize,
+        width: Option<usize>,
         out: &mut (dyn Write + Send),
     ) -> Result<u64, WriteError> {
         /// Rows that are measured before the first is written.
         const MEASURED: usize = 1000;
         let columns = self.columns();
-        let mut table = Table::new(&columns, most);
+        let mut table = Table::new(&self.batches.schema(), width);
         let mut rows = 0;
         while let Some(batch) = self.next().await? {
             for row in objects(&batch) {
@@ -299,41 +299,167 @@ fn text(value: Option<&Value>) -> String {
     }
 }
 
-/// A table whose columns are as wide as the rows that were measured ask for.
+/// The widest cell where nothing says how wide a row may be.
+const WIDEST: usize = 80;
+/// What a column is not made narrower than, and what stands between two.
+const NARROWEST: usize = 8;
+const BETWEEN: usize = 2;
+
+/// A table whose columns are as wide as the rows that were measured ask for, and as a row has room.
 struct Table {
+    /// The names, as SQL takes them.
+    names: Vec<String>,
     widths: Vec<usize>,
-    most: usize,
+    /// Which say nothing when they are cut: numbers and times.
+    is_whole: Vec<bool>,
+    /// The columns that there are for a row.
+    width: Option<usize>,
     waiting: Vec<Vec<String>>,
+    /// How rows are written, once the first were measured.
+    form: Option<Form>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// A row a line.
+    Rows,
+    /// A value a line.
+    Values,
 }
 
 impl Table {
-    fn new(columns: &[String], most: usize) -> Self {
-        let mut table = Table { widths: vec![0; columns.len()], most, waiting: Vec::new() };
-        table.add(columns.iter().map(|name| name.to_uppercase()).collect());
+    fn new(schema: &SchemaRef, width: Option<usize>) -> Self {
+        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let kinds = schema.fields().iter().map(|field| field.data_type());
+        let is_whole = kinds.map(|kind| kind.is_numeric() || kind.is_temporal()).collect();
+        let (widths, waiting) = (vec![0; names.len()], Vec::new());
+        let mut table = Table { names, widths, is_whole, width, waiting, form: None };
+        let headings: Vec<_> = table.names.iter().map(|name| heading(name)).collect();
+        table.measure(&headings);
         table
     }
 
     fn add(&mut self, row: Vec<String>) {
-        for (width, text) in self.widths.iter_mut().zip(&row) {
-            let mut cell = Vec::new();
-            *width = (*width).max(push_cell(text, Some(self.most), &mut cell));
-        }
+        self.measure(&row);
         self.waiting.push(row);
     }
 
+    fn measure(&mut self, row: &[String]) {
+        let most = self.width.unwrap_or(WIDEST);
+        for (width, text) in self.widths.iter_mut().zip(row) {
+            *width = (*width).max(push_cell(text, Some(most), &mut Vec::new()));
+        }
+    }
+
     fn flush(&mut self, out: &mut (dyn Write + Send)) -> io::Result<()> {
-        for row in self.waiting.drain(..) {
-            let mut line = Vec::new();
-            let last = row.len().saturating_sub(1);
-            for (n, (text, &width)) in row.iter().zip(&self.widths).enumerate() {
-                let used = push_cell(text, Some(width), &mut line);
-                if n < last {
-                    line.resize(line.len() + width.saturating_sub(used) + 2, b' ');
+        let form = match self.form {
+            Some(form) => form,
+            None => {
+                let Table { widths, is_whole, width, .. } = self;
+                let fits = width.is_none_or(|width| fit(widths, is_whole, width));
+                let form = if fits { Form::Rows } else { Form::Values };
+                self.form = Some(form);
+                if fits {
+                    let headings: Vec<_> = self.names.iter().map(|name| heading(name)).collect();
+                    out.write_all(&self.line(&headings))?;
                 }
+                form
             }
-            line.push(b'\n');
-            out.write_all(&line)?;
+        };
+        for row in std::mem::take(&mut self.waiting) {
+            match form {
+                Form::Rows => out.write_all(&self.line(&row))?,
+                Form::Values => out.write_all(&self.values(&row))?,
+            }
         }
         Ok(())
+    }
+
+    fn line(&self, row: &[String]) -> Vec<u8> {
+        let mut line = Vec::new();
+        let last = row.len().saturating_sub(1);
+        for (n, (text, &width)) in row.iter().zip(&self.widths).enumerate() {
+            let used = push_cell(text, Some(width), &mut line);
+            if n < last {
+                line.resize(line.len() + width.saturating_sub(used) + BETWEEN, b' ');
+            }
+        }
+        line.push(b'\n');
+        line
+    }
+
+    /// A line for each value that there is, and an empty one.
+    fn values(&self, row: &[String]) -> Vec<u8> {
+        let width = self.width.unwrap_or(WIDEST);
+        let of_names =
+            self.names.iter().map(|name| push_cell(name, Some(width / 2), &mut Vec::new()));
+        let of_names = of_names.max().unwrap_or_default();
+        let mut lines = Vec::new();
+        for (name, text) in self.names.iter().zip(row).filter(|(_, text)| !text.is_empty()) {
+            let used = push_cell(name, Some(of_names), &mut lines);
+            lines.resize(lines.len() + of_names - used + BETWEEN, b' ');
+            let left = width.saturating_sub(of_names + BETWEEN).max(NARROWEST);
+            push_cell(text, Some(left), &mut lines);
+            lines.push(b'\n');
+        }
+        lines.push(b'\n');
+        lines
+    }
+}
+
+/// A name over its column: one whose letters count in SQL stays as it is.
+fn heading(name: &str) -> String {
+    match name.chars().any(char::is_uppercase) {
+        true => name.to_owned(),
+        false => name.to_uppercase(),
+    }
+}
+
+/// Makes the widest columns narrower, but for those that are to be whole, until a row fits; false where it
+/// can't.
+fn fit(widths: &mut [usize], is_whole: &[bool], width: usize) -> bool {
+    let between = BETWEEN * widths.len().saturating_sub(1);
+    let whole: usize =
+        widths.iter().zip(is_whole).filter(|(_, whole)| **whole).map(|(w, _)| w).sum();
+    let mut others: Vec<&mut usize> =
+        widths.iter_mut().zip(is_whole).filter(|(_, whole)| !**whole).map(|(w, _)| w).collect();
+    let sum = |others: &[&mut usize], most: usize| -> usize {
+        others.iter().map(|one| (**one).min(most)).sum()
+    };
+    let room = width.checked_sub(between + whole);
+    let Some(room) = room.filter(|room| sum(&others, NARROWEST) <= *room) else { return false };
+    let mut most = others.iter().map(|one| **one).max().unwrap_or_default();
+    while most > NARROWEST && sum(&others, most) > room {
+        most -= 1;
+    }
+    // What is left over goes to those that were cut, from the last on: texts stand there.
+    let mut left = room.saturating_sub(sum(&others, most));
+    for one in others.iter_mut().rev() {
+        let more = one.saturating_sub(most).min(left);
+        **one = (**one).min(most) + more;
+        left -= more;
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_widest_columns_give_way_until_a_row_fits() {
+        let fitted = |widths: &[usize], whole: &[usize], width| {
+            let mut widths = widths.to_vec();
+            let is_whole: Vec<bool> = (0..widths.len()).map(|n| whole.contains(&n)).collect();
+            fit(&mut widths, &is_whole, width).then_some(widths)
+        };
+        assert_eq!(fitted(&[5, 10, 20], &[], 80), Some(vec![5, 10, 20]));
+        assert_eq!(fitted(&[5, 30, 90], &[0], 80), Some(vec![5, 30, 41]));
+        assert_eq!(fitted(&[5, 90, 90], &[], 80), Some(vec![5, 35, 36]));
+        assert_eq!(fitted(&[24, 19, 8, 5, 80], &[0, 3], 80), Some(vec![24, 17, 8, 5, 18]));
+        assert_eq!(fitted(&[24, 24, 24, 80], &[0, 1, 2], 80), None);
+        assert_eq!(fitted(&[80; 8], &[], 80), Some(vec![8, 8, 8, 8, 8, 8, 8, 10]));
+        assert_eq!(fitted(&[80; 9], &[], 80), None);
+        assert_eq!(fitted(&[], &[], 80), Some(vec![]));
     }
 }

@@ -26,7 +26,12 @@ impl Problem {
 
     /// Nobody is signed in.
     pub fn not_signed_in() -> Self {
-        Problem::new(StatusCode::UNAUTHORIZED, "not signed in", "open the address that was printed")
+        Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "not signed in",
+            "open the address that was printed where the program runs, or send a token that the page's \
+             Status made: Authorization: Bearer TOKEN",
+        )
     }
 
     /// There is nothing of that name.

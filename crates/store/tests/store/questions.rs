@@ -176,9 +176,20 @@ async fn an_answer_is_written_in_each_format() {
     assert!(csv.starts_with("log_record,formula,host,data\r\n1,'=1+1,host0,"), "{csv}");
     let csv = write(Format::Csv { cells: CsvCells::Exact, terminal: false }).await;
     assert!(String::from_utf8(csv).unwrap().contains("\r\n2,=1+1,host1,"));
-    let table = String::from_utf8(write(Format::Table { width: 20 }).await).unwrap();
+    let table = String::from_utf8(write(Format::Table { width: None }).await).unwrap();
     assert!(table.starts_with("LOG_RECORD  FORMULA  HOST   DATA"), "{table}");
     assert_eq!(table.lines().count(), 3);
+    // On a terminal no line is wider than it, and where there is no room for a row its values are lines.
+    for width in [80, 40, 24] {
+        let table = String::from_utf8(write(Format::Table { width: Some(width) }).await).unwrap();
+        assert!(table.lines().all(|line| line.chars().count() <= width), "{table}");
+        let is_rows = table.starts_with("LOG_RECORD  FORMULA");
+        assert_eq!(
+            (is_rows, table.starts_with("log_record  1\n")),
+            (width > 24, width == 24),
+            "{table}"
+        );
+    }
     // Magic numbers of the two formats, at both ends.
     let parquet = write(Format::Parquet).await;
     assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"));

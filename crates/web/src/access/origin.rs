@@ -26,7 +26,8 @@ pub enum Refused {
     Host,
     /// Status 403: a change that no page of ours asked for.
     #[error(
-        "this change was not asked for by a page of this server; reload the page and try again"
+        "this change was not asked for by a page of this server: reload the page and try again; a \
+         program sends a token that the page's Status made: Authorization: Bearer TOKEN"
     )]
     Origin,
 }
