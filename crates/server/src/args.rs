@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Export(Box<ExportArgs>),
     /// Look after the table
     Store(StoreArgs),
-    /// Say which collectors share the store, and which server each follows
+    /// Say how far each server is stored and, where several collectors share the store, whose it is
     Status(ConfigArgs),
     /// Check one password and stand for whose it is: what the page for accounts starts for each logon
     #[command(hide = true)]

@@ -173,6 +173,8 @@ pub(crate) fn status(path: &Path) -> Result<(), Failure> {
             );
         }
     }
+    let names = config.followed.iter().map(|followed| followed.entry.name.as_str());
+    let width = names.map(|name| name.chars().count()).max().unwrap_or_default();
     for followed in &config.followed {
         let name = &followed.entry.name;
         let logs = bookmarks.iter().filter(|bookmark| host(&bookmark.source) == name.as_str());
@@ -182,7 +184,7 @@ pub(crate) fn status(path: &Path) -> Result<(), Failure> {
             Some(time) => format!("  stored to {time}"),
             None => "  nothing stored".to_owned(),
         };
-        let _ = writeln!(text, "{name}{by}{newest}");
+        let _ = writeln!(text, "{:<width$}{newest}{by}", name.as_str());
     }
     say(&text)
 }

@@ -106,8 +106,10 @@ pub(crate) fn of_store(error: &StoreError) -> Failure {
     let failure = Failure::new(error.to_string());
     match error {
         StoreError::InUse { .. } => failure.hint(
-            "another quarryd writes to this table; stop it, or set store.writers = \"several\" for both",
+            "another quarryd writes to this table, and maintains it by itself; stop it, or set \
+             store.writers = \"several\" for both",
         ),
+        StoreError::NoTable { .. } => failure.hint("quarryd serve makes it; is store.url right?"),
         StoreError::NoConditionalPut { .. } => {
             failure.hint("set store.writers = \"one\", or choose another storage")
         }

@@ -135,7 +135,7 @@ pub(crate) enum Writers {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Page {
-    #[serde(default = "Page::usual")]
+    #[serde(default = "Page::usual", deserialize_with = "value::listen")]
     pub(crate) listen: SocketAddr,
     /// The rules for accounts of this system; without them, the page is of who starts the program.
     access: Option<PathBuf>,

@@ -54,7 +54,7 @@ fn a_mistake_has_its_place_and_the_word_that_was_meant() {
         ("\n[stor]\nurl = \"a\"", (2, 2), "has no `stor`", Some("store")),
         ("[follow]\n\"@dc\" = []", (2, 1), "no group `@dc`; did you mean @dcs?", None),
         ("[follow]\nweb = [\"System\", \"[\"]", (2, 18), "", None),
-        ("[page]\nlisten = \"here\"", (2, 10), "", None),
+        ("[page]\nlisten = \"here\"", (2, 10), "an address and a port", None),
         ("[store]\nwriters = \"several\"\nurl = 5", (3, 7), "invalid type", None),
         ("[detect]\nrule = []", (2, 1), "unknown field `rule`", Some("rules")),
         ("[collect]\nmessages = \"servers\"", (2, 12), "unknown variant", Some("server")),

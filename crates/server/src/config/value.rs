@@ -1,5 +1,6 @@
 //! Values of a configuration.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::de::Error as _;
@@ -38,10 +39,17 @@ impl<'de> Deserialize<'de> for Length {
         let text = String::deserialize(from)?;
         Length::parse(&text).ok_or_else(|| {
             D::Error::custom(
-                "a length of time is a number and s, m, h, d, w or y: \"30s\", \"400d\"",
+                "a length of time is a number above 0 and s, m, h, d, w or y: \"30s\", \"400d\"",
             )
         })
     }
+}
+
+/// An address and a port.
+pub(super) fn listen<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(from)?;
+    let form = "it is an address and a port: \"127.0.0.1:8420\", \"[::]:8443\"";
+    text.parse().map_err(|_| D::Error::custom(form))
 }
 
 /// How long events are kept; nothing for `forever`.
