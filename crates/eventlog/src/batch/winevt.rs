@@ -74,7 +74,7 @@ impl LocalReader {
             };
             let read = renderer.read(event, |event| {
                 if visitor.wants(&event.head()) {
-                    visitor.event(event, &log.0, Some(record.0));
+                    visitor.event(event, &log.0, Some(*record));
                 }
                 event.failure().cloned()
             });
