@@ -5,7 +5,7 @@
 
 mod titles;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -110,14 +110,31 @@ impl Inner {
         let mut ask = Ask::new(filter, access(asked.person()), asked.now());
         ask.logs = asked.logs().to_vec();
         if sources.len() < self.infos.len() {
-            ask.hosts = Some(sources.iter().map(|&n| self.infos[n].name.clone()).collect());
+            ask.hosts = Some(self.names_of(sources));
         }
         ask
     }
 
+    fn names_of(&self, sources: &[usize]) -> Vec<String> {
+        sources.iter().map(|&n| self.infos[n].name.clone()).collect()
+    }
+
+    /// Whether there are events of servers that the page doesn't show, as they were added since it is served
+    /// or are followed no more: rows and counts alike are without them.
+    async fn has_others(&self, now: EventTime) -> Result<bool, StoreError> {
+        let all = Ask::new(Default::default(), Access::everything(), now);
+        let hosts = self.store.top(&all, &by(Counted::Source), VALUES).await?;
+        let shown: HashSet<&str> = self.infos.iter().map(|info| &*info.name).collect();
+        let is_other = |(host, _): &(String, u64)| !shown.contains(host.as_str());
+        Ok(hosts.distinct > hosts.values.len() || hosts.values.iter().any(is_other))
+    }
+
     /// Answers a question. Blocks, on a thread that is none of the runtime's.
     fn answer(&self, asked: &Asked, sources: &[usize], feed: &Feed) -> Result<(), StoreError> {
-        let ask = self.ask(asked, sources);
+        let mut ask = self.ask(asked, sources);
+        if ask.hosts.is_none() && self.runtime.block_on(self.has_others(asked.now()))? {
+            ask.hosts = Some(self.names_of(sources));
+        }
         let mut places = HashMap::new();
         for (n, &source) in sources.iter().enumerate() {
             feed.open(n);
