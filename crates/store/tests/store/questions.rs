@@ -344,7 +344,7 @@ async fn a_question_without_end_lets_others_run_and_is_refused_when_its_time_is_
         "SELECT count(a.text || b.text) FROM events a CROSS JOIN events b CROSS JOIN events c \
          WHERE a.text || c.text <> b.text",
     ] {
-        let limits = Limits::default().time(Duration::from_millis(300));
+        let limits = Limits::default().time(Duration::from_secs(2));
         let asked = async {
             let answer = store.query(sql, &limits, &Access::everything()).await?;
             answer.begun().await.map(drop)
@@ -358,7 +358,7 @@ async fn a_question_without_end_lets_others_run_and_is_refused_when_its_time_is_
         };
         let refused =
             tokio::select! { asked = asked => asked.unwrap_err(), () = others => unreachable!() };
-        assert!(refused.to_string().contains("took longer than 0.3 seconds"), "{refused}");
+        assert!(refused.to_string().contains("took longer than 2 seconds"), "{refused}");
         assert!(turns > 0, "{sql}");
     }
 }
