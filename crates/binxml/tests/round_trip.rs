@@ -5,7 +5,7 @@ mod generate;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use generate::{Flavour, fragment, rendered, value};
+use generate::{Flavour, fragment, rendered, replace_values, value};
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use quarry_binxml::Decoder;
@@ -91,20 +91,6 @@ fn check_wire(
     let mut bytes = Vec::new();
     wire(fragment, &mut bytes).unwrap();
     check(&decoder.event(&bytes).unwrap(), expected, scratch)
-}
-
-/// Gives the values of a fragment others, as far as there are any; not those that have elements.
-fn replace_values(
-    fragment: &mut Fragment<'static>,
-    others: &mut impl Iterator<Item = TypedValue<'static>>,
-) {
-    let Fragment::Instance(Instance { values, .. }) = fragment else { return };
-    for value in values {
-        match value {
-            TypedValue::BinXml(inner) => replace_values(inner, &mut *others),
-            value => *value = others.next().unwrap_or(TypedValue::Null),
-        }
-    }
 }
 
 #[test]

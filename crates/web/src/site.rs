@@ -168,8 +168,7 @@ impl Site {
     /// # Errors
     /// When the system has no randomness to give.
     pub fn first_address(&self) -> Result<String, GateError> {
-        let path = self.gate.first_visit()?.unwrap_or_else(|| "/".to_owned());
-        Ok(format!("{}{path}", self.origin))
+        Ok(self.visits().another()?.unwrap_or_else(|| format!("{}/", self.origin)))
     }
 
     /// What makes further addresses for who started the program, while the page is served.

@@ -35,6 +35,20 @@ pub(crate) fn rendered(fragment: &Fragment<'_>) -> Event {
     Event { root }
 }
 
+/// Gives the values of a fragment others, as far as there are any; not those that have elements.
+pub(crate) fn replace_values(
+    fragment: &mut Fragment<'static>,
+    others: &mut impl Iterator<Item = TypedValue<'static>>,
+) {
+    let Fragment::Instance(Instance { values, .. }) = fragment else { return };
+    for value in values {
+        match value {
+            TypedValue::BinXml(inner) => replace_values(inner, &mut *others),
+            value => *value = others.next().unwrap_or(TypedValue::Null),
+        }
+    }
+}
+
 // --- Rendering ----------------------------------------------------------------------------
 
 fn render_fragment(fragment: &Fragment<'_>, is_event: bool, into: &mut Vec<event::Node>) {

@@ -6,7 +6,7 @@ use deltalake::arrow::datatypes::{
 };
 use proptest::prelude::*;
 use quarry_binxml::Decoder;
-use quarry_binxml::write::{Fragment, Instance, TypedValue, wire};
+use quarry_binxml::write::wire;
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::testing::{event, events};
 use quarry_event::{
@@ -15,7 +15,7 @@ use quarry_event::{
 use quarry_store::{EventMeta, RecordBatch, Rows};
 use serde_json::{Map, Value};
 
-use crate::generate::{Flavour, fragment, rendered, value};
+use crate::generate::{Flavour, fragment, rendered, replace_values, value};
 use crate::support::{at, logon, meta};
 
 /// The row of an event.
@@ -266,20 +266,6 @@ proptest! {
 fn row_of(record: &impl FieldSource, rows: &mut Rows) -> RecordBatch {
     rows.event(record, &meta("even6://srv", "Security", 7, at(10))).unwrap();
     rows.finish().unwrap()
-}
-
-/// Gives the values of a fragment others, as far as there are any; not those that have elements.
-fn replace_values(
-    fragment: &mut Fragment<'static>,
-    others: &mut impl Iterator<Item = TypedValue<'static>>,
-) {
-    let Fragment::Instance(Instance { values, .. }) = fragment else { return };
-    for value in values {
-        match value {
-            TypedValue::BinXml(inner) => replace_values(inner, &mut *others),
-            value => *value = others.next().unwrap_or(TypedValue::Null),
-        }
-    }
 }
 
 proptest! {
