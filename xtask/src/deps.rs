@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Its file of cursors is locked.
     ("collect", &["event", "message", "detect", "eventlog", "lock", "fleet"]),
     ("store", &["event", "lock"]),
+    ("bench", &["event", "binxml", "logfile", "store"]),
     // Its audit is locked.
     ("web", &["event", "binxml", "logfile", "cred", "lock", "logon", "fleet", "collect"]),
     ("sim", &["event", "binxml", "logfile", "cred", "rpc", "even"]),

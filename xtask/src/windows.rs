@@ -57,6 +57,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         "quarry-store",
         "--exclude",
         "quarry-server",
+        "--exclude",
+        "quarry-bench",
     ])?;
 
     let wine = Wine::new(&place)?;

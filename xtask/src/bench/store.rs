@@ -76,8 +76,8 @@ const WORK: [(&str, &str, f64, f64); 6] = [
 
 /// The programs that are measured.
 struct Bench {
-    /// The example of the crate.
-    example: PathBuf,
+    /// What makes tables, and asks and writes them: the crate `bench`.
+    program: PathBuf,
     /// A Python with the peers.
     python: PathBuf,
     is_dev: bool,
@@ -86,15 +86,16 @@ struct Bench {
 pub(super) fn run(table: &mut Table, size: Size<'_>) -> Result<()> {
     let parts = PARTS.into_iter().filter(|part| size.part.is_none_or(|wanted| wanted == *part));
     let profile = if size.is_dev { "dev" } else { "release" };
-    // All at once: each package alone has shared dependencies built with fewer features, the engine among
-    // them.
-    let packages = ["-p", "quarry-store", "-p", "quarry-server", "-p", "quarry-cli"];
-    let build = ["build", "--profile", profile, "--locked", "--example", "bench", "--bins"];
-    sh::run("cargo", &[&build[..], &packages].concat())?;
+    // The command line for itself: it asks for more of what it shares with the daemon, which would have the
+    // engine built once more than for those who built `quarryd` alone.
+    for packages in [&["-p", "quarry-server", "-p", "quarry-bench"][..], &["-p", "quarry-cli"]] {
+        let build = ["build", "--profile", profile, "--locked", "--bins"];
+        sh::run("cargo", &[&build[..], packages].concat())?;
+    }
     let built = sh::target().join(if size.is_dev { "debug" } else { "release" });
     let engines = sh::root().join("crates/store/tests/store/engines");
     let bench = Bench {
-        example: built.join("examples").join("bench"),
+        program: built.join("store-bench"),
         python: quarry_testkit::python("engines", &engines.join("requirements.txt")),
         is_dev: size.is_dev,
     };
@@ -115,7 +116,7 @@ fn questions(bench: &Bench, table: &mut Table, rows: u64) -> Result<()> {
     let events = sh::target().join("bench").join(format!("store-{rows}"));
     let events = path(&events)?;
     if !Path::new(events).join("_delta_log").is_dir() {
-        sh::run(path(&bench.example)?, &["make", events, &rows.to_string()])?;
+        sh::run(path(&bench.program)?, &["make", events, &rows.to_string()])?;
     }
     let script = sh::root().join("xtask/src/bench/duckdb/store.py");
     let theirs = answers(path(&bench.python)?, &[path(&script)?, events, ROUNDS])?;
@@ -139,7 +140,7 @@ fn questions(bench: &Bench, table: &mut Table, rows: u64) -> Result<()> {
 
 impl Bench {
     fn ours(&self, words: &[&str]) -> Result<Answers> {
-        answers(path(&self.example)?, words)
+        answers(path(&self.program)?, words)
     }
 
     /// What was done, as the table has it.

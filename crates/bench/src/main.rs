@@ -1,17 +1,18 @@
 //! Makes tables of events as a fleet has them, and says what it takes to write and to ask them.
 //!
 //! ```text
-//! bench make FOLDER ROWS          # a table of a hundred hosts over thirty days
-//! bench ask FOLDER ROUNDS         # questions about it
-//! bench insert FOLDER ROWS|FILE ROUNDS    # events, made or of a log, to committed rows
-//! bench pack FOLDER FILE…         # bytes that a row of the events of logs takes
-//! bench commits FOLDER ROUNDS     # a commit where there are few files and where there are many
-//! bench history FOLDER COMMITS    # two tables of so many commits, maintained and not
-//! bench open FOLDER ROUNDS        # opening a table
+//! store-bench make FOLDER ROWS          # a table of a hundred hosts over thirty days
+//! store-bench ask FOLDER ROUNDS         # questions about it
+//! store-bench insert FOLDER ROWS|FILE ROUNDS    # events, made or of a log, to committed rows
+//! store-bench pack FOLDER FILE…         # bytes that a row of the events of logs takes
+//! store-bench commits FOLDER ROUNDS     # a commit where there are few files and where there are many
+//! store-bench history FOLDER COMMITS    # two tables of so many commits, maintained and not
+//! store-bench open FOLDER ROUNDS        # opening a table
 //! ```
 //!
 //! Each but `make` and `history` prints `{"work": …, "took": …, "answer": …}` a line, the best of the
 //! rounds: seconds, or bytes.
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod ask;
