@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use quarry_collect::{Delivery, Next, Selection, Source};
+use quarry_collect::{Delivery, Next, Notice, Selection, Sink, Source};
 use quarry_event::filter::Glob;
 use quarry_eventlog::{Detail, Direction, LogInfo};
 use quarry_fleet::SourceId;
@@ -18,7 +18,7 @@ use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::input::{FileOptions, Input};
 use crate::listing::{Cell, Column, Rows};
-use crate::run::{Run, Setup, Take};
+use crate::run::{Run, Setup};
 use crate::servers::Server;
 use crate::source::Inputs;
 use crate::tallies::{Count, Key, Tallies, Tally};
@@ -174,7 +174,7 @@ type Place = (bool, usize);
 
 impl Lists {
     fn of(&mut self, source: &Source) -> &mut BTreeMap<String, Tally> {
-        let (name, logs) = self.found.entry((source.is_server(), source.index)).or_default();
+        let (name, logs) = self.found.entry((source.is_server(), source.id.index())).or_default();
         // A server may be read in another way than it was at first.
         name.clone_from(&source.name);
         logs
@@ -223,19 +223,11 @@ impl Lists {
     }
 }
 
-impl Take for Lists {
+impl Sink for Lists {
     type Output = Tallies;
+    type Error = Closed;
 
-    fn opened(&mut self, source: &Source) {
-        let is_known = !self.by_channel && !source.is_server();
-        let logs = self.of(source);
-        // A file's log is counted even if there is nothing in it.
-        if let Some(log) = source.log.as_ref().filter(|_| is_known) {
-            logs.entry(log.clone()).or_default();
-        }
-    }
-
-    fn take(&mut self, _: &Console, delivery: &mut Delivery<Tallies>) -> Result<Next, Closed> {
+    fn take(&mut self, delivery: &mut Delivery<Tallies>) -> Result<Next, Closed> {
         // A file's own; a server tells it of each log.
         let path = (!delivery.source.is_server()).then_some(&delivery.source.name);
         let size = path.and_then(|path| Some(std::fs::metadata(path).ok()?.len()));
@@ -249,8 +241,22 @@ impl Take for Lists {
         Ok(Next::Go)
     }
 
-    fn ended(&mut self, console: &Console, source: &Source) -> Result<(), Closed> {
-        console.beside(|| self.print((source.is_server(), source.index)))
+    fn notice(&mut self, source: &Source, notice: Notice) -> Result<(), Closed> {
+        match notice {
+            Notice::Opened => {
+                let is_known = !self.by_channel && !source.is_server();
+                let logs = self.of(source);
+                // A file's log is counted even if there is nothing in it.
+                if let Some(log) = source.log.as_ref().filter(|_| is_known) {
+                    logs.entry(log.clone()).or_default();
+                }
+                Ok(())
+            }
+            Notice::Ended => {
+                Console::beside(|| self.print((source.is_server(), source.id.index())))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -305,7 +311,7 @@ fn survey(
             }
         }
         if printed.is_ok() {
-            printed = run.console.beside(|| lists.print(place));
+            printed = Console::beside(|| lists.print(place));
         }
         failures
     })?;

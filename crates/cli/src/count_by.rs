@@ -9,17 +9,17 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quarry_collect::{Delivery, Next};
+use quarry_collect::{Delivery, Next, Sink};
 use quarry_event::output::Column as EventColumn;
 use serde_json::Value as Json;
 
 use crate::args::CountArgs;
-use crate::console::{Console, grouped};
+use crate::console::grouped;
 use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::listing::{self, Cell, Column};
 use crate::print;
-use crate::run::{Run, Take};
+use crate::run::Run;
 use crate::source::Inputs;
 use crate::tallies::{Count, Key, Tallies, Tally};
 
@@ -118,10 +118,11 @@ impl Default for Groups {
     }
 }
 
-impl Take for Groups {
+impl Sink for Groups {
     type Output = Tallies;
+    type Error = Closed;
 
-    fn take(&mut self, _: &Console, delivery: &mut Delivery<Tallies>) -> Result<Next, Closed> {
+    fn take(&mut self, delivery: &mut Delivery<Tallies>) -> Result<Next, Closed> {
         self.add(&delivery.output);
         Ok(Next::Go)
     }

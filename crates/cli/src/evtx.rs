@@ -5,9 +5,10 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Seek, Write};
 
 use quarry_binxml::write::{Packed, Packer, Template, WriteError};
-use quarry_collect::{Delivery, Found, Next, Output, Work};
+use quarry_collect::{Delivery, Found, Next, Output, Sink, Work};
 use quarry_event::{EventTime, Field, FieldSource};
 use quarry_eventlog::Direction;
+use quarry_fleet::SourceId;
 use quarry_logfile::{EvtxWriteError, EvtxWriter};
 
 use crate::args::ScanArgs;
@@ -16,7 +17,7 @@ use crate::detect::Detection;
 use crate::error::{Closed, Failure, Outcome};
 use crate::filter::{Question, Zone};
 use crate::input::FileOptions;
-use crate::run::{Setup, Take};
+use crate::run::Setup;
 use crate::unique::{Identifier, Unique};
 use crate::{out, scan};
 
@@ -35,20 +36,20 @@ pub(crate) fn run(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome,
         ..Setup::of(&args.show)
     };
     let (mut run, inputs) = setup.begin(&question, &args.read)?;
-    let of_each = args.lines.filter(|_| !args.unique);
-    let wanted = question.wanted(rules.map(Detection::routes), &inputs, of_each)?;
+    let read_of_each = args.lines.filter(|_| !args.unique);
+    let wanted = question.wanted(rules.map(Detection::routes), &inputs, read_of_each)?;
     let mut unique = Unique::default();
     let pack = Pack { identifier: args.unique.then(Identifier::default) };
-    let saved =
-        Saving::new(&mut unique, args.lines.filter(|_| args.unique)).and_then(|mut saving| {
-            match rules {
-                Some(rules) => {
-                    run.read_through(inputs, &wanted, rules.stage(), &pack, &mut saving)?;
-                }
-                None => run.read_through(inputs, &wanted, (), &pack, &mut saving)?,
+    let of_each = args.lines.filter(|_| args.unique);
+    let saved = Saving::new(&mut unique, of_each, run.console.clone()).and_then(|mut saving| {
+        match rules {
+            Some(rules) => {
+                run.read_through(inputs, &wanted, rules.stage(), &pack, &mut saving)?;
             }
-            saving.finish()
-        });
+            None => run.read_through(inputs, &wanted, (), &pack, &mut saving)?,
+        }
+        saving.finish()
+    });
     run.conclude(saved, |run| scan::sum_up(run, &unique, rules))
 }
 
@@ -61,11 +62,13 @@ struct Saving<'u> {
     unique: &'u mut Unique,
     /// The most events of a source then, and how many of each there were.
     of_each: Option<u64>,
-    saved: HashMap<usize, u64>,
+    saved: HashMap<SourceId, u64>,
+    /// What can't be saved is told there.
+    console: Console,
 }
 
 impl<'u> Saving<'u> {
-    fn new(unique: &'u mut Unique, of_each: Option<u64>) -> Result<Self, Closed> {
+    fn new(unique: &'u mut Unique, of_each: Option<u64>, console: Console) -> Result<Self, Closed> {
         // The file's header comes last, so it can't be written to a pipe as it grows.
         let direct = new_file();
         let is_direct = direct.is_some();
@@ -75,7 +78,7 @@ impl<'u> Saving<'u> {
         };
         let file = file.map(|file| BufWriter::with_capacity(1 << 18, file));
         let writer = file.and_then(EvtxWriter::new).map_err(|error| out::of_sorting(&error))?;
-        Ok(Saving { writer, is_direct, unique, of_each, saved: HashMap::new() })
+        Ok(Saving { writer, is_direct, unique, of_each, saved: HashMap::new(), console })
     }
 
     fn finish(self) -> Result<(), Closed> {
@@ -92,16 +95,13 @@ fn of_file(error: &EvtxWriteError) -> Closed {
     })
 }
 
-impl Take for Saving<'_> {
+impl Sink for Saving<'_> {
     type Output = Records;
+    type Error = Closed;
 
-    fn take(
-        &mut self,
-        console: &Console,
-        delivery: &mut Delivery<Records>,
-    ) -> Result<Next, Closed> {
+    fn take(&mut self, delivery: &mut Delivery<Records>) -> Result<Next, Closed> {
         let Records { records, values } = &delivery.output;
-        let saved = self.saved.entry(delivery.source.index).or_default();
+        let saved = self.saved.entry(delivery.source.id).or_default();
         let mut start = 0;
         for record in records {
             let values = &values[start..record.end];
@@ -128,7 +128,8 @@ impl Take for Saving<'_> {
                         Some(number) => format!("record {number} of {log}"),
                         None => format!("a record of {log}"),
                     };
-                    console.warning(&format!("{}: {place} can't be saved: {error}", source.name));
+                    self.console
+                        .warning(&format!("{}: {place} can't be saved: {error}", source.name));
                 }
                 Err(error) => return Err(of_file(&error)),
             }

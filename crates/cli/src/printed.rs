@@ -1,11 +1,17 @@
-//! Events printed on every core.
+//! Events printed on every core, and then written in order.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
-use quarry_collect::{Found, Output, Work};
+use quarry_collect::{Delivery, Found, Next, Output, Sink, Summary, Work};
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::{EventTime, Field, FieldSource, PartialSource, Value};
+use quarry_fleet::SourceId;
 
+use crate::console::Console;
+use crate::error::Closed;
+use crate::out::{self, Out};
+use crate::sort::Sorter;
 use crate::unique::{Identifier, Unique};
 
 /// The memory that is kept for the next batch, in bytes.
@@ -171,5 +177,86 @@ impl Printed {
         let mut start = 0;
         let ends = self.ends.iter();
         (text, ends.map(move |&(end, time)| (time, std::mem::replace(&mut start, end)..end)))
+    }
+}
+
+/// Writes printed events as they come, or sorts them first.
+pub(crate) struct Printing<'u> {
+    pub(crate) out: Out,
+    pub(crate) sorter: Option<Sorter>,
+    /// Where each event is wanted once.
+    pub(crate) once: Option<Once<'u>>,
+}
+
+/// Leaves out events that were printed, and then those of a source that are too many.
+pub(crate) struct Once<'u> {
+    unique: &'u mut Unique,
+    separator: &'static [u8],
+    /// The most events of a source.
+    of_each: Option<u64>,
+    /// How many of each there were, by its place.
+    printed: HashMap<SourceId, u64>,
+}
+
+impl<'u> Once<'u> {
+    /// Nothing was printed yet; `separator` stands between two events.
+    pub(crate) fn new(
+        unique: &'u mut Unique,
+        separator: &'static [u8],
+        of_each: Option<u64>,
+    ) -> Self {
+        Once { unique, separator, of_each, printed: HashMap::new() }
+    }
+
+    /// Whether more of the source is wanted.
+    fn keep(&mut self, delivery: &mut Delivery<Printed>) -> bool {
+        delivery.output.keep_new(self.unique, self.separator);
+        let Some(most) = self.of_each else { return true };
+        let printed = self.printed.entry(delivery.source.id).or_default();
+        delivery.output.truncate(most - *printed);
+        *printed += delivery.output.count();
+        *printed < most
+    }
+}
+
+impl Sink for Printing<'_> {
+    type Output = Printed;
+    type Error = Closed;
+
+    fn take(&mut self, delivery: &mut Delivery<Printed>) -> Result<Next, Closed> {
+        let is_wanted = self.once.as_mut().is_none_or(|once| once.keep(delivery));
+        let (turn, printed, out) = (delivery.turn, &mut delivery.output, &mut self.out);
+        match &mut self.sorter {
+            Some(sorter) => {
+                if let Some(turn) = turn {
+                    let take = &mut |text: &[u8]| out.hold(text);
+                    Console::beside(|| sorter.release(Some(turn.edge), take, out::of_sorting))?;
+                }
+                let (text, events) = printed.take_apart();
+                let added = sorter.add(turn.map_or(0, |turn| turn.place), text, events);
+                added.map_err(|error| out::of_sorting(&error))?;
+            }
+            None => Console::beside(|| out.deliver(&printed.text))?,
+        }
+        Ok(if is_wanted { Next::Go } else { Next::Skip })
+    }
+
+    fn persist(&mut self) -> Result<(), Closed> {
+        self.out.persist()
+    }
+
+    fn progress(&mut self, _: &Summary, is_idle: bool) -> Result<(), Closed> {
+        if is_idle { self.out.check() } else { Ok(()) }
+    }
+}
+
+impl Printing<'_> {
+    /// Ends the output; what is still to be sorted isn't, if not all of it came.
+    pub(crate) fn finish(mut self, is_interrupted: bool) -> Result<(), Closed> {
+        let out = &mut self.out;
+        if let Some(mut sorter) = self.sorter.filter(|_| !is_interrupted) {
+            sorter.release(None, &mut |text| out.hold(text), out::of_sorting)?;
+        }
+        out.finish()
     }
 }

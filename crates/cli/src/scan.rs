@@ -1,21 +1,17 @@
 //! `quarry scan`: the events of the sources that match, in a format.
 
-use std::collections::HashMap;
-
-use quarry_collect::{Delivery, Next, Output as _};
 use quarry_eventlog::Direction;
 
 use crate::args::{ScanArgs, ScanFormat};
-use crate::console::Console;
 use crate::detect::Detection;
-use crate::error::{Closed, Failure, Outcome};
+use crate::error::{Failure, Outcome};
 use crate::evtx;
 use crate::filter::{Question, Zone};
 use crate::input::FileOptions;
-use crate::out::{self, Out};
+use crate::out::Out;
 use crate::print::{self, Wanted};
-use crate::printed::{Print, Printed};
-use crate::run::{Run, Setup, Take};
+use crate::printed::{Once, Print, Printing};
+use crate::run::{Run, Setup};
 use crate::sort::Sorter;
 use crate::unique::{Identifier, Unique};
 
@@ -79,13 +75,8 @@ pub(crate) fn read(args: &ScanArgs, rules: Option<&Detection>) -> Result<Outcome
             times: sorter.is_some(),
             identifier: args.unique.then(Identifier::default),
         };
-        let unique = args.unique.then(|| Once {
-            unique: &mut unique,
-            separator: print.separator,
-            of_each,
-            printed: HashMap::new(),
-        });
-        let mut printing = Printing { out, sorter, unique };
+        let once = args.unique.then(|| Once::new(&mut unique, print.separator, of_each));
+        let mut printing = Printing { out, sorter, once };
         match rules {
             Some(rules) => {
                 run.read_through(inputs, &wanted, rules.stage(), &print, &mut printing)?;
@@ -103,75 +94,4 @@ pub(crate) fn sum_up(run: &Run, unique: &Unique, rules: Option<&Detection>) {
         rules.summarize(run);
     }
     unique.summarize(&run.console);
-}
-
-/// Writes printed events as they come, or sorts them first.
-struct Printing<'u> {
-    out: Out,
-    sorter: Option<Sorter>,
-    /// Where each event is wanted once.
-    unique: Option<Once<'u>>,
-}
-
-/// Leaves out events that were printed, and then those of a source that are too many.
-struct Once<'u> {
-    unique: &'u mut Unique,
-    separator: &'static [u8],
-    /// The most events of a source.
-    of_each: Option<u64>,
-    /// How many of each there were, by its place.
-    printed: HashMap<usize, u64>,
-}
-
-impl Once<'_> {
-    /// Whether more of the source is wanted.
-    fn keep(&mut self, delivery: &mut Delivery<Printed>) -> bool {
-        delivery.output.keep_new(self.unique, self.separator);
-        let Some(most) = self.of_each else { return true };
-        let printed = self.printed.entry(delivery.source.index).or_default();
-        delivery.output.truncate(most - *printed);
-        *printed += delivery.output.count();
-        *printed < most
-    }
-}
-
-impl Take for Printing<'_> {
-    type Output = Printed;
-
-    fn take(
-        &mut self,
-        console: &Console,
-        delivery: &mut Delivery<Printed>,
-    ) -> Result<Next, Closed> {
-        let is_wanted = self.unique.as_mut().is_none_or(|once| once.keep(delivery));
-        let (turn, printed, out) = (delivery.turn, &mut delivery.output, &mut self.out);
-        match &mut self.sorter {
-            Some(sorter) => {
-                if let Some(turn) = turn {
-                    let take = &mut |text: &[u8]| out.hold(text);
-                    console.beside(|| sorter.release(Some(turn.edge), take, out::of_sorting))?;
-                }
-                let (text, events) = printed.take_apart();
-                let added = sorter.add(turn.map_or(0, |turn| turn.place), text, events);
-                added.map_err(|error| out::of_sorting(&error))?;
-            }
-            None => console.beside(|| out.deliver(&printed.text))?,
-        }
-        Ok(if is_wanted { Next::Go } else { Next::Skip })
-    }
-
-    fn check(&self) -> Result<(), Closed> {
-        self.out.check()
-    }
-}
-
-impl Printing<'_> {
-    /// Ends the output; what is still to be sorted isn't, if not all of it came.
-    fn finish(mut self, is_interrupted: bool) -> Result<(), Closed> {
-        let out = &mut self.out;
-        if let Some(mut sorter) = self.sorter.filter(|_| !is_interrupted) {
-            sorter.release(None, &mut |text| out.hold(text), out::of_sorting)?;
-        }
-        out.finish()
-    }
 }

@@ -47,8 +47,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<ExitCode, Failure> {
 
 /// Is the helper of the page's process.
 fn help(args: &ServeArgs, public: &PublicPage) -> Result<ExitCode, Failure> {
-    let mut console = Console::new(When::Auto, false);
-    interrupt::catch(&mut console);
+    let console = Console::new(When::Auto, false);
+    interrupt::catch(&console);
     let arguments = |web: &mut Command| {
         web.args(["serve", "--unprivileged"]);
         if args.servers.inventory.is_none()
@@ -64,7 +64,7 @@ fn help(args: &ServeArgs, public: &PublicPage) -> Result<ExitCode, Failure> {
 
 /// Serves the page in this process.
 fn page(args: &ServeArgs, public: Option<&PublicPage>) -> Result<(), Failure> {
-    let mut console = Console::new(When::Auto, false);
+    let console = Console::new(When::Auto, false);
     let texts = RunTexts::open(&args.texts, true, &console);
     let mut inventory = crate::servers::Servers::new(&args.servers, &console)?;
     if public.is_some() {
@@ -76,7 +76,7 @@ fn page(args: &ServeArgs, public: Option<&PublicPage>) -> Result<(), Failure> {
     for failure in inputs.failed_servers.iter().chain(&inputs.mistakes) {
         console.error(failure);
     }
-    interrupt::catch(&mut console);
+    interrupt::catch(&console);
     let failed = |e: io::Error| Failure::io("the network", &e);
     let runtime = network::runtime(None).map_err(failed)?;
     let asks_as_persons = inputs.servers.iter().any(|server| server.is_of_persons());

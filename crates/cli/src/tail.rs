@@ -3,19 +3,18 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quarry_collect::{Delivery, FleetInput, Next};
+use quarry_collect::FleetInput;
 use quarry_fleet::{FileSource, MAX_LAST};
 
 use crate::args::{Format, TailArgs, WorkArgs};
-use crate::console::Console;
 use crate::detect::Detection;
-use crate::error::{Closed, Failure, delivered};
+use crate::error::{Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::input::{self, Input};
 use crate::out::Out;
 use crate::print::{self, Wanted};
-use crate::printed::{Print, Printed};
-use crate::run::{self, Setup, Take};
+use crate::printed::{Print, Printing};
+use crate::run::{self, Setup};
 
 pub(crate) fn run(args: &TailArgs) -> Result<ExitCode, Failure> {
     follow(args, None)
@@ -104,7 +103,8 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
         let separator = printer.separator();
         let identifier = None;
         let print = Print { printer, separator, apart: false, times: false, identifier };
-        let (cursors, mut printing) = (cursors.as_mut(), Printing { out });
+        let (cursors, mut printing) =
+            (cursors.as_mut(), Printing { out, sorter: None, once: None });
         match rules {
             None => run.follow(sources, (), args.lines, cursors, &print, &mut printing),
             Some(rules) => {
@@ -122,30 +122,4 @@ pub(crate) fn follow(args: &TailArgs, rules: Option<&Detection>) -> Result<ExitC
         }
     }
     Ok(outcome.exit_code())
-}
-
-/// Prints events when they come.
-struct Printing {
-    out: Out,
-}
-
-impl Take for Printing {
-    type Output = Printed;
-
-    fn take(
-        &mut self,
-        console: &Console,
-        delivery: &mut Delivery<Printed>,
-    ) -> Result<Next, Closed> {
-        console.beside(|| self.out.deliver(&delivery.output.text))?;
-        Ok(Next::Go)
-    }
-
-    fn persist(&mut self) -> Result<(), Closed> {
-        self.out.persist()
-    }
-
-    fn check(&self) -> Result<(), Closed> {
-        self.out.check()
-    }
 }

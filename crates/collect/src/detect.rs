@@ -59,7 +59,7 @@ impl Stage for Arc<Detect> {
     }
 
     fn begins(&self, matcher: &mut Matcher, source: &Source) {
-        matcher.begins(source.index);
+        matcher.begins(source.id.index());
     }
 
     #[inline]

@@ -10,7 +10,7 @@
 //!
 //! [`Pipeline`] says what is read, and [`Selection`] what is wanted of it. [`Work`] makes something
 //! of each event on every core, and a [`Sink`] takes what was made on one thread, in order. A
-//! [`CursorStore`] keeps where to go on.
+//! [`CursorStore`] keeps where to go on, and an [`Observer`] can tell people how it goes.
 //!
 //! # Bounds
 //!
@@ -39,7 +39,9 @@ pub use kinds::{CountKinds, Kinds, newest_kinds};
 pub use live::{LiveOptions, LiveTexts, NoTexts, ServerCatalogue, ServerTexts, read_server};
 pub use pipeline::{Pipeline, RunError};
 pub use selection::Selection;
-pub use sink::{Delivery, Found, Next, Notes, Notice, Output, Searched, Sink, Stage, Turn, Work};
+pub use sink::{
+    Delivery, Found, Next, Notes, Notice, Observer, Output, Searched, Sink, Stage, Turn, Work,
+};
 pub use source::{FileInput, FleetInput, Source};
 pub use stop::Stop;
 pub use summary::{Alike, Summary, Tally};

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use encoding_rs::Encoding;
 use quarry_eventlog::{Direction, LogName};
-use quarry_fleet::{Follow, FollowOptions, FollowRequest, Job, Request, Scan};
+use quarry_fleet::{Follow, FollowOptions, FollowRequest, Job, Request, Scan, SourceId};
 use tokio::runtime::Handle;
 
 use crate::cursor::{CursorError, CursorStore, LogCursor};
-use crate::sink::{Delivery, Next, Notice, Output, Sink, Stage, Work};
+use crate::sink::{Delivery, Next, Notice, Observer, Output, Sink, Stage, Work};
 use crate::source::{FileInput, FleetInput, Source};
 use crate::stop::Stop;
 use crate::summary::Summary;
@@ -37,11 +37,12 @@ const UNSAVED: Duration = Duration::from_millis(500);
 /// of tasks, run it with `tokio::task::spawn_blocking`, and let the sink send into a bounded
 /// channel: while nobody receives, nothing is read.
 #[derive(Debug)]
-pub struct Pipeline<S = ()> {
+pub struct Pipeline<S = (), O = ()> {
     files: Vec<FileInput>,
     fleet: Vec<FleetInput>,
     mode: Mode,
     stage: S,
+    observer: O,
     threads: NonZeroUsize,
     ansi: &'static Encoding,
     direction: Direction,
@@ -80,6 +81,7 @@ impl Pipeline {
             fleet: Vec::new(),
             mode: Mode::None,
             stage: (),
+            observer: (),
             threads,
             ansi: encoding_rs::WINDOWS_1252,
             direction: Direction::Forward,
@@ -114,15 +116,27 @@ impl Pipeline {
     }
 }
 
-impl<S: Stage> Pipeline<S> {
+impl<S: Stage, O: Observer> Pipeline<S, O> {
     /// Adds a stage, after those there are.
     #[must_use]
-    pub fn stage<T: Stage>(self, stage: T) -> Pipeline<(S, T)> {
+    pub fn stage<T: Stage>(self, stage: T) -> Pipeline<(S, T), O> {
+        self.with(|first, observer| ((first, stage), observer))
+    }
+
+    /// Has somebody hear how the run goes, in place of who was to.
+    #[must_use]
+    pub fn observer<T: Observer>(self, observer: T) -> Pipeline<S, T> {
+        self.with(|stage, _| (stage, observer))
+    }
+
+    /// The same sources, with another stage and observer.
+    fn with<T, U>(self, change: impl FnOnce(S, O) -> (T, U)) -> Pipeline<T, U> {
         let Pipeline {
             files,
             fleet,
             mode,
-            stage: first,
+            stage,
+            observer,
             threads,
             ansi,
             direction,
@@ -130,12 +144,13 @@ impl<S: Stage> Pipeline<S> {
             output_bytes,
             stop,
         } = self;
-        let stage = (first, stage);
+        let (stage, observer) = change(stage, observer);
         Pipeline {
             files,
             fleet,
             mode,
             stage,
+            observer,
             threads,
             ansi,
             direction,
@@ -205,9 +220,10 @@ impl<S: Stage> Pipeline<S> {
         let mut run = Run {
             summary: Summary::new(self.files.len(), names),
             sink,
+            observer: self.observer,
             cursors,
             unsaved: None,
-            left: Vec::new(),
+            left: HashMap::new(),
             first_of_fleet: self.files.len(),
         };
         // Ends what waits for sources when the sink wants no more.
@@ -231,24 +247,23 @@ impl<S: Stage> Pipeline<S> {
                 let next = match part {
                     Some(Part::Notice(source, notice)) => run.notice(&source, notice),
                     Some(Part::Cursor(source, cursor)) => {
-                        if !cut.has(source.index, Some(&cursor.log)) {
+                        if !cut.has(source.id, Some(&cursor.log)) {
                             run.acknowledge(cursor);
                         }
                         Ok(Next::Go)
                     }
                     Some(Part::Delivery { mut delivery, is_cut }) => {
-                        let index = delivery.source.index;
-                        let is_passed =
-                            skips.is_skipped(index) || cut.has(index, delivery.log.as_ref());
+                        let id = delivery.source.id;
+                        let is_passed = skips.is_skipped(id) || cut.has(id, delivery.log.as_ref());
                         let next = match is_passed {
                             true => Ok(Next::Go),
                             false => run.take(&mut delivery),
                         };
                         if is_cut {
-                            cut.0.insert((index, delivery.log.clone()));
+                            cut.0.insert((id, delivery.log.clone()));
                         }
                         if matches!(next, Ok(Next::Skip)) {
-                            skips.skip(index);
+                            skips.skip(id);
                         }
                         decoding.use_again(delivery.output);
                         next
@@ -277,10 +292,10 @@ impl<S: Stage> Pipeline<S> {
 /// The logs of which a batch was cut short, by their sources: what comes of them after it isn't
 /// taken, so that what was taken has no hole, and the cursor is where that ends.
 #[derive(Default)]
-struct Cut(HashSet<(usize, Option<LogName>)>);
+struct Cut(HashSet<(SourceId, Option<LogName>)>);
 
 impl Cut {
-    fn has(&self, source: usize, log: Option<&LogName>) -> bool {
+    fn has(&self, source: SourceId, log: Option<&LogName>) -> bool {
         !self.0.is_empty() && self.0.contains(&(source, log.cloned()))
     }
 }
@@ -332,18 +347,19 @@ fn each<R>(fleet: &[FleetInput], request: impl Fn(&FleetInput) -> R) -> Vec<Job<
 }
 
 /// What the calling thread keeps.
-struct Run<'s, 'c, K> {
+struct Run<'s, 'c, K, O> {
     summary: Summary,
     sink: &'s mut K,
+    observer: O,
     cursors: Option<&'c mut dyn CursorStore>,
     /// Since when cursors were acknowledged that aren't saved.
     unsaved: Option<Instant>,
     /// Of sources with a limit, how many events are still wanted.
-    left: Vec<Option<u64>>,
+    left: HashMap<SourceId, u64>,
     first_of_fleet: usize,
 }
 
-impl<K: Sink> Run<'_, '_, K> {
+impl<K: Sink, O: Observer> Run<'_, '_, K, O> {
     fn take(&mut self, delivery: &mut Delivery<K::Output>) -> Result<Next, RunError<K::Error>> {
         let mut is_last = false;
         if let Some(wanted) = self.wanted(&delivery.source) {
@@ -361,6 +377,7 @@ impl<K: Sink> Run<'_, '_, K> {
         self.summary.holes += holes.count() as u64;
         let Delivery { records, matched, .. } = *delivery;
         tracing::trace!(source = delivery.source.shown, records, matched, "delivery");
+        self.observer.delivery(delivery);
         let next = self.sink.take(delivery).map_err(RunError::Sink)?;
         if let Some(cursor) = delivery.cursor.take() {
             self.acknowledge(cursor);
@@ -371,14 +388,11 @@ impl<K: Sink> Run<'_, '_, K> {
 
     fn wanted(&mut self, source: &Source) -> Option<&mut u64> {
         let limit = source.selection().limit()?;
-        if self.left.len() <= source.index {
-            self.left.resize(source.index + 1, None);
-        }
-        Some(self.left[source.index].get_or_insert(limit))
+        Some(self.left.entry(source.id).or_insert(limit))
     }
 
     fn notice(&mut self, source: &Source, notice: Notice) -> Result<Next, RunError<K::Error>> {
-        let server = source.index.checked_sub(self.first_of_fleet);
+        let server = source.id.index().checked_sub(self.first_of_fleet);
         match (&notice, server) {
             (Notice::FileFailed(_), _) => self.summary.file_ended(false),
             (Notice::Ended, None) => self.summary.file_ended(true),
@@ -392,12 +406,14 @@ impl<K: Sink> Run<'_, '_, K> {
             _ => {}
         }
         tracing::debug!(source = source.shown, ?notice);
+        self.observer.notice(source, &notice);
         self.sink.notice(source, notice).map_err(RunError::Sink)?;
         self.progress(false)?;
         Ok(Next::Go)
     }
 
     fn progress(&mut self, is_idle: bool) -> Result<(), RunError<K::Error>> {
+        self.observer.progress(&self.summary);
         self.sink.progress(&self.summary, is_idle).map_err(RunError::Sink)
     }
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use quarry_event::{EventTime, FieldSource, Origin, PartialSource, RuleName, Texts};
 use quarry_eventlog::{Damage, LogName, RecordId, Strength};
-use quarry_fleet::Room;
+use quarry_fleet::{Room, SourceId};
 
 use crate::cursor::LogCursor;
 use crate::source::Source;
@@ -265,21 +265,52 @@ pub trait Sink {
         Ok(())
     }
 
-    /// A source, by its place, of which no more is wanted, whatever comes of it; it counts as read.
+    /// A source of which no more is wanted, whatever comes of it; it counts as read.
     /// Asked until there is none, after each delivery and notice, and 20 times a second while nothing
     /// comes.
-    fn dismisses(&mut self) -> Option<usize> {
+    fn dismisses(&mut self) -> Option<SourceId> {
         None
     }
 
-    /// Called after each delivery and notice, and 20 times a second while nothing comes: shows how
-    /// far the run is, and finds out that nobody wants more.
+    /// Called after each delivery and notice, and 20 times a second while nothing comes: finds out that
+    /// nobody wants more.
     ///
     /// # Errors
     /// The sink's own, which ends the run.
     fn progress(&mut self, summary: &Summary, is_idle: bool) -> Result<(), Self::Error> {
         let _ = (summary, is_idle);
         Ok(())
+    }
+}
+
+/// Hears how a run goes, each time before the sink does, and takes nothing: what tells people of a run is the
+/// same, whatever is made of its events.
+///
+/// `()` doesn't listen.
+pub trait Observer {
+    /// Something was read of a source, and this was made of it.
+    fn delivery<O>(&mut self, _delivery: &Delivery<O>) {}
+
+    /// Something has happened to a source.
+    fn notice(&mut self, _source: &Source, _notice: &Notice) {}
+
+    /// Called after each delivery and notice, and 20 times a second while nothing comes.
+    fn progress(&mut self, _summary: &Summary) {}
+}
+
+impl Observer for () {}
+
+impl<T: Observer> Observer for &mut T {
+    fn delivery<O>(&mut self, delivery: &Delivery<O>) {
+        (**self).delivery(delivery);
+    }
+
+    fn notice(&mut self, source: &Source, notice: &Notice) {
+        (**self).notice(source, notice);
+    }
+
+    fn progress(&mut self, summary: &Summary) {
+        (**self).progress(summary);
     }
 }
 

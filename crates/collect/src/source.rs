@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use quarry_event::MessageSource;
 use quarry_eventlog::{FileLog, LogError};
+use quarry_fleet::SourceId;
 
 use crate::live::ServerTexts;
 use crate::selection::Selection;
@@ -13,8 +14,8 @@ use crate::stop::Stop;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Source {
-    /// Its place among all sources of the run: files first, then the others.
-    pub index: usize,
+    /// Its place among all sources of the run: files that are read once first, then the others.
+    pub id: SourceId,
     /// Its name in an event's identity: a path, or a server's address.
     pub name: String,
     /// What the user calls it.
@@ -43,7 +44,7 @@ impl Source {
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Source").field("index", &self.index).field("name", &self.name).finish()
+        f.debug_struct("Source").field("id", &self.id).field("name", &self.name).finish()
     }
 }
 

@@ -15,16 +15,13 @@ use crate::args::{TerminalArgs, When};
 use crate::error::Failure;
 use crate::trace;
 
-/// Standard error.
-#[derive(Debug)]
+/// Standard error. Each copy is the same one.
+#[derive(Clone, Debug)]
 pub struct Console {
     color: ColorChoice,
     quiet: bool,
     verbose: bool,
-    bar: ProgressBar,
     started: Instant,
-    /// Whether standard output is a terminal too, on which progress would stand among the events.
-    shared: bool,
 }
 
 /// How far the work is. Of files and servers, where there are any, those done and all.
@@ -50,6 +47,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The progress that is shown.
 static SHOWN: LazyLock<Mutex<ProgressBar>> = LazyLock::new(|| Mutex::new(ProgressBar::hidden()));
 
+/// Whether standard output is a terminal too, on which progress would stand among the events.
+static IS_SHARED: LazyLock<bool> = LazyLock::new(|| io::stdout().is_terminal());
+
+fn shown() -> ProgressBar {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HINT: Style = AnsiColor::Cyan.on_default().bold();
@@ -57,14 +61,7 @@ const HINT: Style = AnsiColor::Cyan.on_default().bold();
 impl Console {
     /// Standard error in colour or not, with errors alone where it is to be `quiet`.
     pub fn new(color: When, quiet: bool) -> Self {
-        Console {
-            color: choice(color),
-            quiet,
-            verbose: false,
-            bar: ProgressBar::hidden(),
-            started: Instant::now(),
-            shared: io::stdout().is_terminal(),
-        }
+        Console { color: choice(color), quiet, verbose: false, started: Instant::now() }
     }
 
     /// As the options ask for.
@@ -80,28 +77,28 @@ impl Console {
     }
 
     /// Shows progress from now on, where there is a terminal for it.
-    pub fn start_progress(&mut self) {
+    pub fn start_progress(&self) {
         if self.quiet || !io::stderr().is_terminal() {
             return;
         }
-        self.bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-            self.bar.set_style(style);
+            bar.set_style(style);
         }
-        self.bar.enable_steady_tick(Duration::from_millis(100));
-        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = self.bar.clone();
+        bar.enable_steady_tick(Duration::from_millis(100));
+        *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = bar;
     }
 
     /// A line that is no console's own, beside whatever progress is shown.
     pub fn line(text: &str) {
-        let bar = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
         // There is nowhere to tell that standard error can't be written to.
-        bar.suspend(|| drop(writeln!(io::stderr(), "{}", safe(text))));
+        shown().suspend(|| drop(writeln!(io::stderr(), "{}", safe(text))));
     }
 
     /// Shows how far the work is.
     pub fn progress(&self, progress: impl FnOnce() -> Progress) {
-        if self.bar.is_hidden() {
+        let bar = shown();
+        if bar.is_hidden() {
             return;
         }
         let progress = progress();
@@ -122,17 +119,17 @@ impl Console {
         if let Some(awaited) = progress.awaited.filter(|_| self.started.elapsed() > PATIENCE) {
             text += &format!("; waiting for {awaited}");
         }
-        self.bar.set_message(safe(&text));
+        bar.set_message(safe(&text));
     }
 
     /// Ends the progress, and leaves nothing of it.
     pub fn end_progress(&self) {
-        self.bar.finish_and_clear();
+        shown().finish_and_clear();
     }
 
-    /// Does something that writes to standard output.
-    pub fn beside<R>(&self, write: impl FnOnce() -> R) -> R {
-        if self.shared { self.bar.suspend(write) } else { write() }
+    /// Does something that writes to standard output, beside whatever progress is shown.
+    pub fn beside<R>(write: impl FnOnce() -> R) -> R {
+        if *IS_SHARED { shown().suspend(write) } else { write() }
     }
 
     /// Says what is wrong, shows where, and what to do.
@@ -176,7 +173,7 @@ impl Console {
     }
 
     fn print(&self, text: &str) {
-        self.bar.suspend(|| {
+        shown().suspend(|| {
             let mut stream = AutoStream::new(io::stderr().lock(), self.color);
             // There is nowhere to tell that standard error can't be written to.
             let _ = stream.write_all(text.as_bytes());

@@ -10,7 +10,7 @@ static INTERRUPTED: LazyLock<Stop> = LazyLock::new(Stop::default);
 
 /// Lets Ctrl-C end the reading, so that what was read is printed and summed up; a second one ends
 /// the process.
-pub fn catch(console: &mut Console) {
+pub fn catch(console: &Console) {
     let handler = || {
         if !INTERRUPTED.set() {
             std::process::exit(130);

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use encoding_rs::Encoding;
 use quarry_collect::{
-    CursorError, CursorStore, Delivery, FileCursors, FleetInput, Next, NoTexts, Output, Pipeline,
-    RunError, Searched, Selection, Source, Stage, Summary, Work,
+    CursorError, CursorStore, FileCursors, FleetInput, NoTexts, Pipeline, RunError, Searched,
+    Selection, Sink, Stage, Summary, Work,
 };
 use quarry_eventlog::{Direction, EventLog, LogError};
 use quarry_fleet::{Ask, FollowOptions, Health, SourceId};
@@ -32,55 +32,11 @@ use crate::servers::{Server, Servers};
 use crate::source::{Inputs, expand};
 use crate::texts::RunTexts;
 
-use report::Reporting;
 pub use setup::Setup;
 use summary::names;
 
 /// Warnings of one source that are shown each.
 const MAX_WARNINGS: u64 = 10;
-
-/// Takes what comes of sources; [`Run`] reports the rest.
-pub trait Take {
-    /// What was made of events.
-    type Output: Output;
-
-    /// A source was opened; a server perhaps again, in another way.
-    fn opened(&mut self, _source: &Source) {}
-
-    /// Takes a delivery, whose damage was reported.
-    ///
-    /// # Errors
-    /// It can't be written, or nobody wants it.
-    fn take(
-        &mut self,
-        console: &Console,
-        delivery: &mut Delivery<Self::Output>,
-    ) -> Result<Next, Closed>;
-
-    /// Nothing more comes of a source.
-    ///
-    /// # Errors
-    /// As [`take`](Self::take).
-    fn ended(&mut self, _console: &Console, _source: &Source) -> Result<(), Closed> {
-        Ok(())
-    }
-
-    /// Makes durable what was taken.
-    ///
-    /// # Errors
-    /// As [`take`](Self::take).
-    fn persist(&mut self) -> Result<(), Closed> {
-        Ok(())
-    }
-
-    /// Fails when nobody wants what is taken, which would else show with the next delivery.
-    ///
-    /// # Errors
-    /// As [`take`](Self::take).
-    fn check(&self) -> Result<(), Closed> {
-        Ok(())
-    }
-}
 
 /// Sources, how they are read and how that goes.
 pub struct Run {
@@ -113,9 +69,9 @@ pub struct Run {
     /// Whether servers are read of which no log was named.
     has_usual_logs: bool,
     /// What each source is called that was opened, by its place.
-    sources: BTreeMap<usize, String>,
+    sources: BTreeMap<SourceId, String>,
     /// Of each source whose events' messages were searched its name, and how many had none.
-    searched: HashMap<usize, (String, Searched)>,
+    searched: HashMap<SourceId, (String, Searched)>,
     /// Servers without message text.
     without_texts: Vec<NoTexts>,
     runtime: Option<Runtime>,
@@ -173,47 +129,47 @@ impl Run {
         }
         self.summary.add_unread(0, inputs.failed_servers.len() as u64);
         self.mistakes += inputs.mistakes.len() as u64;
-        interrupt::catch(&mut self.console);
+        interrupt::catch(&self.console);
         Ok(inputs)
     }
 
     /// What each source is called that was opened, by its place.
-    pub fn sources(&self) -> &BTreeMap<usize, String> {
+    pub fn sources(&self) -> &BTreeMap<SourceId, String> {
         &self.sources
     }
 
     /// Servers that are asked something, without other sources.
     pub fn expect_servers(&mut self, args: &ServerArgs) {
         self.options = options(args);
-        interrupt::catch(&mut self.console);
+        interrupt::catch(&self.console);
     }
 
     /// Reads the sources once.
     ///
     /// # Errors
     /// No more can be taken.
-    pub fn read<W: Work, T: Take<Output = W::Output>>(
+    pub fn read<W: Work, K: Sink<Output = W::Output, Error = Closed>>(
         &mut self,
         inputs: Inputs,
         selection: &Arc<Selection>,
         work: &W,
-        take: &mut T,
+        sink: &mut K,
     ) -> Result<(), Closed> {
         let wanted = Wanted { files: Arc::clone(selection), servers: Arc::clone(selection) };
-        self.read_through(inputs, &wanted, (), work, take)
+        self.read_through(inputs, &wanted, (), work, sink)
     }
 
     /// The same, through a stage.
     ///
     /// # Errors
     /// As [`read`](Self::read).
-    pub fn read_through<S: Stage, W: Work, T: Take<Output = W::Output>>(
+    pub fn read_through<S: Stage, W: Work, K: Sink<Output = W::Output, Error = Closed>>(
         &mut self,
         inputs: Inputs,
         wanted: &Wanted,
         stage: S,
         work: &W,
-        take: &mut T,
+        sink: &mut K,
     ) -> Result<(), Closed> {
         let (mut files, mut failed) = (Vec::new(), 0);
         let mut texts = Vec::new();
@@ -246,40 +202,39 @@ impl Run {
             let options = self.options.clone();
             pipeline = pipeline.and_servers(self.runtime()?.handle(), servers, options);
         }
-        self.run(pipeline.stage(stage), work, take, None)
+        self.run(pipeline.stage(stage), work, sink, None)
     }
 
     /// Follows the sources, and keeps cursors if there are any to keep.
     ///
     /// # Errors
     /// No more can be taken, or cursors can't be kept.
-    pub fn follow<S: Stage, W: Work, T: Take<Output = W::Output>>(
+    pub fn follow<S: Stage, W: Work, K: Sink<Output = W::Output, Error = Closed>>(
         &mut self,
         sources: Vec<FleetInput>,
         stage: S,
         last: u64,
         cursors: Option<&mut FileCursors>,
         work: &W,
-        take: &mut T,
+        sink: &mut K,
     ) -> Result<(), Closed> {
         self.follows = true;
         let options = FollowOptions::default().deadline(self.options.deadline);
         let pipeline = Pipeline::follow(self.runtime()?.handle(), sources, last, options);
         let pipeline = pipeline.stage(stage);
-        self.run(pipeline, work, take, cursors.map(|cursors| cursors as &mut dyn CursorStore))
+        self.run(pipeline, work, sink, cursors.map(|cursors| cursors as &mut dyn CursorStore))
     }
 
-    fn run<S: Stage, W: Work, T: Take<Output = W::Output>>(
+    fn run<S: Stage, W: Work, K: Sink<Output = W::Output, Error = Closed>>(
         &mut self,
         pipeline: Pipeline<S>,
         work: &W,
-        take: &mut T,
+        sink: &mut K,
         cursors: Option<&mut dyn CursorStore>,
     ) -> Result<(), Closed> {
         let pipeline =
             pipeline.threads(self.threads).ansi(self.ansi).stop(interrupt::stop().clone());
-        let mut reporting = Reporting { run: self, take };
-        let (summary, result) = pipeline.run(work, &mut reporting, cursors);
+        let (summary, result) = pipeline.observer(&mut *self).run(work, sink, cursors);
         self.summary.add(summary);
         self.texts.save(&self.console);
         self.end();

@@ -5,14 +5,13 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use quarry_collect::{Delivery, Next};
+use quarry_collect::{Delivery, Next, Sink};
 use quarry_eventlog::Direction;
-use quarry_program::console::Console;
 use quarry_program::error::{Closed, Failure, Outcome, plain};
 use quarry_program::filter::{Question, Zone};
 use quarry_program::input::Input;
 use quarry_program::interrupt;
-use quarry_program::run::{Setup, Take};
+use quarry_program::run::Setup;
 use quarry_store::schema::schema;
 use quarry_store::{Export, StoreError, WriteError};
 use tempfile::NamedTempFile;
@@ -58,10 +57,11 @@ struct Writing<'t> {
     target: &'t Target,
 }
 
-impl Take for Writing<'_> {
+impl Sink for Writing<'_> {
     type Output = Made;
+    type Error = Closed;
 
-    fn take(&mut self, _: &Console, delivery: &mut Delivery<Made>) -> Result<Next, Closed> {
+    fn take(&mut self, delivery: &mut Delivery<Made>) -> Result<Next, Closed> {
         let failed = |error: StoreError| Closed::Failed(Failure::new(error.to_string()));
         if let Some(error) = delivery.output.failed.take() {
             return Err(failed(error));

@@ -10,20 +10,20 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quarry_collect::{Delivery, Next, Output, Summary, Work};
+use quarry_collect::{Delivery, Next, Output, Sink, Summary, Work};
 use quarry_event::filter::{Ids, Route};
 use quarry_event::text::{Plain, harmless};
 use quarry_event::{FieldSource, Value};
 use serde_json::Value as Json;
 
 use crate::args::{AnswerArgs, AnswerFormat, ListArgs, ListFormat, TextArgs};
-use crate::console::{Console, grouped};
+use crate::console::grouped;
 use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Wanted, Zone};
 use crate::input::FileOptions;
 use crate::interrupt;
 use crate::listing::{self, Cell, Column};
-use crate::run::{Run, Setup, Take};
+use crate::run::{Run, Setup};
 
 pub(crate) use logons::run as logons;
 pub(crate) use powershell::run as powershell;
@@ -85,10 +85,11 @@ struct Gathering<G> {
 /// [`Gathering`] of rows of a kind.
 struct Taking<'g, G, R>(&'g mut Gathering<G>, std::marker::PhantomData<R>);
 
-impl<G: Gather<R>, R: Send> Take for Taking<'_, G, R> {
+impl<G: Gather<R>, R: Send> Sink for Taking<'_, G, R> {
     type Output = Rows<R>;
+    type Error = Closed;
 
-    fn take(&mut self, _: &Console, delivery: &mut Delivery<Rows<R>>) -> Result<Next, Closed> {
+    fn take(&mut self, delivery: &mut Delivery<Rows<R>>) -> Result<Next, Closed> {
         for row in std::mem::take(&mut delivery.output.0) {
             match self.0.bytes < MAX_BYTES {
                 true => self.0.bytes += self.0.gathered.take(row),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quarry_collect::{CountKinds, Delivery, Kinds, Next, Selection, Source};
+use quarry_collect::{CountKinds, Delivery, Kinds, Next, Notice, Selection, Sink, Source};
 use quarry_detect::{Counts, Engine, PolicyChange, Reach, Route, RulePlan, Subcategory};
 use quarry_event::EventTime;
 use quarry_event::filter::Glob;
@@ -19,7 +19,7 @@ use crate::console::{Console, grouped};
 use crate::error::{Closed, Failure, Outcome, delivered};
 use crate::input::Input;
 use crate::listing::{self, Cell, Column};
-use crate::run::{Run, Take};
+use crate::run::Run;
 use crate::servers::Server;
 use crate::source::Inputs;
 
@@ -95,21 +95,29 @@ fn of_files(engine: &Engine, run: &mut Run, files: Vec<Input>) -> Result<Vec<Vec
 
 /// What is in each file, by its place.
 #[derive(Default)]
-struct Present(BTreeMap<usize, (String, Kinds)>);
+struct Present(BTreeMap<SourceId, (String, Kinds)>);
 
-impl Take for Present {
+impl Present {
+    fn of(&mut self, source: &Source) -> &mut Kinds {
+        let nothing = || (source.name.clone(), Kinds::default());
+        &mut self.0.entry(source.id).or_insert_with(nothing).1
+    }
+}
+
+impl Sink for Present {
     type Output = Kinds;
+    type Error = Closed;
 
-    fn opened(&mut self, source: &Source) {
-        self.0.entry(source.index).or_insert_with(|| (source.name.clone(), Kinds::default()));
+    fn take(&mut self, delivery: &mut Delivery<Kinds>) -> Result<Next, Closed> {
+        self.of(&delivery.source).merge(&delivery.output);
+        Ok(Next::Go)
     }
 
-    fn take(&mut self, _: &Console, delivery: &mut Delivery<Kinds>) -> Result<Next, Closed> {
-        let source = &delivery.source;
-        let (_, kinds) =
-            self.0.entry(source.index).or_insert_with(|| (source.name.clone(), Kinds::default()));
-        kinds.merge(&delivery.output);
-        Ok(Next::Go)
+    fn notice(&mut self, source: &Source, notice: Notice) -> Result<(), Closed> {
+        if matches!(notice, Notice::Opened) {
+            self.of(source);
+        }
+        Ok(())
     }
 }
 

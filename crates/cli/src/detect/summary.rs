@@ -65,8 +65,8 @@ impl Detection {
         let mut known: HashMap<&BTreeSet<String>, usize> = HashMap::new();
         let none = BTreeSet::new();
         let mut alike: BTreeMap<Reverse<usize>, Vec<&str>> = BTreeMap::new();
-        for (place, name) in run.sources() {
-            let seen = by_source.get(place).unwrap_or(&none);
+        for (id, name) in run.sources() {
+            let seen = by_source.get(&id.index()).unwrap_or(&none);
             let rules = *known.entry(seen).or_insert_with(|| {
                 let counts = plan.counts(|channel| seen.contains(&channel.to_lowercase()));
                 counts.whole + counts.without_branches + counts.without_filters

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use quarry_event::EventTime;
 use quarry_eventlog::{Batch, BatchReader, Direction, FileLog};
-use quarry_fleet::Room;
+use quarry_fleet::{Room, SourceId};
 
 use super::jobs::{BatchJob, Job, Skips};
 use crate::sink::{Notice, Turn};
@@ -59,14 +59,13 @@ impl Files {
             self.plan(stop);
         }
         while let Some(job) = self.planned.pop_front() {
-            let is_skipped =
-                matches!(&job, Job::Batch(batch) if skips.is_skipped(batch.source.index));
+            let is_skipped = matches!(&job, Job::Batch(batch) if skips.is_skipped(batch.source.id));
             if !is_skipped {
                 return Some(job);
             }
         }
         if let Some((source, batches)) = &mut self.open {
-            let is_skipped = skips.is_skipped(source.index);
+            let is_skipped = skips.is_skipped(source.id);
             if let Some(batch) = (!is_skipped).then(|| batches.next()).flatten() {
                 return Some(job(source, batch, None));
             }
@@ -116,7 +115,7 @@ impl Files {
         let mut reader = BatchReader::default();
         let mut batches = Vec::new();
         // How many batches each file still has.
-        let mut left: HashMap<usize, usize> = HashMap::new();
+        let mut left: HashMap<SourceId, usize> = HashMap::new();
         for (source, file) in self.opened.drain(..) {
             let mut notices = vec![Notice::Opened];
             for batch in file.batches(self.direction) {
@@ -132,9 +131,9 @@ impl Files {
                 };
                 let turn = Turn { edge, place: batches.len() as u64 };
                 batches.push((turn, Arc::clone(&source), batch));
-                *left.entry(source.index).or_default() += 1;
+                *left.entry(source.id).or_default() += 1;
             }
-            if !left.contains_key(&source.index) {
+            if !left.contains_key(&source.id) {
                 notices.push(Notice::Ended);
             }
             self.planned.push_back(Job::Notices(source, notices));
@@ -147,7 +146,7 @@ impl Files {
         }
         for (turn, source, batch) in batches {
             self.planned.push_back(job(&source, batch, Some(turn)));
-            if let Some(left) = left.get_mut(&source.index) {
+            if let Some(left) = left.get_mut(&source.id) {
                 *left -= 1;
                 if *left == 0 {
                     self.planned.push_back(Job::Notices(source, vec![Notice::Ended]));
@@ -159,13 +158,13 @@ impl Files {
 
 /// Opens a file; or gives what is to be told of it, or nothing when the run is stopped meanwhile.
 fn open(
-    (index, input): (usize, FileInput),
+    (place, input): (usize, FileInput),
     stop: &Stop,
 ) -> Option<Result<(Arc<Source>, FileLog), Job>> {
     let FileInput { name, selection, texts, open } = input;
-    let shown = name.clone();
+    let (id, shown) = (SourceId(place), name.clone());
     let (host, log, remote) = (None, None, None);
-    let mut source = Source { index, name, shown, host, log, remote, selection, texts };
+    let mut source = Source { id, name, shown, host, log, remote, selection, texts };
     Some(match open(stop) {
         Ok(file) => {
             source.log = Some(file.name().0.clone());

@@ -52,16 +52,18 @@ pub(super) struct Skips {
 }
 
 impl Skips {
-    pub(super) fn is_skipped(&self, source: usize) -> bool {
-        self.each[source].load(Ordering::Relaxed)
+    pub(super) fn is_skipped(&self, source: SourceId) -> bool {
+        self.each[source.index()].load(Ordering::Relaxed)
     }
 
-    /// Wants no more of a source, by its place; of one that there isn't, nothing changes.
-    pub(super) fn skip(&self, source: usize) {
-        let Some(skipped) = self.each.get(source) else { return };
+    /// Wants no more of a source.
+    pub(super) fn skip(&self, source: SourceId) {
+        // The sink may name one of another run.
+        let Some(skipped) = self.each.get(source.index()) else { return };
         skipped.store(true, Ordering::Relaxed);
-        if let (Some(control), Some(server)) = (&self.control, source.checked_sub(self.files)) {
-            control.skip(SourceId(server));
+        let of_fleet = source.index().checked_sub(self.files);
+        if let (Some(control), Some(place)) = (&self.control, of_fleet) {
+            control.skip(SourceId(place));
         }
     }
 }
@@ -102,7 +104,7 @@ impl Jobs {
         let each = (0..all).map(|_| AtomicBool::new(false)).collect();
         let skips = Skips { each, control, files: files.len() };
         let member = |(n, input): (usize, FleetInput)| {
-            let source = Arc::new(source_of(skips.files + n, &input));
+            let source = Arc::new(source_of(SourceId(skips.files + n), &input));
             Member { input, source, is_open: false, is_lost: false }
         };
         let fleet = fleet.into_iter().enumerate().map(member).collect();
@@ -200,7 +202,7 @@ fn of_scan(fleet: &mut [Member], report: Report) -> Option<Job> {
         Report::Opened { source } => {
             let member = &mut fleet[source.index()];
             // It may be read in another way than it was at first.
-            member.source = Arc::new(source_of(member.source.index, &member.input));
+            member.source = Arc::new(source_of(member.source.id, &member.input));
             Job::Notices(Arc::clone(&member.source), vec![Notice::Opened])
         }
         Report::Batch { source, batch, room } => {
@@ -231,7 +233,7 @@ fn of_follow(fleet: &mut [Member], report: FollowReport) -> Option<Job> {
             let again = std::mem::take(&mut member.is_lost);
             let is_new = !std::mem::replace(&mut member.is_open, true);
             if is_new {
-                member.source = Arc::new(source_of(member.source.index, &member.input));
+                member.source = Arc::new(source_of(member.source.id, &member.input));
                 notices.push(Notice::Opened);
             }
             if is_new || again {
@@ -273,11 +275,11 @@ fn of_follow(fleet: &mut [Member], report: FollowReport) -> Option<Job> {
 }
 
 /// A source of the fleet, as it is opened now.
-fn source_of(index: usize, input: &FleetInput) -> Source {
+fn source_of(id: SourceId, input: &FleetInput) -> Source {
     let source = &input.source;
     let shown = source.name().to_owned();
     Source {
-        index,
+        id,
         // A file's is the path that was given.
         name: if input.is_file { shown.clone() } else { source.address().to_owned() },
         host: (!input.is_file).then(|| shown.clone()),

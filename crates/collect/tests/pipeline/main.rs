@@ -4,6 +4,7 @@
 mod by_time;
 mod cursors;
 mod detect;
+mod observer;
 mod stages;
 mod tasks;
 

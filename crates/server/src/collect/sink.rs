@@ -7,7 +7,7 @@ use quarry_collect::{
     CursorError, CursorStore, Delivery, LogCursor, Next, Notice, Sink, Source, Summary,
 };
 use quarry_eventlog::{Cursor, LogName, RecordId};
-use quarry_fleet::{Cause, Cursors};
+use quarry_fleet::{Cause, Cursors, SourceId};
 use quarry_store::{NoticeKind, Rows, StoreError};
 
 use super::writer::{NoticeRow, Pushed, Whole, Writer};
@@ -114,7 +114,7 @@ impl Run {
 
     /// What a source is called.
     fn name_of(&self, source: &Source) -> &str {
-        self.0.names.get(source.index).map_or("", String::as_str)
+        self.0.names.get(source.id.index()).map_or("", String::as_str)
     }
 }
 
@@ -229,7 +229,7 @@ impl Sink for Storing {
         Ok(())
     }
 
-    fn dismisses(&mut self) -> Option<usize> {
+    fn dismisses(&mut self) -> Option<SourceId> {
         let Shared { id, names, writer, .. } = &*self.0.0;
         let mut state = self.0.state();
         let releases = writer.releases();
@@ -242,7 +242,7 @@ impl Sink for Storing {
                 }
             }
         }
-        state.dismissed.pop_front()
+        state.dismissed.pop_front().map(SourceId)
     }
 
     fn progress(&mut self, _: &Summary, _: bool) -> Result<(), StoreError> {

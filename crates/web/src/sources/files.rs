@@ -221,14 +221,14 @@ impl Sink for Feeding<'_> {
     fn take(&mut self, delivery: &mut Delivery<Gathered>) -> Result<Next, Infallible> {
         let Delivery { source, records, matched, output, damage, .. } = delivery;
         if !damage.is_empty() {
-            self.feed.hole(source.index);
+            self.feed.hole(source.id.index());
         }
-        self.feed.gathered(source.index, *records, *matched, output, self.is_counted);
+        self.feed.gathered(source.id.index(), *records, *matched, output, self.is_counted);
         Ok(if self.feed.check_time() { Next::Stop } else { Next::Go })
     }
 
     fn notice(&mut self, source: &Source, notice: Notice) -> Result<(), Infallible> {
-        let n = source.index;
+        let n = source.id.index();
         match notice {
             Notice::Opened => self.feed.opened(n),
             Notice::FileFailed(error) => {

@@ -228,10 +228,10 @@ impl Sink for OfServers<'_, '_> {
         };
         match &notice {
             Notice::Failed(failure) => {
-                self.feeding.feed.trouble(source.index, trouble(failure), true);
+                self.feeding.feed.trouble(source.id.index(), trouble(failure), true);
             }
             Notice::LeftOut(failure) => {
-                self.feeding.feed.trouble(source.index, trouble(failure), false);
+                self.feeding.feed.trouble(source.id.index(), trouble(failure), false);
             }
             _ => return self.feeding.notice(source, notice),
         }
