@@ -5,10 +5,10 @@
 //! A group that is there is counted exactly; events of groups that come after that are counted
 //! together, in a row that says so.
 
-use std::collections::HashMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use quarry_collect::{Delivery, Next, Sink};
 use quarry_event::output::Column as EventColumn;
 use serde_json::Value as Json;

@@ -38,9 +38,56 @@ pub(crate) struct Tallies {
     keys: Keys,
     /// What was counted by each key.
     tallies: Vec<Tally>,
-    /// What fields tell a key, and which: a key is written once for all events that tell it alike.
-    told: Keys,
-    places: Vec<usize>,
+    /// Which of the worker's it is, once it has begun.
+    number: u64,
+}
+
+/// What a thread keeps.
+#[derive(Default)]
+pub(crate) struct Worker {
+    /// Where what an event is counted by is written, and what tells it.
+    name: Vec<u8>,
+    telling: Vec<u8>,
+    scratch: Scratch,
+    known: Known,
+}
+
+/// What tells a key, and which: a key is written once for all events that tell it alike.
+#[derive(Default)]
+struct Known {
+    telling: Keys,
+    /// The names one after the other, and of each that is told where it lies, and its place in which tallies.
+    names: Vec<u8>,
+    each: Vec<(Range<usize>, u64, usize)>,
+    /// How many tallies there were.
+    tallies: u64,
+}
+
+impl Known {
+    /// The bytes that are kept.
+    const KEPT: usize = 1 << 20;
+
+    /// Begins with tallies, if that is new to them.
+    #[inline]
+    fn begin(&mut self, output: &mut Tallies) {
+        if output.number == 0 {
+            self.tallies += 1;
+            output.number = self.tallies;
+        }
+    }
+
+    /// Keeps what tells a name, and its place.
+    fn insert(&mut self, telling: &[u8], name: &[u8], output: &Tallies, place: usize) {
+        if self.names.len() + self.telling.bytes() > Self::KEPT {
+            self.names.clear();
+            self.each.clear();
+            self.telling.clear();
+        }
+        self.telling.insert(telling);
+        let begin = self.names.len();
+        self.names.extend_from_slice(name);
+        self.each.push((begin..self.names.len(), output.number, place));
+    }
 }
 
 /// Keys, each once, by numbers in the order in which they came.
@@ -94,8 +141,7 @@ impl Tally {
 }
 
 impl Work for Count {
-    /// Where what an event is counted by is written, and what tells it.
-    type Worker = (Vec<u8>, Vec<u8>, Scratch);
+    type Worker = Worker;
     type Output = Tallies;
 
     fn worker(&self) -> Self::Worker {
@@ -111,16 +157,24 @@ impl Work for Count {
     #[inline]
     fn known<S: PartialSource>(
         &self,
-        (name, told, scratch): &mut Self::Worker,
+        Worker { name, telling, scratch, known }: &mut Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Tallies,
     ) -> bool {
+        known.begin(output);
         let origin = &found.origin;
-        let is_told = self.tell(event, told);
-        let known = if is_told { output.told.find(told) } else { None };
-        let place = match known {
-            Some(known) => output.places[known],
+        let is_told = self.tell(event, telling);
+        let place = match if is_told { known.telling.find(telling) } else { None } {
+            Some(n) => {
+                let Known { names, each, .. } = known;
+                let (name, tallies, place) = &mut each[n];
+                if *tallies != output.number {
+                    *place = self.place(&names[name.clone()], output);
+                    *tallies = output.number;
+                }
+                *place
+            }
             None => {
                 name.clear();
                 match &self.key {
@@ -137,8 +191,7 @@ impl Work for Count {
                 }
                 let place = self.place(name, output);
                 if is_told {
-                    output.told.insert(told);
-                    output.places.push(place);
+                    known.insert(telling, name, output, place);
                 }
                 place
             }
@@ -150,7 +203,7 @@ impl Work for Count {
 
     fn event<S: FieldSource>(
         &self,
-        (name, _, scratch): &mut Self::Worker,
+        Worker { name, scratch, .. }: &mut Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Tallies,
@@ -189,13 +242,13 @@ impl Count {
     /// Writes what tells an event's key: its kind, and the fields that aren't the same for all of it. False
     /// where that doesn't tell it.
     #[inline]
-    fn tell<S: PartialSource>(&self, event: &S, told: &mut Vec<u8>) -> bool {
+    fn tell<S: PartialSource>(&self, event: &S, telling: &mut Vec<u8>) -> bool {
         let (Some(fields), Some(kind)) = (&self.fields, event.kind()) else { return false };
-        told.clear();
-        told.extend_from_slice(&kind.to_le_bytes());
+        telling.clear();
+        telling.extend_from_slice(&kind.to_le_bytes());
         for &field in fields {
             if !event.is_fixed(field) {
-                event.known_field(field).push_exact(told);
+                event.known_field(field).push_exact(telling);
             }
         }
         true
@@ -278,14 +331,13 @@ impl Keys {
 impl Output for Tallies {
     #[inline]
     fn bytes(&self) -> usize {
-        self.keys.bytes() + size_of_val(&self.tallies[..]) + self.told.bytes()
+        self.keys.bytes() + size_of_val(&self.tallies[..])
     }
 
     fn clear(&mut self) {
         self.keys.clear();
         self.tallies.clear();
-        self.told.clear();
-        self.places.clear();
+        self.number = 0;
     }
 
     /// Nobody counts with a limit: which were the first is forgotten.

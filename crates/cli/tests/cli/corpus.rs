@@ -1,6 +1,7 @@
 //! Every record of the corpus, where it is there: what is printed can be read again, and says the
 //! same of a record and of the event decoded from it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use quarry_event::output::{CsvOptions, Printer, Scratch};
@@ -126,4 +127,53 @@ fn all_logs_are_every_record_those_without_a_channel_too() {
     // There are such records, which any other glob leaves out.
     let named = lines(&["--fields", "source,log_record", "-l", "?*"]);
     assert!(named.len() < all.len());
+}
+
+#[test]
+fn every_record_is_counted_as_it_is_printed() {
+    let Some(corpus) = corpus() else { return };
+    type Counted = BTreeMap<String, (u64, String, String)>;
+    let key = |event: &serde_json::Value, fields: &str| -> String {
+        // No text is nothing where it is counted by.
+        let value = |field| Some(event[field].to_string()).filter(|value| value != "\"\"");
+        let values = fields.split(',').map(|field| value(field).unwrap_or("null".to_owned()));
+        values.collect::<Vec<_>>().join(" ")
+    };
+    // What a kind of event and its fields tell; what values tell; both.
+    for fields in ["event_id,computer", "channel,level,provider", "event_id,data.LogonType"] {
+        let printed = format!("{fields},time");
+        let printed = run(&corpus, &["scan", "./", "-o", "jsonl", "--fields", &printed]);
+        let mut expected = Counted::new();
+        for line in printed.lines() {
+            let mut event = json(line);
+            // A value that is printed as a number is counted by its text.
+            if let Some(value) = event.get_mut("data.LogonType").filter(|value| value.is_number()) {
+                *value = value.to_string().into();
+            }
+            let (records, oldest, newest) = expected.entry(key(&event, fields)).or_default();
+            *records += 1;
+            // Some have none.
+            if let Some(time) = event["time"].as_str() {
+                let is_first = oldest.is_empty() || time < oldest.as_str();
+                *oldest = if is_first { time.to_owned() } else { std::mem::take(oldest) };
+                *newest = std::mem::take(newest).max(time.to_owned());
+            }
+        }
+        assert!(expected.len() > 10, "{}", printed.shown());
+        for threads in ["1", "3"] {
+            let args = ["count", "./", "--by", fields, "-o", "jsonl", "--threads", threads];
+            let counted = run(&corpus, &args);
+            let row = |line: &&str| {
+                let row = json(line);
+                let time = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+                let records = row["records"].as_u64().unwrap();
+                (key(&row, fields), (records, time("oldest"), time("newest")))
+            };
+            let counted: Counted = counted.lines().iter().map(row).collect();
+            let differ = |key: &&String| counted.get(*key) != expected.get(*key);
+            let all = counted.keys().chain(expected.keys());
+            let different: Vec<_> = all.filter(differ).collect();
+            assert!(different.is_empty(), "{fields}: {different:?}");
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! A text that has to be in an event for a search to find anything in it, looked for in the event's
 //! bytes before these are decoded.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 use regex_syntax::ast::Ast;
 use regex_syntax::hir::{Hir, HirKind, translate::TranslatorBuilder};
@@ -9,8 +13,29 @@ use regex_syntax::hir::{Hir, HirKind, translate::TranslatorBuilder};
 /// time, GUID, SID or hexadecimal has it.
 #[derive(Clone, Debug)]
 pub struct Word {
-    utf16: Regex,
+    utf16: Utf16,
     utf8: Regex,
+    known: Arc<Known>,
+}
+
+/// What looks for it in UTF-16LE.
+#[derive(Clone, Debug)]
+enum Utf16 {
+    /// As it is. An expression would find it too, but begins each search with more than most events take.
+    Exact(Arc<Finder<'static>>),
+    /// In either case.
+    EitherCase(Regex),
+}
+
+/// Of some kinds of events, by the end of their numbers, whether the word is in what all events of the kind
+/// share: twice the number and one more where it is.
+#[derive(Debug)]
+struct Known([AtomicU64; Known::LEN]);
+
+impl Known {
+    const LEN: usize = 256;
+    /// Nothing is known. There aren't that many kinds.
+    const NOTHING: u64 = u64::MAX;
 }
 
 impl Word {
@@ -21,22 +46,48 @@ impl Word {
         add_needed(&hir, &mut needed);
         let is_word = |text: &&[u8]| is_word(text, ignores_case);
         let text = needed.into_iter().filter(is_word).max_by_key(|text| text.len())?;
-        let utf16 = text.iter().map(|&byte| utf16_of(byte, ignores_case)).collect::<String>();
-        let utf16 = RegexBuilder::new(&utf16).unicode(false).dot_matches_new_line(true).build();
+        let utf16 = match ignores_case {
+            false => {
+                let bytes: Vec<u8> = text.iter().flat_map(|&byte| [byte, 0]).collect();
+                Utf16::Exact(Arc::new(Finder::new(&bytes).into_owned()))
+            }
+            true => {
+                let bytes: String = text.iter().map(|&byte| either_case(byte)).collect();
+                Utf16::EitherCase(RegexBuilder::new(&bytes).unicode(false).build().ok()?)
+            }
+        };
         let utf8 = regex_syntax::escape(std::str::from_utf8(text).ok()?);
         let utf8 = RegexBuilder::new(&utf8).case_insensitive(ignores_case).build();
-        Some(Word { utf16: utf16.ok()?, utf8: utf8.ok()? })
+        let known = Arc::new(Known([const { AtomicU64::new(Known::NOTHING) }; Known::LEN]));
+        Some(Word { utf16, utf8: utf8.ok()?, known })
     }
 
     /// Whether it may be in UTF-16LE that lies somewhere in these bytes. If not, it is in none.
     #[inline]
     pub fn may_be_in(&self, bytes: &[u8]) -> bool {
-        self.utf16.is_match(bytes)
+        match &self.utf16 {
+            Utf16::Exact(finder) => finder.find(bytes).is_some(),
+            Utf16::EitherCase(expression) => expression.is_match(bytes),
+        }
     }
 
-    /// Whether it is in a text.
+    /// Whether it is in a text that all events of a [kind](crate::PartialSource::kind) share, which is looked
+    /// through for the first of them.
     #[inline]
-    pub fn is_in(&self, text: &str) -> bool {
+    pub fn is_in_kind(&self, kind: u64, text: &str) -> bool {
+        let known = &self.known.0[kind as usize % Known::LEN];
+        // Each entry tells for itself of which kind it is.
+        match known.load(Ordering::Relaxed) {
+            found if found >> 1 == kind => found & 1 == 1,
+            _ => {
+                let is_in = self.is_in(text);
+                known.store(kind << 1 | u64::from(is_in), Ordering::Relaxed);
+                is_in
+            }
+        }
+    }
+
+    fn is_in(&self, text: &str) -> bool {
         self.utf8.is_match(text.as_bytes())
     }
 }
@@ -68,10 +119,9 @@ fn is_word(text: &[u8], ignores_case: bool) -> bool {
         && text.iter().any(|&byte| !is_other(byte))
 }
 
-/// A character in UTF-16LE as an expression over bytes; with those that differ from it in case only,
-/// where that doesn't count.
-fn utf16_of(byte: u8, ignores_case: bool) -> String {
-    if !ignores_case || !byte.is_ascii_alphabetic() {
+/// A character in UTF-16LE as an expression over bytes, with those that differ from it in case only.
+fn either_case(byte: u8) -> String {
+    if !byte.is_ascii_alphabetic() {
         return format!(r"\x{byte:02x}\x00");
     }
     let (lower, upper) = (byte.to_ascii_lowercase(), byte.to_ascii_uppercase());
@@ -145,5 +195,25 @@ mod tests {
         assert!(!word("VSSVC").unwrap().may_be_in(&utf16("vssvc")));
         assert!(!word("vssvc").unwrap().may_be_in(&utf16("vss vc")));
         assert!(word("vssvc").unwrap().is_in("xVSSVC"));
+    }
+
+    #[test]
+    fn each_kind_s_text_is_looked_through_for_itself() {
+        let word = word("vssvc").unwrap();
+        let len = super::Known::LEN as u64;
+        for _ in 0..2 {
+            // The first three take each other's place.
+            for (kind, text, expected) in [
+                (1, "VSSVC", true),
+                (1 + len, "other", false),
+                (1 + 2 * len, "a vssvc", true),
+                (2, "", false),
+                (0, "vssvc", true),
+            ] {
+                assert_eq!(word.is_in_kind(kind, text), expected, "{kind}");
+            }
+            assert!(word.is_in_kind(0, "what is known isn't looked through"));
+            assert!(word.clone().is_in_kind(0, "by a copy neither"));
+        }
     }
 }
