@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -14,6 +16,33 @@ const VARIABLE: &str = "QUARRY_LOG";
 
 /// Shows what `-v` (connections), `-vv` (calls and batches too) or `QUARRY_LOG` ask for.
 pub fn show(verbosity: u8, console: &Console) {
+    show_lines(verbosity, false, console);
+}
+
+/// The same for a program that runs for ever: each line has its time, but where systemd's journal takes them,
+/// which gives them one.
+pub fn show_with_times(verbosity: u8, console: &Console) {
+    show_lines(verbosity, !goes_to_journal(), console);
+}
+
+/// Whether standard error is the journal: systemd.exec(5), `JOURNAL_STREAM`.
+#[cfg(unix)]
+fn goes_to_journal() -> bool {
+    use std::fs::File;
+    use std::os::fd::AsFd as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
+    let stderr = io::stderr().as_fd().try_clone_to_owned().map(File::from);
+    let own = stderr.and_then(|file| file.metadata());
+    own.is_ok_and(|own| stream.to_str() == Some(&format!("{}:{}", own.dev(), own.ino())))
+}
+
+#[cfg(not(unix))]
+fn goes_to_journal() -> bool {
+    false
+}
+
+fn show_lines(verbosity: u8, has_times: bool, console: &Console) {
     let asked = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
     let filter = match (&asked, verbosity) {
         (Some(text), _) => EnvFilter::try_new(text),
@@ -27,9 +56,22 @@ pub fn show(verbosity: u8, console: &Console) {
     };
     // Other crates may say what is in messages, which holds secrets.
     let own = filter_fn(|metadata| metadata.target().starts_with("quarry"));
-    let layer = fmt::layer().without_time().with_ansi(false).with_writer(Lines);
+    let layer = fmt::layer().with_ansi(false).with_writer(Lines);
+    let layer = match has_times {
+        true => layer.with_timer(Now).boxed(),
+        false => layer.without_time().boxed(),
+    };
     // There may be one already, of the command that `quarry demo` shows.
     let _ = tracing_subscriber::registry().with(layer.with_filter(own.and(filter))).try_init();
+}
+
+/// The time of a line, in UTC to the millisecond.
+struct Now;
+
+impl FormatTime for Now {
+    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
+        write!(w, "{:.3}", jiff::Timestamp::now())
+    }
 }
 
 /// Writes lines beside the progress.

@@ -1,5 +1,6 @@
 //! What whoever runs it goes by: `/healthz`, `/metrics`, and the commands that look at the table.
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value as Json;
 
 use super::page::Page;
@@ -61,6 +62,13 @@ fn metrics_count_what_was_read_and_stored_of_each_server() {
     assert_eq!(metric("quarryd_commit_failures_total"), Some(0.0));
     assert!(metric("quarryd_commits_total") > Some(0.0));
     wait(|| metric("quarryd_waiting_rows") == Some(0.0), || page.get("/metrics"));
+    // As it is now and as it is stored, a server has the logs that are followed.
+    for source in page.json("/api/v1/servers")["sources"].as_array().unwrap() {
+        let logs = source["logs"].as_array().unwrap();
+        let mut names: Vec<_> = logs.iter().map(|log| log["name"].as_str().unwrap()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["Application", "System"], "{source}");
+    }
     // A server that is lost shows.
     fleet.server(1).stop();
     wait(|| of("followed") == Some(0.0), || page.get("/metrics"));
@@ -69,6 +77,25 @@ fn metrics_count_what_was_read_and_stored_of_each_server() {
     assert!(!page.ask_as("", "GET", "/metrics", "").0.contains(" 200 "));
     assert!(page.ask_as("", "GET", "/healthz", "").0.contains("content-type: application/json"));
     page.daemon.stop();
+}
+
+#[test]
+fn each_line_of_the_log_has_its_time() {
+    let fleet = Fleet::new(1, 10);
+    fleet.configure("quarryd.toml", USUAL);
+    let begun = Timestamp::now();
+    let daemon = Daemon::start(&fleet, "quarryd.toml");
+    wait(|| fleet.rows().count() == 20, || daemon.said());
+    let said = daemon.said();
+    daemon.stop();
+    let times: Vec<Timestamp> = said
+        .lines()
+        .map(|line| line.split(' ').next().unwrap().parse().unwrap_or_else(|_| panic!("{line}")))
+        .collect();
+    // They are to the millisecond.
+    let begun = begun - SignedDuration::from_millis(1);
+    assert!(times.first().is_some_and(|first| *first >= begun), "{said}");
+    assert!(times.is_sorted() && *times.last().unwrap() <= Timestamp::now(), "{said}");
 }
 
 #[test]

@@ -217,6 +217,11 @@ fn systemd_starts_the_unit_confined_and_starts_it_again() {
     // It takes a changed configuration up, and is started again when it dies.
     machine.systemctl("reload");
     wait(|| machine.said().contains("the configuration was taken up"), || machine.said());
+    // The journal has the times.
+    let (_, journal) = machine.run(&["journalctl", "--unit=quarryd", "--output=cat"]);
+    let mut logged = journal.lines().filter(|line| line.contains("INFO quarry")).peekable();
+    assert!(logged.peek().is_some(), "{journal}");
+    logged.for_each(|line| assert!(line.trim_start().starts_with("INFO"), "{line}"));
     fleet.server(1).append_generated("System", 5).unwrap();
     machine.follows(&table, 85);
     assert_eq!(machine.shows("MainPID"), process);
