@@ -17,7 +17,7 @@ use crate::count_by;
 use crate::error::{Closed, Failure, delivered};
 use crate::filter::{Question, Zone};
 use crate::input::{FileOptions, Input};
-use crate::listing::{Cell, Column, Rows};
+use crate::listing::{self, Cell, Column, Rows};
 use crate::run::{Run, Setup};
 use crate::servers::Server;
 use crate::source::Inputs;
@@ -80,7 +80,7 @@ fn list(
     mut listed: Listed,
     args: &ListArgs,
 ) -> Result<ExitCode, Failure> {
-    let zone = Zone::new(&args.terminal)?;
+    let zone = listing::zone(&Zone::new(&args.terminal)?, args);
     let by_channel = listed.selection.is_none();
     let (source, log) = (Column::text("source"), Column::text("log").giving_way());
     let mut columns = match (inputs.servers.is_empty(), by_channel) {
@@ -90,7 +90,7 @@ fn list(
         (false, _) => vec![source.giving_way(), log],
     };
     columns.push(Column::number("records"));
-    columns.extend(["oldest", "newest"].map(|name| Column::time(name, &zone.get())));
+    columns.extend(["oldest", "newest"].map(|name| Column::time(name, &zone)));
     if run.file_options.recover {
         columns.insert(3, Column::number("recovered"));
     }
@@ -109,7 +109,7 @@ fn list(
         listing: Listing { without_log: listed.logs.clone(), ..Listing::default() },
         not_empty: listed.not_empty,
         recover: run.file_options.recover,
-        zone: zone.get(),
+        zone,
         rows,
     };
     let mut listing = Listing::default();

@@ -49,7 +49,7 @@ pub(crate) fn run(
     let count = Count::by(Key::Fields(fields.clone()));
     let mut groups = Groups::default();
     delivered(run.read(inputs, &selection, &count, &mut groups))?;
-    let zone = Zone::new(&args.output.terminal)?.get();
+    let zone = listing::zone(&Zone::new(&args.output.terminal)?, &args.output);
     let others = groups.others;
     let row = |texts: Vec<Cell>, tally: &Tally, is_others: bool| {
         let mut row = texts;

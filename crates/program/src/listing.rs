@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use crate::args::{ListArgs, ListFormat};
 use crate::console::{grouped, stdout_color, stdout_width};
 use crate::error::{Closed, Failure, delivered};
+use crate::filter::Zone;
 
 /// A column of a list.
 #[derive(Clone, Debug)]
@@ -189,6 +190,24 @@ pub fn print(columns: &[Column], rows: &[Vec<Cell>], args: &ListArgs) -> Result<
     delivered(list.add(rows).and_then(|()| list.finish()))
 }
 
+/// The zone to show a list's times in. Only a table shows any: for the other formats it is UTC, as finding the
+/// system's takes longer than to count a small log.
+pub fn zone(zone: &Zone, args: &ListArgs) -> TimeZone {
+    match format(args) {
+        ListFormat::Table => zone.get(),
+        _ => TimeZone::UTC,
+    }
+}
+
+/// The format that the options name, or else that standard output suggests.
+fn format(args: &ListArgs) -> ListFormat {
+    let usual = || match io::stdout().is_terminal() {
+        true => ListFormat::Table,
+        false => ListFormat::Jsonl,
+    };
+    args.output.unwrap_or_else(usual)
+}
+
 /// A list that is printed on standard output as its rows come. A table's columns get wider when a
 /// row needs that.
 #[derive(Debug)]
@@ -206,11 +225,9 @@ pub struct Rows {
 impl Rows {
     /// A list in the format that the options name, or else that standard output suggests.
     pub fn new(columns: Vec<Column>, args: &ListArgs) -> Self {
-        let default =
-            if io::stdout().is_terminal() { ListFormat::Table } else { ListFormat::Jsonl };
         let heads = columns.iter().map(|column| width(&column.heading()));
         Rows {
-            format: args.output.unwrap_or(default),
+            format: format(args),
             color: stdout_color(args.terminal.color),
             widths: heads.collect(),
             held: Vec::new(),

@@ -13,7 +13,7 @@ use quarry_program::input::Input;
 use quarry_program::interrupt;
 use quarry_program::run::Setup;
 use quarry_store::schema::schema;
-use quarry_store::{Export, StoreError, WriteError};
+use quarry_store::{Export, WriteError};
 use tempfile::NamedTempFile;
 
 use crate::args::ExportArgs;
@@ -62,13 +62,11 @@ impl Sink for Writing<'_> {
     type Error = Closed;
 
     fn take(&mut self, delivery: &mut Delivery<Made>) -> Result<Next, Closed> {
-        let failed = |error: StoreError| Closed::Failed(Failure::new(error.to_string()));
         if let Some(error) = delivery.output.failed.take() {
-            return Err(failed(error));
+            return Err(Closed::Failed(Failure::new(error.to_string())));
         }
         if let Some(rows) = delivery.output.rows() {
-            let rows = rows.finish().map_err(failed)?;
-            self.export.write(&rows).map_err(|error| self.target.closed(error))?;
+            self.export.write(rows).map_err(|error| self.target.closed(error))?;
         }
         Ok(Next::Go)
     }

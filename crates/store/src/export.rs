@@ -6,25 +6,30 @@
 
 use std::io::Write;
 
-use deltalake::arrow::record_batch::RecordBatch;
 use deltalake::parquet::arrow::ArrowWriter;
 
 use crate::answer::of_parquet;
 use crate::files::{self, GROUP_ROWS};
-use crate::{WriteError, schema};
+use crate::{Rows, WriteError, schema};
 
 /// A row group has so many bytes at most, as far as they can be told before it is written.
 const GROUP_BYTES: usize = 32 << 20;
 
-/// A Parquet file that grows by batches of [`Rows`](crate::Rows).
+/// Rows and bytes that are written together: each time each of the columns is begun anew, which for the few
+/// dozen events of a chunk takes as long as to write them.
+const TOGETHER: (usize, usize) = (8192, 8 << 20);
+
+/// A Parquet file that grows by [`Rows`].
 pub struct Export {
     writer: ArrowWriter<Box<dyn Write + Send>>,
+    /// Those that aren't written yet.
+    pending: Rows,
     rows: u64,
 }
 
 impl Export {
     /// Begins a file of rows with the columns that were chosen from events' data, as
-    /// [`Rows::new`](crate::Rows::new) takes them.
+    /// [`Rows::new`] takes them.
     ///
     /// # Errors
     /// [`WriteError::Store`] for a name that can't be a column, [`WriteError::Output`].
@@ -32,23 +37,36 @@ impl Export {
         let properties = files::properties(GROUP_ROWS)?;
         let properties = properties.set_max_row_group_bytes(Some(GROUP_BYTES)).build();
         let writer = ArrowWriter::try_new(out, schema::schema(chosen)?, Some(properties));
-        Ok(Export { writer: writer.map_err(of_parquet)?, rows: 0 })
+        Ok(Export { writer: writer.map_err(of_parquet)?, pending: Rows::new(chosen)?, rows: 0 })
     }
 
-    /// Adds rows.
+    /// Adds rows, of which the columns that were chosen are this file's.
     ///
     /// # Errors
     /// [`WriteError`]. The file can't be gone on with.
-    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), WriteError> {
-        self.rows += rows.num_rows() as u64;
-        self.writer.write(rows).map_err(of_parquet)
+    pub fn write(&mut self, rows: &Rows) -> Result<(), WriteError> {
+        let (most, most_bytes) = TOGETHER;
+        if self.pending.bytes() + rows.bytes() > most_bytes {
+            self.write_pending()?;
+        }
+        self.pending.append(rows)?;
+        if self.pending.len() >= most { self.write_pending() } else { Ok(()) }
+    }
+
+    fn write_pending(&mut self) -> Result<(), WriteError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.rows += self.pending.len() as u64;
+        self.writer.write(&self.pending.finish()?).map_err(of_parquet)
     }
 
     /// Ends the file, and gives the number of its rows.
     ///
     /// # Errors
     /// [`WriteError`]. The file has no end then, and nobody reads it.
-    pub fn finish(self) -> Result<u64, WriteError> {
+    pub fn finish(mut self) -> Result<u64, WriteError> {
+        self.write_pending()?;
         let mut out = self.writer.into_inner().map_err(of_parquet)?;
         out.flush()?;
         Ok(self.rows)

@@ -20,6 +20,8 @@ const MOST_KEPT: usize = 128 << 10;
 #[derive(Debug, Default)]
 pub(crate) struct Made {
     rows: Option<Rows>,
+    /// When the first of the events was read: they are of one batch.
+    received: Option<EventTime>,
     /// Why the first of those that couldn't be made was not.
     pub(crate) failed: Option<StoreError>,
 }
@@ -42,7 +44,8 @@ impl Work for MakeRows {
             Some(rows) => Ok(rows),
             none => Rows::new(&self.columns).map(|rows| none.insert(rows)),
         };
-        let meta = EventMeta { origin: found.origin, received: now(), texts: found.texts };
+        let received = *made.received.get_or_insert_with(now);
+        let meta = EventMeta { origin: found.origin, received, texts: found.texts };
         if let Err(error) = result.and_then(|rows| rows.event(event, &meta)) {
             made.failed.get_or_insert(error);
         }
@@ -61,6 +64,7 @@ impl Output for Made {
 
     fn clear(&mut self) {
         self.failed = None;
+        self.received = None;
         self.rows = self.rows.take().filter(|rows| rows.bytes() <= MOST_KEPT);
         self.rows.iter_mut().for_each(Rows::clear);
     }
