@@ -289,7 +289,7 @@ impl Shallow<'_> {
         self.template.data.is_empty()
             || !self.values.has_ansi()
                 && !word.may_be_in(self.values.all())
-                && !word.is_in_kind(self.template.id, &self.template.literals)
+                && !word.is_in_shared(self.template.id, &self.template.literals)
     }
 
     /// Whether a value that something needs is NULL.

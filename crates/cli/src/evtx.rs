@@ -5,10 +5,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Seek, Write};
 
 use quarry_binxml::write::{Packed, Packer, Template, WriteError};
-use quarry_collect::{Delivery, Found, Next, Output, Sink, Work};
+use quarry_collect::{Delivery, Found, Next, Output, Sink, SourceId, Work};
 use quarry_event::{EventTime, Field, FieldSource};
 use quarry_eventlog::Direction;
-use quarry_fleet::SourceId;
 use quarry_logfile::{EvtxWriteError, EvtxWriter};
 
 use crate::args::ScanArgs;

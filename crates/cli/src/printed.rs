@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use quarry_collect::{Delivery, Found, Next, Output, Sink, Summary, Work};
+use quarry_collect::{Delivery, Found, Next, Output, Sink, SourceId, Work};
 use quarry_event::output::{Printer, Scratch};
 use quarry_event::{EventTime, Field, FieldSource, PartialSource, Value};
-use quarry_fleet::SourceId;
 
 use crate::console::Console;
 use crate::error::Closed;
@@ -245,7 +244,7 @@ impl Sink for Printing<'_> {
         self.out.persist()
     }
 
-    fn progress(&mut self, _: &Summary, is_idle: bool) -> Result<(), Closed> {
+    fn tick(&mut self, is_idle: bool) -> Result<(), Closed> {
         if is_idle { self.out.check() } else { Ok(()) }
     }
 }

@@ -2,13 +2,14 @@
 //! `--by`, `quarry logs`, and `quarry detect --by`.
 
 use std::hash::BuildHasher;
+use std::num::NonZeroU64;
 use std::ops::Range;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use quarry_collect::{Found, Output, Work};
 use quarry_event::output::{Column as EventColumn, Scratch};
 use quarry_event::text::{Plain, lossy};
-use quarry_event::{EventTime, Field, FieldSource, PartialSource};
+use quarry_event::{EventTime, Field, FieldSource, Origin, PartialSource, Texts};
 
 /// Counts events, on any thread.
 pub(crate) struct Count {
@@ -38,55 +39,77 @@ pub(crate) struct Tallies {
     keys: Keys,
     /// What was counted by each key.
     tallies: Vec<Tally>,
-    /// Which of the worker's it is, once it has begun.
-    number: u64,
+    /// The worker's number for these tallies, once it has counted in them.
+    number: Option<NonZeroU64>,
 }
 
 /// What a thread keeps.
 #[derive(Default)]
 pub(crate) struct Worker {
-    /// Where what an event is counted by is written, and what tells it.
-    name: Vec<u8>,
+    /// Where a key is written, and what tells it.
+    key: Vec<u8>,
     telling: Vec<u8>,
     scratch: Scratch,
-    known: Known,
+    cache: Cache,
 }
 
-/// What tells a key, and which: a key is written once for all events that tell it alike.
-#[derive(Default)]
-struct Known {
+/// From an event's kind and fields, which tell a key, to that key, so that its text is written once.
+struct Cache {
     telling: Keys,
-    /// The names one after the other, and of each that is told where it lies, and its place in which tallies.
-    names: Vec<u8>,
-    each: Vec<(Range<usize>, u64, usize)>,
+    /// The keys one after the other.
+    keys: Vec<u8>,
+    each: Vec<Told>,
     /// How many tallies there were.
     tallies: u64,
+    /// The bytes that are kept, about.
+    most: usize,
 }
 
-impl Known {
-    /// The bytes that are kept.
-    const KEPT: usize = 1 << 20;
+/// A key that something tells.
+struct Told {
+    /// Where it lies.
+    key: Range<usize>,
+    /// The tallies in which it was counted last, and its place there.
+    tallies: Option<NonZeroU64>,
+    place: usize,
+}
 
-    /// Begins with tallies, if that is new to them.
+impl Default for Cache {
+    fn default() -> Self {
+        /// What stays in a processor's own memory beside a batch.
+        const MOST: usize = 256 << 10;
+        Cache {
+            telling: Keys::default(),
+            keys: Vec::new(),
+            each: Vec::new(),
+            tallies: 0,
+            most: MOST,
+        }
+    }
+}
+
+impl Cache {
+    /// Gives tallies that nothing was counted in their number.
     #[inline]
     fn begin(&mut self, output: &mut Tallies) {
-        if output.number == 0 {
+        if output.number.is_none() {
             self.tallies += 1;
-            output.number = self.tallies;
+            output.number = NonZeroU64::new(self.tallies);
         }
     }
 
-    /// Keeps what tells a name, and its place.
-    fn insert(&mut self, telling: &[u8], name: &[u8], output: &Tallies, place: usize) {
-        if self.names.len() + self.telling.bytes() > Self::KEPT {
-            self.names.clear();
+    /// Adds what tells a key, and the key's place.
+    fn insert(&mut self, telling: &[u8], key: &[u8], output: &Tallies, place: usize) {
+        let bytes = self.keys.len() + size_of_val(&self.each[..]) + self.telling.bytes();
+        if bytes > self.most {
+            self.keys.clear();
             self.each.clear();
             self.telling.clear();
         }
         self.telling.insert(telling);
-        let begin = self.names.len();
-        self.names.extend_from_slice(name);
-        self.each.push((begin..self.names.len(), output.number, place));
+        let begin = self.keys.len();
+        self.keys.extend_from_slice(key);
+        self.each.push(Told { key: begin..self.keys.len(), tallies: output.number, place });
     }
 }
 
@@ -157,71 +180,41 @@ impl Work for Count {
     #[inline]
     fn known<S: PartialSource>(
         &self,
-        Worker { name, telling, scratch, known }: &mut Worker,
+        worker: &mut Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Tallies,
     ) -> bool {
-        known.begin(output);
-        let origin = &found.origin;
-        let is_told = self.tell(event, telling);
-        let place = match if is_told { known.telling.find(telling) } else { None } {
-            Some(n) => {
-                let Known { names, each, .. } = known;
-                let (name, tallies, place) = &mut each[n];
-                if *tallies != output.number {
-                    *place = self.place(&names[name.clone()], output);
-                    *tallies = output.number;
-                }
-                *place
-            }
-            None => {
-                name.clear();
-                match &self.key {
-                    Key::Channel => event.known_field(Field::Channel).push::<Plain>(name),
-                    Key::Log => name.extend_from_slice(origin.log.as_bytes()),
-                    Key::Fields(fields) => {
-                        for (i, field) in fields.iter().enumerate() {
-                            name.extend_from_slice(if i > 0 { b"\0" } else { b"" });
-                            if !field.write_known(event, origin, found.texts, scratch, name) {
-                                return false;
-                            }
-                        }
-                    }
-                }
-                let place = self.place(name, output);
-                if is_told {
-                    known.insert(telling, name, output, place);
-                }
-                place
-            }
+        let Some(place) = self.known_place(worker, event, &found.origin, found.texts, output)
+        else {
+            return false;
         };
         let time = event.known_field(Field::TimeCreated).as_time();
-        output.tallies[place].count(time, origin.recovered);
+        output.tallies[place].count(time, found.origin.recovered);
         true
     }
 
     fn event<S: FieldSource>(
         &self,
-        Worker { name, scratch, .. }: &mut Worker,
+        Worker { key, scratch, .. }: &mut Worker,
         event: &S,
         found: &Found<'_>,
         output: &mut Tallies,
     ) {
         let origin = &found.origin;
-        name.clear();
+        key.clear();
         match &self.key {
-            Key::Channel => event.field(Field::Channel).push::<Plain>(name),
-            Key::Log => name.extend_from_slice(origin.log.as_bytes()),
+            Key::Channel => event.field(Field::Channel).push::<Plain>(key),
+            Key::Log => key.extend_from_slice(origin.log.as_bytes()),
             Key::Fields(fields) => {
                 for (i, field) in fields.iter().enumerate() {
-                    name.extend_from_slice(if i > 0 { b"\0" } else { b"" });
-                    field.write(event, origin, found.texts, scratch, name);
-                    field.write_names(event, found.texts, name);
+                    key.extend_from_slice(if i > 0 { b"\0" } else { b"" });
+                    field.write(event, origin, found.texts, scratch, key);
+                    field.write_names(event, found.texts, key);
                 }
             }
         }
-        let place = self.place(name, output);
+        let place = self.place(key, output);
         output.tallies[place].count(event.field(Field::TimeCreated).as_time(), origin.recovered);
     }
 }
@@ -254,9 +247,49 @@ impl Count {
         true
     }
 
+    /// Where an event is counted, if what is known of it tells its key.
+    #[inline]
+    fn known_place<S: PartialSource>(
+        &self,
+        Worker { key, telling, scratch, cache }: &mut Worker,
+        event: &S,
+        origin: &Origin<'_>,
+        texts: Texts<'_>,
+        output: &mut Tallies,
+    ) -> Option<usize> {
+        cache.begin(output);
+        let is_told = self.tell(event, telling);
+        if is_told && let Some(n) = cache.telling.find(telling) {
+            let told = &mut cache.each[n];
+            if told.tallies != output.number {
+                told.place = self.place(&cache.keys[told.key.clone()], output);
+                told.tallies = output.number;
+            }
+            return Some(told.place);
+        }
+        key.clear();
+        match &self.key {
+            Key::Channel => event.known_field(Field::Channel).push::<Plain>(key),
+            Key::Log => key.extend_from_slice(origin.log.as_bytes()),
+            Key::Fields(fields) => {
+                for (i, field) in fields.iter().enumerate() {
+                    key.extend_from_slice(if i > 0 { b"\0" } else { b"" });
+                    if !field.write_known(event, origin, texts, scratch, key) {
+                        return None;
+                    }
+                }
+            }
+        }
+        let place = self.place(key, output);
+        if is_told {
+            cache.insert(telling, key, output, place);
+        }
+        Some(place)
+    }
+
     /// Where events are counted by a key.
-    fn place(&self, name: &[u8], output: &mut Tallies) -> usize {
-        let name = lossy(name);
+    fn place(&self, key: &[u8], output: &mut Tallies) -> usize {
+        let name = lossy(key);
         let is_log = !matches!(self.key, Key::Fields(_));
         let is_full = is_log
             && output.tallies.len() >= MAX_LOGS
@@ -318,7 +351,7 @@ impl Keys {
     /// How many bytes of memory they hold, about.
     #[inline]
     fn bytes(&self) -> usize {
-        self.all.len() + size_of_val(&self.each[..])
+        self.all.len() + self.each.len() * (size_of::<Range<usize>>() + size_of::<usize>())
     }
 
     fn clear(&mut self) {
@@ -337,9 +370,98 @@ impl Output for Tallies {
     fn clear(&mut self) {
         self.keys.clear();
         self.tallies.clear();
-        self.number = 0;
+        self.number = None;
     }
 
     /// Nobody counts with a limit: which were the first is forgotten.
     fn truncate(&mut self, _: u64) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::ops::ControlFlow;
+
+    use quarry_event::Value;
+
+    use super::*;
+
+    /// What is known of an event of a kind, all of which have one channel.
+    #[derive(Clone, Copy)]
+    struct Head {
+        kind: u64,
+        channel: &'static str,
+        id: u64,
+    }
+
+    impl PartialSource for Head {
+        fn known_field(&self, field: Field) -> Value<'_> {
+            match field {
+                Field::Channel => Value::Str(self.channel),
+                Field::EventId => Value::UInt(self.id),
+                _ => Value::Null,
+            }
+        }
+
+        fn kind(&self) -> Option<u64> {
+            Some(self.kind)
+        }
+
+        fn is_fixed(&self, field: Field) -> bool {
+            field == Field::Channel
+        }
+
+        fn known_data<'a, F>(&'a self, _: Option<&str>, _: F) -> Option<ControlFlow<()>>
+        where
+            F: FnMut(Value<'a>) -> ControlFlow<()>,
+        {
+            None
+        }
+    }
+
+    /// Counts each batch in tallies that have been used before, and gives the sum, by channel and id.
+    fn counted(most: usize, batches: &[Vec<Head>]) -> BTreeMap<String, u64> {
+        let columns = ["channel", "event_id"].map(|name| EventColumn::parse(name).unwrap());
+        let count = Count::by(Key::Fields(columns.to_vec()));
+        let mut worker = Worker { cache: Cache { most, ..Cache::default() }, ..Worker::default() };
+        let mut outputs = [Tallies::default(), Tallies::default()];
+        let (source, log) = ("a", "b");
+        let origin = Origin { source, host: None, log, log_record: None, recovered: false };
+        let mut sums = BTreeMap::new();
+        for (n, batch) in batches.iter().enumerate() {
+            // What a batch begins may be handed on, and gone on with in others.
+            for half in batch.chunks(batch.len().div_ceil(2).max(1)) {
+                let output = &mut outputs[n % 2];
+                for head in half {
+                    let texts = Texts::default();
+                    let place = count.known_place(&mut worker, head, &origin, texts, output);
+                    output.tallies[place.unwrap()].count(None, false);
+                }
+                for (key, tally) in output.iter() {
+                    *sums.entry(key.replace('\0', " ")).or_default() += tally.events;
+                }
+                output.clear();
+            }
+        }
+        sums
+    }
+
+    #[test]
+    fn what_is_kept_of_one_batch_serves_the_next_and_counts_in_its_own_tallies() {
+        let head = |n: u64| Head {
+            kind: n % 7,
+            channel: ["System", "Security", "Application"][n as usize % 7 % 3],
+            id: n * n % 11,
+        };
+        let batches: Vec<Vec<Head>> =
+            (0..20).map(|batch| (0..batch * 3).map(|n| head(batch + 5 * n)).collect()).collect();
+        let mut expected = BTreeMap::new();
+        for head in batches.iter().flatten() {
+            *expected.entry(format!("{} {}", head.channel, head.id)).or_default() += 1_u64;
+        }
+        // With room for all, for some, for one and for none.
+        for most in [1 << 20, 500, 100, 0] {
+            assert_eq!(counted(most, &batches), expected, "{most} bytes");
+        }
+    }
 }

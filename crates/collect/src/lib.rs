@@ -42,6 +42,6 @@ pub use selection::Selection;
 pub use sink::{
     Delivery, Found, Next, Notes, Notice, Observer, Output, Searched, Sink, Stage, Turn, Work,
 };
-pub use source::{FileInput, FleetInput, Source};
+pub use source::{FileInput, FleetInput, Source, SourceId};
 pub use stop::Stop;
 pub use summary::{Alike, Summary, Tally};

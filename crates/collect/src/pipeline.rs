@@ -13,12 +13,12 @@ use std::time::{Duration, Instant};
 
 use encoding_rs::Encoding;
 use quarry_eventlog::{Direction, LogName};
-use quarry_fleet::{Follow, FollowOptions, FollowRequest, Job, Request, Scan, SourceId};
+use quarry_fleet::{Follow, FollowOptions, FollowRequest, Job, Request, Scan};
 use tokio::runtime::Handle;
 
 use crate::cursor::{CursorError, CursorStore, LogCursor};
 use crate::sink::{Delivery, Next, Notice, Observer, Output, Sink, Stage, Work};
-use crate::source::{FileInput, FleetInput, Source};
+use crate::source::{FileInput, FleetInput, Source, SourceId};
 use crate::stop::Stop;
 use crate::summary::Summary;
 use decode::{Decoding, Part, Worker};
@@ -123,7 +123,7 @@ impl<S: Stage, O: Observer> Pipeline<S, O> {
         self.with(|first, observer| ((first, stage), observer))
     }
 
-    /// Has somebody hear how the run goes, in place of who was to.
+    /// Sets the observer of the run, in place of the one before.
     #[must_use]
     pub fn observer<T: Observer>(self, observer: T) -> Pipeline<S, T> {
         self.with(|stage, _| (stage, observer))
@@ -209,7 +209,7 @@ impl<S: Stage, O: Observer> Pipeline<S, O> {
     /// before the sink failed are saved, if the sink can still make durable what they stand for.
     ///
     /// # Panics
-    /// On a thread of a runtime; or if the work, a stage or the sink panics.
+    /// On a thread of a runtime; or if the work, a stage, the sink or the observer panics.
     pub fn run<W: Work, K: Sink<Output = W::Output>>(
         self,
         work: &W,
@@ -224,7 +224,7 @@ impl<S: Stage, O: Observer> Pipeline<S, O> {
             cursors,
             unsaved: None,
             left: HashMap::new(),
-            first_of_fleet: self.files.len(),
+            files: self.files.len(),
         };
         // Ends what waits for sources when the sink wants no more.
         let halt = Stop::default();
@@ -356,7 +356,8 @@ struct Run<'s, 'c, K, O> {
     unsaved: Option<Instant>,
     /// Of sources with a limit, how many events are still wanted.
     left: HashMap<SourceId, u64>,
-    first_of_fleet: usize,
+    /// How many files come before the fleet.
+    files: usize,
 }
 
 impl<K: Sink, O: Observer> Run<'_, '_, K, O> {
@@ -392,7 +393,7 @@ impl<K: Sink, O: Observer> Run<'_, '_, K, O> {
     }
 
     fn notice(&mut self, source: &Source, notice: Notice) -> Result<Next, RunError<K::Error>> {
-        let server = source.id.index().checked_sub(self.first_of_fleet);
+        let server = source.id.of_fleet(self.files).map(|id| id.index());
         match (&notice, server) {
             (Notice::FileFailed(_), _) => self.summary.file_ended(false),
             (Notice::Ended, None) => self.summary.file_ended(true),
@@ -414,7 +415,7 @@ impl<K: Sink, O: Observer> Run<'_, '_, K, O> {
 
     fn progress(&mut self, is_idle: bool) -> Result<(), RunError<K::Error>> {
         self.observer.progress(&self.summary);
-        self.sink.progress(&self.summary, is_idle).map_err(RunError::Sink)
+        self.sink.tick(is_idle).map_err(RunError::Sink)
     }
 
     fn acknowledge(&mut self, cursor: LogCursor) {

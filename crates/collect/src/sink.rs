@@ -14,10 +14,10 @@ use std::sync::Arc;
 
 use quarry_event::{EventTime, FieldSource, Origin, PartialSource, RuleName, Texts};
 use quarry_eventlog::{Damage, LogName, RecordId, Strength};
-use quarry_fleet::{Room, SourceId};
+use quarry_fleet::Room;
 
 use crate::cursor::LogCursor;
-use crate::source::Source;
+use crate::source::{Source, SourceId};
 use crate::summary::Summary;
 
 /// What is made of events, on any thread.
@@ -272,21 +272,21 @@ pub trait Sink {
         None
     }
 
-    /// Called after each delivery and notice, and 20 times a second while nothing comes: finds out that
-    /// nobody wants more.
+    /// Called after each delivery and notice, and 20 times a second while nothing comes, which `is_idle`
+    /// tells. A sink that can't go on says so here.
     ///
     /// # Errors
     /// The sink's own, which ends the run.
-    fn progress(&mut self, summary: &Summary, is_idle: bool) -> Result<(), Self::Error> {
-        let _ = (summary, is_idle);
+    fn tick(&mut self, is_idle: bool) -> Result<(), Self::Error> {
+        let _ = is_idle;
         Ok(())
     }
 }
 
-/// Hears how a run goes, each time before the sink does, and takes nothing: what tells people of a run is the
+/// Is told how a run goes, each time before the sink is, and can't change it: what tells people of a run is the
 /// same, whatever is made of its events.
 ///
-/// `()` doesn't listen.
+/// `()` ignores all of it.
 pub trait Observer {
     /// Something was read of a source, and this was made of it.
     fn delivery<O>(&mut self, _delivery: &Delivery<O>) {}

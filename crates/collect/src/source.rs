@@ -4,17 +4,33 @@ use std::sync::Arc;
 
 use quarry_event::MessageSource;
 use quarry_eventlog::{FileLog, LogError};
-use quarry_fleet::SourceId;
 
 use crate::live::ServerTexts;
 use crate::selection::Selection;
 use crate::stop::Stop;
 
+/// A source's place, from 0, among those of a run: files that are read once come first, then the others, each as
+/// they were given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SourceId(pub usize);
+
+impl SourceId {
+    /// The place.
+    pub fn index(self) -> usize {
+        self.0
+    }
+
+    /// The place in the fleet of a run that has so many files, if it is one of the fleet.
+    pub(crate) fn of_fleet(self, files: usize) -> Option<quarry_fleet::SourceId> {
+        self.0.checked_sub(files).map(quarry_fleet::SourceId)
+    }
+}
+
 /// A source that is read, as far as it is known now.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Source {
-    /// Its place among all sources of the run: files that are read once first, then the others.
+    /// Its place among all sources of the run.
     pub id: SourceId,
     /// Its name in an event's identity: a path, or a server's address.
     pub name: String,

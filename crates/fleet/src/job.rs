@@ -10,7 +10,7 @@ use quarry_eventlog::{Batch, BoxFuture, Cursor, Direction, EventLog, LogName};
 
 use crate::source::Source;
 
-/// A source's place, from 0, in the list that a scan, a question, a follower or a run was begun with.
+/// A source's place, from 0, in the list that a scan, a question or a follower was begun with.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SourceId(pub usize);
 

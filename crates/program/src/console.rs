@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,8 +51,27 @@ static SHOWN: LazyLock<Mutex<ProgressBar>> = LazyLock::new(|| Mutex::new(Progres
 /// Whether standard output is a terminal too, on which progress would stand among the events.
 static IS_SHARED: LazyLock<bool> = LazyLock::new(|| io::stdout().is_terminal());
 
+/// Whether each line of standard error begins with its time.
+static HAS_TIMES: AtomicBool = AtomicBool::new(false);
+
 fn shown() -> ProgressBar {
     SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Does something while no progress is shown. It must not print to the console: where progress is shown, that
+/// waits for itself.
+fn without_progress<R>(act: impl FnOnce() -> R) -> R {
+    let bar = shown();
+    // What writes slowly, to a terminal that is held up, would keep all others from printing.
+    if bar.is_hidden() { act() } else { bar.suspend(act) }
+}
+
+/// What a line begins with.
+fn time() -> String {
+    match HAS_TIMES.load(Ordering::Relaxed) {
+        true => format!("{:.3} ", jiff::Timestamp::now()),
+        false => String::new(),
+    }
 }
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -89,10 +109,18 @@ impl Console {
         *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = bar;
     }
 
+    /// Begins each line, or the first of several that belong together, with its time, in UTC to the millisecond.
+    pub fn show_times() {
+        HAS_TIMES.store(true, Ordering::Relaxed);
+    }
+
     /// A line that is no console's own, beside whatever progress is shown.
     pub fn line(text: &str) {
-        // There is nowhere to tell that standard error can't be written to.
-        shown().suspend(|| drop(writeln!(io::stderr(), "{}", safe(text))));
+        without_progress(|| {
+            let mut stderr = io::stderr().lock();
+            // There is nowhere to tell that standard error can't be written to.
+            let _ = writeln!(stderr, "{}{}", time(), safe(text));
+        });
     }
 
     /// Shows how far the work is.
@@ -127,9 +155,10 @@ impl Console {
         shown().finish_and_clear();
     }
 
-    /// Does something that writes to standard output, beside whatever progress is shown.
+    /// Does something that writes to standard output, and nothing to the console, beside whatever progress is
+    /// shown.
     pub fn beside<R>(write: impl FnOnce() -> R) -> R {
-        if *IS_SHARED { shown().suspend(write) } else { write() }
+        if *IS_SHARED { without_progress(write) } else { write() }
     }
 
     /// Says what is wrong, shows where, and what to do.
@@ -173,10 +202,10 @@ impl Console {
     }
 
     fn print(&self, text: &str) {
-        shown().suspend(|| {
+        without_progress(|| {
             let mut stream = AutoStream::new(io::stderr().lock(), self.color);
             // There is nowhere to tell that standard error can't be written to.
-            let _ = stream.write_all(text.as_bytes());
+            let _ = write!(stream, "{}{text}", time());
         });
     }
 }

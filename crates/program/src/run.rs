@@ -14,10 +14,10 @@ use std::sync::Arc;
 use encoding_rs::Encoding;
 use quarry_collect::{
     CursorError, CursorStore, FileCursors, FleetInput, NoTexts, Pipeline, RunError, Searched,
-    Selection, Sink, Stage, Summary, Work,
+    Selection, Sink, SourceId, Stage, Summary, Work,
 };
 use quarry_eventlog::{Direction, EventLog, LogError};
-use quarry_fleet::{Ask, FollowOptions, Health, SourceId};
+use quarry_fleet::{Ask, FollowOptions, Health};
 use tokio::runtime::Runtime;
 
 use crate::args::{ServerArgs, SourceArgs, TerminalArgs, WorkArgs};
@@ -258,7 +258,7 @@ impl Run {
     ) -> Result<(), Closed>
     where
         T: Send + 'static,
-        Q: Fn(SourceId, Arc<dyn EventLog>) -> F + Send + Sync + 'static,
+        Q: Fn(quarry_fleet::SourceId, Arc<dyn EventLog>) -> F + Send + Sync + 'static,
         F: Future<Output = Result<T, LogError>> + Send,
     {
         if servers.is_empty() {

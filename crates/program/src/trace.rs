@@ -3,8 +3,6 @@
 use std::io::{self, Write};
 
 use tracing_subscriber::filter::{EnvFilter, FilterExt as _, filter_fn};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -16,13 +14,31 @@ const VARIABLE: &str = "QUARRY_LOG";
 
 /// Shows what `-v` (connections), `-vv` (calls and batches too) or `QUARRY_LOG` ask for.
 pub fn show(verbosity: u8, console: &Console) {
-    show_lines(verbosity, false, console);
+    let asked = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
+    let filter = match (&asked, verbosity) {
+        (Some(text), _) => EnvFilter::try_new(text),
+        (None, 0) => return,
+        (None, 1) => EnvFilter::try_new("info"),
+        (None, _) => EnvFilter::try_new("debug"),
+    };
+    let filter = match filter {
+        Ok(filter) => filter,
+        Err(error) => return console.warning(&format!("{VARIABLE} is left aside: {error}")),
+    };
+    // Other crates may say what is in messages, which holds secrets.
+    let own = filter_fn(|metadata| metadata.target().starts_with("quarry"));
+    let layer = fmt::layer().without_time().with_ansi(false).with_writer(Lines);
+    // There may be one already, of the command that `quarry demo` shows.
+    let _ = tracing_subscriber::registry().with(layer.with_filter(own.and(filter))).try_init();
 }
 
-/// The same for a program that runs for ever: each line has its time, but where systemd's journal takes them,
-/// which gives them one.
-pub fn show_with_times(verbosity: u8, console: &Console) {
-    show_lines(verbosity, !goes_to_journal(), console);
+/// The same for a daemon: what it says begins with its time, except where standard error is systemd's journal,
+/// which adds one.
+pub fn show_for_daemon(verbosity: u8, console: &Console) {
+    if !goes_to_journal() {
+        Console::show_times();
+    }
+    show(verbosity, console);
 }
 
 /// Whether standard error is the journal: systemd.exec(5), `JOURNAL_STREAM`.
@@ -40,38 +56,6 @@ fn goes_to_journal() -> bool {
 #[cfg(not(unix))]
 fn goes_to_journal() -> bool {
     false
-}
-
-fn show_lines(verbosity: u8, has_times: bool, console: &Console) {
-    let asked = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
-    let filter = match (&asked, verbosity) {
-        (Some(text), _) => EnvFilter::try_new(text),
-        (None, 0) => return,
-        (None, 1) => EnvFilter::try_new("info"),
-        (None, _) => EnvFilter::try_new("debug"),
-    };
-    let filter = match filter {
-        Ok(filter) => filter,
-        Err(error) => return console.warning(&format!("{VARIABLE} is left aside: {error}")),
-    };
-    // Other crates may say what is in messages, which holds secrets.
-    let own = filter_fn(|metadata| metadata.target().starts_with("quarry"));
-    let layer = fmt::layer().with_ansi(false).with_writer(Lines);
-    let layer = match has_times {
-        true => layer.with_timer(Now).boxed(),
-        false => layer.without_time().boxed(),
-    };
-    // There may be one already, of the command that `quarry demo` shows.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(own.and(filter))).try_init();
-}
-
-/// The time of a line, in UTC to the millisecond.
-struct Now;
-
-impl FormatTime for Now {
-    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
-        write!(w, "{:.3}", jiff::Timestamp::now())
-    }
 }
 
 /// Writes lines beside the progress.

@@ -58,7 +58,7 @@ fn help(path: &Path, public: &PublicPage) -> Result<ExitCode, Failure> {
 }
 
 fn serve(path: &Path, config: Config) -> Result<(), Failure> {
-    trace::show_with_times(1, console());
+    trace::show_for_daemon(1, console());
     let runtime = runtime()?;
     let store = runtime.block_on(open(&config, false))?;
     let daemon = Daemon::start(config, store, &runtime)?;

@@ -160,12 +160,7 @@ fn live(
     for followed in followed {
         let groups: Vec<String> = followed.entry.groups.iter().map(ToString::to_string).collect();
         let mut addresses = Vec::new();
-        // What is asked as it is now where no log is named is what is followed.
-        let mut entry = followed.entry.clone();
-        if !followed.logs.is_empty() {
-            entry.logs = followed.logs.as_slice().into();
-        }
-        if let Ok(server) = signed.open(&entry) {
+        if let Ok(server) = signed.open(&followed.entry) {
             addresses = server.addresses().into_iter().map(str::to_owned).collect();
             as_persons |= server.is_of_persons();
             specs.push(ServerSpec {

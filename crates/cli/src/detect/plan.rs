@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use quarry_collect::{CountKinds, Delivery, Kinds, Next, Notice, Selection, Sink, Source};
+use quarry_collect::{
+    CountKinds, Delivery, Kinds, Next, Notice, Selection, Sink, Source, SourceId,
+};
 use quarry_detect::{Counts, Engine, PolicyChange, Reach, Route, RulePlan, Subcategory};
 use quarry_event::EventTime;
 use quarry_event::filter::Glob;
 use quarry_eventlog::{Detail, Direction, EventLog, LogError};
-use quarry_fleet::{SourceId, Surveyed};
+use quarry_fleet::Surveyed;
 use serde_json::Value as Json;
 
 use super::{Detection, named};
@@ -160,7 +162,7 @@ fn of_servers(
         .map_err(|e| Failure::of_option("--mapping", &e))?;
     let mut rows = Vec::new();
     let mut limits = BTreeSet::new();
-    let asked = run.ask(servers, |_: SourceId, log| ask(log), |_, n, told: Told, _| {
+    let asked = run.ask(servers, |_: quarry_fleet::SourceId, log| ask(log), |_, n, told: Told, _| {
         let mut has = BTreeSet::new();
         for (log, info) in told.logs {
             let is_wanted = wanted.iter().any(|glob| glob.is_match(&log.0));

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use quarry_event::EventTime;
 use quarry_eventlog::{Batch, BatchReader, Direction, FileLog};
-use quarry_fleet::{Room, SourceId};
+use quarry_fleet::Room;
 
 use super::jobs::{BatchJob, Job, Skips};
 use crate::sink::{Notice, Turn};
-use crate::source::{FileInput, Source};
+use crate::source::{FileInput, Source, SourceId};
 use crate::stop::Stop;
 
 /// Files that are open at once where they are read in the order of time: about half of what a process may have.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use quarry_eventlog::{Batch, LogName, Strength};
-use quarry_fleet::{Control, Follow, FollowReport, Report, Room, Scan, SourceId};
+use quarry_fleet::{Control, Follow, FollowReport, Report, Room, Scan};
 use tokio::runtime::Handle;
 
 use super::files::Files;
 use super::order::Supply;
 use crate::cursor::LogCursor;
 use crate::sink::{Notice, Turn};
-use crate::source::{FleetInput, Source};
+use crate::source::{FleetInput, Source, SourceId};
 use crate::stop::Stop;
 
 /// The next thing to do.
@@ -61,9 +61,8 @@ impl Skips {
         // The sink may name one of another run.
         let Some(skipped) = self.each.get(source.index()) else { return };
         skipped.store(true, Ordering::Relaxed);
-        let of_fleet = source.index().checked_sub(self.files);
-        if let (Some(control), Some(place)) = (&self.control, of_fleet) {
-            control.skip(SourceId(place));
+        if let (Some(control), Some(source)) = (&self.control, source.of_fleet(self.files)) {
+            control.skip(source);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! A text that has to be in an event for a search to find anything in it, looked for in the event's
 //! bytes before these are decoded.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memchr::memmem::Finder;
@@ -11,30 +10,30 @@ use regex_syntax::hir::{Hir, HirKind, translate::TranslatorBuilder};
 
 /// A text of ASCII that is in whatever an expression matches, and that only text can hold: no number,
 /// time, GUID, SID or hexadecimal has it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Word {
     utf16: Utf16,
     utf8: Regex,
-    known: Arc<Known>,
+    memo: Memo,
 }
 
 /// What looks for it in UTF-16LE.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Utf16 {
     /// As it is. An expression would find it too, but begins each search with more than most events take.
-    Exact(Arc<Finder<'static>>),
+    Exact(Box<Finder<'static>>),
     /// In either case.
     EitherCase(Regex),
 }
 
-/// Of some kinds of events, by the end of their numbers, whether the word is in what all events of the kind
-/// share: twice the number and one more where it is.
+/// Of some texts, by the end of their numbers, whether the word is in them: twice the number, and one more where
+/// it is.
 #[derive(Debug)]
-struct Known([AtomicU64; Known::LEN]);
+struct Memo([AtomicU64; Memo::LEN]);
 
-impl Known {
+impl Memo {
     const LEN: usize = 256;
-    /// Nothing is known. There aren't that many kinds.
+    /// Nothing is known. There aren't that many texts.
     const NOTHING: u64 = u64::MAX;
 }
 
@@ -49,7 +48,7 @@ impl Word {
         let utf16 = match ignores_case {
             false => {
                 let bytes: Vec<u8> = text.iter().flat_map(|&byte| [byte, 0]).collect();
-                Utf16::Exact(Arc::new(Finder::new(&bytes).into_owned()))
+                Utf16::Exact(Box::new(Finder::new(&bytes).into_owned()))
             }
             true => {
                 let bytes: String = text.iter().map(|&byte| either_case(byte)).collect();
@@ -58,8 +57,8 @@ impl Word {
         };
         let utf8 = regex_syntax::escape(std::str::from_utf8(text).ok()?);
         let utf8 = RegexBuilder::new(&utf8).case_insensitive(ignores_case).build();
-        let known = Arc::new(Known([const { AtomicU64::new(Known::NOTHING) }; Known::LEN]));
-        Some(Word { utf16, utf8: utf8.ok()?, known })
+        let memo = Memo([const { AtomicU64::new(Memo::NOTHING) }; Memo::LEN]);
+        Some(Word { utf16, utf8: utf8.ok()?, memo })
     }
 
     /// Whether it may be in UTF-16LE that lies somewhere in these bytes. If not, it is in none.
@@ -71,17 +70,17 @@ impl Word {
         }
     }
 
-    /// Whether it is in a text that all events of a [kind](crate::PartialSource::kind) share, which is looked
-    /// through for the first of them.
+    /// Whether it is in a text that many events share, which is looked through for the first of them. The number
+    /// is the text's own: while the program runs, no other has it.
     #[inline]
-    pub fn is_in_kind(&self, kind: u64, text: &str) -> bool {
-        let known = &self.known.0[kind as usize % Known::LEN];
-        // Each entry tells for itself of which kind it is.
-        match known.load(Ordering::Relaxed) {
-            found if found >> 1 == kind => found & 1 == 1,
+    pub fn is_in_shared(&self, number: u64, text: &str) -> bool {
+        let memo = &self.memo.0[number as usize % Memo::LEN];
+        // Each entry tells for itself of which text it is.
+        match memo.load(Ordering::Relaxed) {
+            found if found >> 1 == number => found & 1 == 1,
             _ => {
                 let is_in = self.is_in(text);
-                known.store(kind << 1 | u64::from(is_in), Ordering::Relaxed);
+                memo.store(number << 1 | u64::from(is_in), Ordering::Relaxed);
                 is_in
             }
         }
@@ -198,22 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_s_text_is_looked_through_for_itself() {
+    fn each_shared_text_is_looked_through_once_and_for_itself() {
         let word = word("vssvc").unwrap();
-        let len = super::Known::LEN as u64;
+        let len = super::Memo::LEN as u64;
         for _ in 0..2 {
             // The first three take each other's place.
-            for (kind, text, expected) in [
+            for (number, text, expected) in [
                 (1, "VSSVC", true),
                 (1 + len, "other", false),
                 (1 + 2 * len, "a vssvc", true),
                 (2, "", false),
                 (0, "vssvc", true),
             ] {
-                assert_eq!(word.is_in_kind(kind, text), expected, "{kind}");
+                assert_eq!(word.is_in_shared(number, text), expected, "{number}");
             }
-            assert!(word.is_in_kind(0, "what is known isn't looked through"));
-            assert!(word.clone().is_in_kind(0, "by a copy neither"));
+            assert!(word.is_in_shared(0, "what is known isn't looked through"));
         }
     }
 }

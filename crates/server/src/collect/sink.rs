@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quarry_collect::{
-    CursorError, CursorStore, Delivery, LogCursor, Next, Notice, Sink, Source, Summary,
+    CursorError, CursorStore, Delivery, LogCursor, Next, Notice, Sink, Source, SourceId,
 };
 use quarry_eventlog::{Cursor, LogName, RecordId};
-use quarry_fleet::{Cause, Cursors, SourceId};
+use quarry_fleet::{Cause, Cursors};
 use quarry_store::{NoticeKind, Rows, StoreError};
 
 use super::writer::{NoticeRow, Pushed, Whole, Writer};
@@ -245,7 +245,7 @@ impl Sink for Storing {
         state.dismissed.pop_front().map(SourceId)
     }
 
-    fn progress(&mut self, _: &Summary, _: bool) -> Result<(), StoreError> {
+    fn tick(&mut self, _: bool) -> Result<(), StoreError> {
         self.0.state().failed.take().map_or(Ok(()), Err)
     }
 }

@@ -2,7 +2,7 @@
 //! end each count is that of a plain scan of the files by somebody else's code.
 //!
 //! On what some servers have, unless `QUARRY_LOAD_TABLE` names a table that is copied first (such as
-//! `cargo run -p quarry-store --example bench -- make FOLDER 10000000` makes); for some seconds, unless
+//! `cargo run -p quarry-bench -- make FOLDER 10000000` makes); for some seconds, unless
 //! `QUARRY_LOAD_SECONDS` and `QUARRY_LOAD_RATE` (events a second) say more. `QUARRY_PROGRAM` is for a
 //! release build.
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use quarry_collect::{
-    Delivery, FileInput, FleetInput, Next, Notice, Pipeline, Selection, Sink, Source, Stop, Summary,
+    Delivery, FileInput, FleetInput, Next, Notice, Pipeline, Selection, Sink, Source, Stop,
 };
 use quarry_event::MessageSource;
 use quarry_fleet::FileSource;
@@ -251,7 +251,7 @@ impl Sink for Feeding<'_> {
         Ok(())
     }
 
-    fn progress(&mut self, _: &Summary, _: bool) -> Result<(), Infallible> {
+    fn tick(&mut self, _: bool) -> Result<(), Infallible> {
         self.feed.check_time();
         Ok(())
     }

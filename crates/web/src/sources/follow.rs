@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use quarry_collect::{Delivery, FleetInput, Next, Notice, Pipeline, Sink, Source, Summary};
+use quarry_collect::{Delivery, FleetInput, Next, Notice, Pipeline, Sink, Source};
 use quarry_fleet::FollowOptions;
 use serde_json::json;
 
@@ -91,7 +91,7 @@ impl Sink for Following<'_> {
         Ok(())
     }
 
-    fn progress(&mut self, _: &Summary, _: bool) -> Result<(), Infallible> {
+    fn tick(&mut self, _: bool) -> Result<(), Infallible> {
         self.hub.tick();
         Ok(())
     }

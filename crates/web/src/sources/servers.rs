@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use quarry_collect::{
-    Delivery, FleetInput, LiveTexts, Next, Notice, Pipeline, Selection, Sink, Source, Summary,
+    Delivery, FleetInput, LiveTexts, Next, Notice, Pipeline, Selection, Sink, Source,
 };
 use quarry_event::MessageSource;
 use quarry_event::filter::Glob;
@@ -238,7 +238,7 @@ impl Sink for OfServers<'_, '_> {
         Ok(())
     }
 
-    fn progress(&mut self, summary: &Summary, is_idle: bool) -> Result<(), Infallible> {
-        self.feeding.progress(summary, is_idle)
+    fn tick(&mut self, is_idle: bool) -> Result<(), Infallible> {
+        self.feeding.tick(is_idle)
     }
 }
