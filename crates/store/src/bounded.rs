@@ -8,7 +8,6 @@
 //! rows keeps them uncounted as well: what goes into it is counted by a [`Counted`].
 
 use std::any::Any;
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,10 +36,11 @@ use deltalake::datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use deltalake::datafusion::physical_plan::unnest::UnnestExec;
 use deltalake::datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use deltalake::datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
-    ReplaceChildrenOptions,
+    ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions,
 };
 use futures_util::StreamExt;
+
+use crate::through::{Passing, Through};
 
 /// Functions that make as much of a row as a number says. They are refused.
 pub(crate) const LAVISH: [&str; 8] = [
@@ -483,10 +483,8 @@ pub(crate) fn count_windows(plan: Arc<dyn ExecutionPlan>) -> EngineResult<Arc<dy
         if !keeps_all {
             return Ok(Transformed::no(plan));
         }
-        let counted = plan.children().into_iter().map(|input| {
-            let counted: Arc<dyn ExecutionPlan> = Arc::new(Counted { input: Arc::clone(input) });
-            counted
-        });
+        let counted =
+            plan.children().into_iter().map(|input| Through::<Counted>::over(Arc::clone(input)));
         let (counted, keep) = (counted.collect(), ChildrenPropertiesMode::Keep);
         plan.replace_children(counted, ReplaceChildrenOptions::new(keep)).map(Transformed::yes)
     });
@@ -514,72 +512,19 @@ pub(crate) fn yielding(plan: Arc<dyn ExecutionPlan>) -> EngineResult<Arc<dyn Exe
 
 /// Counts what goes through for as long as the stream is there, which is as long as who reads it keeps it.
 #[derive(Debug)]
-struct Counted {
-    input: Arc<dyn ExecutionPlan>,
-}
+struct Counted;
 
-impl DisplayAs for Counted {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Counted")
-    }
-}
+impl Passing for Counted {
+    const NAME: &'static str = "Counted";
 
-impl ExecutionPlan for Counted {
-    fn name(&self) -> &str {
-        "Counted"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> EngineResult<TreeNodeRecursion>,
-    ) -> EngineResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.pop()) {
-            (Some(input), None) => Ok(Arc::new(Counted { input })),
-            _ => plan_err!("what is counted has one input"),
-        }
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let recompute = ChildrenPropertiesMode::Recompute;
-        self.replace_children(children, ReplaceChildrenOptions::new(recompute))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> EngineResult<SendableRecordBatchStream> {
+    fn rows(rows: SendableRecordBatchStream, context: &TaskContext) -> SendableRecordBatchStream {
         let reserved = MemoryConsumer::new("window").register(context.memory_pool());
-        let stream = self.input.execute(partition, context)?;
-        let schema = stream.schema();
-        let counted = stream.map(move |batch| {
+        let schema = rows.schema();
+        let counted = rows.map(move |batch| {
             let batch = batch?;
             reserved.try_grow(batch.columns().iter().map(of_array).sum())?;
             Ok::<_, DataFusionError>(batch)
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, counted)))
+        Box::pin(RecordBatchStreamAdapter::new(schema, counted))
     }
 }

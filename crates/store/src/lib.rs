@@ -50,6 +50,7 @@ mod storage;
 mod table;
 mod tail;
 mod tally;
+mod through;
 mod view;
 mod wal;
 

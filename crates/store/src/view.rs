@@ -12,22 +12,14 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use deltalake::arrow::datatypes::SchemaRef;
 use deltalake::datafusion::catalog::{MemTable, Session, TableProvider};
-use deltalake::datafusion::common::tree_node::TreeNodeRecursion;
 use deltalake::datafusion::common::{DataFusionError, Result as EngineResult, plan_err};
-use deltalake::datafusion::config::ConfigOptions;
-use deltalake::datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
+use deltalake::datafusion::execution::SessionState;
 use deltalake::datafusion::logical_expr::expr::{Between, BinaryExpr, InList, Like};
 use deltalake::datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, TableType};
 use deltalake::datafusion::physical_expr::PhysicalExpr;
 use deltalake::datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
-use deltalake::datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
-};
+use deltalake::datafusion::physical_plan::ExecutionPlan;
 use deltalake::datafusion::physical_plan::projection::ProjectionExec;
-use deltalake::datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
-    ReplaceChildrenOptions,
-};
 use deltalake::datafusion::prelude::{SessionContext, col};
 
 use crate::StoreError;
@@ -35,6 +27,7 @@ use crate::computed;
 use crate::predicate::Access;
 use crate::schema::{DATA_PREFIX, column};
 use crate::session::{Moment, is_event, union};
+use crate::through::{Passing, Through};
 
 /// The views that there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -223,7 +216,7 @@ impl TableProvider for Seen {
         }
         let mut plan = shown.create_physical_plan().await?;
         if self.access.is_some() {
-            plan = Arc::new(Wall { input: plan });
+            plan = Through::<Wall>::over(plan);
         }
         if is_counted {
             let none: Vec<(Arc<dyn PhysicalExpr>, String)> = Vec::new();
@@ -276,89 +269,13 @@ fn can_not_fail(expr: &Expr) -> bool {
 /// What stands between the rules and a statement: conditions from above stay above, but for those that
 /// compare a column with what was found so far.
 #[derive(Debug)]
-struct Wall {
-    input: Arc<dyn ExecutionPlan>,
-}
+struct Wall;
 
-impl DisplayAs for Wall {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wall")
-    }
-}
+impl Passing for Wall {
+    const NAME: &'static str = "Wall";
 
-impl ExecutionPlan for Wall {
-    fn name(&self) -> &str {
-        "Wall"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> EngineResult<TreeNodeRecursion>,
-    ) -> EngineResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.pop()) {
-            (Some(input), None) => Ok(Arc::new(Wall { input })),
-            _ => plan_err!("a wall has one input"),
-        }
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let recompute = ChildrenPropertiesMode::Recompute;
-        self.replace_children(children, ReplaceChildrenOptions::new(recompute))
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> EngineResult<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
-    }
-
-    fn gather_filters_for_pushdown(
-        &self,
-        _: FilterPushdownPhase,
-        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
-        _: &ConfigOptions,
-    ) -> EngineResult<FilterDescription> {
-        // A column that there isn't makes the engine keep the filter above.
-        let none: Arc<dyn PhysicalExpr> = Arc::new(Column::new("\u{0}none", usize::MAX));
-        let passed = parent_filters.into_iter().map(|filter| match is_bound(&filter) {
-            true => filter,
-            false => Arc::clone(&none),
-        });
-        FilterDescription::from_children(passed.collect(), &self.children())
-    }
-
-    fn handle_child_pushdown_result(
-        &self,
-        _: FilterPushdownPhase,
-        result: ChildPushdownResult,
-        _: &ConfigOptions,
-    ) -> EngineResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        Ok(FilterPushdownPropagation::if_all(result))
+    fn passes(condition: &Arc<dyn PhysicalExpr>) -> bool {
+        is_bound(condition)
     }
 }
 
