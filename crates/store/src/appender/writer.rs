@@ -23,7 +23,7 @@ use crate::{Move, Rows, StoreError, checkpoint};
 /// Commits that a handle may lag behind, since loading costs more than a commit.
 const LAG: u64 = 32;
 /// What of the memory for rows may be committed and not loaded yet: one part of so many.
-const LAGGING: usize = 8;
+const LAGGING: usize = 16;
 /// Rows and bytes of a batch that is made of rows of many sources.
 const BATCH: (usize, usize) = (8192, 4 << 20);
 
