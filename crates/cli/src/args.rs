@@ -275,24 +275,13 @@ pub(crate) struct HostsArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum HostsCommand {
     /// List servers as the inventory has them
-    List(HostsListArgs),
+    List(ChosenHostsArgs),
     /// Connect to servers, sign in, and ask for their logs
-    Test(HostsTestArgs),
+    Test(ChosenHostsArgs),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct HostsListArgs {
-    /// Names, ranges, globs or @groups [default: all of the inventory]
-    #[arg(value_name = "SERVER")]
-    pub(crate) hosts: Vec<String>,
-    #[command(flatten)]
-    pub(crate) servers: ServerArgs,
-    #[command(flatten)]
-    pub(crate) output: ListArgs,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct HostsTestArgs {
+pub(crate) struct ChosenHostsArgs {
     /// Names, ranges, globs or @groups [default: all of the inventory]
     #[arg(value_name = "SERVER")]
     pub(crate) hosts: Vec<String>,

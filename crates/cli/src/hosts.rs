@@ -7,7 +7,7 @@ use quarry_eventlog::{Direction, EventLog};
 use quarry_fleet::{Protocol, inventory};
 use serde_json::{Value as Json, json};
 
-use crate::args::{HostsArgs, HostsCommand, HostsListArgs, HostsTestArgs, ListArgs, WorkArgs};
+use crate::args::{ChosenHostsArgs, HostsArgs, HostsCommand, ListArgs, WorkArgs};
 use crate::console::Console;
 use crate::error::{Failure, delivered};
 use crate::listing::{self, Cell, Column};
@@ -49,7 +49,7 @@ fn console(args: &ListArgs) -> Console {
     Console::of(&args.terminal)
 }
 
-fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
+fn list(args: &ChosenHostsArgs) -> Result<ExitCode, Failure> {
     const COLUMNS: [Column; 6] = [
         Column::text("server").giving_way(),
         Column::text("address").giving_way(),
@@ -92,7 +92,7 @@ fn list(args: &HostsListArgs) -> Result<ExitCode, Failure> {
 }
 
 /// Connects to each server, signs in, and asks for its logs.
-fn test(args: &HostsTestArgs) -> Result<ExitCode, Failure> {
+fn test(args: &ChosenHostsArgs) -> Result<ExitCode, Failure> {
     const COLUMNS: [Column; 5] = [
         Column::text("server").giving_way(),
         Column::text("ok"),

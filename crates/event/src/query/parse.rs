@@ -69,25 +69,30 @@ fn condition(term: Term, start: usize) -> Parsed<Expr> {
 impl<'t> Parser<'t> {
     /// `OrExpr`
     fn or(&mut self) -> Parsed<Term> {
-        let mut terms = self.joined("or", Self::and)?;
-        if terms.len() == 1
-            && let Some((_, term)) = terms.pop()
-        {
-            return Ok(term);
-        }
-        let mut flat = Vec::new();
-        for (start, term) in terms {
-            match condition(term, start)? {
-                Expr::Or(inner) => flat.extend(inner),
-                expr => flat.push(expr),
-            }
-        }
-        Ok(Term::Condition(Expr::Or(flat)))
+        self.condition_of("or", Self::and, Expr::Or, |expr| match expr {
+            Expr::Or(inner) => inner,
+            expr => vec![expr],
+        })
     }
 
     /// `AndExpr`
     fn and(&mut self) -> Parsed<Term> {
-        let mut terms = self.joined("and", Self::comparison)?;
+        self.condition_of("and", Self::comparison, Expr::And, |expr| match expr {
+            Expr::And(inner) => inner,
+            expr => vec![expr],
+        })
+    }
+
+    /// A term as it is, or several with a word between any two as one condition, into which those that are of
+    /// its kind go with their parts.
+    fn condition_of(
+        &mut self,
+        word: &str,
+        term: fn(&mut Self) -> Parsed<Term>,
+        of: fn(Vec<Expr>) -> Expr,
+        parts: fn(Expr) -> Vec<Expr>,
+    ) -> Parsed<Term> {
+        let mut terms = self.joined(word, term)?;
         if terms.len() == 1
             && let Some((_, term)) = terms.pop()
         {
@@ -95,12 +100,9 @@ impl<'t> Parser<'t> {
         }
         let mut flat = Vec::new();
         for (start, term) in terms {
-            match condition(term, start)? {
-                Expr::And(inner) => flat.extend(inner),
-                expr => flat.push(expr),
-            }
+            flat.extend(parts(condition(term, start)?));
         }
-        Ok(Term::Condition(Expr::And(flat)))
+        Ok(Term::Condition(of(flat)))
     }
 
     /// At least one term, with a word between any two; each with where it begins.
