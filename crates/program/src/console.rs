@@ -118,8 +118,8 @@ impl Console {
     pub fn line(text: &str) {
         without_progress(|| {
             let mut stderr = io::stderr().lock();
-            // There is nowhere to tell that standard error can't be written to.
-            let _ = writeln!(stderr, "{}{}", time(), safe(text));
+            // At once: it isn't buffered. There is nowhere to tell that it can't be written to.
+            let _ = stderr.write_all(format!("{}{}\n", time(), safe(text)).as_bytes());
         });
     }
 
@@ -205,7 +205,7 @@ impl Console {
         without_progress(|| {
             let mut stream = AutoStream::new(io::stderr().lock(), self.color);
             // There is nowhere to tell that standard error can't be written to.
-            let _ = write!(stream, "{}{text}", time());
+            let _ = stream.write_all(format!("{}{text}", time()).as_bytes());
         });
     }
 }

@@ -83,13 +83,16 @@ fn each_line_of_the_log_has_its_time() {
     fleet.configure("quarryd.toml", "[store]\nlink = \"events\"\n");
     daemon.signal(Signal::HUP);
     wait(|| daemon.said().contains("the old one is kept"), || daemon.said());
-    let said = daemon.said();
+    let log = daemon.log.clone();
     daemon.stop();
+    let said = std::fs::read_to_string(log).unwrap();
     // They are to the millisecond.
     let range = begun - SignedDuration::from_millis(1)..=Timestamp::now();
     let (first, more): (Vec<&str>, Vec<&str>) =
         said.lines().partition(|line| !line.starts_with("  "));
-    assert_eq!(more, ["  link = \"events\"", "  ^"], "{said}");
+    // The changed file was seen as well, it may be.
+    let shown = ["  link = \"events\"", "  ^"];
+    assert!(!more.is_empty() && more.chunks(2).all(|lines| lines == shown), "{said}");
     for line in first {
         let time = line.split(' ').next().and_then(|time| time.parse().ok());
         assert!(time.is_some_and(|time| range.contains(&time)), "{line}\n{said}");
