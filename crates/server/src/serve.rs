@@ -322,6 +322,7 @@ impl Daemon {
         self.writer.set_due(due(&config));
         self.status.set_flush_every(config.store.flush_every());
         self.config = config;
+        self.status.wake();
         self.status.reloaded(None);
         tracing::info!(servers = self.config.followed.len(), "the configuration was taken up");
     }

@@ -37,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) failures: u64,
     /// When it is to be opened anew.
     retry: Option<Instant>,
+    /// Whether it is left alone until then, as nothing of it is followed.
+    rests: bool,
 }
 
 impl Server {
@@ -104,9 +106,9 @@ impl Status {
         self.lock().flush_every = every;
     }
 
-    /// A server is followed by this collector from now on.
+    /// A server is to be followed by this collector from now on.
     pub(crate) fn begun(&self, name: &str) {
-        self.server(name, |server| server.retry = None);
+        self.server(name, |server| (server.retry, server.rests) = (None, false));
     }
 
     /// A server isn't followed by this collector any more.
@@ -176,6 +178,23 @@ impl Status {
         let inner = self.lock();
         let retry = inner.servers.get(name).and_then(|server| server.retry);
         retry.is_some_and(|retry| Instant::now() >= retry)
+    }
+
+    /// All that there was of a server was given up: it is left alone until it is to be opened anew.
+    pub(crate) fn rest(&self, name: &str) {
+        self.server(name, |server| server.rests = server.retry.is_some());
+    }
+
+    /// Whether a server is left alone.
+    pub(crate) fn rests(&self, name: &str) -> bool {
+        let inner = self.lock();
+        let is_early = |server: &Server| server.retry.is_some_and(|retry| Instant::now() < retry);
+        inner.servers.get(name).is_some_and(|server| server.rests && is_early(server))
+    }
+
+    /// Servers that are left alone can be tried at once: what is known of them has changed.
+    pub(crate) fn wake(&self) {
+        self.lock().servers.values_mut().for_each(|server| server.rests = false);
     }
 
     pub(crate) fn waiting(&self, waiting: Waiting) {

@@ -101,6 +101,8 @@ impl Collector {
             self.writer.release(name);
         }
         state.end();
+        // One that ended just then may have left its servers alone.
+        self.status.wake();
     }
 
     /// Follows these servers, and no others. What was followed before and still is goes on.
@@ -119,7 +121,8 @@ impl Collector {
             .filter(|(name, followed)| {
                 wanted.get(*name) != Some(followed)
                     || self.status.is_retry_due(name)
-                    || !state.runs.iter().any(|run| self.writer.is_held(run.id, name))
+                    || !(state.runs.iter().any(|run| self.writer.is_held(run.id, name))
+                        || self.status.rests(name))
             })
             .map(|(name, _)| name.clone())
             .collect();
@@ -131,21 +134,21 @@ impl Collector {
                 tracing::info!(server = name, "not followed here any more");
             }
         }
-        wanted.retain(|name, _| !state.followed.contains_key(name));
+        wanted.retain(|name, _| !(state.followed.contains_key(name) || self.status.rests(name)));
         if wanted.is_empty() || self.stop.is_set() {
             return;
         }
-        let id = state.next;
-        state.next += 1;
+        wanted.keys().for_each(|name| self.status.begun(name));
         let (inputs, cursors) = self.inputs(&wanted, means);
         if inputs.is_empty() {
             return;
         }
+        let id = state.next;
+        state.next += 1;
         let names: Vec<String> =
             inputs.iter().map(|input| input.source.name().to_owned()).collect();
         for name in &names {
             self.writer.hold(id, name);
-            self.status.begun(name);
             if let Some(followed) = wanted.remove(name) {
                 state.followed.insert(name.clone(), followed);
             }
@@ -174,6 +177,7 @@ impl Collector {
                     tracing::warn!(server = name, "{failure}");
                     let trouble = Trouble { what: failure.message, remedy: failure.hint };
                     self.status.failed(name, trouble, false);
+                    self.status.rest(name);
                     continue;
                 }
             };
@@ -247,7 +251,10 @@ impl Collector {
                 None => pipeline.run(&work, &mut sink, Some(&mut bookmarks)).1,
             };
             match ended {
-                Ok(()) => tracing::info!(run = id, "nothing more is followed"),
+                Ok(()) => {
+                    tracing::info!(run = id, "nothing more is followed");
+                    sink.0.rest();
+                }
                 Err(error) => {
                     let why = why(&error);
                     tracing::error!(run = id, "following ended: {why}; it begins anew");

@@ -106,10 +106,20 @@ impl Run {
         Ok(())
     }
 
+    /// Nothing is left to follow of the sources that are this run's.
+    pub(super) fn rest(&self) {
+        self.held().for_each(|name| self.0.status.rest(name));
+    }
+
     /// The run has ended: its sources are nobody's.
     pub(super) fn end(&self) {
+        self.held().for_each(|name| self.0.writer.release(name));
+    }
+
+    /// The sources that are this run's, by name.
+    fn held(&self) -> impl Iterator<Item = &String> {
         let Shared { id, names, writer, .. } = &*self.0;
-        names.iter().filter(|name| writer.is_held(*id, name)).for_each(|name| writer.release(name));
+        names.iter().filter(|name| writer.is_held(*id, name))
     }
 
     /// What a source is called.

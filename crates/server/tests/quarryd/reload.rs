@@ -55,6 +55,41 @@ fn a_server_that_is_added_while_it_runs_is_followed_and_nothing_is_lost() {
 }
 
 #[test]
+fn servers_of_which_nothing_is_followed_are_left_alone_until_they_are_to_be_tried_again() {
+    let fleet = Fleet::new(3, 10);
+    let logs = |follow: &str| USUAL.replace("\"@all\" = [\"System\", \"Application\"]", follow);
+    fleet.configure("quarryd.toml", &logs("\"server[01:02]\" = [\"Nope\"]"));
+    let daemon = Daemon::start(&fleet, "quarryd.toml");
+    let runs = || daemon.said().matches("following run=").count();
+    // A tick is two seconds.
+    let stays = |expected: usize| {
+        std::thread::sleep(Duration::from_secs(7));
+        assert_eq!(runs(), expected, "{}", daemon.said());
+    };
+    daemon.wait_for("nothing more is followed", 1);
+    stays(1);
+
+    // What is known of them has changed: they are tried at once.
+    let change = |follow: &str, changes: usize| {
+        fleet.configure("quarryd.toml", &logs(follow));
+        daemon.wait_for("the configuration was taken up", changes);
+    };
+    change("\"server01\" = [\"System\"]\n\"server02\" = [\"Nope\"]", 1);
+    wait(|| fleet.rows().count() == 10, || daemon.said());
+    stays(2);
+    // One that comes to one that is followed, and has nothing.
+    change("\"server01\" = [\"System\"]\n\"server[02:03]\" = [\"Nope\"]", 2);
+    daemon.wait_for("nothing more is followed", 2);
+    let begun = runs();
+    stays(begun);
+    fleet.server(1).append_generated("System", 5).unwrap();
+    wait(|| fleet.rows().count() == 15, || daemon.said());
+    change("\"@all\" = [\"System\"]", 3);
+    wait(|| fleet.rows().count() == 35, || daemon.said());
+    daemon.stop();
+}
+
+#[test]
 fn what_is_in_hand_is_committed_when_it_is_stopped() {
     let fleet = Fleet::new(1, 50);
     let slow = USUAL.replace("\"1s\"", "\"10m\"");
