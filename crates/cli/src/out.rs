@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 
 use quarry_event::output::{Document, Printer, TooManyNames};
 
+use crate::console::Console;
 use crate::error::{Closed, Failure};
 use crate::spool::Spool;
 
@@ -35,6 +36,9 @@ impl Out {
     /// For events that are printed with `printer`; each delivery is written at once if that is
     /// wanted, or if somebody looks on.
     pub(crate) fn new(printer: &Printer, at_once: bool) -> Result<Self, Closed> {
+        if io::stdout().is_terminal() && !printer.ends_lines() {
+            Console::hide_progress();
+        }
         let document = printer.document();
         let spool = document.spreads().then(Spool::default);
         Ok(Out {

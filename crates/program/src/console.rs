@@ -51,6 +51,9 @@ static SHOWN: LazyLock<Mutex<ProgressBar>> = LazyLock::new(|| Mutex::new(Progres
 /// Whether standard output is a terminal too, on which progress would stand among the events.
 static IS_SHARED: LazyLock<bool> = LazyLock::new(|| io::stdout().is_terminal());
 
+/// Whether no progress is to be shown.
+static IS_HIDDEN: AtomicBool = AtomicBool::new(false);
+
 /// Whether each line of standard error begins with its time.
 static HAS_TIMES: AtomicBool = AtomicBool::new(false);
 
@@ -96,9 +99,14 @@ impl Console {
         self.quiet
     }
 
+    /// Shows no progress in what follows, as standard output has lines that aren't ended.
+    pub fn hide_progress() {
+        IS_HIDDEN.store(true, Ordering::Relaxed);
+    }
+
     /// Shows progress from now on, where there is a terminal for it.
     pub fn start_progress(&self) {
-        if self.quiet || !io::stderr().is_terminal() {
+        if self.quiet || IS_HIDDEN.load(Ordering::Relaxed) || !io::stderr().is_terminal() {
             return;
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));

@@ -51,6 +51,31 @@ fn csv_on_a_terminal_is_only_text() {
 }
 
 #[test]
+fn no_progress_is_shown_in_an_array_on_a_terminal() {
+    let folder = log_of(&["x"]);
+    for n in 0..20 {
+        fs::copy(folder.path().join("a.evtx"), folder.path().join(format!("{n}.evtx"))).unwrap();
+    }
+    let shown = |format: &str| {
+        let words =
+            format!("{} scan ./ -o {format} --fields event_id", env!("CARGO_BIN_EXE_quarry"));
+        let ran = Command::new("script")
+            .args(["-qec", &words, "/dev/null"])
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output();
+        ran.ok().map(|ran| String::from_utf8(ran.stdout).unwrap())
+    };
+    let Some(lines) = shown("jsonl") else {
+        return println!("script isn't here: progress on a terminal untested");
+    };
+    assert!(lines.contains(" of 21 files, "), "{lines}");
+    let array = shown("json").unwrap();
+    assert!(!array.contains(" of 21 files, "), "{array}");
+    assert!(array.contains("21 of 21 files read"), "{array}");
+}
+
+#[test]
 fn names_of_files_do_not_act_on_a_terminal_in_messages_and_lists() {
     let folder = log_of(&["x"]);
     let name = "b\u{202e}\u{9b}xtve.evtx";

@@ -259,6 +259,12 @@ impl Printer {
         }
     }
 
+    /// Whether the events of a batch end with a line, so that something else can be shown below them while more
+    /// come. Those of an array end with what the next one's comma comes after.
+    pub fn ends_lines(&self) -> bool {
+        !matches!(&*self.style, Style::Json { array: true, .. })
+    }
+
     /// Writes what stands before the first event.
     fn header(&self, names: &csv::Names, out: &mut Vec<u8>) {
         match &*self.style {
