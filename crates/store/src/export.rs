@@ -15,8 +15,7 @@ use crate::{Rows, WriteError, schema};
 /// A row group has so many bytes at most, as far as they can be told before it is written.
 const GROUP_BYTES: usize = 32 << 20;
 
-/// Rows and bytes that are written together: each time each of the columns is begun anew, which for the few
-/// dozen events of a chunk takes as long as to write them.
+/// Rows and bytes that are written together, since each time each of the columns is begun anew.
 const TOGETHER: (usize, usize) = (8192, 8 << 20);
 
 /// A Parquet file that grows by [`Rows`].
